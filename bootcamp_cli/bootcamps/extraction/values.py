@@ -1,0 +1,62 @@
+"""Turning the text of an answer block into values: integers, rows of integers, Python literals, lenient JSON."""
+
+import ast
+import json
+import warnings
+from typing import Any
+
+LITERAL_LIMIT_CHARACTERS = 200_000
+"""Longest text that is parsed as Python; its syntax tree takes up to 550 bytes a character, 110 MB in all."""
+
+
+def int_tokens(text: str) -> list[int] | None:
+    """Read integers between whitespace as `int()` does (`+2`, `02`, `0_2`, full-width); None on any other token."""
+    try:
+        return [int(token) for token in text.split()]
+    except ValueError:
+        return None
+
+
+def int_rows(text: str, *, separator: str = "\n", keep_blank: bool = False) -> list[list[int]] | None:
+    """Read a grid of integers, one row between two separators; None on any token that is no integer.
+
+    `keep_blank` says whether a blank row is an empty row or nothing.
+    """
+    pieces = text.strip().split(separator)
+    try:
+        return [[int(token) for token in piece.split()] for piece in pieces if keep_blank or piece.strip()]
+    except ValueError:
+        return None
+
+
+def python_literal(text: str) -> Any:
+    """Read a Python literal as `ast.literal_eval` does, with everything that can go wrong as one exception.
+
+    A text nested too deeply makes the parser raise MemoryError, which says nothing about memory; warnings about
+    doubtful literals are no business of the person who runs an evaluation.
+
+    Raises:
+        ValueError: the text is no literal, nests too deeply or is longer than LITERAL_LIMIT_CHARACTERS.
+    """
+    if len(text) > LITERAL_LIMIT_CHARACTERS:
+        raise ValueError(f"literal of {len(text)} characters, at most {LITERAL_LIMIT_CHARACTERS} are read")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.literal_eval(text)
+        except (SyntaxError, TypeError, RecursionError, MemoryError) as error:
+            raise ValueError(f"not a literal: {type(error).__name__}") from error
+
+
+def json_spelling(text: str) -> str:
+    """Spell a Python-like value as JSON, blindly: `'` becomes `"`, round brackets become square ones."""
+    return text.translate(str.maketrans("'()", '"[]'))
+
+
+def lenient_json(text: str) -> Any:
+    """Read a value in `json_spelling`; where it does not parse, the respelled text itself is the value."""
+    respelled = json_spelling(text)
+    try:
+        return json.loads(respelled)
+    except (ValueError, RecursionError):
+        return respelled

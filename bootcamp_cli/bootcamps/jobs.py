@@ -1,0 +1,95 @@
+"""Samples that wait for a worker, and how many of them make a batch."""
+
+from collections import deque
+from collections.abc import Iterable
+
+import anyio
+
+from bootcamp_cli.bootcamps.wire import Task, encode_task
+from bootcamp_cli.records import BootcampRef, Verdict
+
+BATCH_S = 0.1
+"""The work that a worker is given at once, in expected seconds."""
+
+_MAX_SAMPLES = 32
+_MAX_BYTES = 1024 * 1024
+_FIRST_GUESS_S = 0.005
+_LEAST_S = 1e-6
+_WEIGHT = 0.2
+
+
+class Job:
+    """One call of `verify` on its way: done is set when the verdict is there, or when the pool closes (no verdict)."""
+
+    __slots__ = ("abandoned", "done", "encoded", "expected_s", "id", "ref", "verdict")
+
+    def __init__(self, task: Task) -> None:
+        """Encode the sample; raises WireError where JSON cannot hold its ground truth."""
+        self.id = task.id
+        self.ref = task.ref
+        self.encoded = encode_task(task)
+        self.expected_s = 0.0
+        self.done = anyio.Event()
+        self.verdict: Verdict | None = None
+        self.abandoned = False
+
+    def finish(self, verdict: Verdict | None) -> None:
+        """Hand the verdict to the caller of `verify`."""
+        self.verdict = verdict
+        self.done.set()
+
+
+class JobQueue:
+    """First in, first out, taken in batches.
+
+    Built-in bootcamps go together, as many as 0.1 s is expected to suffice for, by the pace seen so far; a third-party
+    one goes alone, because it may hang or die, and what stands behind it would wait.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: deque[Job] = deque()
+        self._pace_s: dict[BootcampRef, float] = {}
+        self._waiting_s = 0.0
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @property
+    def waiting_s(self) -> float:
+        """Expected seconds of work in the queue; a third-party sample counts as a batch."""
+        return max(self._waiting_s, _LEAST_S) if self._jobs else 0.0  # a sum that came and went may end below zero
+
+    def put(self, job: Job) -> None:
+        """Append a job."""
+        job.expected_s = self._pace_s.get(job.ref, _FIRST_GUESS_S) if job.ref.origin == "builtin" else BATCH_S
+        self._waiting_s += job.expected_s
+        self._jobs.append(job)
+
+    def put_back(self, jobs: Iterable[Job]) -> None:
+        """Return jobs of a batch that were not begun to the head of the queue, in their order."""
+        jobs = list(jobs)
+        self._waiting_s += sum(job.expected_s for job in jobs)
+        self._jobs.extendleft(reversed(jobs))
+
+    def take(self) -> list[Job]:
+        """The next batch, without what was abandoned; empty where nothing waits."""
+        batch: list[Job] = []
+        seconds, n_bytes = 0.0, 0
+        while self._jobs:
+            job = self._jobs[0]
+            if not job.abandoned:
+                seconds += job.expected_s
+                n_bytes += len(job.encoded)
+                if batch and (seconds > BATCH_S or n_bytes > _MAX_BYTES or len(batch) == _MAX_SAMPLES):
+                    break
+                batch.append(job)
+            self._jobs.popleft()
+            self._waiting_s -= job.expected_s
+        if not self._jobs:
+            self._waiting_s = 0.0
+        return batch
+
+    def learn(self, ref: BootcampRef, seconds: float) -> None:
+        """Note how long a verdict took."""
+        before = self._pace_s.get(ref, _FIRST_GUESS_S)
+        self._pace_s[ref] = before + _WEIGHT * (seconds - before)

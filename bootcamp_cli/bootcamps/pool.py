@@ -1,0 +1,235 @@
+"""A pool of worker processes that verify outputs: any number of tasks may call `verify` at once."""
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections import Counter, deque
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from bootcamp_cli.bootcamps.jobs import BATCH_S, Job, JobQueue
+from bootcamp_cli.bootcamps.wire import Judged, Loaded, Task, WireError, join_batch
+from bootcamp_cli.bootcamps.worker_process import (
+    WorkerEndedError,
+    WorkerLimits,
+    WorkerPlan,
+    WorkerProcess,
+    WorkerTimeoutError,
+    plan_workers,
+)
+from bootcamp_cli.records import BootcampRef, Verdict
+
+_START_LIMIT_S = 60.0
+_LOAD_LIMIT_S = 120.0
+_MAX_FAILED_STARTS = 3
+_MAX_FAILED_LOADS = 2
+
+
+class VerifierPool:
+    """Starts workers as load needs, at most `workers`; gives each sample `timeout_s` and each worker `memory_mib`.
+
+    The time limit of a sample starts when its worker turns to it: waiting, the worker's start (`start_limit_s`) and
+    the import of the bootcamp (`load_limit_s`) do not count. A worker that is late, dies or disturbs its channel is
+    killed with all that its verifiers started, and replaced; the sample it was at gets the failure, what it had not
+    begun goes to another. Use as an async context manager, around the tasks that verify.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int,
+        timeout_s: float,
+        memory_mib: int,
+        start_limit_s: float = _START_LIMIT_S,
+        load_limit_s: float = _LOAD_LIMIT_S,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._limits = WorkerLimits(
+            memory_mib=memory_mib, timeout_s=timeout_s, load_limit_s=load_limit_s, start_limit_s=start_limit_s
+        )
+        self._environ = os.environ if environ is None else environ
+        self._max_workers = workers
+        self._queue = JobQueue()
+        self._ids = itertools.count(1)
+        self._directory_numbers = itertools.count(1)
+        self._n_workers = 0
+        self._n_coming = 0
+        self._idle: list[anyio.Event] = []
+        self._n_failed_starts = 0
+        self._n_failed_loads: Counter[BootcampRef] = Counter()
+        self._unloadable: dict[BootcampRef, Verdict] = {}
+        self._is_open = False
+        self._tasks: TaskGroup
+        self._plan: WorkerPlan
+        self._directory: Path
+
+    async def __aenter__(self) -> Self:
+        self._plan = await anyio.to_thread.run_sync(plan_workers, self._limits, self._environ)
+        self._directory = Path(await anyio.to_thread.run_sync(tempfile.mkdtemp, None, "bootcamp-verify-"))
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._is_open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Kill the workers and remove their directories; calls that still wait get ClosedResourceError."""
+        self._is_open = False
+        self._tasks.cancel_scope.cancel()
+        try:
+            if isinstance(error, anyio.get_cancelled_exc_class()):
+                return await self._tasks.__aexit__(kind, error, trace)
+            return await self._tasks.__aexit__(None, None, None)  # an error of the body stays as it is, in no group
+        finally:
+            self._finish_waiting(None)
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(lambda: shutil.rmtree(self._directory, ignore_errors=True))
+
+    async def verify(self, ref: BootcampRef, output: str, ground_truth: Any) -> Verdict:
+        """Verify one output in a worker; a failing verifier is a verdict with `failure`, not an exception.
+
+        Raises:
+            anyio.ClosedResourceError: the pool is not open, or was closed meanwhile.
+        """
+        if not self._is_open:
+            raise anyio.ClosedResourceError
+        try:
+            job = Job(Task(id=next(self._ids), ref=ref, output=output, ground_truth=ground_truth))
+        except WireError as error:
+            return Verdict(score=None, failure="verifier_error", error=str(error))
+        self._queue.put(job)
+        self._rouse()
+        try:
+            await job.done.wait()
+        finally:
+            job.abandoned = job.verdict is None
+        if job.verdict is None:
+            raise anyio.ClosedResourceError
+        return job.verdict
+
+    def _rouse(self) -> None:
+        """Wake or start as many workers as the waiting work is worth, beside those that are on their way to it."""
+        while self._queue.waiting_s > self._n_coming * BATCH_S:
+            if self._idle:
+                self._idle.pop().set()
+            elif self._n_workers < self._max_workers:
+                self._n_workers += 1
+                self._tasks.start_soon(self._work)
+            else:
+                return
+            self._n_coming += 1
+
+    async def _work(self) -> None:
+        """Run one worker after another, each as long as it lives; at the head of the loop it counts as coming."""
+        worker: WorkerProcess | None = None
+        try:
+            while True:
+                worker = await self._living(worker)
+                self._n_coming -= 1
+                batch = self._queue.take() if worker else []
+                self._rouse()
+                if worker and batch and not await self._run(worker, batch):
+                    await worker.kill()
+                    worker = None
+                await self._wait_for_work()
+        finally:
+            if worker:
+                await worker.kill()
+
+    async def _living(self, worker: WorkerProcess | None) -> WorkerProcess | None:
+        """The worker, or a new one where it is dead; None where that does not start.
+
+        When several in a row did not start, the waiting samples fail: the installation, not they, is to blame.
+        """
+        if worker and worker.is_fresh:
+            return worker
+        if worker:
+            await worker.kill()
+        try:
+            directory = self._directory / str(next(self._directory_numbers))
+            await anyio.to_thread.run_sync(directory.mkdir)
+            worker = await WorkerProcess.start(self._plan, directory)
+        except (WorkerEndedError, OSError) as error:
+            self._n_failed_starts += 1
+            if self._n_failed_starts >= _MAX_FAILED_STARTS:
+                self._finish_waiting(Verdict(score=None, failure="verifier_crash", error=str(error)))
+            return None
+        self._n_failed_starts = 0
+        return worker
+
+    async def _wait_for_work(self) -> None:
+        if self._queue:
+            self._n_coming += 1
+            return
+        event = anyio.Event()
+        self._idle.append(event)
+        await event.wait()
+
+    async def _run(self, worker: WorkerProcess, batch: list[Job]) -> bool:
+        """Have a batch verified; False where the worker is not to be used again."""
+        pending: deque[Job] = deque()
+        for job in batch:
+            if verdict := self._unloadable.get(job.ref):
+                job.finish(verdict)
+            else:
+                pending.append(job)
+        if not pending:
+            return True
+        try:
+            await worker.send(join_batch(job.encoded for job in pending), self._limits.load_limit_s)
+            while pending:
+                judged = await self._judged(worker, pending[0])
+                pending.popleft().finish(judged.verdict)
+                if judged.retire:
+                    return False
+        except (WorkerTimeoutError, WorkerEndedError) as error:
+            job = pending.popleft()
+            job.finish(self._failure(worker, job.ref, error))
+            return False
+        finally:
+            self._queue.put_back(pending)
+        return True
+
+    async def _judged(self, worker: WorkerProcess, job: Job) -> Judged:
+        """The worker's verdict of this job, which it turns to as soon as the one before is answered."""
+        if job.ref not in worker.loaded:
+            reply = await worker.receive(self._limits.load_limit_s)
+            if reply != Loaded(id=job.id):
+                raise WorkerEndedError("the worker answered out of turn")
+            worker.loaded.add(job.ref)
+            del self._n_failed_loads[job.ref]
+        begun = anyio.current_time()
+        reply = await worker.receive(self._limits.timeout_s)
+        if not (isinstance(reply, Judged) and reply.id == job.id):
+            raise WorkerEndedError("the worker answered out of turn")
+        self._queue.learn(job.ref, anyio.current_time() - begun)
+        return reply
+
+    def _failure(self, worker: WorkerProcess, ref: BootcampRef, error: Exception) -> Verdict:
+        """The verdict of a sample whose worker was lost; a bootcamp whose import costs several workers is given up."""
+        is_loading = ref not in worker.loaded
+        if isinstance(error, WorkerTimeoutError):
+            limit_s = self._limits.load_limit_s if is_loading else self._limits.timeout_s
+            text = f"importing {ref.name} took over {limit_s:g} s" if is_loading else f"no verdict within {limit_s:g} s"
+            verdict = Verdict(score=None, failure="verifier_timeout", error=text)
+        else:
+            text = f"importing {ref.name}: {error}" if is_loading else str(error)
+            verdict = Verdict(score=None, failure="verifier_crash", error=text)
+        if is_loading:
+            self._n_failed_loads[ref] += 1
+            if self._n_failed_loads[ref] >= _MAX_FAILED_LOADS:
+                self._unloadable[ref] = verdict
+        return verdict
+
+    def _finish_waiting(self, verdict: Verdict | None) -> None:
+        while batch := self._queue.take():
+            for job in batch:
+                job.finish(verdict)

@@ -1,0 +1,159 @@
+"""One output and its ground truth -> a verdict; what counts as a wrong answer and what as a failing verifier."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bootcamp_cli.records import Verdict
+
+MAX_EXTRACTED_CHARS = 1024 * 1024
+MAX_ERROR_CHARS = 500
+_MAX_DEPTH = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckVerifier:
+    """A bootcamp of our own protocol: built in, or an entry point that supplies `check`."""
+
+    extract_output: Callable[[str], object]
+    check: Callable[[Any, Any], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreVerifier:
+    """A bootcamp of the reference's protocol: it takes the whole output and gives the score itself."""
+
+    extract_output: Callable[[str], object]
+    verify_score: Callable[[str, Any], object]
+
+
+Verifier = CheckVerifier | ScoreVerifier
+
+
+def score(verifier: Verifier, output: str, ground_truth: Any) -> Verdict:
+    """Verify one output; `ground_truth` must be a copy of its own, because some bootcamps change theirs.
+
+    A wrong answer scores 0.0; so does, with `check`, an ordinary exception, as in the reference. MemoryError is a
+    `verifier_crash`. What `verify_score` raises, and a result that is no finite number, is a `verifier_error`.
+    SystemExit and its like pass through.
+    """
+    try:
+        if isinstance(verifier, CheckVerifier):
+            return _by_check(verifier, output, ground_truth)
+        return _by_score(verifier, output, ground_truth)
+    except MemoryError:
+        return Verdict(score=None, failure="verifier_crash", error="the verifier ran out of memory")
+
+
+def _by_check(verifier: CheckVerifier, output: str, ground_truth: Any) -> Verdict:
+    solution = None
+    try:
+        solution = verifier.extract_output(output)
+        result = verifier.check(solution, ground_truth) if solution is not None else 0.0
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - the boundary: a wrong answer may break the verifier in any way
+        result = 0.0
+    return _verdict(result, solution)
+
+
+def _by_score(verifier: ScoreVerifier, output: str, ground_truth: Any) -> Verdict:
+    try:
+        result = verifier.verify_score(output, ground_truth)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the boundary: third-party code raises what it likes
+        return Verdict(
+            score=None,
+            extracted=_extracted(verifier, output),
+            failure="verifier_error",
+            error=f"verify_score raised {described(error)}",
+        )
+    return _verdict(result, _extracted(verifier, output))
+
+
+def _extracted(verifier: ScoreVerifier, output: str) -> Any:
+    try:
+        return as_json(verifier.extract_output(output))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - what was extracted is a note beside the score
+        return None
+
+
+def _verdict(result: object, solution: object) -> Verdict:
+    value = finite_number(result)
+    if value is None:
+        error = f"the result is {_shown(result, MAX_ERROR_CHARS)}, no finite number"
+        return Verdict(score=None, extracted=as_json(solution), failure="verifier_error", error=error)
+    return Verdict(score=value, extracted=as_json(solution))
+
+
+def finite_number(result: object) -> float | None:
+    """A verifier's result as a float, or None where it is no finite number; numpy scalars and bools are numbers."""
+    if not (hasattr(type(result), "__float__") or hasattr(type(result), "__index__")):
+        return None
+    try:
+        value = float(result)  # type: ignore[arg-type]  # just looked: it has one of the two methods
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - the conversion is the verifier's own code
+        return None
+    return value if math.isfinite(value) else None
+
+
+def as_json(value: object) -> Any:
+    """The value as JSON gives it back (tuples become lists), or the str() of the whole where JSON cannot hold it.
+
+    JSON cannot hold sets, complex and non-finite numbers, Ellipsis, keys that are no strings, and what is nested over
+    100 deep. What is over 1 MiB is shortened, as text.
+    """
+    try:
+        plain = _plain(value, _MAX_DEPTH)
+        size = len(plain) if isinstance(plain, str) else len(json.dumps(plain))
+    except (TypeError, ValueError, RecursionError):
+        plain = _shown(value, MAX_EXTRACTED_CHARS)
+        size = len(plain)
+    return plain if size <= MAX_EXTRACTED_CHARS else _shown(value, MAX_EXTRACTED_CHARS)
+
+
+def _plain(value: object, depth: int) -> Any:
+    if depth == 0:
+        raise ValueError("nested too deep")
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return str.__str__(value)
+        case int():
+            return int(value)
+        case float() if math.isfinite(value):
+            return float(value)
+        case list() | tuple():
+            return [_plain(item, depth - 1) for item in value]
+        case dict() if all(isinstance(key, str) for key in value):
+            return {str.__str__(key): _plain(item, depth - 1) for key, item in value.items()}
+        case _:
+            raise TypeError("no JSON value")
+
+
+def _shown(value: object, limit: int) -> str:
+    """`str(value)`, cut to `limit` characters with a note; a value that cannot be shown is named by its type."""
+    try:
+        text = str.__str__(str(value))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - the value's own code
+        return f"<{type(value).__name__} that cannot be shown>"
+    if len(text) <= limit:
+        return text
+    note = f"... ({len(text)} characters)"
+    return text[: limit - len(note)] + note
+
+
+def described(error: BaseException) -> str:
+    """An exception in one line of bounded length: `ValueError: what it says`."""
+    text = " ".join(_shown(error, MAX_ERROR_CHARS).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

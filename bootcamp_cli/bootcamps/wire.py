@@ -1,0 +1,141 @@
+"""What pool and worker say to each other: one JSON array per line, ASCII only.
+
+    to the worker     [[id, data_source, origin, target, path, output, ground_truth], ...]: a batch, in order
+    from the worker   ["ready"]: started, limits set
+                      ["loaded", id]: the bootcamp of that sample is imported, or is known not to be importable
+                      ["verdict", id, score, extracted, failure, error, retire]; retire: the worker ends after this
+
+The pool trusts nothing that comes back: JSON alone, checked against this form, of bounded size.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from bootcamp_cli.records import BootcampRef, Verdict, VerifierFailure
+
+MAX_REPLY_BYTES = 16 * 1024 * 1024
+"""More than any verdict needs: 1 MiB characters extracted, at most 12 bytes each."""
+
+_FAILURES: dict[str, VerifierFailure] = {"verifier_crash": "verifier_crash", "verifier_error": "verifier_error"}
+
+
+class WireError(Exception):
+    """A line that is no message of this protocol."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One sample on its way to a worker; `id` is unique in the life of the pool."""
+
+    id: int
+    ref: BootcampRef
+    output: str
+    ground_truth: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The worker has started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The bootcamp of sample `id` is imported, for the first time in this worker."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The verdict of sample `id`; with `retire` the worker ends and takes no more samples."""
+
+    id: int
+    verdict: Verdict
+    retire: bool
+
+
+Reply = Ready | Loaded | Judged
+
+
+def encode_task(task: Task) -> bytes:
+    """One sample as JSON.
+
+    Raises:
+        WireError: a ground truth that JSON cannot hold.
+    """
+    ref = task.ref
+    row = [task.id, ref.data_source, ref.origin, ref.target, ref.path, task.output, task.ground_truth]
+    try:
+        return _ENCODER.encode(row).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WireError(f"the ground truth cannot be sent to a worker: {error}") from error
+
+
+def join_batch(encoded: Iterable[bytes]) -> bytes:
+    """Encoded samples as one line for the worker."""
+    return b"[" + b",".join(encoded) + b"]\n"
+
+
+def decode_batch(line: bytes) -> list[Task]:
+    """The samples of a line; every ground truth is a fresh copy."""
+    return [
+        Task(
+            id=id_,
+            ref=BootcampRef(data_source=data_source, origin=origin, target=target, path=path),
+            output=output,
+            ground_truth=ground_truth,
+        )
+        for id_, data_source, origin, target, path, output, ground_truth in json.loads(line)
+    ]
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """One line for the pool."""
+    row: list[Any]
+    match reply:
+        case Ready():
+            row = ["ready"]
+        case Loaded(id=id_):
+            row = ["loaded", id_]
+        case Judged(id=id_, verdict=verdict, retire=retire):
+            row = ["verdict", id_, verdict.score, verdict.extracted, verdict.failure, verdict.error, retire]
+    return _STRICT_ENCODER.encode(row).encode("ascii") + b"\n"
+
+
+def decode_reply(line: bytes) -> Reply:
+    """Read a worker's line.
+
+    Raises:
+        WireError: no JSON, or none of the three forms.
+    """
+    try:
+        row = _STRICT_DECODER.decode(line.decode("ascii"))
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"no message: {error}") from error
+    match row:
+        case ["ready"]:
+            return Ready()
+        case ["loaded", int(id_)]:
+            return Loaded(id=id_)
+        case ["verdict", int(id_), float(score), extracted, None, None, bool(retire)]:
+            return Judged(id=id_, verdict=Verdict(score=score, extracted=extracted), retire=retire)
+        case ["verdict", int(id_), None, extracted, str(failure), str(text), bool(retire)] if failure in _FAILURES:
+            verdict = Verdict(score=None, extracted=extracted, failure=_FAILURES[failure], error=text)
+            return Judged(id=id_, verdict=verdict, retire=retire)
+        case _:
+            raise WireError("no message of a worker")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no finite number")
+    return value
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_STRICT_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_STRICT_DECODER = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)

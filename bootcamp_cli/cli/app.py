@@ -1,0 +1,218 @@
+"""The commands of `bootcamp` as data: `--help` imports none of them, a command imports only its own."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+
+# `_click` is vendored by typer, which exports none of this; pyproject.toml holds typer to the release that has it here
+from typer._click.core import Command, Context
+from typer._click.formatting import HelpFormatter
+from typer.core import TyperGroup, TyperOption
+
+from bootcamp_cli import __version__
+from bootcamp_cli.cli.command import CONTEXT, BootcampCommand, option_help, option_name, write_example, write_sections
+from bootcamp_cli.cli.console import write_line
+from bootcamp_cli.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A command: where it is (`module:attribute`), its line in the list of commands, and the section of that list."""
+
+    target: str
+    help: str
+    section: str = "Commands"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryGroup:
+    """Commands below a common word, as in `bootcamp templates list`."""
+
+    help: str
+    entries: Mapping[str, Entry]
+    section: str = "Commands"
+    example: str = ""
+
+
+COMMANDS: Mapping[str, Entry | EntryGroup] = {
+    "eval": Entry(
+        target="bootcamp_cli.cli.eval:eval_command",
+        help="Evaluate a model on a test dir.",
+        section="Evaluate",
+    ),
+    "resume": Entry(
+        target="bootcamp_cli.cli.resume:resume_command",
+        help="Continue an interrupted run.",
+        section="Evaluate",
+    ),
+    "check-model": Entry(
+        target="bootcamp_cli.cli.check_model:check_model_command",
+        help="Wait until the server offers the model.",
+        section="Evaluate",
+    ),
+    "demo": Entry(
+        target="bootcamp_cli.cli.demo:demo_command",
+        help="Run a small evaluation against a built-in server; needs nothing.",
+        section="Evaluate",
+    ),
+    "report": Entry(
+        target="bootcamp_cli.cli.report:report_command",
+        help="Rebuild and show the results of a run directory.",
+        section="Results",
+    ),
+    "rescore": Entry(
+        target="bootcamp_cli.cli.rescore:rescore_command",
+        help="Verify the kept outputs of a run directory again.",
+        section="Results",
+    ),
+    "templates": EntryGroup(
+        help="The prompt templates for completion mode.",
+        section="Look up",
+        example="bootcamp templates show r1",
+        entries={
+            "list": Entry(
+                target="bootcamp_cli.cli.templates:list_command",
+                help="List the built-in templates and your own.",
+            ),
+            "show": Entry(
+                target="bootcamp_cli.cli.templates:show_command",
+                help="Show a template and an example prompt rendered with it.",
+            ),
+        },
+    ),
+    "bootcamps": EntryGroup(
+        help="The bootcamps that can verify answers.",
+        section="Look up",
+        example="bootcamp bootcamps list",
+        entries={
+            "list": Entry(
+                target="bootcamp_cli.cli.bootcamps:list_command",
+                help="List the bootcamps and where each comes from.",
+            ),
+        },
+    ),
+    "config": EntryGroup(
+        help="The settings and where they come from.",
+        section="Look up",
+        example="bootcamp config show",
+        entries={
+            "show": Entry(
+                target="bootcamp_cli.cli.config_show:show_command",
+                help="Show the value of every parameter and its source.",
+            ),
+        },
+    ),
+    "completion": EntryGroup(
+        help="Completion of commands and options by the shell.",
+        section="Set up",
+        example="bootcamp completion install",
+        entries={
+            "install": Entry(
+                target="bootcamp_cli.cli.completion:install_command",
+                help="Install the completions for bash, zsh or fish.",
+            ),
+        },
+    ),
+}
+
+EXAMPLE = """\
+bootcamp demo
+bootcamp eval --url http://127.0.0.1:8000/v1 --model-name r1_32B --test-dir path/to/test_dir
+bootcamp report output/r1_32B_tests_20260101_120000
+"""
+
+
+def root_group() -> "LazyGroup":
+    """The whole command line."""
+    group = LazyGroup(
+        COMMANDS,
+        name="bootcamp",
+        help="Evaluate a model on verifiable reasoning tasks, over an OpenAI-compatible API.",
+        example=EXAMPLE,
+    )
+    group.params.append(
+        TyperOption(
+            param_decls=["version", "--version"],
+            is_flag=True,
+            default=False,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_version,
+            help="print the version and exit",
+        )
+    )
+    return group
+
+
+def load_command(name: str, entry: Entry | EntryGroup) -> Command:
+    """The command behind an entry of the table, imported now."""
+    if isinstance(entry, EntryGroup):
+        return LazyGroup(entry.entries, name=name, help=entry.help, example=entry.example)
+    module, _, attribute = entry.target.partition(":")
+    command = getattr(import_module(module), attribute)
+    if not isinstance(command, BootcampCommand):
+        raise TypeError(f"{entry.target} is no command")
+    return command
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are imported when they are called."""
+
+    def __init__(self, entries: Mapping[str, Entry | EntryGroup], *, name: str, help: str, example: str) -> None:  # noqa: A002 - typer's word
+        super().__init__(name=name, help=help, epilog=example, rich_markup_mode=None, context_settings=CONTEXT)
+        self.entries = entries
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Parse the words before the command; without any the help is what is missing."""
+        if not args and not ctx.resilient_parsing:
+            write_line(sys.stderr, ctx.get_help())
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - typer's signature
+        """The names in the order of the table."""
+        return list(self.entries)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002 - typer's signature
+        """Import the named command; None where there is no such command."""
+        entry = self.entries.get(cmd_name.replace("_", "-"))
+        return None if entry is None else load_command(cmd_name, entry)
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        """Find the command that the first word names, or say which one may be meant."""
+        name = args[0]
+        command = self.get_command(ctx, name)
+        if command is None:
+            raise _unknown(f"no such command {name!r}", get_close_matches(name, self.entries), ctx)
+        return name, command, args[1:]
+
+    def collect_usage_pieces(self, ctx: Context) -> list[str]:  # noqa: ARG002 - typer's signature
+        """What may follow the group's name."""
+        return ["COMMAND ..."]
+
+    def format_epilog(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Print nothing: the example stands before the commands."""
+
+    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Print the example, the commands by section and the options, from the table alone."""
+        write_example(formatter, self.epilog or "")
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, entry in self.entries.items():
+            sections.setdefault(entry.section, []).append((name, entry.help))
+        options = [param for param in self.get_params(ctx) if isinstance(param, TyperOption)]
+        sections["Options"] = [(option_name(option), option_help(option)) for option in options]
+        write_sections(formatter, sections)
+
+
+def _unknown(problem: str, close: list[str], ctx: Context) -> UsageError:
+    if close:
+        return UsageError(problem, hint=f"did you mean {close[0]}?")
+    return UsageError(problem, hint=f"see {ctx.command_path} --help")
+
+
+def _print_version(ctx: Context, _param: TyperOption, wanted: bool) -> None:  # noqa: FBT001 - typer's signature
+    if wanted:
+        write_line(sys.stdout, f"bootcamp {__version__}")
+        ctx.exit()

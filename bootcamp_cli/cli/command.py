@@ -1,0 +1,142 @@
+"""The class of every command: options in named groups, both spellings of their words, an example in the help.
+
+typer prints option groups with rich only, whose import costs more than a whole `--help` may.
+"""
+
+import re
+from collections.abc import Iterable
+
+# `_click` is vendored by typer, which exports none of this; pyproject.toml holds typer to the release that has it here
+from typer._click.core import Context
+from typer._click.exceptions import UsageError
+from typer._click.formatting import HelpFormatter
+from typer.core import TyperArgument, TyperCommand, TyperOption
+
+from bootcamp_cli.cli.option import RawOption
+from bootcamp_cli.cli.spelling import canonical_words
+
+CONTEXT = {"help_option_names": ["--help", "-h"]}
+
+GENERAL = "General"
+"""The group of options that every command has; it comes last."""
+
+_NAME_COLUMN = 28
+"""Widest name of an option that still has its help beside it, in columns."""
+
+
+class BootcampCommand(TyperCommand):
+    """A command whose epilog is its example.
+
+    The group of an option is its `rich_help_panel`.
+    """
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Parse the words in any of their spellings."""
+        options = [param for param in self.get_params(ctx) if isinstance(param, TyperOption)]
+        words = canonical_words(args, booleans=_booleans(options), valued=_valued(options))
+        try:
+            return super().parse_args(ctx, words)
+        except UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
+    def collect_usage_pieces(self, ctx: Context) -> list[str]:  # noqa: ARG002 - typer's signature
+        """`[OPTIONS] RUN_DIR`, in brackets where it may be left out."""
+        arguments = [param for param in self.params if isinstance(param, TyperArgument)]
+        return ["[OPTIONS]", *(_usage(argument) for argument in arguments)]
+
+    def format_epilog(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Print nothing: the example stands before the options."""
+
+    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Print the example, the arguments, and the options by group in one common column."""
+        write_example(formatter, self.epilog or "")
+        sections: dict[str, list[tuple[str, str]]] = {}
+        general: list[tuple[str, str]] = []
+        for param in self.get_params(ctx):
+            if isinstance(param, TyperArgument):
+                sections.setdefault("Arguments", []).append((argument_name(param), param.help or ""))
+            elif isinstance(param, TyperOption) and not param.hidden:
+                group = param.rich_help_panel or GENERAL
+                rows = general if group == GENERAL else sections.setdefault(group, [])
+                rows.append((option_name(param), option_help(param)))
+        write_sections(formatter, {**sections, GENERAL: general})
+
+
+def option_name(option: TyperOption) -> str:
+    """How the help names an option: `--url URL`, `--resume`, `--verify / --no-verify` where true is the default."""
+    if not option.is_flag:
+        return f"{option.opts[0]} {option.metavar or (option.name or '').upper()}"
+    if default_text(option) == "true":
+        return f"{option.opts[0]} / {option.secondary_opts[0]}"
+    return ", ".join(sorted(option.opts, key=len))
+
+
+def default_text(option: TyperOption) -> str:
+    """The default that the help shows, empty for none."""
+    if isinstance(option, RawOption):
+        return option.default_text
+    if isinstance(option.default, bool):
+        return str(option.default).lower()
+    return "" if option.default is None or not option.show_default else str(option.default)
+
+
+def option_help(option: TyperOption) -> str:
+    """What the help says of an option, with its default and its variable."""
+    if option.name == "help":
+        return "show this help and exit"
+    default = default_text(option)
+    notes = [] if default in ("", "false") else [default if default == "required" else f"default: {default}"]
+    if isinstance(option, RawOption) and option.variable:
+        notes.append(f"${option.variable}")
+    text = option.help or ""
+    return f"{text} [{'; '.join(notes)}]" if notes else text
+
+
+def write_example(formatter: HelpFormatter, example: str) -> None:
+    """A section with command lines that can be copied; long ones go on behind a backslash."""
+    if not example:
+        return
+    formatter.write("\nExample:\n")
+    for line in example.strip("\n").splitlines():
+        formatter.write("".join(f"  {part}\n" for part in _continued(line, formatter.width - 4)))
+
+
+def _continued(line: str, width: int) -> list[str]:
+    """A command line in parts of at most `width` columns where it can be broken: before an option."""
+    parts = [""]
+    for piece in re.split(r" (?=--)", line):
+        if parts[-1] and len(parts[-1]) + 1 + len(piece) > width:
+            parts[-1] += " \\"
+            parts.append(f"  {piece}")
+        else:
+            parts[-1] = f"{parts[-1]} {piece}" if parts[-1] else piece
+    return parts
+
+
+def write_sections(formatter: HelpFormatter, sections: dict[str, list[tuple[str, str]]]) -> None:
+    """Named sections of two columns that begin at the same place in all of them."""
+    short = [len(name) for rows in sections.values() for name, _ in rows if len(name) <= _NAME_COLUMN]
+    width = max(short, default=0)
+    for title, rows in sections.items():
+        if rows:
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), text) for name, text in rows], col_max=width)
+
+
+def _booleans(options: Iterable[TyperOption]) -> dict[str, str]:
+    return {name: option.secondary_opts[0] for option in options if option.secondary_opts for name in option.opts}
+
+
+def _valued(options: Iterable[TyperOption]) -> frozenset[str]:
+    return frozenset(name for option in options if not option.is_flag for name in option.opts)
+
+
+def argument_name(argument: TyperArgument) -> str:
+    """How the help names an argument: `RUN_DIR`."""
+    return argument.metavar or (argument.name or "").upper()
+
+
+def _usage(argument: TyperArgument) -> str:
+    name = argument_name(argument) + ("..." if argument.nargs == -1 else "")
+    return name if argument.required else f"[{name}]"

@@ -1,0 +1,36 @@
+"""`bootcamp config show`: every parameter, its value and where that came from."""
+
+from bootcamp_cli.cli.options import ALL_SETTINGS, Call, command
+from bootcamp_cli.errors import EXIT_OK
+from bootcamp_cli.settings.masking import shown_value, stored_value
+from bootcamp_cli.settings.model import parameters
+
+
+@command(settings=ALL_SETTINGS, example="bootcamp config show --max-tokens 1024")
+def show_command(call: Call) -> int:
+    """Show the value of every parameter and its source.
+
+    The source is a flag, a variable, a settings file or the default, in this order. Secrets are masked.
+    """
+    from bootcamp_cli.cli.sources import read_settings  # noqa: PLC0415 - not for --help
+
+    resolved = read_settings(call)
+    rows = [
+        (parameter, getattr(resolved.settings, parameter.name), resolved.origins[parameter.name])
+        for parameter in parameters()
+    ]
+    data = {
+        parameter.name: {"value": stored_value(parameter, value), "source": origin.kind, "place": origin.text}
+        for parameter, value, origin in rows
+    }
+    lines = [(parameter.name, shown_value(parameter, value), origin.text) for parameter, value, origin in rows]
+    call.console.result(data, text=_columns(lines))
+    return EXIT_OK
+
+
+def _columns(rows: list[tuple[str, str, str]]) -> str:
+    """The rows as columns that begin at the same place, with a heading."""
+    table = [("parameter", "value", "source"), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(2)]
+    widths[1] = min(widths[1], 48)
+    return "\n".join(f"{name:{widths[0]}}  {value:{widths[1]}}  {source}" for name, value, source in table)

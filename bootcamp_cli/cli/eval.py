@@ -1,0 +1,19 @@
+"""`bootcamp eval`."""
+
+from bootcamp_cli.cli.options import ALL_SETTINGS, Call, command
+
+
+@command(
+    settings=ALL_SETTINGS,
+    example="bootcamp eval --url http://127.0.0.1:8000/v1 --model-name r1_32B --test-dir tests --template r1",
+)
+def eval_command(call: Call) -> int:
+    """Evaluate a model on a test dir.
+
+    Every row's prompt is sent, every answer verified. What it leaves stands in a run directory below output_dir, and
+    can be continued with `bootcamp resume` wherever it was cut off.
+    """
+    from bootcamp_cli.cli.evaluation import evaluate
+    from bootcamp_cli.cli.preparation import planned
+
+    return evaluate(planned(call), call.console)

@@ -1,0 +1,170 @@
+"""An evaluation from plan to report: what `eval`, `resume` and `demo` share, top-down."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import anyio
+
+from bootcamp_cli.cli.console import Console
+from bootcamp_cli.cli.reporting import print_report, publish
+from bootcamp_cli.client.health import ModelEntry, wait_for_model
+from bootcamp_cli.client.limits import raise_open_file_limit
+from bootcamp_cli.engine.connect import open_client
+from bootcamp_cli.engine.events import Event, Warned
+from bootcamp_cli.engine.plan import Plan
+from bootcamp_cli.engine.run import run
+from bootcamp_cli.engine.session import Session, find_matching, is_complete, new_session, resumed_session
+from bootcamp_cli.errors import EXIT_INCOMPLETE, EXIT_OK, BootcampError, LockLostError, SettingsError
+from bootcamp_cli.progress.display import choose_display
+from bootcamp_cli.progress.log import ProgressLog
+from bootcamp_cli.results.summary import RunSummary
+from bootcamp_cli.store.run_dir import RunDir
+
+_DESCRIPTORS_BESIDE_CONNECTIONS = 256
+
+
+def evaluate(plan: Plan, console: Console) -> int:
+    """Evaluate in a new run directory or, with `--resume`, in the newest one whose answers would be the same."""
+    settings = plan.settings
+    with terminating():
+        if settings.resume and settings.model_name and (found := find_matching(plan)) and is_complete(found):
+            console.say(f"{found.path} is finished: nothing is owed")
+            return finish_unchanged(plan, found, console)
+        entry = check_model(plan, console)
+        plan = plan.with_model(entry.name)
+        found = find_matching(plan) if settings.resume else None
+        if settings.resume:
+            console.say(f"continuing {found.path}" if found else "nothing to resume: a new run is started")
+        if found is not None:
+            return work_off(resumed_session(plan, found, console.say), console)
+        return work_off(new_session(plan, entry.raw, console.say), console)
+
+
+def resume(plan: Plan, run_dir: RunDir, console: Console) -> int:
+    """Continue a run directory; where nothing is owed its reports are rebuilt without asking the server."""
+    with terminating(), resumed_session(plan, run_dir, console.say) as session:
+        n_requests = sum(session.n_unanswered(file) for file in plan.test_set.files)
+        if not session.n_owed:
+            console.say(f"{run_dir.path}: nothing is owed")
+            session.finish()
+            return conclude(session, console)
+        console.say(f"continuing {run_dir.path}: {session.n_owed} of {plan.test_set.n_rows} samples are owed")
+        if n_requests:
+            check_model(plan, console)
+        return run_session(session, console)
+
+
+def check_model(plan: Plan, console: Console) -> ModelEntry:
+    """Wait for the model, unless told not to; warn where it cannot give as many tokens as may be asked for."""
+    settings = plan.settings
+    if not settings.check_model_url:
+        if not settings.model_name:
+            raise SettingsError("no model name", hint="give --model-name, or let the server be asked (check_model_url)")
+        return ModelEntry(name=settings.model_name, max_model_len=None, raw=None, listed=False)
+
+    async def ask() -> ModelEntry:
+        async with open_client(settings, plan.generation) as client:
+            return await wait_for_model(
+                client,
+                settings.model_name,
+                wait_s=settings.wait,
+                poll_interval_s=settings.poll_interval,
+                say=console.say,
+            )
+
+    entry = anyio.run(ask)
+    if entry.max_model_len is not None and settings.max_tokens >= entry.max_model_len:
+        console.warn(
+            f"max_tokens {settings.max_tokens} is not below the model's length of {entry.max_model_len} tokens: "
+            "prompt and answer together must fit, most servers refuse such requests"
+        )
+    return entry
+
+
+def work_off(opening: AbstractContextManager[Session], console: Console) -> int:
+    """Open the run directory and run what it owes."""
+    with opening as session:
+        return run_session(session, console)
+
+
+def run_session(session: Session, console: Console) -> int:
+    """Run, whatever happens settle what was written, and report where the run came to its end."""
+    warning = raise_open_file_limit(session.plan.settings.max_concurrent_requests + _DESCRIPTORS_BESIDE_CONNECTIONS)
+    if warning:
+        console.warn(warning)
+    try:
+        anyio.run(_run_with_displays, session, console)
+    except LockLostError:
+        raise
+    except (BootcampError, KeyboardInterrupt):
+        session.finish()
+        console.say(f"continue with: {resume_command(session.run_dir)}")
+        raise
+    session.finish()
+    return conclude(session, console)
+
+
+async def _run_with_displays(session: Session, console: Console) -> None:
+    display = choose_display(stream=sys.stderr, quiet=console.quiet, env=os.environ, run_clock=time.monotonic)
+
+    def emit(event: Event) -> None:
+        display.handle(event)
+        log.handle(event)
+
+    log = ProgressLog(
+        session.run_dir.progress_log, time.monotonic, warn=lambda text: display.handle(Warned(message=text))
+    )
+    async with (
+        open_client(session.plan.settings, session.plan.generation) as client,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(display.run)
+        tasks.start_soon(log.run)
+        await run(session, client, emit)
+
+
+def conclude(session: Session, console: Console) -> int:
+    """Write the reports of a session and print them; the exit code says whether anything is missing."""
+    summary = publish(session.run_dir)
+    print_report(session.run_dir, summary, console)
+    return exit_code(summary, allow_unscored=session.plan.settings.allow_unscored)
+
+
+def finish_unchanged(plan: Plan, run_dir: RunDir, console: Console) -> int:
+    """Report a finished run."""
+    with resumed_session(plan, run_dir, console.say) as session:
+        session.finish()
+        return conclude(session, console)
+
+
+def exit_code(summary: RunSummary, *, allow_unscored: bool) -> int:
+    """0 where every sample has its score, or was allowed to have none; else 3."""
+    n_lacking = summary.n_samples - summary.n_scored
+    if allow_unscored:
+        n_lacking -= summary.unverified.get("unscored", 0)
+    return EXIT_INCOMPLETE if n_lacking else EXIT_OK
+
+
+def resume_command(run_dir: RunDir) -> str:
+    """What the user types to go on."""
+    import shlex
+
+    return f"bootcamp resume {shlex.quote(str(run_dir.path))}"
+
+
+@contextmanager
+def terminating() -> Iterator[None]:
+    """SIGTERM ends the command as SIGINT does, wherever it is."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

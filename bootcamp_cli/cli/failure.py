@@ -1,0 +1,104 @@
+"""Any exception as what the user is told: one line, the lines below it, and the exit code."""
+
+import errno
+import sys
+from dataclasses import dataclass
+
+# vendored by typer, which exports none of them; pyproject.toml holds typer to the release that has them here
+from typer._click.exceptions import ClickException, NoSuchOption, UsageError
+
+from bootcamp_cli.cli.console import hide, json_text, one_line, write_line
+from bootcamp_cli.errors import BootcampError, DatasetError, InterruptedRunError, disk_error
+
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """The end of a command that failed: `hint` is the next step, `problems` are lines below the first."""
+
+    message: str
+    exit_code: int
+    hint: str | None = None
+    problems: tuple[str, ...] = ()
+    label: str = "error: "
+
+    @property
+    def line(self) -> str:
+        """`bootcamp: error: what is wrong; what to do`."""
+        return one_line(f"bootcamp: {self.label}{self.message}{f'; {self.hint}' if self.hint else ''}")
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What to tell about an exception that nothing else handled."""
+    single = _single(error)
+    if isinstance(single, OSError) and single.errno in _DISK_ERRORS:
+        single = disk_error(single, f"write {single.filename}" if single.filename else "write")
+    match single:
+        case BootcampError():
+            return _known(single)
+        case ClickException():
+            return _misuse(single)
+        case KeyboardInterrupt():
+            return Failure(message="interrupted", exit_code=InterruptedRunError.exit_code, label="")
+        case _:
+            return _unexpected(single)
+
+
+def print_failure(failure: Failure, *, as_json: bool, masked: list[str]) -> None:
+    """The line and those below it on stderr; with `--json` the same as an object on stdout."""
+    for line in (failure.line, *(f"  {one_line(problem)}" for problem in failure.problems)):
+        write_line(sys.stderr, hide(line, masked))
+    if as_json:
+        error: dict[str, object] = {"message": failure.message, "hint": failure.hint, "exit_code": failure.exit_code}
+        if failure.problems:
+            error["problems"] = failure.problems
+        write_line(sys.stdout, hide(json_text({"error": error}), masked))
+
+
+def _single(error: BaseException) -> BaseException:
+    """The error that a group stands for: an interruption, or the first where all are for the user, or the group."""
+    leaves = list(_leaves(error))
+    for leaf in leaves:
+        if isinstance(leaf, KeyboardInterrupt):
+            return leaf
+    if len(leaves) == 1 or all(isinstance(leaf, BootcampError) for leaf in leaves):
+        return leaves[0]
+    return error
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for child in error.exceptions for leaf in _leaves(child)]
+    return [error]
+
+
+def _known(error: BootcampError) -> Failure:
+    return Failure(
+        message=error.message,
+        hint=error.hint,
+        exit_code=error.exit_code,
+        problems=error.problems if isinstance(error, DatasetError) else (),
+        label="" if isinstance(error, InterruptedRunError) else "error: ",
+    )
+
+
+def _unexpected(error: BaseException) -> Failure:
+    return Failure(
+        message=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__,
+        hint="run again with --debug for the traceback",
+        exit_code=1,
+        label="unexpected error: ",
+    )
+
+
+def _misuse(error: ClickException) -> Failure:
+    """Wrong words on the command line, in the tone of the other errors."""
+    command = error.ctx.command_path if isinstance(error, UsageError) and error.ctx else "bootcamp"
+    if isinstance(error, NoSuchOption):
+        negated = error.option_name.startswith("--no-")
+        close = [name for name in error.possibilities or () if name.startswith("--no-") == negated]
+        hint = f"did you mean {close[0]}?" if close else f"see {command} --help"
+        return Failure(message=f"no such option {error.option_name}", hint=hint, exit_code=2)
+    text = error.format_message().rstrip(".")
+    return Failure(message=text[:1].lower() + text[1:], hint=f"see {command} --help", exit_code=2)

@@ -1,0 +1,76 @@
+"""From a command's call to a plan: settings read, template chosen, warnings said, test dir checked."""
+
+from bootcamp_cli.cli.options import Call
+from bootcamp_cli.cli.sources import read_settings, resumed_settings
+from bootcamp_cli.engine.plan import Plan, make_plan
+from bootcamp_cli.errors import ResumeRefusedError, RunDirectoryError
+from bootcamp_cli.settings.warnings import mode_warnings, template_note
+from bootcamp_cli.store.run_dir import RunDir, run_dirs_newest_first
+from bootcamp_cli.templates.catalog import choose, template_catalog
+from bootcamp_cli.templates.model import Template
+
+
+def planned(call: Call) -> Plan:
+    """The plan of a new evaluation."""
+    resolved = read_settings(call)
+    settings = resolved.settings
+    template = choose(template_catalog(resolved.templates), settings.template, resolved.origins["template"].text)
+    for warning in mode_warnings(resolved, template_system_prompt=template.system_prompt):
+        call.console.warn(warning)
+    if note := template_note(resolved):
+        call.console.say(note)
+    sys_prompt = settings.sys_prompt
+    if sys_prompt is None and resolved.chosen("template"):
+        sys_prompt = template.system_prompt
+    plan = make_plan(settings, template, sys_prompt=sys_prompt)
+    _tell_about_test_set(plan, call)
+    return plan
+
+
+def planned_again(call: Call, run_dir: RunDir) -> Plan:
+    """The plan of a run that was started before, from what it wrote down.
+
+    Raises:
+        ResumeRefusedError: the run directory was not made by this tool, or a flag would change the answers.
+    """
+    args, manifest = run_dir.read_eval_args(), run_dir.read_manifest()
+    if args is None or manifest is None:
+        missing = "eval_args.json" if args is None else "manifest.json"
+        raise ResumeRefusedError(f"{run_dir.path} has no {missing} and cannot be resumed", hint="start a new run")
+    settings = resumed_settings(call, args, run_dir)
+    try:
+        written = manifest["template"]
+        template = Template(
+            name=written["name"],
+            text=written["text"],
+            stop=tuple(written["stop"]),
+            system_prompt=written["system_prompt"],
+            origin="the run",
+        )
+        sys_prompt = manifest["sys_prompt"]
+    except (KeyError, TypeError) as error:
+        raise RunDirectoryError(f"{run_dir.manifest}: no usable {error}", hint="restore it from a copy") from error
+    plan = make_plan(settings, template, sys_prompt=sys_prompt)
+    _tell_about_test_set(plan, call)
+    return plan
+
+
+def newest_unfinished(call: Call) -> RunDir:
+    """The run directory under output_dir that was started last and is not complete.
+
+    Raises:
+        RunDirectoryError: there is none.
+    """
+    output_dir = read_settings(call).settings.output_dir
+    for run_dir in run_dirs_newest_first(output_dir):
+        if (run_dir.read_manifest() or {}).get("complete") is not True:
+            return run_dir
+    raise RunDirectoryError(f"no unfinished run under {output_dir}", hint="give the run directory, or --output-dir")
+
+
+def _tell_about_test_set(plan: Plan, call: Call) -> None:
+    test_set = plan.test_set
+    for warning in test_set.warnings:
+        call.console.warn(warning)
+    if test_set.skipped:
+        call.console.say(f"not test files, skipped: {', '.join(test_set.skipped)}")

@@ -1,0 +1,64 @@
+"""The reports of a run directory: written beside its details, printed as the command's result."""
+
+import os
+import shutil
+import sys
+from typing import Any
+
+from bootcamp_cli.cli.console import Console
+from bootcamp_cli.engine.summarise import model_name, summarise
+from bootcamp_cli.report.json_text import json_object
+from bootcamp_cli.report.meta import meta_lines
+from bootcamp_cli.report.render import render
+from bootcamp_cli.report.xlsx import write_scores
+from bootcamp_cli.results.summary import RunSummary
+from bootcamp_cli.store.atomic import replace_bytes
+from bootcamp_cli.store.run_dir import RunDir
+
+_DECIDING = (
+    "model_name",
+    "api_mode",
+    "template",
+    "template_text",
+    "sys_prompt",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "seed",
+    "stop",
+    "extra_body",
+    "include",
+    "exclude",
+    "limit",
+)
+
+
+def publish(run_dir: RunDir) -> RunSummary:
+    """Rebuild meta.jsonl and the workbook from details; only the holder of the lock may call it."""
+    summary = summarise(run_dir)
+    replace_bytes(run_dir.meta, meta_lines(summary).encode())
+    write_scores(run_dir.scores(model_name(run_dir)), summary, answer_parameters(run_dir))
+    return summary
+
+
+def answer_parameters(run_dir: RunDir) -> dict[str, Any]:
+    """The parameters that decide the answers, as far as the run directory knows them."""
+    known = (run_dir.read_eval_args() or {}) | ((run_dir.read_manifest() or {}).get("identity") or {})
+    return {name: known[name] for name in _DECIDING if known.get(name) is not None}
+
+
+def print_report(run_dir: RunDir, summary: RunSummary, console: Console) -> None:
+    """The summary table and the paths; as JSON the summary with the path of the run directory."""
+    data = json_object(summary, n_all=len(summary.groups)) | {"run_dir": str(run_dir.path)}
+    console.result(data, text="" if console.json else table_text(summary), styled=True)
+    console.say(f"run directory: {run_dir.path}")
+    console.say(f"scores: {run_dir.scores(model_name(run_dir))}")
+
+
+def table_text(summary: RunSummary, **options: Any) -> str:
+    """The table for stdout: styled in a terminal, plain text elsewhere."""
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else None
+    return render(summary, "table", width=width, color=terminal and not os.environ.get("NO_COLOR"), **options)

@@ -1,0 +1,73 @@
+"""`bootcamp rescore`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootcamp_cli.cli.options import Call, command
+
+if TYPE_CHECKING:
+    from bootcamp_cli.engine.rescore import Rescored
+
+_SHOWN = 20
+
+
+@command(
+    settings=("bootcamps", "bootcamps_path", "allow_unscored", "verify_timeout", "verify_memory", "verify_workers"),
+    example="bootcamp rescore output/r1_32B_tests_20260101_120000 --dry-run",
+)
+def rescore_command(
+    call: Call,
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="The run directory.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run/--no-dry-run", help="Show what would change and write nothing.")
+    ] = False,
+) -> int:
+    """Verify the kept outputs of a run directory again, without any request.
+
+    It is also how outputs from elsewhere are scored: RUN_DIR/details/*.jsonl with rows of id, prompt, output,
+    ground_truth and data_source are enough.
+    """
+    import contextlib
+    from dataclasses import asdict
+
+    import anyio
+
+    from bootcamp_cli.cli.evaluation import exit_code
+    from bootcamp_cli.cli.reporting import publish, table_text
+    from bootcamp_cli.cli.sources import read_settings
+    from bootcamp_cli.engine.rescore import rescore
+    from bootcamp_cli.engine.summarise import summarise
+    from bootcamp_cli.report.json_text import json_object
+    from bootcamp_cli.store.lock import acquire
+    from bootcamp_cli.store.run_dir import open_run_dir
+
+    opened = open_run_dir(Path(run_dir))
+    settings = read_settings(call).settings
+    with contextlib.nullcontext() if dry_run else acquire(opened.path, say=call.console.say) as lock:
+        result = anyio.run(rescore, opened, settings, lock)
+        summary = summarise(opened) if dry_run else publish(opened)
+    data = {
+        "dry_run": dry_run,
+        **asdict(result),
+        "report": json_object(summary, n_all=len(summary.groups)),
+    }
+    call.console.result(data, text="" if dry_run or call.console.json else table_text(summary), styled=True)
+    for line in _lines(result, dry_run=dry_run):
+        call.console.say(line)
+    return exit_code(summary, allow_unscored=settings.allow_unscored)
+
+
+def _lines(result: "Rescored", *, dry_run: bool) -> list[str]:
+    would = "would change" if dry_run else "changed"
+    return [
+        f"{result.n_verified} of {result.n_records} outputs verified again, {len(result.changes)} scores {would}",
+        *(
+            f"details/{change.file}:{change.line}: id {change.id}: {change.before} -> {change.after}"
+            + (f" ({change.failure})" if change.failure else "")
+            for change in result.changes[:_SHOWN]
+        ),
+        *([f"and {len(result.changes) - _SHOWN} more"] if len(result.changes) > _SHOWN else []),
+        *(f"no bootcamp for {name}: {n} records left as they are" for name, n in result.without_bootcamp.items()),
+    ]

@@ -1,0 +1,68 @@
+"""The settings of a command from all their sources: flags, environment, files, a run directory, defaults."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bootcamp_cli.cli.options import Call
+from bootcamp_cli.settings.eval_args import settings_from_eval_args
+from bootcamp_cli.settings.masking import secret_texts
+from bootcamp_cli.settings.merge import load_settings
+from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.settings.origin import Resolved
+from bootcamp_cli.settings.sources import user_config_file
+from bootcamp_cli.store.run_dir import RunDir
+
+
+def read_settings(call: Call) -> Resolved:
+    """Merge and check the settings; say what is odd about their sources.
+
+    Raises:
+        SettingsError: a value, a key, a file or a profile is wrong; the message names the place.
+    """
+    return _learned(
+        load_settings(
+            flags=call.flags,
+            env=os.environ,
+            cwd=Path.cwd(),
+            config=_path(call.config),
+            profile=call.profile,
+            user_file=user_config_file(),
+        ),
+        call,
+    )
+
+
+def resumed_settings(call: Call, args: Mapping[str, Any], run_dir: RunDir) -> EvalSettings:
+    """The settings that a run was started with, `args` of its eval_args.json, and what flags may change in them.
+
+    Raises:
+        ResumeRefusedError: a flag would change the answers.
+        SettingsError: a value is wrong, or was masked and nothing supplies it.
+    """
+    return _learned(
+        settings_from_eval_args(
+            args,
+            place=str(run_dir.eval_args),
+            flags=call.flags,
+            env=os.environ,
+            cwd=Path.cwd(),
+            config=_path(call.config),
+            profile=call.profile,
+            user_file=user_config_file(),
+        ),
+        call,
+    ).settings
+
+
+def _learned(resolved: Resolved, call: Call) -> Resolved:
+    """Let nothing that is said from here on show the secrets, and say the warnings."""
+    call.console.masked.extend(secret_texts(resolved.settings))
+    for warning in resolved.warnings:
+        call.console.warn(warning)
+    return resolved
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

@@ -1,0 +1,142 @@
+"""One request: from a prompt to an answer or a failed try."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import anyio
+from anyio import to_thread
+
+from bootcamp_cli.client.body import read_body
+from bootcamp_cli.client.endpoint import Endpoint
+from bootcamp_cli.client.failures import Scope, TryFailed, bad_response, status_failure
+from bootcamp_cli.client.payload import GenerationConfig, build_payload
+from bootcamp_cli.client.reply import MAX_BODY_BYTES, load_object, parse_reply
+from bootcamp_cli.client.shown import shortened, shown_s
+from bootcamp_cli.client.streamed import StreamedAnswer
+from bootcamp_cli.client.transport import Reply, Transport
+from bootcamp_cli.records import Answer
+
+MODELS_TIMEOUT_S = 30.0
+"""Deadline of asking for the model list, which takes no computing."""
+
+THREAD_BYTES = 256 * 1024
+"""From this size on JSON is read in a thread: the event loop would stand still for milliseconds."""
+
+_AFTER_END_S = 5.0
+_T = TypeVar("_T")
+
+
+class CompletionClient:
+    """Sends prompts with one set of generation parameters to one endpoint.
+
+    `timeout_s` is the deadline of one try, from connecting to the last byte; `idle_timeout_s` the longest silence
+    within a stream that has begun. `clock` gives the seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        config: GenerationConfig,
+        *,
+        timeout_s: float,
+        idle_timeout_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.transport = transport
+        self.config = config
+        self.timeout_s = timeout_s
+        self.idle_timeout_s = idle_timeout_s
+        self._clock = clock
+        self._path = "/completions" if config.api_mode == "completion" else "/chat/completions"
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the requests go."""
+        return self.transport.endpoint
+
+    async def complete(self, prompt: str, lane: int) -> Answer:
+        """One try to get an answer; nobody else may use `lane` meanwhile. Raises TryFailed and nothing else."""
+        body = build_payload(self.config, prompt)
+        with self._outcome(self.timeout_s):
+            if self.config.stream:
+                return await self._streamed(lane, body)
+            return await self._whole(await self.transport.post(lane, self._path, body))
+        raise AssertionError("an answer or a failure")
+
+    async def models(self) -> list[dict[str, Any]]:
+        """The server's list of models: objects with at least an `id`. Raises TryFailed and nothing else."""
+        with self._outcome(min(self.timeout_s, MODELS_TIMEOUT_S)):
+            reply = await self.transport.get("/models")
+            self._refuse_status(reply, missing="sample")
+            listed = (await _in_thread(load_object, reply.body)).get("data")
+            if not isinstance(listed, list):
+                raise bad_response("a model list without data")
+            return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+        raise AssertionError("a list or a failure")
+
+    @contextmanager
+    def _outcome(self, timeout_s: float) -> Iterator[None]:
+        """Sets the deadline, and makes every failure's message fit to be shown: the one place of redaction."""
+        try:
+            try:
+                with anyio.fail_after(timeout_s):
+                    yield
+            except TimeoutError:
+                text = f"no whole reply of {self.endpoint.base_url} within {shown_s(timeout_s)}"
+                raise TryFailed(kind="timeout", message=text) from None
+        except TryFailed as failure:
+            failure.reword(shortened(self.endpoint.redact(failure.message)))
+            raise
+
+    async def _whole(self, reply: Reply) -> Answer:
+        self._refuse_status(reply, missing="model_missing")
+        return await _in_thread(lambda body: parse_reply(body, self.config.api_mode), reply.body)
+
+    def _refuse_status(self, reply: Reply, *, missing: Scope) -> None:
+        if not 200 <= reply.status < 300:
+            raise status_failure(reply.status, reply.headers, reply.body, now_s=self._clock(), missing=missing)
+
+    async def _streamed(self, lane: int, body: bytes) -> Answer:
+        async with self.transport.post_stream(lane, self._path, body) as reply:
+            streams = "json" not in reply.headers.get("content-type", "")
+            if not 200 <= reply.status < 300 or not streams:
+                whole = await read_body(reply.chunks, reply.headers, max_bytes=MAX_BODY_BYTES)
+                return await self._whole(Reply(status=reply.status, headers=reply.headers, body=whole))
+            encoding = reply.headers.get("content-encoding", "identity")
+            if encoding != "identity":
+                raise bad_response(f"a stream with the content encoding {encoding}, which was not asked for")
+            answer = StreamedAnswer(self.config.api_mode)
+            try:
+                await self._collect(reply.chunks, answer)
+            except TryFailed:
+                if not answer.complete:
+                    raise
+        return answer.answer()
+
+    async def _collect(self, chunks: AsyncIterator[bytes], answer: StreamedAnswer) -> None:
+        """Feed the stream to `answer` to its end; once the answer is complete that is not waited for long."""
+        limit_s: float | None = None
+        while True:
+            try:
+                with anyio.fail_after(limit_s):
+                    chunk = await anext(chunks, b"")
+            except TimeoutError:
+                if answer.complete:
+                    return
+                raise TryFailed(
+                    kind="idle_timeout", message=f"stream silent for {shown_s(self.idle_timeout_s)}"
+                ) from None
+            if not chunk:
+                return
+            if answer.n_pending_bytes + len(chunk) > THREAD_BYTES:
+                await to_thread.run_sync(answer.feed, chunk)
+            else:
+                answer.feed(chunk)
+            limit_s = min(self.idle_timeout_s, _AFTER_END_S) if answer.complete else self.idle_timeout_s
+
+
+async def _in_thread(read: Callable[[bytes], _T], body: bytes) -> _T:
+    """Read a small body at once and a large one in a thread."""
+    return read(body) if len(body) <= THREAD_BYTES else await to_thread.run_sync(read, body)

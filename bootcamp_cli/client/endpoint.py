@@ -1,0 +1,129 @@
+"""Where requests go and what they carry: the base URL, the headers, how TLS is verified."""
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from bootcamp_cli import __version__
+from bootcamp_cli.client.shown import one_line, shown_url
+from bootcamp_cli.errors import SettingsError
+
+NO_KEY = "EMPTY"
+"""The API key of servers that ask for none; it is sent, but it is no secret."""
+
+_MIN_SECRET_CHARS = 4
+_MIN_SECRET_HEADER_CHARS = 6
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
+_HEADER_VALUE = re.compile(r"[^\x00-\x1f\x7f]*")
+_OUR_OWN = frozenset({"content-length", "transfer-encoding", "connection", "accept-encoding"})
+_PATHS = ("/chat/completions", "/completions", "/models")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An OpenAI-compatible server; made by `endpoint`.
+
+    `base_url` holds neither credentials nor a query nor a slash at its end, so it may be shown. `headers` are those
+    of every request. Nothing secret shows in the repr.
+    """
+
+    base_url: str
+    query: str = field(default="", repr=False)
+    headers: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    ca_bundle: Path | None = None
+    insecure: bool = False
+
+    def url_of(self, path: str) -> str:
+        """The address of `/completions` and the like, with the query of the URL that was given."""
+        return f"{self.base_url}{path}?{self.query}" if self.query else f"{self.base_url}{path}"
+
+    def redact(self, text: str) -> str:
+        """Text without the key, the header values and the credentials of the URL, should a server quote them."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+def endpoint(
+    url: str,
+    *,
+    api_key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    ca_bundle: Path | None = None,
+    insecure: bool = False,
+) -> Endpoint:
+    """The endpoint of a base URL such as `http://127.0.0.1:8000/v1`.
+
+    User and password in the URL become a Basic Authorization header, unless an API key other than EMPTY is given,
+    which is sent as Bearer; `headers` win over both. Raises SettingsError, showing neither key nor header values.
+    """
+    parts = _split(url)
+    user = unquote(parts.username or "")
+    password = unquote(parts.password or "")
+    key = (api_key or "").strip()
+    secrets = [*_at_least(_MIN_SECRET_CHARS, key, password or user, parts.password or parts.username or "")]
+    given = {
+        "Accept": "application/json, text/event-stream",
+        "Content-Type": "application/json",
+        "User-Agent": f"bootcamp-cli/{__version__}",
+    }
+    if (user or password) and key in ("", NO_KEY):
+        basic = b64encode(f"{user}:{password}".encode()).decode("ascii")
+        given["Authorization"] = f"Basic {basic}"
+        secrets.append(basic)
+    elif key:
+        given["Authorization"] = f"Bearer {key}"
+    for name, value in (headers or {}).items():
+        given = {known: kept for known, kept in given.items() if known.lower() != name.lower()}
+        given[name] = value
+        secrets.extend(_at_least(_MIN_SECRET_HEADER_CHARS, value, value.rpartition(" ")[2]))
+    secrets.extend(_at_least(_MIN_SECRET_HEADER_CHARS, *(pair.partition("=")[2] for pair in parts.query.split("&"))))
+    return Endpoint(
+        base_url=parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/"),
+        query=parts.query,
+        headers=tuple(
+            _header(name, value, "headers: " if name in (headers or {}) else "api_key: ")
+            for name, value in given.items()
+        ),
+        secrets=tuple(sorted({" ".join(s.split()) for s in secrets if s != NO_KEY}, key=len, reverse=True)),
+        ca_bundle=ca_bundle,
+        insecure=insecure,
+    )
+
+
+def _split(url: str) -> SplitResult:
+    shown = shown_url(url)
+    try:
+        parts = urlsplit(url.strip())
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable, parts = False, SplitResult("", "", "", "", "")
+    if not usable or not parts.geturl().isprintable() or " " in parts.geturl():
+        raise SettingsError(f"url: not an http or https address: {shown}", hint="for example http://127.0.0.1:8000/v1")
+    for path in _PATHS:
+        if parts.path.rstrip("/").endswith(path):
+            raise SettingsError(f"url: {shown} names one function of the server", hint=f"leave out {path}")
+    return parts
+
+
+def _header(name: str, value: str, origin: str) -> tuple[bytes, bytes]:
+    shown = one_line(name)
+    if not _HEADER_NAME.fullmatch(name):
+        raise SettingsError(f"headers: not a header name: {shown!r}")
+    if name.lower() in _OUR_OWN:
+        raise SettingsError(f"headers: {shown} cannot be set", hint="it is made for each request")
+    if not _HEADER_VALUE.fullmatch(value) or value != value.strip():
+        raise SettingsError(f"{origin}{shown}: line break, control character or outer white space", hint="remove it")
+    try:
+        return name.encode("ascii"), value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise SettingsError(f"{origin}{shown}: the value is no valid text") from None
+
+
+def _at_least(n_chars: int, *secrets: str) -> list[str]:
+    """Those long enough to be secrets: replacing a short one would garble every message."""
+    return [secret for secret in secrets if len(secret) >= n_chars]

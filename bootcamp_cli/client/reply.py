@@ -1,0 +1,141 @@
+"""From the body of a reply to an answer, or to what is wrong with it; pure."""
+
+import json
+import math
+from typing import Any
+
+from bootcamp_cli.client.failures import bad_response, html_words, server_words
+from bootcamp_cli.records import Answer, ApiMode
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""A larger reply is no answer."""
+
+
+def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
+    """The answer in a whole reply.
+
+    A choice with text, with reasoning or with a finish_reason is an answer. Raises TryFailed of kind bad_response
+    for everything else: empty `choices`, an error with status 200, HTML, truncated JSON, wrong types.
+    """
+    reply = load_object(body)
+    refuse_error(reply)
+    choice = first_choice(reply)
+    if choice is None:
+        raise bad_response("a reply without choices", server_words(reply))
+    message = choice
+    if api_mode == "chat_completion":
+        message = choice.get("message") or {}
+        if not isinstance(message, dict):
+            raise bad_response("a choice whose message is no object")
+    return make_answer(
+        text=text_of(message.get("text" if api_mode == "completion" else "content")),
+        reasoning=reasoning_of(message),
+        finish_reason=choice.get("finish_reason"),
+        usage=reply.get("usage"),
+        model=reply.get("model"),
+    )
+
+
+def load_object(body: bytes | str) -> dict[str, Any]:
+    """The JSON object of a body. NaN and infinite numbers, which are no JSON, are read as null."""
+    try:
+        value = _JSON.decode(body if isinstance(body, str) else body.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise bad_response(f"a reply that is no UTF-8 ({error.reason} at byte {error.start})") from None
+    except RecursionError:
+        raise bad_response("a reply that is nested too deeply") from None
+    except ValueError as error:
+        raw = body.encode(errors="replace") if isinstance(body, str) else body
+        if raw[:200].lstrip().startswith(b"<"):
+            raise bad_response("HTML instead of JSON", html_words(raw)) from None
+        what = "an empty reply" if not raw.strip() else f"a reply that is no JSON ({error})"
+        raise bad_response(what) from None
+    if not isinstance(value, dict):
+        raise bad_response("a reply that is no JSON object")
+    return value
+
+
+def refuse_error(reply: dict[str, Any]) -> None:
+    """Raise what the server reports as an error within a reply of status 200."""
+    if reply.get("error") or (reply.get("object") == "error" and "choices" not in reply):
+        raise bad_response("an error with status 200", server_words(reply))
+
+
+def first_choice(reply: dict[str, Any]) -> dict[str, Any] | None:
+    """The first choice, or None where there is none; only one is ever asked for."""
+    choices = reply.get("choices")
+    if not choices:
+        return None
+    if not isinstance(choices, list) or not isinstance(choices[0], dict):
+        raise bad_response("choices of a wrong type")
+    refuse_error(choices[0])
+    return choices[0]
+
+
+def text_of(content: Any) -> str | None:
+    """The text of a message's content: a string, or a list of parts of which the text ones are joined."""
+    if content is None or isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise bad_response(f"a text of type {type(content).__name__}")
+    texts = []
+    for part in content:
+        text = part.get("text", "") if isinstance(part, dict) else part
+        if isinstance(part, dict) and part.get("type", "text") != "text":
+            continue
+        if not isinstance(text, str):
+            raise bad_response("a part of a text of a wrong type")
+        texts.append(text)
+    return "".join(texts)
+
+
+def reasoning_of(message: dict[str, Any]) -> str | None:
+    """The separate reasoning of a message: `reasoning_content` (vLLM, SGLang, DeepSeek), else `reasoning`."""
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if not reasoning:
+        return None
+    if not isinstance(reasoning, str):
+        raise bad_response(f"a reasoning of type {type(reasoning).__name__}")
+    return reasoning
+
+
+def make_answer(*, text: str | None, reasoning: str | None, finish_reason: Any, usage: Any, model: Any) -> Answer:
+    """An answer of checked parts; every text in it can be written as UTF-8, and usage as JSON.
+
+    Raises TryFailed of kind bad_response where there is neither text nor reasoning nor a finish_reason.
+    """
+    finish_reason = well_formed(finish_reason) if finish_reason and isinstance(finish_reason, str) else None
+    if not (text or reasoning or finish_reason):
+        raise bad_response("a choice with neither text nor reasoning nor finish_reason")
+    return Answer(
+        text=well_formed(text or ""),
+        reasoning=well_formed(reasoning) if reasoning else None,
+        finish_reason=finish_reason,
+        usage=usage if isinstance(usage, dict) and _writable(usage) else None,
+        model=well_formed(model) if model and isinstance(model, str) else None,
+    )
+
+
+def well_formed(text: str) -> str:
+    """Text without lone surrogates: two that belong together become their character, others U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def _writable(usage: dict[str, Any]) -> bool:
+    try:
+        json.dumps(usage, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _finite(number: str) -> float | None:
+    value = float(number)
+    return value if math.isfinite(value) else None
+
+
+_JSON = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite)

@@ -1,0 +1,63 @@
+"""Server-sent events: from bytes in any portions to the events in them; pure."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerEvent:
+    """One event: its name (empty for the usual kind) and its data, lines joined by a newline."""
+
+    name: str
+    data: bytes
+
+
+class EventDecoder:
+    """Takes the bytes of a stream as they come; lines may end in LF, CRLF or CR, comments are skipped.
+
+    Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+    """
+
+    def __init__(self) -> None:
+        self._open_line: list[bytes] = []
+        self._after_cr = False
+        self._name = ""
+        self._data: list[bytes] = []
+        self.n_pending_bytes = 0
+
+    def feed(self, chunk: bytes) -> Iterator[ServerEvent]:
+        """The events that are complete with these bytes."""
+        if self._after_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+            self._after_cr = False
+        if not chunk:
+            return
+        self._after_cr = chunk.endswith(b"\r")
+        *ended, rest = _LINE_END.split(chunk)
+        for line in ended:
+            yield from self._line(b"".join((*self._open_line, line)))
+            self._open_line.clear()
+        self._open_line.append(rest)
+        self.n_pending_bytes += len(rest)
+
+    def close(self) -> Iterator[ServerEvent]:
+        """The event that the end of the stream completes, where the server left out the last blank line."""
+        yield from self._line(b"".join(self._open_line))
+        yield from self._line(b"")
+
+    def _line(self, line: bytes) -> Iterator[ServerEvent]:
+        if not line:
+            if self._data:
+                yield ServerEvent(name=self._name, data=b"\n".join(self._data))
+            self._name, self._data, self.n_pending_bytes = "", [], 0
+            return
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            self._data.append(value)
+            self.n_pending_bytes += len(value)
+        elif field == b"event":
+            self._name = value.decode("utf-8", errors="replace")

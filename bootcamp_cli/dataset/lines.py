@@ -1,0 +1,53 @@
+"""The lines of a test file, read one at a time, counted and hashed on the way."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+MAX_LINE_BYTES = 64 * 2**20
+"""A longer line is no row but a broken file (a hole full of zeros, a missing line feed)."""
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class LineReader:
+    """Iterates over the lines of a binary file without holding more than one.
+
+    Lines come with their line feed and without a byte order mark; a line above MAX_LINE_BYTES comes cut to one byte
+    more than that. `n_read` and `digest()` speak of the bytes up to the end of the line that came last. Reading ends
+    with the file or after `n_bytes`.
+    """
+
+    def __init__(self, file: BinaryIO, *, n_bytes: int | None = None) -> None:
+        self.n_read = 0
+        self._file = file
+        self._n_bytes = n_bytes
+        self._sha256 = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        line = self._read()
+        if line.startswith(_BOM):
+            yield line.removeprefix(_BOM)
+            line = self._read()
+        while line:
+            yield line
+            line = self._read()
+
+    def digest(self) -> str:
+        """The SHA-256 (hex) of the bytes read so far."""
+        return self._sha256.hexdigest()
+
+    def _read(self) -> bytes:
+        line = chunk = self._read_chunk()
+        while len(chunk) > MAX_LINE_BYTES and not chunk.endswith(b"\n"):
+            chunk = self._read_chunk()
+        return line
+
+    def _read_chunk(self) -> bytes:
+        n_wanted = MAX_LINE_BYTES + 1
+        if self._n_bytes is not None:
+            n_wanted = min(n_wanted, self._n_bytes - self.n_read)
+        chunk = self._file.readline(n_wanted)
+        self.n_read += len(chunk)
+        self._sha256.update(chunk)
+        return chunk

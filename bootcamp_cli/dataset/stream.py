@@ -1,0 +1,59 @@
+"""Test file -> samples, lazily: the second reading, after the scan found everything right."""
+
+from collections.abc import Callable, Iterator
+
+from bootcamp_cli.dataset.lines import LineReader
+from bootcamp_cli.dataset.printable import printable
+from bootcamp_cli.dataset.rows import InvalidRowError, Row, parse_row
+from bootcamp_cli.dataset.testset import TestFile
+from bootcamp_cli.errors import DatasetError
+from bootcamp_cli.records import Sample
+
+
+def iter_samples(test_file: TestFile, *, skip: Callable[[int], bool] | None = None) -> Iterator[Sample]:
+    """The selected rows in file order, never more than one in memory.
+
+    Rows for which `skip(row)` is true are read over without parsing them; rows that the scan left out stay out,
+    silently. What was appended since the scan is not read.
+
+    Raises:
+        DatasetError: where the file cannot be read, or its content is not what was scanned (known at once where it
+            became shorter, else after the last sample).
+    """
+    shown = printable(test_file.name)
+    selected = {data_source for data_source, _ in test_file.data_sources}
+    try:
+        with test_file.path.open("rb") as file:
+            if file.seek(0, 2) < test_file.span_bytes:
+                raise _changed(shown)
+            file.seek(0)
+            reader = LineReader(file, n_bytes=test_file.span_bytes)
+            for row, line in enumerate(reader):
+                if skip is not None and skip(row):
+                    continue
+                try:
+                    parsed = parse_row(line)
+                except InvalidRowError:
+                    continue
+                if parsed.data_source in selected:
+                    yield _sample(test_file, row, parsed)
+            if reader.digest() != test_file.span_digest:
+                raise _changed(shown)
+    except OSError as error:
+        raise DatasetError(f"cannot read test file {shown}: {error.strerror or error}") from error
+
+
+def _sample(test_file: TestFile, row: int, parsed: Row) -> Sample:
+    return Sample(
+        file=test_file.name,
+        row=row,
+        id=row if test_file.id_rule == "row" or parsed.own_id is None else parsed.own_id,
+        data_source=parsed.data_source,
+        prompt=parsed.prompt,
+        ground_truth=parsed.ground_truth,
+    )
+
+
+def _changed(shown: str) -> DatasetError:
+    hint = "restore the file, or start a new run"
+    return DatasetError(f"test file {shown} changed while the run was reading it", hint=hint)

@@ -1,0 +1,128 @@
+"""What happens in a run, as data: the engine emits these, displays and progress.log fold them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bootcamp_cli.records import VerifierFailure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileTotal:
+    """One test file of the run: its samples, and how many of them had a record before this process started."""
+
+    name: str
+    n_samples: int
+    n_done_before: int
+    score_sum_before: float = 0.0
+    n_scored_before: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """The run directory stands and the first request is about to be sent. `files` in name order."""
+
+    run_dir: str
+    model_name: str
+    files: tuple[FileTotal, ...]
+    n_slots: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestStarted:
+    """A slot took a sample: one more request is in flight."""
+
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestEnded:
+    """A try ended, with an answer or not: one request less is in flight. `n_tokens` is 0 without an answer."""
+
+    file: str
+    n_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryScheduled:
+    """A try failed with `kind` and is made again after `wait_s` seconds."""
+
+    file: str
+    kind: str
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRecorded:
+    """A sample's record is on disk. `score` is None where the verifier failed (`failure` says how)."""
+
+    file: str
+    score: float | None
+    failure: VerifierFailure | None
+    output_len: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleFailed:
+    """A sample ended without an answer and is owed at the next resume."""
+
+    file: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFinished:
+    """Every sample of the file ended."""
+
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPaused:
+    """No new requests until the server or the model is back; `reason` says what is missing."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResumed:
+    """The pause is over after `paused_s` seconds."""
+
+    paused_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draining:
+    """A signal came: no new requests; those in flight get up to `grace_s` seconds."""
+
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """Something the user should know, in one line."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    """No event follows."""
+
+
+Event = (
+    RunStarted
+    | RequestStarted
+    | RequestEnded
+    | RetryScheduled
+    | SampleRecorded
+    | SampleFailed
+    | FileFinished
+    | RunPaused
+    | RunResumed
+    | Draining
+    | Warned
+    | RunEnded
+)
+
+Emit = Callable[[Event], None]
+"""Takes an event and returns at once; never raises, never blocks."""

@@ -1,0 +1,137 @@
+"""The gate before every request: closed while server or model are away, held while the server asks for patience."""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from bootcamp_cli.client.client import CompletionClient
+from bootcamp_cli.client.failures import TryFailed
+from bootcamp_cli.engine.events import Emit, RunPaused, RunResumed
+from bootcamp_cli.errors import ServerUnavailableError
+
+_FIRST_POLL_S = 1.0
+
+
+class ServerGate:
+    """Pauses the run instead of spending retries when the trouble concerns all samples.
+
+    `wait_s` bounds the time without any reply to a completion request, `poll_interval_s` the time between two looks,
+    which start at one second and double. `max_hold_s` caps what a 429 with Retry-After may ask for.
+    """
+
+    def __init__(
+        self,
+        client: CompletionClient,
+        *,
+        model_name: str,
+        n_slots: int,
+        wait_s: float,
+        poll_interval_s: float,
+        max_hold_s: float,
+        emit: Emit,
+    ) -> None:
+        self._client = client
+        self._model_name = model_name
+        self._n_alike = min(n_slots, 16)
+        self._wait_s = wait_s
+        self._poll_interval_s = poll_interval_s
+        self._max_hold_s = max_hold_s
+        self._emit = emit
+        self._paused: anyio.Event | None = None
+        self._held_until = 0.0
+        self._n_unreached = 0
+        self._away_since: float | None = None
+
+    async def passable(self) -> None:
+        """Return when a request may be sent."""
+        while True:
+            if self._paused is not None:
+                await self._paused.wait()
+            elif (held_s := self._held_until - anyio.current_time()) > 0:
+                await anyio.sleep(held_s)
+            else:
+                return
+
+    def reached(self) -> None:
+        """A completion request got a reply, good or bad."""
+        self._n_unreached = 0
+        self._away_since = None
+
+    def hold(self, retry_after_s: float) -> None:
+        """A 429 asked for patience: hold back new requests as well."""
+        until = anyio.current_time() + min(retry_after_s, self._max_hold_s)
+        self._held_until = max(self._held_until, until)
+
+    async def connection_failed(self, failure: TryFailed) -> bool:
+        """Wait for the server when every recent request failed to connect; True when it is back and the try is free.
+
+        Raises:
+            ServerUnavailableError: it did not come back within the wait.
+        """
+        self._n_unreached += 1
+        if self._n_unreached < self._n_alike and self._paused is None:
+            return False
+        await self._pause(f"the server cannot be reached ({failure.message})", self._server_answers)
+        return True
+
+    async def model_missing(self) -> bool:
+        """Wait for the model where the server lists others; True when it is listed again and the try is free.
+
+        False where the server lists it, or lists nothing at all: then the 404 is the sample's own.
+
+        Raises:
+            ServerUnavailableError: it was not listed within the wait.
+        """
+        if self._paused is None and await self._model_listed() is not False:
+            return False
+        await self._pause(f"the server does not list the model {self._model_name}", self._model_back)
+        return True
+
+    async def _pause(self, reason: str, is_over: Callable[[], Awaitable[bool]]) -> None:
+        if self._paused is not None:
+            await self._paused.wait()
+            return
+        started = anyio.current_time()
+        if self._away_since is None:
+            self._away_since = started
+        self._paused = anyio.Event()
+        self._emit(RunPaused(reason=reason))
+        try:
+            await self._poll(reason, is_over)
+        finally:
+            self._paused.set()
+            self._paused = None
+        self._n_unreached = 0
+        self._emit(RunResumed(paused_s=anyio.current_time() - started))
+
+    async def _poll(self, reason: str, is_over: Callable[[], Awaitable[bool]]) -> None:
+        delay_s = min(_FIRST_POLL_S, self._poll_interval_s)
+        deadline = (self._away_since or 0.0) + self._wait_s
+        while not await is_over():
+            left_s = deadline - anyio.current_time()
+            if left_s <= 0:
+                raise ServerUnavailableError(
+                    f"{reason}, and that for {self._wait_s:.0f} s",
+                    hint="start the server, then `bootcamp resume`: everything written so far is kept",
+                )
+            await anyio.sleep(min(delay_s, left_s))
+            delay_s = min(delay_s * 2, self._poll_interval_s)
+
+    async def _server_answers(self) -> bool:
+        """Whether the server gives any reply but a gateway's 5xx."""
+        try:
+            await self._client.models()
+        except TryFailed as failure:
+            return failure.status is not None and failure.status < 500
+        return True
+
+    async def _model_back(self) -> bool:
+        return await self._model_listed() is True
+
+    async def _model_listed(self) -> bool | None:
+        """Whether the server lists the model; None where it has no list."""
+        try:
+            models = await self._client.models()
+        except TryFailed as failure:
+            return None if failure.status in (404, 405) else False
+        return any(model.get("id") == self._model_name for model in models)

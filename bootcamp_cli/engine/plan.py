@@ -1,0 +1,133 @@
+"""What a run will do, decided before its first request: settings, template, test set and verifiers together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bootcamp_cli.bootcamps.resolve import Resolver
+from bootcamp_cli.client.payload import GenerationConfig
+from bootcamp_cli.dataset.scan import scan_test_dir
+from bootcamp_cli.dataset.testset import TestSet
+from bootcamp_cli.errors import SettingsError, UnknownBootcampError
+from bootcamp_cli.records import BootcampRef
+from bootcamp_cli.settings.eval_args import to_eval_args
+from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.templates.model import Template
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A checked evaluation.
+
+    `template` is the chosen one; in chat mode its text is not used, and `generation.sys_prompt` holds the system prompt
+    that is sent. `refs` has an entry for every data source of the test set, None for one without a bootcamp.
+    """
+
+    settings: EvalSettings
+    template: Template
+    generation: GenerationConfig
+    test_set: TestSet
+    refs: Mapping[str, BootcampRef | None]
+
+    @property
+    def prompt_template(self) -> Template | None:
+        """The template that prompts are rendered with; None in chat mode."""
+        return self.template if self.settings.api_mode == "completion" else None
+
+    def with_model(self, model_name: str) -> "Plan":
+        """The same plan for the one model that the server lists."""
+        return replace(
+            self,
+            settings=replace(self.settings, model_name=model_name),
+            generation=replace(self.generation, model=model_name),
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the answers: two runs with equal identities may be continued as one."""
+        args = to_eval_args(self.settings)
+        same = ("model_name", "api_mode", "max_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "extra_body")
+        template = self.prompt_template
+        return {
+            **{name: args.get(name) for name in same},
+            "template_text": template.text if template else None,
+            "sys_prompt": self.generation.sys_prompt,
+            "stop": list(self.generation.stop),
+            "include": list(self.settings.include),
+            "exclude": list(self.settings.exclude),
+            "limit": self.settings.limit,
+            "files": {file.name: file.digest for file in self.test_set.files},
+        }
+
+
+def make_plan(settings: EvalSettings, template: Template, *, sys_prompt: str | None) -> Plan:
+    """Check everything that can be checked without the server.
+
+    `sys_prompt` is the system prompt of chat mode, whether it came from the settings or from the template.
+
+    Raises:
+        SettingsError: a required parameter is missing.
+        DatasetError: the test dir cannot be evaluated as it is.
+        UnknownBootcampError: rows name data sources without a bootcamp, and `allow_unscored` is off.
+    """
+    if settings.test_dir is None:
+        raise SettingsError("no test dir", hint="give --test-dir DIR (or test_dir in bootcamp.toml)")
+    test_set = scan_test_dir(
+        settings.test_dir,
+        include=settings.include,
+        exclude=settings.exclude,
+        limit=settings.limit,
+        skip_invalid=settings.skip_invalid,
+    )
+    refs = resolve_all(settings, test_set)
+    unknown = [name for name, ref in refs.items() if ref is None]
+    if unknown and not settings.allow_unscored:
+        raise _unknown(unknown, test_set)
+    return Plan(
+        settings=settings,
+        template=template,
+        generation=_generation(settings, template, sys_prompt),
+        test_set=test_set,
+        refs=refs,
+    )
+
+
+def resolve_all(settings: EvalSettings, test_set: TestSet) -> dict[str, BootcampRef | None]:
+    """Where the verifier of each data source comes from, in order of first appearance."""
+    resolver = Resolver(settings.bootcamps, settings.bootcamps_path)
+    names = dict.fromkeys(name for file in test_set.files for name, _ in file.data_sources)
+    return {name: resolver.resolve(name) for name in names}
+
+
+def _generation(settings: EvalSettings, template: Template, sys_prompt: str | None) -> GenerationConfig:
+    chat = settings.api_mode == "chat_completion"
+    stop = settings.stop if chat else (*template.stop, *settings.stop)
+    return GenerationConfig(
+        model=settings.model_name or "",
+        api_mode=settings.api_mode,
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        top_k=settings.top_k,
+        min_p=settings.min_p,
+        seed=settings.seed,
+        stop=tuple(dict.fromkeys(stop)),
+        extra_body=settings.extra_body,
+        stream=settings.stream,
+        sys_prompt=sys_prompt if chat else None,
+    )
+
+
+def _unknown(names: list[str], test_set: TestSet) -> UnknownBootcampError:
+    places = {
+        name: [(f.name, n) for f in test_set.files for source, n in f.data_sources if source == name] for name in names
+    }
+    return UnknownBootcampError(
+        f"{len(names)} data sources have no bootcamp, nothing was started",
+        problems=tuple(
+            f"{name}: {', '.join(f'{file} ({n} rows)' for file, n in found[:5])}"
+            + (f" and {len(found) - 5} more files" if len(found) > 5 else "")
+            for name, found in places.items()
+        ),
+        hint="install the internbootcamp package, give --bootcamps-path DIR, add them by an entry point of group "
+        "bootcamp_cli.bootcamps, or keep their outputs for a later `bootcamp rescore` with --allow-unscored",
+    )

@@ -1,0 +1,122 @@
+"""The last stage: one task that writes records and failures, in the order in which they come."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from bootcamp_cli.engine.events import Emit, FileFinished, SampleFailed, SampleRecorded
+from bootcamp_cli.records import RequestFailure, Sample
+from bootcamp_cli.store.journal import Journal
+
+_BATCH = 256
+_SYNC_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The end of one owed sample: its record, or the failure that it goes down with."""
+
+    file: str
+    record: dict[str, Any] | None = None
+    failure: dict[str, Any] | None = None
+
+
+def failed(sample: Sample, failure: RequestFailure, n_attempts: int) -> Ended:
+    """The end of a sample without an answer."""
+    line = {
+        "file": sample.file,
+        "row": sample.row,
+        "id": sample.id,
+        "data_source": sample.data_source,
+        "kind": failure.kind,
+        "last_error": failure.message,
+        "attempts": n_attempts,
+    }
+    return Ended(file=sample.file, failure=line)
+
+
+@dataclass(slots=True, kw_only=True)
+class Recorder:
+    """Writes what ended, tells the displays, and puts a file in order when its last owed sample is in.
+
+    `owed` counts the samples still to come by test file.
+    """
+
+    journal: Journal
+    owed: dict[str, int]
+    emit: Emit
+    n_recorded: int = 0
+    n_failed: int = 0
+    n_unverified: int = 0
+    _last_sync: float = field(default=0.0)
+
+    async def run(self, ended: MemoryObjectReceiveStream[Ended]) -> None:
+        """Write until the stream is closed; what stands in the stream is written also when the run is cancelled."""
+        with ended:
+            try:
+                async for first in ended:
+                    await self._write([first, *_waiting(ended)])
+            finally:
+                with anyio.CancelScope(shield=True):
+                    while batch := _waiting(ended):
+                        await self._write(batch)
+                    await anyio.to_thread.run_sync(self.journal.sync)
+
+    async def _write(self, batch: Sequence[Ended]) -> None:
+        finished = self._count(batch)
+        sync = anyio.current_time() - self._last_sync >= _SYNC_EVERY_S
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._write_blocking, batch, finished, sync)
+        if sync:
+            self._last_sync = anyio.current_time()
+        for end in batch:
+            self.emit(_event(end))
+        for file in finished:
+            self.emit(FileFinished(file=file))
+
+    def _write_blocking(self, batch: Sequence[Ended], finished: Sequence[str], sync: bool) -> None:  # noqa: FBT001 - passed by position to the thread
+        self.journal.append([(end.file, end.record) for end in batch if end.record is not None])
+        self.journal.append_failures([end.failure for end in batch if end.failure is not None])
+        for file in finished:
+            self.journal.put_in_order(file)
+        if sync:
+            self.journal.sync()
+
+    def _count(self, batch: Sequence[Ended]) -> list[str]:
+        """Count a batch; returns the files that are finished with it."""
+        finished = []
+        for end in batch:
+            self.n_recorded += end.record is not None
+            self.n_failed += end.failure is not None
+            self.n_unverified += end.record is not None and end.record["score"] is None
+            self.owed[end.file] -= 1
+            if not self.owed[end.file]:
+                finished.append(end.file)
+        return finished
+
+
+def _waiting(ended: MemoryObjectReceiveStream[Ended]) -> list[Ended]:
+    """What can be had without waiting, up to a batch."""
+    batch: list[Ended] = []
+    while len(batch) < _BATCH:
+        try:
+            batch.append(ended.receive_nowait())
+        except (anyio.WouldBlock, anyio.EndOfStream):
+            break
+    return batch
+
+
+def _event(end: Ended) -> SampleRecorded | SampleFailed:
+    if end.record is not None:
+        record = end.record
+        return SampleRecorded(
+            file=end.file,
+            score=record["score"],
+            failure=record.get("failure"),
+            output_len=record["output_len"],
+        )
+    assert end.failure is not None  # noqa: S101 - an end is one or the other
+    return SampleFailed(file=end.file, kind=end.failure["kind"])

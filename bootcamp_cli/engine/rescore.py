@@ -1,0 +1,180 @@
+"""Verifying kept outputs again: no request is made, records are replaced file by file."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import anyio
+
+from bootcamp_cli.bootcamps.pool import VerifierPool
+from bootcamp_cli.bootcamps.resolve import Resolver
+from bootcamp_cli.engine.summarise import data_source_by_file
+from bootcamp_cli.errors import RunDirectoryError
+from bootcamp_cli.records import BootcampRef, Verdict, judged_text
+from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.settings.workers import default_verify_workers
+from bootcamp_cli.store.atomic import replacing
+from bootcamp_cli.store.lock import RunLock
+from bootcamp_cli.store.record import REFERENCE_FIELDS, encode_record, with_verdict
+from bootcamp_cli.store.replay import DetailLine, read_details
+from bootcamp_cli.store.run_dir import RunDir
+
+_CHUNK = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreChange:
+    """One record whose verdict is another one than before; `line` is its 1-based line in the details file."""
+
+    file: str
+    line: int
+    id: Any
+    before: float | None
+    after: float | None
+    failure: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Rescored:
+    """What rescoring did, or would do: counts, changes, and the data sources without a bootcamp with their rows."""
+
+    n_records: int = 0
+    n_verified: int = 0
+    changes: list[ScoreChange] = field(default_factory=list)
+    without_bootcamp: dict[str, int] = field(default_factory=dict)
+
+
+async def rescore(run_dir: RunDir, settings: EvalSettings, lock: RunLock | None) -> Rescored:
+    """Verify every kept output again; without a lock (a dry run) nothing is written.
+
+    A record whose data source has no bootcamp stays as it is.
+
+    Raises:
+        RunDirectoryError: a line is no record with an output, a ground truth and a known data source.
+    """
+    result = Rescored()
+    resolver = _Memory(Resolver(settings.bootcamps, settings.bootcamps_path))
+    known = data_source_by_file(run_dir)
+    async with VerifierPool(
+        workers=settings.verify_workers or default_verify_workers(),
+        timeout_s=settings.verify_timeout,
+        memory_mib=settings.verify_memory,
+    ) as pool:
+        for path in run_dir.detail_files():
+            one = _FileRescore(path, known.get(path.name), resolver, pool, result)
+            await one.run(lock)
+    return result
+
+
+class _Memory:
+    """Resolves each data source once."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._refs: dict[str, BootcampRef | None] = {}
+
+    def resolve(self, data_source: str) -> BootcampRef | None:
+        if data_source not in self._refs:
+            self._refs[data_source] = self._resolver.resolve(data_source)
+        return self._refs[data_source]
+
+
+class _FileRescore:
+    """One details file, a chunk of records at a time, in the order of its lines."""
+
+    def __init__(
+        self, path: Path, data_source: str | None, resolver: _Memory, pool: VerifierPool, result: Rescored
+    ) -> None:
+        self._path = path
+        self._data_source = data_source
+        self._resolver = resolver
+        self._pool = pool
+        self._result = result
+
+    async def run(self, lock: RunLock | None) -> None:
+        lines = read_details(self._path)
+        with _replacing(self._path, lock) as target:
+            while chunk := await anyio.to_thread.run_sync(lambda: list(islice(lines, _CHUNK))):
+                records = await self._verified(chunk)
+                if target is not None:
+                    await anyio.to_thread.run_sync(target.writelines, [encode_record(record) for record in records])
+                if lock is not None:
+                    await anyio.to_thread.run_sync(lock.beat)
+
+    async def _verified(self, chunk: list[DetailLine]) -> list[dict[str, Any]]:
+        records: list[dict[str, Any]] = [line.record for line in chunk]
+
+        async def verify(position: int) -> None:
+            records[position] = await self._again(chunk[position])
+
+        async with anyio.create_task_group() as tasks:
+            for position in range(len(chunk)):
+                tasks.start_soon(verify, position)
+        return records
+
+    async def _again(self, line: DetailLine) -> dict[str, Any]:
+        record = line.record
+        output, data_source = self._checked(line)
+        self._result.n_records += 1
+        ref = self._resolver.resolve(data_source)
+        if ref is None:
+            missing = self._result.without_bootcamp
+            missing[data_source] = missing.get(data_source, 0) + 1
+            return record
+        verdict = await self._pool.verify(ref, output, record["ground_truth"])
+        self._result.n_verified += 1
+        before = record.get("score")
+        if before != verdict.score:
+            self._result.changes.append(_change(self._path.name, line, verdict))
+        return _completed(with_verdict(record, verdict), output)
+
+    def _checked(self, line: DetailLine) -> tuple[str, str]:
+        """The text that is verified and the data source of a record."""
+        record = line.record
+        output, reasoning = record.get("output"), record.get("reasoning_content")
+        data_source = record.get("data_source", self._data_source)
+        for key, fine in (
+            ("output", isinstance(output, str)),
+            ("reasoning_content", reasoning is None or isinstance(reasoning, str)),
+            ("ground_truth", "ground_truth" in record),
+            ("data_source", isinstance(data_source, str)),
+        ):
+            if not fine:
+                raise RunDirectoryError(
+                    f"details/{self._path.name}:{line.number}: {key} is missing or of the wrong type",
+                    hint="a record needs id, prompt, output, ground_truth and data_source",
+                )
+        return judged_text(str(output), reasoning), str(data_source)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path, lock: RunLock | None) -> Iterator[BinaryIO | None]:
+    """A file that takes the place of `path`; None in a dry run."""
+    if lock is None:
+        yield None
+        return
+    with replacing(path) as target:
+        yield target
+        lock.check()
+
+
+def _completed(record: dict[str, Any], output: str) -> dict[str, Any]:
+    """The record with the reference's fields first and in its order, and with a length where it had none."""
+    if record.get("output_len") is None:
+        record |= {"output_len": len(output.split()), "output_len_estimated": True}
+    first = {key: record[key] for key in REFERENCE_FIELDS if key in record}
+    return first | record
+
+
+def _change(file: str, line: DetailLine, verdict: Verdict) -> ScoreChange:
+    return ScoreChange(
+        file=file,
+        line=line.number,
+        id=line.record.get("id"),
+        before=line.record.get("score"),
+        after=verdict.score,
+        failure=verdict.failure,
+    )

@@ -1,0 +1,192 @@
+"""A run directory in use: made or taken up again, locked, replayed, described by its manifest."""
+
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bootcamp_cli import __version__
+from bootcamp_cli.dataset.identity import digest_of_prefix
+from bootcamp_cli.dataset.testset import TestFile
+from bootcamp_cli.engine.plan import Plan
+from bootcamp_cli.errors import DatasetError, ResumeRefusedError, RunDirectoryError
+from bootcamp_cli.settings.eval_args import to_eval_args
+from bootcamp_cli.store.atomic import replace_json
+from bootcamp_cli.store.journal import Journal, open_journal, read_failures
+from bootcamp_cli.store.lock import acquire
+from bootcamp_cli.store.replay import MISSING, REVERIFY
+from bootcamp_cli.store.run_dir import RunDir, create_run_dir, run_dirs_newest_first
+
+SCHEMA = 1
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A locked run directory with its journal replayed."""
+
+    plan: Plan
+    run_dir: RunDir
+    journal: Journal
+    manifest: dict[str, Any]
+
+    def n_unanswered(self, file: TestFile) -> int:
+        """Rows of a test file that have no record."""
+        return file.n_rows - self.journal.details[file.name].n_rows
+
+    def n_to_reverify(self, file: TestFile) -> int:
+        """Records of a test file whose verifier failed: verified again from the kept output."""
+        return self.journal.details[file.name].states.count(REVERIFY)
+
+    @property
+    def n_owed(self) -> int:
+        """Samples that this run still has to send or to verify."""
+        return sum(self.n_unanswered(file) + self.n_to_reverify(file) for file in self.plan.test_set.files)
+
+    def has_record(self, file: TestFile, row: int) -> bool:
+        """Whether a row is answered: it is never requested again."""
+        return self.journal.details[file.name].state(row) != MISSING
+
+    def finish(self) -> None:
+        """Order what is not in order, settle the failures and write the end into the manifest."""
+        for file in self.journal.details:
+            self.journal.put_in_order(file)
+        failures = self.journal.settle_failures()
+        n_missing = sum(self.n_unanswered(file) for file in self.plan.test_set.files)
+        complete = not failures and not n_missing and not self.n_owed
+        self.run_dir.write_manifest(self.manifest | {"ended": _now(), "complete": complete})
+
+
+@contextmanager
+def new_session(plan: Plan, model_entry: dict[str, Any] | None, say: Say) -> Iterator[Session]:
+    """Make a run directory for a plan, lock it and write down what the run is made of."""
+    settings = plan.settings
+    run_dir = create_run_dir(
+        settings.output_dir,
+        model_name=settings.model_name or "model",
+        test_dir=plan.test_set.directory,
+        now=datetime.now().astimezone(),
+    )
+    with acquire(run_dir.path, say=say) as lock:
+        replace_json(run_dir.eval_args, to_eval_args(settings))
+        manifest = _manifest(plan, model_entry)
+        run_dir.write_manifest(manifest)
+        journal = open_journal(run_dir, lock, [file.name for file in plan.test_set.files])
+        yield Session(plan=plan, run_dir=run_dir, journal=journal, manifest=manifest)
+
+
+@contextmanager
+def resumed_session(plan: Plan, run_dir: RunDir, say: Say) -> Iterator[Session]:
+    """Lock a run directory and replay its journal; the plan's test set must be the run's, or that with rows appended.
+
+    Raises:
+        ResumeRefusedError: the test files are not those of the run.
+        RunLockedError: a live process writes to it.
+    """
+    with acquire(run_dir.path, say=say) as lock:
+        manifest = run_dir.read_manifest()
+        if manifest is None:
+            raise RunDirectoryError(
+                f"{run_dir.path} has no manifest.json and cannot be resumed", hint="start a new run"
+            )
+        _check_files(plan, manifest)
+        journal = open_journal(run_dir, lock, [file.name for file in plan.test_set.files])
+        for file in plan.test_set.files:
+            index = journal.details[file.name]
+            if len(index.states) and index.n_rows > file.n_rows:
+                raise ResumeRefusedError(
+                    f"details/{file.name} has {index.n_rows} records, the test file only {file.n_rows} rows",
+                    hint="resume with the test dir and the options of the run",
+                )
+        manifest = {**manifest, "files": _files(plan), "identity": plan.identity(), "complete": False}
+        yield Session(plan=plan, run_dir=run_dir, journal=journal, manifest=manifest)
+
+
+def find_matching(plan: Plan) -> RunDir | None:
+    """The newest run directory under output_dir whose answers this plan would give again, finished or not."""
+    identity = plan.identity()
+    for run_dir in run_dirs_newest_first(plan.settings.output_dir):
+        if (run_dir.read_manifest() or {}).get("identity") == identity:
+            return run_dir
+    return None
+
+
+def is_complete(run_dir: RunDir) -> bool:
+    """Whether a run ended with every sample answered and verified, by its manifest."""
+    manifest = run_dir.read_manifest() or {}
+    return manifest.get("complete") is True and not read_failures(run_dir)
+
+
+def _manifest(plan: Plan, model_entry: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "tool": {"name": "bootcamp", "version": __version__},
+        "python": platform.python_version(),
+        "implementation": sys.implementation.name,
+        "platform": platform.platform(),
+        "started": _now(),
+        "ended": None,
+        "complete": False,
+        "model": model_entry,
+        "template": {
+            "name": plan.template.name,
+            "text": plan.template.text,
+            "stop": list(plan.template.stop),
+            "system_prompt": plan.template.system_prompt,
+            "used": plan.prompt_template is not None,
+        },
+        "sys_prompt": plan.generation.sys_prompt,
+        "bootcamps": {name: ref.origin if ref else None for name, ref in plan.refs.items()},
+        "files": _files(plan),
+        "identity": plan.identity(),
+    }
+
+
+def _files(plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": file.name,
+            "digest": file.digest,
+            "size_bytes": file.size_bytes,
+            "n_rows": file.n_rows,
+            "n_invalid": file.n_invalid,
+            "id_rule": file.id_rule,
+            "data_sources": [list(entry) for entry in file.data_sources],
+        }
+        for file in plan.test_set.files
+    ]
+
+
+def _check_files(plan: Plan, manifest: dict[str, Any]) -> None:
+    """Refuse test files that are not those of the run; rows that were only appended are owed as well."""
+    current = {file.name: file for file in plan.test_set.files}
+    known = {entry["name"] for entry in manifest["files"]}
+    if extra := sorted(current.keys() - known):
+        raise _other_data(f"{extra[0]} was not part of the run")
+    for entry in manifest["files"]:
+        file = current.get(entry["name"])
+        if file is None:
+            raise _other_data(f"{entry['name']} is missing")
+        if file.digest == entry["digest"]:
+            continue
+        try:
+            appended = digest_of_prefix(file.path, entry["size_bytes"]) == entry["digest"]
+        except DatasetError:
+            appended = False
+        if not appended or file.id_rule != entry["id_rule"]:
+            raise _other_data(f"{entry['name']} changed since the run started")
+
+
+def _other_data(what: str) -> ResumeRefusedError:
+    return ResumeRefusedError(
+        f"test dir: {what}",
+        hint="restore it, give the same data by --test-dir, or start a new run (rows may be appended)",
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,85 @@
+"""Ending a run early: a first signal drains it, a second one ends it at once, an error stops it."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import anyio
+
+from bootcamp_cli.engine.events import Draining, Emit
+from bootcamp_cli.errors import BootcampError
+
+GRACE_S = 10.0
+
+
+@dataclass(slots=True)
+class Shutdown:
+    """Knows which samples wait and which are in flight, and cancels them when the run ends early.
+
+    `interrupted` is set by a signal, `error` by what concerns the whole run (a refused key, a server that is gone).
+    """
+
+    emit: Emit
+    interrupted: bool = False
+    error: BootcampError | None = None
+    _open: set[anyio.CancelScope] = field(default_factory=set)
+    _in_flight: set[anyio.CancelScope] = field(default_factory=set)
+
+    @property
+    def ending(self) -> bool:
+        """Whether no new request may be sent."""
+        return self.interrupted or self.error is not None
+
+    @contextmanager
+    def sample(self) -> Iterator[anyio.CancelScope]:
+        """The scope of one sample, or of the feeder, while it has no answer; cancelled when the run ends early."""
+        with anyio.CancelScope() as scope:
+            self._open.add(scope)
+            if self.ending:
+                scope.cancel()
+            try:
+                yield scope
+            finally:
+                self._open.discard(scope)
+
+    @contextmanager
+    def in_flight(self, scope: anyio.CancelScope) -> Iterator[None]:
+        """While a request is on its way: it gets the grace of a drain. A request that fails then is not made again."""
+        self._in_flight.add(scope)
+        try:
+            yield
+        except BaseException:
+            if self.ending:
+                scope.cancel()
+            raise
+        finally:
+            self._in_flight.discard(scope)
+
+    def stop(self, error: BootcampError) -> None:
+        """End the run at once because of `error`; answers that arrived are still verified and recorded."""
+        if self.error is None:
+            self.error = error
+        self._cancel(self._open)
+
+    async def watch_signals(self, run: anyio.CancelScope) -> None:
+        """Drain at the first SIGINT or SIGTERM, cancel `run` at the second."""
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with anyio.create_task_group() as tasks:
+                async for _ in signals:
+                    if self.interrupted:
+                        run.cancel()
+                        return
+                    self.interrupted = True
+                    self.emit(Draining(grace_s=GRACE_S))
+                    self._cancel(self._open - self._in_flight)
+                    tasks.start_soon(self._end_grace)
+
+    async def _end_grace(self) -> None:
+        await anyio.sleep(GRACE_S)
+        self._cancel(self._open)
+
+    @staticmethod
+    def _cancel(scopes: set[anyio.CancelScope]) -> None:
+        for scope in list(scopes):
+            scope.cancel()

@@ -1,0 +1,99 @@
+"""A run directory's details and failures as a summary, also of run directories that the reference script left."""
+
+import json
+from typing import Any
+
+from bootcamp_cli.errors import RunDirectoryError, disk_error
+from bootcamp_cli.records import REVERIFIABLE, bootcamp_name
+from bootcamp_cli.results.aggregate import Aggregator, FileGroups, GroupPlan
+from bootcamp_cli.results.summary import RunSummary
+from bootcamp_cli.store.journal import read_failures
+from bootcamp_cli.store.replay import read_details
+from bootcamp_cli.store.run_dir import RunDir
+
+_COUNTED = ("row", "data_source", "score", "failure", "output_len", "output_len_estimated", "finish_reason")
+
+
+def summarise(run_dir: RunDir) -> RunSummary:
+    """Read everything that a run directory holds.
+
+    What each test file owes comes from the manifest. Without one (the reference script, outputs from elsewhere) it is
+    what is found; records without a data source are then named by the existing meta.jsonl, line by line in file
+    order, else by the file's stem.
+
+    Raises:
+        RunDirectoryError: a line of details or failures is no record; the message names it.
+    """
+    manifest = run_dir.read_manifest()
+    aggregator = Aggregator(_planned(manifest) if manifest else _found(run_dir))
+    failures = {(failure["file"], failure["row"]): failure for failure in read_failures(run_dir)}
+    for path in run_dir.detail_files():
+        superseded: dict[Any, dict[str, Any]] = {}
+        for line in read_details(path):
+            record = line.record
+            failures.pop((path.name, record.get("row")), None)
+            if record.get("failure") in REVERIFIABLE:
+                superseded[record.get("row")] = {key: record[key] for key in _COUNTED if key in record}
+            else:
+                superseded.pop(record.get("row"), None)
+                aggregator.add_record(path.name, record, line=line.number)
+        for record in superseded.values():
+            aggregator.add_record(path.name, record)
+    for failure in failures.values():
+        aggregator.add_failure(failure["file"], failure)
+    return aggregator.summary(model_name=model_name(run_dir), test_dir=_test_dir_name(run_dir, manifest))
+
+
+def model_name(run_dir: RunDir) -> str:
+    """The evaluated model: of eval_args.json, else the directory's name."""
+    name = (run_dir.read_eval_args() or {}).get("model_name")
+    return name if isinstance(name, str) and name else run_dir.path.resolve().name
+
+
+def data_source_by_file(run_dir: RunDir) -> dict[str, str]:
+    """For records that do not say theirs: the data source of each details file, by the existing meta.jsonl."""
+    names = _meta_bootcamps(run_dir)
+    files = run_dir.detail_files()
+    if len(names) != len(files):
+        return {}
+    return {path.name: name.removesuffix("bootcamp") for path, name in zip(files, names, strict=True)}
+
+
+def _planned(manifest: dict[str, Any]) -> list[FileGroups]:
+    return [
+        FileGroups(
+            file=file["name"],
+            groups=tuple(
+                GroupPlan(bootcamp=bootcamp_name(name), data_source=name, n=n) for name, n in file["data_sources"]
+            ),
+        )
+        for file in manifest["files"]
+    ]
+
+
+def _found(run_dir: RunDir) -> list[FileGroups]:
+    known = data_source_by_file(run_dir)
+    return [
+        FileGroups(file=path.name, fallback=bootcamp_name(known[path.name]) if path.name in known else path.stem)
+        for path in run_dir.detail_files()
+    ]
+
+
+def _test_dir_name(run_dir: RunDir, manifest: dict[str, Any] | None) -> str:
+    named = (manifest or {}).get("test_dir") or (run_dir.read_eval_args() or {}).get("test_dir")
+    return str(named).rstrip("/").rpartition("/")[2] if named else run_dir.path.resolve().name
+
+
+def _meta_bootcamps(run_dir: RunDir) -> list[str]:
+    try:
+        lines = run_dir.meta.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise disk_error(error, f"read {run_dir.meta}") from error
+    except UnicodeDecodeError as error:
+        raise RunDirectoryError(f"{run_dir.meta}: not UTF-8 ({error})", hint="restore or remove it") from error
+    try:
+        return [str(json.loads(line)["bootcamp"]) for line in lines if line.strip()]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []

@@ -1,0 +1,111 @@
+"""User-facing errors: each knows its exit code; the text says what, where and what to do next.
+
+    BootcampError                    1
+    ├── RunDirectoryError            1   run directory unusable
+    │   ├── RunLockedError           1   another live process writes to it
+    │   ├── LockLostError            1   another process took the run directory over
+    │   └── DiskError                1   disk full, read-only, input/output error
+    ├── UsageError                   2   wrong use of a command
+    │   ├── SettingsError            2   a parameter: flag, variable or TOML key
+    │   ├── DatasetError             2   the test dir or its rows
+    │   ├── UnknownBootcampError     2   a data_source without a verifier
+    │   └── ResumeRefusedError       2   what would change the answers of a started run
+    ├── ServerUnavailableError       4   server or model not available, key refused, all refused alike
+    └── InterruptedRunError        130   SIGINT or SIGTERM; the run can be resumed
+"""
+
+import errno
+from typing import ClassVar
+
+EXIT_OK = 0
+EXIT_INCOMPLETE = 3
+
+
+class BootcampError(Exception):
+    """An error that ends the command in one line on stderr.
+
+    `hint` is the next step, printed behind the message.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+class RunDirectoryError(BootcampError):
+    """The run directory is missing, damaged or not writable."""
+
+
+class RunLockedError(RunDirectoryError):
+    """Another live process holds the run directory."""
+
+
+class LockLostError(RunDirectoryError):
+    """The run directory was taken over by another process: this one stops writing."""
+
+
+class DiskError(RunDirectoryError):
+    """The disk is full, read-only or failing."""
+
+
+class UsageError(BootcampError):
+    """The command was called wrongly."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """A parameter is unknown or has a wrong value; the message names flag, variable or TOML file and key."""
+
+
+class DatasetError(UsageError):
+    """The test dir cannot be evaluated as it is.
+
+    `problems` are lines of the form `file:line: what`, printed below the message.
+    """
+
+    def __init__(
+        self, message: str, *, problems: tuple[str, ...] = (), hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+
+class UnknownBootcampError(DatasetError):
+    """Rows name data sources for which no bootcamp is installed."""
+
+
+class ResumeRefusedError(UsageError):
+    """Continuing would mix answers of different settings or data."""
+
+
+class ServerUnavailableError(BootcampError):
+    """The server or the model is not available, the key is refused, or every request is refused alike."""
+
+    exit_code = 4
+
+
+class InterruptedRunError(BootcampError):
+    """The run was stopped by a signal and can be resumed."""
+
+    exit_code = 130
+
+
+def disk_error(error: OSError, doing: str) -> RunDirectoryError:
+    """Translate an OSError of a write below the run directory into one line that says what to do.
+
+    `doing` completes "cannot ..."; the errno decides the advice.
+    """
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        hint = "free some space, then `bootcamp resume`: everything written so far is kept"
+    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        hint = "make the directory writable, then `bootcamp resume`"
+    else:
+        hint = "then `bootcamp resume`: everything written so far is kept"
+    return DiskError(f"cannot {doing}: {error.strerror or error}", hint=hint)

@@ -1,0 +1,124 @@
+"""Events -> plain lines, where stderr is no terminal or the user wants it quiet."""
+
+from collections.abc import Callable
+from typing import TextIO
+
+import anyio
+
+from bootcamp_cli.dataset.printable import printable
+from bootcamp_cli.engine.events import Event, FileFinished, RunEnded
+from bootcamp_cli.progress.figures import figures, h_mm_ss, percent, score
+from bootcamp_cli.progress.notices import notice_line, warning_line
+from bootcamp_cli.progress.output import Output
+from bootcamp_cli.progress.state import ProgressState
+from bootcamp_cli.progress.ticker import Ticker
+
+INTERVAL_S = 30.0
+
+
+class PlainDisplay:
+    """One line every 30 s, at each finished file, at pauses, interruptions and warnings."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
+        self._lines = LineWriter(stream)
+        self._clock = clock
+        self._state = ProgressState(clock)
+
+    def handle(self, event: Event) -> None:
+        """Take the next event; returns at once."""
+        self._state.handle(event)
+        if isinstance(event, FileFinished) and event.file in self._state.files:
+            self._lines.add(finished_line(self._state, event.file))
+        elif isinstance(event, RunEnded):
+            self._lines.end()
+        elif line := notice_line(event):
+            self._lines.add(line)
+
+    async def run(self) -> None:
+        """Write until `RunEnded`."""
+        due = self._clock() + INTERVAL_S
+        while await self._lines.wait(due - self._clock()):
+            if self._clock() >= due:
+                due = self._clock() + INTERVAL_S
+                self._lines.add(status_line(self._state))
+            await self._lines.flush()
+        await self._lines.flush()
+
+
+class QuietDisplay:
+    """Warnings and nothing else."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._lines = LineWriter(stream)
+
+    def handle(self, event: Event) -> None:
+        """Take the next event; returns at once."""
+        if isinstance(event, RunEnded):
+            self._lines.end()
+        elif line := warning_line(event):
+            self._lines.add(line)
+
+    async def run(self) -> None:
+        """Write until `RunEnded`."""
+        while await self._lines.wait(INTERVAL_S):
+            await self._lines.flush()
+        await self._lines.flush()
+
+
+class LineWriter:
+    """Lines on their way to a stream, written by another thread: a reader that stands still does not stop the run.
+
+    Where the task is cancelled, the lines that wait are written at once.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._output = Output(stream)
+        self._ticker = Ticker()
+        self._pending: list[str] = []
+
+    def add(self, line: str) -> None:
+        """Have one more line written soon."""
+        self._pending.append(line)
+        self._ticker.wake()
+
+    def end(self) -> None:
+        """No more lines will come."""
+        self._ticker.end()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until there is a line to write, at most so many seconds. False after the end."""
+        try:
+            return await self._ticker.wait(seconds)
+        except anyio.get_cancelled_exc_class():
+            self._output.write(self._take())
+            raise
+
+    async def flush(self) -> None:
+        """Write the lines that wait."""
+        if self._pending:
+            await self._output.write_aside(self._take())
+
+    def _take(self) -> str:
+        text = "".join(f"{line}\n" for line in self._pending)
+        self._pending.clear()
+        return text
+
+
+def status_line(state: ProgressState) -> str:
+    """Where the run stands, in one line."""
+    times = f"elapsed {h_mm_ss(state.elapsed_s())}, remaining {h_mm_ss(state.remaining_s())}"
+    mean = f"mean score {score(state.totals.mean_score)}"
+    return ", ".join((_share(state.totals.n_done, state.totals.n_samples), *figures(state), mean, times))
+
+
+def finished_line(state: ProgressState, name: str) -> str:
+    """What came of one test file, and how many files are finished."""
+    file = state.files[name]
+    failed = f", {file.n_failed:,} failed" if file.n_failed else ""
+    files = f"{state.n_files_finished:,} of {len(state.files):,} files finished"
+    done = f"{file.n_done:,} of {file.n_samples:,} done"
+    return f"{printable(name)}: {done}{failed}, mean score {score(file.mean_score)} ({files})"
+
+
+def _share(current: int, total: int) -> str:
+    return f"{current:,} of {total:,} samples done ({percent(current, total)})"

@@ -1,0 +1,249 @@
+"""The state of a run as its events tell it: counts, rates, mean score, remaining time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bootcamp_cli.engine.events import (
+    Draining,
+    Event,
+    FileFinished,
+    FileTotal,
+    RequestEnded,
+    RequestStarted,
+    RetryScheduled,
+    RunEnded,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    SampleFailed,
+    SampleRecorded,
+    Warned,
+)
+from bootcamp_cli.progress.rate import RateWindow
+
+_SHOWN_WINDOW_S = 60.0
+_FORECAST_WINDOW_S = 300.0
+_FORECAST_MIN_SAMPLES = 20
+"""With fewer samples in the window the mean of the whole run is the better forecast."""
+_EARLY_SAMPLES = 5
+"""Before that many samples ended, the remaining time is unknown."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Counts:
+    """Samples and how they ended. `score_sum` and `n_scored` are of the records that have a score."""
+
+    n_samples: int = 0
+    n_done: int = 0
+    n_failed: int = 0
+    n_scored: int = 0
+    score_sum: float = 0.0
+    n_in_flight: int = 0
+
+    @property
+    def n_left(self) -> int:
+        """Samples that did not end yet."""
+        return self.n_samples - self.n_done - self.n_failed
+
+    @property
+    def mean_score(self) -> float | None:
+        """The mean over all records with a score, or None before the first."""
+        return self.score_sum / self.n_scored if self.n_scored else None
+
+
+@dataclass(slots=True, kw_only=True)
+class FileProgress(Counts):
+    """One test file; `started_s` and `ended_s` are clock readings, None before that."""
+
+    name: str
+    started_s: float | None = None
+    ended_s: float | None = None
+    n_ended_now: int = 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every sample ended."""
+        return self.ended_s is not None
+
+    @property
+    def is_in_work(self) -> bool:
+        """Whether the first request was sent and samples are still owed."""
+        return self.started_s is not None and self.ended_s is None
+
+
+class ProgressState:
+    """Folds events; nothing else changes it. `clock` gives seconds and does not run backwards.
+
+    `totals` is the sum over `files`, which holds the test files in name order; `started` holds those that were begun,
+    in that order. `paused_reason` is None while the run is not paused. What names a file that the run does not have,
+    or goes beyond a file's samples, is not counted.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._ended_s: float | None = None
+        self._begin(())
+
+    def handle(self, event: Event) -> None:
+        """Take the next event."""
+        match event:
+            case RunStarted():
+                self._begin(event.files)
+            case RequestStarted():
+                self._start_request(event.file)
+            case RequestEnded():
+                self._end_request(event.file, event.n_tokens)
+            case RetryScheduled():
+                self.n_retries += 1
+            case SampleRecorded():
+                self._end_sample(event.file, is_failed=False, score=event.score)
+            case SampleFailed():
+                self._end_sample(event.file, is_failed=True, score=None)
+            case FileFinished():
+                self._finish(event.file)
+            case RunPaused():
+                self._pause(event.reason)
+            case RunResumed():
+                self._resume()
+            case Draining():
+                self.is_draining = True
+            case Warned():
+                pass
+            case RunEnded():
+                self._ended_s = self._clock()
+
+    def elapsed_s(self) -> float:
+        """Seconds since the run started, standing still after its end."""
+        return max(0.0, self._now() - self._started_s)
+
+    def samples_per_s(self) -> float:
+        """Samples that ended, per second of the last minute."""
+        return self._samples.per_s(now=self._now())
+
+    def tokens_per_s(self) -> float:
+        """Generated tokens of the requests that ended, per second of the last minute."""
+        return self._tokens.per_s(now=self._now())
+
+    def remaining_s(self) -> float | None:
+        """Seconds until all samples have ended; None where that is unknown: early, paused, interrupted."""
+        if self.totals.n_left == 0:
+            return 0.0
+        if self._n_ended_now < _EARLY_SAMPLES or self.paused_reason is not None or self.is_draining:
+            return None
+        rate = self._forecast.per_s(now=self._now())
+        if self._forecast.total < _FORECAST_MIN_SAMPLES:
+            rate = self._n_ended_now / max(1.0, self.elapsed_s() - self._paused_s)
+        return self.totals.n_left / rate
+
+    def file_elapsed_s(self, file: FileProgress) -> float:
+        """Seconds from the file's first request to its last sample, or until now."""
+        if file.started_s is None:
+            return 0.0
+        return max(0.0, (self._now() if file.ended_s is None else file.ended_s) - file.started_s)
+
+    def file_remaining_s(self, file: FileProgress) -> float | None:
+        """Seconds until the file's samples have ended, at its own rate so far and not beyond the end of the run."""
+        if file.n_left == 0:
+            return 0.0
+        run_s = self.remaining_s()
+        if run_s is None or not file.n_ended_now:
+            return None
+        return min(run_s, file.n_left * self.file_elapsed_s(file) / file.n_ended_now)
+
+    def _now(self) -> float:
+        return self._clock() if self._ended_s is None else self._ended_s
+
+    def _begin(self, files: tuple[FileTotal, ...]) -> None:
+        now = self._clock()
+        self.files = {total.name: _resumed(total, now) for total in files}
+        self.started: list[FileProgress] = []
+        self.totals = Counts(
+            n_samples=sum(file.n_samples for file in self.files.values()),
+            n_done=sum(file.n_done for file in self.files.values()),
+            n_scored=sum(file.n_scored for file in self.files.values()),
+            score_sum=sum(file.score_sum for file in self.files.values()),
+        )
+        self.n_retries = 0
+        self.n_files_finished = sum(file.is_finished for file in self.files.values())
+        self.paused_reason: str | None = None
+        self.is_draining = False
+        self._n_ended_now = 0
+        self._started_s = now
+        self._ended_s = None
+        self._paused_since = 0.0
+        self._paused_s = 0.0
+        self._restart_rates(now)
+
+    def _restart_rates(self, now: float) -> None:
+        self._samples = RateWindow(_SHOWN_WINDOW_S, now=now)
+        self._tokens = RateWindow(_SHOWN_WINDOW_S, now=now)
+        self._forecast = RateWindow(_FORECAST_WINDOW_S, now=now)
+
+    def _start_request(self, name: str) -> None:
+        file = self.files.get(name)
+        if file is None:
+            return
+        self._mark_started(file)
+        file.n_in_flight += 1
+        self.totals.n_in_flight += 1
+
+    def _end_request(self, name: str, n_tokens: int) -> None:
+        file = self.files.get(name)
+        if file is None:
+            return
+        if file.n_in_flight:
+            file.n_in_flight -= 1
+            self.totals.n_in_flight -= 1
+        self._tokens.add(n_tokens, now=self._now())
+
+    def _end_sample(self, name: str, *, is_failed: bool, score: float | None) -> None:
+        file = self.files.get(name)
+        if file is None or file.n_left == 0:
+            return
+        self._mark_started(file)
+        now = self._now()
+        file.n_ended_now += 1
+        self._n_ended_now += 1
+        self._samples.add(1, now=now)
+        self._forecast.add(1, now=now)
+        for counts in (file, self.totals):
+            counts.n_failed += is_failed
+            counts.n_done += not is_failed
+            if score is not None:
+                counts.n_scored += 1
+                counts.score_sum += score
+
+    def _mark_started(self, file: FileProgress) -> None:
+        if file.started_s is None:
+            file.started_s = self._now()
+            self.started.append(file)
+
+    def _finish(self, name: str) -> None:
+        file = self.files.get(name)
+        if file is not None and not file.is_finished:
+            file.ended_s = self._now()
+            self.n_files_finished += 1
+
+    def _pause(self, reason: str) -> None:
+        if self.paused_reason is None:
+            self._paused_since = self._now()
+        self.paused_reason = reason
+
+    def _resume(self) -> None:
+        if self.paused_reason is not None:
+            now = self._now()
+            self._paused_s += now - self._paused_since
+            self.paused_reason = None
+            self._restart_rates(now)
+
+
+def _resumed(total: FileTotal, now: float) -> FileProgress:
+    n_done = min(total.n_done_before, total.n_samples)
+    return FileProgress(
+        name=total.name,
+        n_samples=total.n_samples,
+        n_done=n_done,
+        n_scored=total.n_scored_before,
+        score_sum=total.score_sum_before,
+        ended_s=now if n_done == total.n_samples else None,
+    )

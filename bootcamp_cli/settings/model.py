@@ -1,0 +1,324 @@
+"""Every parameter of an evaluation, declared once: name, type, default and meaning.
+
+Command-line options, `BOOTCAMP_*` variables, TOML keys, help, the README table and eval_args.json come from here: to
+add a parameter, add a field.
+"""
+
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+from bootcamp_cli.records import ApiMode
+from bootcamp_cli.settings.masking import stored_value
+from bootcamp_cli.settings.param import Param, Parameter
+from bootcamp_cli.settings.secrets import Secret
+
+BootcampChoice = Literal["auto", "builtin", "upstream"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class EvalSettings:
+    """The parameters of an evaluation, converted and checked; durations are seconds.
+
+    `model_name` None means: the model that the server lists, if it lists exactly one. `test_dir` None is an error of
+    the commands that need it. The repr masks secrets.
+    """
+
+    url: Annotated[
+        str,
+        Param(
+            help="base URL of the OpenAI-compatible server", group="Server", kind="url", fallback_env="OPENAI_BASE_URL"
+        ),
+    ] = "http://127.0.0.1:8000/v1"
+    api_key: Annotated[
+        Secret,
+        Param(
+            help="key of the server; OPENAI_API_KEY only for api.openai.com or a URL from OPENAI_BASE_URL",
+            group="Server",
+            kind="secret",
+        ),
+    ] = Secret("EMPTY")  # noqa: RUF009 - immutable
+    model_name: Annotated[
+        str | None,
+        Param(
+            help="model to evaluate, as the server names it",
+            group="Server",
+            kind="text",
+            answers=True,
+            default_text="the only model that the server lists",
+        ),
+    ] = None
+    headers: Annotated[
+        dict[str, str] | None,
+        Param(help="further request headers; their values are masked everywhere", group="Server", kind="headers"),
+    ] = None
+    check_model_url: Annotated[
+        bool,
+        Param(help="wait until the server lists the model before the first request", group="Server", kind="switch"),
+    ] = True
+    wait: Annotated[
+        float,
+        Param(
+            help="longest wait for server and model, at the start and in a pause",
+            group="Server",
+            kind="duration",
+            minimum=0.0,
+        ),
+    ] = 3600.0
+    poll_interval: Annotated[
+        float,
+        Param(help="time between two looks at the server while waiting", group="Server", kind="duration", above=0.0),
+    ] = 60.0
+
+    ca_bundle: Annotated[
+        Path | None,
+        Param(
+            help="PEM file of the certificate authorities to trust",
+            group="TLS",
+            kind="path",
+            default_text="the usual authorities",
+        ),
+    ] = None
+    insecure: Annotated[
+        bool, Param(help="do not verify the server's certificate", group="TLS", kind="switch", found_file=False)
+    ] = False
+
+    test_dir: Annotated[
+        Path | None,
+        Param(help="directory of the test files (*.jsonl)", group="Test data", kind="path", default_text="required"),
+    ] = None
+    limit: Annotated[
+        int | None,
+        Param(
+            help="take only the first rows of each file",
+            group="Test data",
+            kind="integer",
+            minimum=1,
+            answers=True,
+            default_text="all rows",
+        ),
+    ] = None
+    include: Annotated[
+        tuple[str, ...],
+        Param(
+            help="take only what matches: glob on test file name or data_source",
+            group="Test data",
+            kind="globs",
+            answers=True,
+            default_text="everything",
+        ),
+    ] = ()
+    exclude: Annotated[
+        tuple[str, ...],
+        Param(
+            help="leave out what matches: glob on test file name or data_source",
+            group="Test data",
+            kind="globs",
+            answers=True,
+            default_text="nothing",
+        ),
+    ] = ()
+    skip_invalid: Annotated[
+        bool, Param(help="go on without the rows that cannot be read", group="Test data", kind="switch", answers=True)
+    ] = False
+
+    api_mode: Annotated[
+        ApiMode,
+        Param(
+            help="completion: the template is applied here; chat_completion: by the server",
+            group="Generation",
+            kind="choice",
+            answers=True,
+        ),
+    ] = "completion"
+    template: Annotated[
+        str,
+        Param(
+            help="chat template of completion mode (`bootcamp templates list`)",
+            group="Generation",
+            kind="text",
+            answers=True,
+        ),
+    ] = "chatml"
+    sys_prompt: Annotated[
+        str | None,
+        Param(
+            help="system prompt of chat mode; @FILE reads a UTF-8 file without its last line break, @@ is a literal @",
+            group="Generation",
+            kind="prompt",
+            answers=True,
+            default_text="that of a chosen template, if it has one",
+        ),
+    ] = None
+    max_tokens: Annotated[
+        int, Param(help="most tokens of one answer", group="Generation", kind="integer", minimum=1, answers=True)
+    ] = 32768
+    temperature: Annotated[
+        float, Param(help="sampling temperature", group="Generation", kind="number", minimum=0.0, answers=True)
+    ] = 0.0
+    top_p: Annotated[
+        float | None,
+        Param(
+            help="nucleus sampling",
+            group="Generation",
+            kind="number",
+            above=0.0,
+            maximum=1.0,
+            answers=True,
+            default_text="not sent",
+        ),
+    ] = None
+    top_k: Annotated[
+        int | None,
+        Param(
+            help="sample among the k likeliest tokens",
+            group="Generation",
+            kind="integer",
+            minimum=-1,
+            answers=True,
+            default_text="not sent",
+        ),
+    ] = None
+    min_p: Annotated[
+        float | None,
+        Param(
+            help="least probability of a token, relative to the likeliest",
+            group="Generation",
+            kind="number",
+            minimum=0.0,
+            maximum=1.0,
+            answers=True,
+            default_text="not sent",
+        ),
+    ] = None
+    seed: Annotated[
+        int | None,
+        Param(help="sampling seed", group="Generation", kind="integer", answers=True, default_text="not sent"),
+    ] = None
+    stop: Annotated[
+        tuple[str, ...],
+        Param(
+            help="stop word, added to the template's",
+            group="Generation",
+            kind="words",
+            answers=True,
+            default_text="the template's",
+        ),
+    ] = ()
+    extra_body: Annotated[
+        dict[str, Any] | None,
+        Param(
+            help="further keys of the request body (chat_template_kwargs, add_special_tokens, ...)",
+            group="Generation",
+            kind="json",
+            answers=True,
+        ),
+    ] = None
+
+    max_concurrent_requests: Annotated[
+        int, Param(help="requests in flight, over all files", group="Requests", kind="integer", minimum=1)
+    ] = 128
+    timeout: Annotated[
+        float,
+        Param(
+            help="deadline of one try, from connecting to the last byte; a bare number is in milliseconds",
+            group="Requests",
+            kind="duration",
+            unit="ms",
+            above=0.0,
+        ),
+    ] = 6000.0
+    max_retries: Annotated[
+        int, Param(help="retries after the first try", group="Requests", kind="integer", minimum=0)
+    ] = 16
+    max_retrying_delay: Annotated[
+        float, Param(help="longest wait between two tries", group="Requests", kind="duration", minimum=0.0)
+    ] = 60.0
+    stream: Annotated[
+        bool,
+        Param(
+            help="ask for server-sent events, for gateways that cut silent connections", group="Requests", kind="switch"
+        ),
+    ] = False
+    idle_timeout: Annotated[
+        float,
+        Param(
+            help="longest silence of a stream before the try is given up", group="Requests", kind="duration", above=0.0
+        ),
+    ] = 300.0
+
+    bootcamps: Annotated[
+        BootcampChoice,
+        Param(
+            help="where verifiers come from: built-in before the internbootcamp package, or one of them first",
+            group="Verification",
+            kind="choice",
+            answers=True,
+        ),
+    ] = "auto"
+    bootcamps_path: Annotated[
+        Path | None,
+        Param(
+            help="directory that holds the internbootcamp package",
+            group="Verification",
+            kind="path",
+            answers=True,
+            default_text="the installed package",
+            found_file=False,
+        ),
+    ] = None
+    allow_unscored: Annotated[
+        bool, Param(help="keep outputs without a bootcamp for a later `rescore`", group="Verification", kind="switch")
+    ] = False
+    verify_timeout: Annotated[
+        float, Param(help="time limit of one verification", group="Verification", kind="duration", above=0.0)
+    ] = 10.0
+    verify_memory: Annotated[
+        int,
+        Param(
+            help="memory limit of a verifier process, in MiB",
+            group="Verification",
+            kind="integer",
+            unit="MiB",
+            minimum=64,
+        ),
+    ] = 2048
+    verify_workers: Annotated[
+        int | None,
+        Param(
+            help="verifier processes",
+            group="Verification",
+            kind="integer",
+            minimum=1,
+            default_text="usable CPUs, at most 8",
+        ),
+    ] = None
+
+    output_dir: Annotated[
+        Path, Param(help="run directories are made here, and nothing else", group="Run", kind="path")
+    ] = Path("output")
+    resume: Annotated[
+        bool, Param(help="continue the newest run of the same settings, if there is one", group="Run", kind="switch")
+    ] = False
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{p.name}={stored_value(p, getattr(self, p.name))!r}" for p in parameters())
+        return f"EvalSettings({shown})"
+
+
+@cache
+def parameters() -> tuple[Parameter, ...]:
+    """The parameters in the order of their declaration."""
+    hints = get_type_hints(EvalSettings, include_extras=True)
+    found = []
+    for field in fields(EvalSettings):
+        declared, param = get_args(hints[field.name])
+        found.append(Parameter(name=field.name, type=declared, default=field.default, param=param))
+    return tuple(found)
+
+
+@cache
+def parameters_by_name() -> dict[str, Parameter]:
+    """The parameters by name."""
+    return {parameter.name: parameter for parameter in parameters()}

@@ -1,0 +1,99 @@
+"""What is allowed but probably not meant: parameters without effect, and what deserves a second look."""
+
+from urllib.parse import urlsplit
+
+from bootcamp_cli.settings.duration import duration_number, format_duration
+from bootcamp_cli.settings.origin import Resolved
+
+TOKENS_PER_S = 200
+"""A fast server's rate for one answer: a timeout below max_tokens at this rate cuts off long answers."""
+
+_ALSO_PARAMETERS = ("max_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop")
+
+
+def mode_warnings(resolved: Resolved, *, template_system_prompt: str | None = None) -> list[str]:
+    """One line for each parameter that cannot take effect as things are, and for what is dangerous.
+
+    `template_system_prompt` is the default system prompt of the chosen template, which chat mode uses.
+    """
+    return [
+        *_of_the_mode(resolved, template_system_prompt),
+        *_of_sampling(resolved),
+        *_of_requests(resolved),
+        *_of_tls(resolved),
+    ]
+
+
+def template_note(resolved: Resolved) -> str | None:
+    """Which template completion mode uses, where nobody chose one."""
+    settings = resolved.settings
+    if settings.api_mode != "completion" or resolved.chosen("template"):
+        return None
+    return f"no template chosen: {settings.template} is used"
+
+
+def _of_the_mode(resolved: Resolved, template_system_prompt: str | None) -> list[str]:
+    settings = resolved.settings
+    if settings.api_mode == "completion":
+        place = _place(resolved, "sys_prompt")
+        text = f"{place}: no effect in completion mode, where the template alone decides about a system prompt"
+        return [] if settings.sys_prompt is None else [text]
+    if not resolved.chosen("template"):
+        return []
+    used = template_system_prompt is not None and settings.sys_prompt is None
+    rest = "; only its default system prompt is used" if used else ""
+    place = _place(resolved, "template")
+    return [f"{place}: {settings.template} is not applied in chat mode, where the server has its own{rest}"]
+
+
+def _of_sampling(resolved: Resolved) -> list[str]:
+    settings = resolved.settings
+    body = settings.extra_body or {}
+    greedy = settings.temperature == 0 and "temperature" not in body
+    names = [name for name in ("top_p", "top_k", "min_p") if greedy and getattr(settings, name) is not None]
+    lines = [f"{_place(resolved, name)}: no effect at temperature 0" for name in names]
+    return lines + [
+        f"{_place(resolved, 'extra_body')}: {name} overrides the parameter {name}"
+        for name in _ALSO_PARAMETERS
+        if name in body
+    ]
+
+
+def _of_requests(resolved: Resolved) -> list[str]:
+    settings = resolved.settings
+    lines = []
+    if not settings.stream and resolved.chosen("idle_timeout"):
+        lines.append(f"{_place(resolved, 'idle_timeout')}: no effect without stream")
+    needed_s = settings.max_tokens / TOKENS_PER_S
+    if settings.timeout < needed_s:
+        as_seconds = duration_number(settings.timeout, "ms")
+        lines.append(
+            f"{_place(resolved, 'timeout')}: {format_duration(settings.timeout)} is short: an answer of max_tokens "
+            f"({settings.max_tokens}) takes {needed_s:.0f} s at {TOKENS_PER_S} tokens/s; a bare number is in "
+            f"milliseconds, but the reference script reads the number as seconds (that would be {as_seconds}s)"
+        )
+    if settings.bootcamps == "builtin" and settings.bootcamps_path is not None:
+        lines.append(f"{_place(resolved, 'bootcamps_path')}: no effect with bootcamps = builtin")
+    return lines
+
+
+def _of_tls(resolved: Resolved) -> list[str]:
+    settings = resolved.settings
+    plain = urlsplit(settings.url).scheme == "http"
+    lines = []
+    if settings.insecure:
+        effect = (
+            "no effect on an http URL"
+            if plain
+            else "the server's certificate is not verified: anyone between may read and change what is sent"
+        )
+        lines.append(f"{_place(resolved, 'insecure')}: {effect}")
+    if settings.ca_bundle is not None and (plain or settings.insecure):
+        why = "on an http URL" if plain else "with insecure"
+        lines.append(f"{_place(resolved, 'ca_bundle')}: no effect {why}")
+    return lines
+
+
+def _place(resolved: Resolved, name: str) -> str:
+    origin = resolved.origins[name]
+    return name if origin.kind == "default" else origin.text

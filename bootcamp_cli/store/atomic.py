@@ -1,0 +1,83 @@
+"""Replacing a file so that a reader, or a restart after a crash, sees the old or the new content, never a part."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bootcamp_cli.errors import disk_error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path` that takes its place, synced to disk, when the block ends without error.
+
+    Raises:
+        DiskError: the file cannot be written; `path` is then unchanged.
+    """
+    temporary: Path | None = None
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise disk_error(error, f"write {path}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Replace the content of `path` atomically."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+def replace_json(path: Path, value: Any) -> None:
+    """Replace `path` by an indented JSON document, non-ASCII text as it is."""
+    replace_bytes(path, (encode_json(value, indent=2) + "\n").encode())
+
+
+def encode_json(value: Any, *, indent: int | None = None) -> str:
+    """Encode as JSON with non-ASCII text as it is; escaped where it holds lone surrogates, which UTF-8 cannot."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, ensure_ascii=True, indent=indent)
+    return text
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a rename or a new name in `directory` survive a power cut; silently nothing where the system cannot."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+_UMASK: list[int] = []
+
+
+def _umask() -> int:
+    """The process's umask, read once: reading it means setting it, which no other thread should see twice."""
+    if not _UMASK:
+        current = os.umask(0o022)
+        os.umask(current)
+        _UMASK.append(current)
+    return _UMASK[0]

@@ -1,0 +1,235 @@
+"""The lock of a run directory: one writer, also across hosts, without the help of the file system's own locks.
+
+Every holder owns one generation, the file `.lock/<n>`; the highest generation holds the lock. Taking it means creating
+the next generation exclusively (`link`, atomic on NFS as well), so of two takers one wins; nobody deletes the highest
+generation, so a holder that was suspended finds a higher one when it wakes, and stops writing. Releasing marks the own
+generation as released. A holder rewrites its file with a growing counter: where its process cannot be looked up
+(another host, boot or process namespace), a counter that stands still for `STALE_S` on the watcher's own clock is a
+dead holder.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bootcamp_cli.errors import LockLostError, RunDirectoryError, RunLockedError, disk_error
+
+HEARTBEAT_S = 5.0
+STALE_S = 30.0
+_FOLDER = ".lock"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """What a lock file says of its holder. `started` tells a reused process id from the holder's."""
+
+    host: str
+    boot: str
+    pid: int
+    started: str
+    counter: int = 0
+    released: bool = False
+
+
+class RunLock:
+    """The held lock of one run directory; a context manager that releases it.
+
+    `beat` must be called about every HEARTBEAT_S, `check` before every write.
+    """
+
+    def __init__(self, folder: Path, generation: int, holder: Holder) -> None:
+        self._folder = folder
+        self._generation = generation
+        self._holder = holder
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.release()
+
+    def check(self) -> None:
+        """Raise LockLostError if another process took the run directory over."""
+        if _latest(self._folder) != self._generation:
+            raise LockLostError(
+                f"{self._folder.parent} was taken over by another process: nothing more is written",
+                hint="let that process finish, then `bootcamp resume`",
+            )
+
+    def beat(self) -> None:
+        """Show that the holder lives: rewrite the own lock file with the next counter."""
+        self.check()
+        self._holder = replace(self._holder, counter=self._holder.counter + 1)
+        try:
+            _write(self._own, self._holder)
+        except OSError as error:
+            raise disk_error(error, f"write {self._own}") from error
+
+    def release(self) -> None:
+        """Give the lock back; harmless where it was lost or the directory is gone."""
+        try:
+            self.check()
+            _write(self._own, replace(self._holder, released=True))
+        except (OSError, RunDirectoryError):
+            return
+
+    @property
+    def _own(self) -> Path:
+        return self._folder / str(self._generation)
+
+
+def acquire(
+    run_dir: Path,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> RunLock:
+    """Take the lock of `run_dir`, waiting up to STALE_S where only a still counter can tell that its holder is dead.
+
+    Raises:
+        RunLockedError: a live process holds it, or another taker was quicker.
+        DiskError: the lock cannot be written.
+    """
+    folder = run_dir / _FOLDER
+    try:
+        folder.mkdir(exist_ok=True)
+        latest = _latest(folder)
+        if latest is not None:
+            _await_end(folder / str(latest), run_dir, say, sleep, clock)
+        return _take(folder, (latest or 0) + 1, run_dir)
+    except OSError as error:
+        raise disk_error(error, f"lock {run_dir}") from error
+
+
+def _await_end(
+    file: Path, run_dir: Path, say: Callable[[str], None], sleep: Callable[[float], None], clock: Callable[[], float]
+) -> None:
+    """Return once the lock in `file` is released or its holder dead; raise RunLockedError once it shows life."""
+    first = _read(file)
+    if first is not None:
+        if first.released:
+            return
+        alive = _is_alive(first)
+        if alive is False:
+            return
+        if alive:
+            raise _locked(run_dir, first)
+    who = f"process {first.pid} on {first.host}" if first else "an unreadable lock file"
+    say(f"{run_dir} is locked by {who}: watching for {STALE_S:.0f} s whether it still lives")
+    until = clock() + STALE_S
+    while clock() < until:
+        sleep(1.0)
+        seen = _read(file)
+        if seen is not None and seen.released:
+            return
+        if seen is not None and (first is None or seen.counter != first.counter):
+            raise _locked(run_dir, seen)
+
+
+def _take(folder: Path, generation: int, run_dir: Path) -> RunLock:
+    holder = _myself()
+    descriptor, name = tempfile.mkstemp(prefix="new-", dir=folder)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(holder), file)
+        os.link(name, folder / str(generation))
+    except FileExistsError:
+        raise _beaten(run_dir) from None
+    finally:
+        Path(name).unlink(missing_ok=True)
+    generations = _generations(folder)
+    if max(generations) > generation:
+        (folder / str(generation)).unlink(missing_ok=True)
+        raise _beaten(run_dir)
+    for old in generations:
+        if old < generation:
+            (folder / str(old)).unlink(missing_ok=True)
+    return RunLock(folder, generation, holder)
+
+
+def _beaten(run_dir: Path) -> RunLockedError:
+    return RunLockedError(f"{run_dir} was locked by another process at the same moment", hint="wait until it ends")
+
+
+def _locked(run_dir: Path, holder: Holder) -> RunLockedError:
+    return RunLockedError(
+        f"{run_dir} is in use by process {holder.pid} on {holder.host}",
+        hint="wait until it ends or stop it, then try again",
+    )
+
+
+def _is_alive(holder: Holder) -> bool | None:
+    """Whether the holder's process lives; None where it cannot be looked up from here."""
+    if holder.boot != boot_identity():
+        return None
+    return process_started(holder.pid) == holder.started
+
+
+def _myself() -> Holder:
+    pid = os.getpid()
+    return Holder(host=platform.node(), boot=boot_identity(), pid=pid, started=process_started(pid) or "")
+
+
+def boot_identity() -> str:
+    """What two processes share exactly if they see each other's process ids: the boot and the process namespace."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return _asked("sysctl", "-n", "kern.bootsessionuuid") or platform.node()
+
+
+def process_started(pid: int) -> str | None:
+    """When the process started, in the system's own form; None where there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None if Path("/proc/self").exists() else _asked("ps", "-o", "lstart=", "-p", str(pid))
+    except OSError:
+        return None
+    state, *rest = stat.rpartition(")")[2].split()
+    return None if state in ("Z", "X") else rest[18]
+
+
+def _asked(*command: str) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)  # noqa: S603 - fixed words
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def _generations(folder: Path) -> list[int]:
+    try:
+        return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
+    except FileNotFoundError:
+        return []
+
+
+def _latest(folder: Path) -> int | None:
+    return max(_generations(folder), default=None)
+
+
+def _read(file: Path) -> Holder | None:
+    """The holder in a lock file; None where it is unreadable or no lock of ours."""
+    try:
+        fields: dict[str, Any] = json.loads(file.read_bytes())
+        return Holder(**fields)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write(file: Path, holder: Holder) -> None:
+    """Replace a lock file without syncing: a heartbeat that a power cut loses needs no mourning."""
+    temporary = file.with_name(f"beat-{file.name}")
+    temporary.write_text(json.dumps(asdict(holder)), encoding="utf-8")
+    temporary.replace(file)

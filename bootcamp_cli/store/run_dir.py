@@ -1,0 +1,152 @@
+"""The run directory: its name, its files, finding it again."""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bootcamp_cli.errors import RunDirectoryError, disk_error
+from bootcamp_cli.store.atomic import replace_json
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """Names of everything in a run directory; nothing is read or written by making one."""
+
+    path: Path
+
+    @property
+    def details(self) -> Path:
+        """The folder of the journal: one file per test file."""
+        return self.path / "details"
+
+    @property
+    def failures(self) -> Path:
+        """Samples without an answer, one JSON line each."""
+        return self.path / "failures.jsonl"
+
+    @property
+    def meta(self) -> Path:
+        """Averages, one JSON line per test file and data source."""
+        return self.path / "meta.jsonl"
+
+    @property
+    def eval_args(self) -> Path:
+        """Every parameter of the run."""
+        return self.path / "eval_args.json"
+
+    @property
+    def manifest(self) -> Path:
+        """What the run was made of: versions, digests, template text, start and end."""
+        return self.path / "manifest.json"
+
+    @property
+    def progress_log(self) -> Path:
+        """Bars, one line per test file."""
+        return self.path / "progress.log"
+
+    def scores(self, model_name: str) -> Path:
+        """The workbook."""
+        return self.path / f"{safe_name(model_name)}_scores.xlsx"
+
+    def detail_files(self) -> list[Path]:
+        """The files of the journal in name order."""
+        try:
+            return sorted(path for path in self.details.iterdir() if path.suffix == ".jsonl" and path.is_file())
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise disk_error(error, f"list {self.details}") from error
+
+    def read_eval_args(self) -> dict[str, Any] | None:
+        """The parameters as they were written, None where there is no such file."""
+        return _read_object(self.eval_args)
+
+    def read_manifest(self) -> dict[str, Any] | None:
+        """The manifest as it was written, None where there is none (run directories of the reference script)."""
+        return _read_object(self.manifest)
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        """Replace the manifest."""
+        replace_json(self.manifest, manifest)
+
+
+def safe_name(name: str) -> str:
+    """A name as part of a path: everything but letters, digits, `.`, `_` and `-` becomes `_`; never `.` or `..`."""
+    safe = _UNSAFE.sub("_", name)[:150]
+    return safe if safe.strip(".") else "_" * max(len(safe), 1)
+
+
+def create_run_dir(output_dir: Path, *, model_name: str, test_dir: Path, now: datetime) -> RunDir:
+    """Make a new run directory `{model_name}_{test_dir}_{YYYYMMDD_HHMMSS}`; an existing one is never used again.
+
+    Raises:
+        DiskError: it cannot be made.
+    """
+    stem = f"{safe_name(model_name)}_{safe_name(test_dir.resolve().name)}_{now:%Y%m%d_%H%M%S}"
+    suffix = ""
+    n = 1
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        while True:
+            path = output_dir / f"{stem}{suffix}"
+            try:
+                path.mkdir()
+            except FileExistsError:
+                n += 1
+                suffix = f"_{n}"
+                continue
+            (path / "details").mkdir()
+            return RunDir(path)
+    except OSError as error:
+        raise disk_error(error, f"make a run directory in {output_dir}") from error
+
+
+def open_run_dir(path: Path) -> RunDir:
+    """An existing run directory.
+
+    Raises:
+        RunDirectoryError: there is none at `path`.
+    """
+    run_dir = RunDir(path)
+    if not path.is_dir():
+        raise RunDirectoryError(f"{path}: no such run directory", hint="give the directory that an eval printed")
+    if not run_dir.details.is_dir():
+        raise RunDirectoryError(f"{path} is no run directory: it has no folder details")
+    return run_dir
+
+
+def run_dirs_newest_first(output_dir: Path) -> list[RunDir]:
+    """The run directories with a manifest under `output_dir`, the one started last first."""
+    try:
+        candidates = [RunDir(path) for path in output_dir.iterdir() if (path / "manifest.json").is_file()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise disk_error(error, f"list {output_dir}") from error
+    dated = []
+    for run_dir in candidates:
+        try:
+            started = str((run_dir.read_manifest() or {}).get("started", ""))
+        except RunDirectoryError:
+            continue
+        dated.append((started, run_dir.path.name, run_dir))
+    return [run_dir for _, _, run_dir in sorted(dated, key=lambda entry: entry[:2], reverse=True)]
+
+
+def _read_object(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise disk_error(error, f"read {path}") from error
+    except (ValueError, RecursionError) as error:
+        raise RunDirectoryError(f"{path}: not readable as JSON: {error}", hint="restore it from a copy") from error
+    if not isinstance(value, dict):
+        raise RunDirectoryError(f"{path}: not a JSON object", hint="restore it from a copy")
+    return value

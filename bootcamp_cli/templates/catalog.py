@@ -1,0 +1,83 @@
+"""All templates there are: the built-in ones and the user's `[templates.NAME]` tables."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bootcamp_cli.errors import SettingsError
+from bootcamp_cli.templates.builtin import BUILTIN_TEMPLATES
+from bootcamp_cli.templates.model import Template
+
+KEYS = ("text", "stop", "system_prompt")
+_OTHER_WORDS = {
+    "chat_template": "text",
+    "template": "text",
+    "prompt": "text",
+    "stop_words": "stop",
+    "stops": "stop",
+    "sys_prompt": "system_prompt",
+    "system": "system_prompt",
+}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def template_catalog(user: Mapping[str, tuple[Mapping[str, Any], str]]) -> dict[str, Template]:
+    """The templates by name, the built-in ones first.
+
+    `user` has the raw tables with the place of each (`./bootcamp.toml: templates.mine`). Their keys are `text` (with
+    `{input}` once, required), `stop` (a string or a list) and `system_prompt`. A table may replace a built-in template.
+
+    Raises:
+        SettingsError: a table has an unknown key, lacks its text or holds a wrong type; the message names the place.
+    """
+    catalog = {template.name: template for template in BUILTIN_TEMPLATES}
+    for name, (table, place) in user.items():
+        catalog[name] = _template(name, table, place, replaces=name in catalog)
+    return catalog
+
+
+def choose(catalog: Mapping[str, Template], name: str, place: str) -> Template:
+    """The template of a name; `place` (`--template`) begins the message about an unknown one."""
+    if name in catalog:
+        return catalog[name]
+    guess = _nearest(name, catalog)
+    known = f"known are {', '.join(catalog)}"
+    raise SettingsError(
+        f"{place}: unknown template {name!r}", hint=f"did you mean {guess}? {known}" if guess else known
+    )
+
+
+def _template(name: str, table: Mapping[str, Any], place: str, *, replaces: bool) -> Template:
+    if not _NAME.fullmatch(name):
+        raise SettingsError(f"{place}: a template's name is of letters, digits, dots, dashes and underscores")
+    for key in table:
+        if key not in KEYS:
+            guess = _OTHER_WORDS.get(key.lower().replace("-", "_")) or _nearest(key, KEYS)
+            known = f"a template has {', '.join(KEYS)}"
+            raise SettingsError(
+                f"{place}.{key}: unknown key", hint=f"did you mean {guess}? {known}" if guess else known
+            )
+    text = table.get("text")
+    if not isinstance(text, str):
+        raise SettingsError(f"{place}.text: must be a string with {{input}} in it")
+    system_prompt = table.get("system_prompt")
+    if not isinstance(system_prompt, str | None):
+        raise SettingsError(f"{place}.system_prompt: must be a string")
+    origin = f"{place} (replaces the built-in)" if replaces else place
+    return Template(
+        name=name, text=text, stop=_stop(table.get("stop", []), place), system_prompt=system_prompt, origin=origin
+    )
+
+
+def _stop(value: Any, place: str) -> tuple[str, ...]:
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+        raise SettingsError(f"{place}.stop: must be a string or a list of strings, none of them empty")
+    return tuple(words)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    import difflib  # noqa: PLC0415 - only a wrong name needs it
+
+    found = difflib.get_close_matches(name.lower().replace("-", "_"), list(known), n=1, cutoff=0.6)
+    return found[0] if found else None

@@ -1,0 +1,23 @@
+"""Verifying with a built-in bootcamp as a worker does, for the tests."""
+
+from typing import Any
+
+from bootcamp_cli.bootcamps.catalog import load
+from bootcamp_cli.bootcamps.scoring import CheckVerifier, score
+from bootcamp_cli.records import Verdict
+
+
+def verdict(data_source: str, output: str, ground_truth: Any) -> Verdict:
+    """Verify an output with the built-in bootcamp of a data source."""
+    bootcamp = load(data_source)
+    return score(CheckVerifier(extract_output=bootcamp.extract_output, check=bootcamp.check), output, ground_truth)
+
+
+def answer(text: str) -> str:
+    """Put text between answer tags."""
+    return f"[answer]{text}[/answer]"
+
+
+def fence(text: str) -> str:
+    """Put text into a json fence."""
+    return f"```json\n{text}\n```"

@@ -1,0 +1,176 @@
+"""A server of raw bytes on loopback for the client's tests: its n-th request gets the n-th reply, the last one for ever."""
+
+import json
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from socket import SO_LINGER, SOL_SOCKET
+from typing import Any
+
+import anyio
+from anyio.abc import ByteStream, SocketAttribute
+from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.streams.tls import TLSListener
+
+from bootcamp_cli.client.client import CompletionClient
+from bootcamp_cli.client.endpoint import endpoint
+from bootcamp_cli.client.failures import TryFailed
+from bootcamp_cli.client.payload import GenerationConfig
+from bootcamp_cli.client.transport import HttpxTransport
+from bootcamp_cli.records import Answer
+
+KEY = "sk-marked-key-0123456789"
+
+Reply = bytes | Callable[[ByteStream], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Server:
+    """What a running server knows: its address and the requests that came."""
+
+    url: str
+    heads: list[bytes] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    n_connections: int = 0
+
+
+@asynccontextmanager
+async def serving(*replies: Reply, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    """Run a server within the context."""
+    tcp = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    port = tcp.extra(SocketAttribute.local_port)
+    server = Server(f"{'https' if tls else 'http'}://127.0.0.1:{port}/v1")
+
+    async def handle(stream: ByteStream) -> None:
+        server.n_connections += 1
+        buffered = BufferedByteReceiveStream(stream)
+        with suppress(anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            async with stream:
+                while True:
+                    head = await buffered.receive_until(b"\r\n\r\n", 100_000)
+                    length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or b"0"
+                    server.bodies.append(await buffered.receive_exactly(int(length)) if int(length) else b"")
+                    server.heads.append(head)
+                    reply = replies[min(len(server.heads), len(replies)) - 1]
+                    if isinstance(reply, bytes):
+                        await stream.send(reply)
+                    else:
+                        await reply(stream)
+
+    listener = TLSListener(tcp, tls, standard_compatible=False) if tls else tcp
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, handle)
+        try:
+            yield server
+        finally:
+            tasks.cancel_scope.cancel()
+
+
+def http(status: int, body: bytes | str | dict[str, Any], **headers: str) -> bytes:
+    """A whole reply with its length; `retry_after` stands for Retry-After, and so on."""
+    raw = json.dumps(body).encode() if isinstance(body, dict) else body.encode() if isinstance(body, str) else body
+    headers = {"content-length": str(len(raw))} | {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status} X\r\n{lines}\r\n".encode() + raw
+
+
+def completion(text: str | None = "an answer", finish_reason: str | None = "stop", **more: Any) -> dict[str, Any]:
+    """A body of /completions."""
+    return {"model": "m", "choices": [{"index": 0, "text": text, "finish_reason": finish_reason}], **more}
+
+
+def closing(raw: bytes) -> Reply:
+    """Send the bytes and close the connection."""
+
+    async def reply(stream: ByteStream) -> None:
+        await stream.send(raw)
+        await stream.aclose()
+
+    return reply
+
+
+def resetting(raw: bytes = b"") -> Reply:
+    """Send the bytes and reset the connection."""
+
+    async def reply(stream: ByteStream) -> None:
+        if raw:
+            await stream.send(raw)
+        stream.extra(SocketAttribute.raw_socket).setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        await stream.aclose()
+
+    return reply
+
+
+def stalling(raw: bytes = b"") -> Reply:
+    """Send the bytes and nothing more, without closing."""
+
+    async def reply(stream: ByteStream) -> None:
+        if raw:
+            await stream.send(raw)
+        await anyio.sleep_forever()
+
+    return reply
+
+
+EVENT_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
+
+
+def piece(text: str = "", finish_reason: str | None = None, **more: Any) -> bytes:
+    """One event of a stream in completion mode."""
+    return b"data: " + json.dumps(completion(text, finish_reason, **more)).encode() + b"\n\n"
+
+
+def config(**changes: Any) -> GenerationConfig:
+    """Generation parameters, in completion mode where nothing else is said."""
+    fields: dict[str, Any] = {"model": "m", "api_mode": "completion", "max_tokens": 100, "temperature": 0.0}
+    return GenerationConfig(**(fields | changes))
+
+
+@asynccontextmanager
+async def client_of(
+    url: str,
+    *,
+    timeout_s: float = 30.0,
+    idle_timeout_s: float = 30.0,
+    max_body_bytes: int = 1_000_000,
+    environ: dict[str, str] | None = None,
+    stream: bool = False,
+    **endpoint_options: Any,
+) -> AsyncIterator[CompletionClient]:
+    """A client of an address, with the marked key."""
+    target = endpoint(url, **({"api_key": KEY} | endpoint_options))
+    transport = HttpxTransport(target, environ=environ or {}, max_body_bytes=max_body_bytes)
+    try:
+        yield CompletionClient(
+            transport, config(stream=stream), timeout_s=timeout_s, idle_timeout_s=idle_timeout_s, clock=lambda: 1e9
+        )
+    finally:
+        await transport.aclose()
+
+
+async def outcome(client: CompletionClient, prompt: str = "a prompt") -> Answer | TryFailed:
+    """What one try ends in."""
+    try:
+        return await client.complete(prompt, 0)
+    except TryFailed as failure:
+        return failure
+
+
+def tried(*replies: Reply, tls: ssl.SSLContext | None = None, **options: Any) -> Answer | TryFailed:
+    """What one try ends in at a server that sends these replies."""
+
+    async def scenario() -> Answer | TryFailed:
+        async with serving(*replies, tls=tls) as server, client_of(server.url, **options) as client:
+            return await outcome(client)
+
+    return anyio.run(scenario)
+
+
+def failed(*replies: Reply, tls: ssl.SSLContext | None = None, **options: Any) -> TryFailed:
+    """The failure that one try ends in; its message never shows the key."""
+    result = tried(*replies, tls=tls, **options)
+    assert isinstance(result, TryFailed), result
+    assert KEY not in result.message
+    return result

@@ -1,0 +1,76 @@
+"""What a model may write: damaged right answers, and long outputs made to keep a verifier busy."""
+
+from functools import cache
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bootcamp_cli.bootcamps.catalog import CATALOG, load
+from bootcamp_cli.demo.instances.directory import make_instances
+from bootcamp_cli.errors import UnknownBootcampError
+from tests.bootcamp_verdicts import verdict
+
+OUTPUT_CHARS = 128 * 1024
+INSERTIONS = ["[answer]", "[/answer]", "[[", "]]", "```", "```json", "\\boxed{", "}", "(", "-", "0x", "/0", "1e9", "\n"]
+INSERTIONS += [",", "\ud800", "\0", "\u0661", "{[]:1}", "...", "**", "<<", "null", "True", "'", '"']
+OPENERS = ["[answer] ", "[[", "[[A=1,", "```json ", "```json{", "```text", "\\boxed{", "\n", "]]"]
+BLOCKS = ["[answer]{}[/answer]", "[[{}]]", "```json{}```", "```text{}```", "\\boxed{{{}}}"]
+FILLINGS = ["(", "-", "1,", "9", " ", "{"]
+
+
+@cache
+def instance(data_source: str) -> tuple[Any, str]:
+    """A generated ground truth and a right answer to it."""
+    ground_truth = make_instances(data_source, seed=5, rows=1)[0].ground_truth
+    return ground_truth, load(data_source).solve(ground_truth) or ""
+
+
+@pytest.mark.parametrize("data_source", CATALOG)
+@settings(deadline=None)
+@given(data=st.data())
+def test_damaged_answers(data_source: str, data: st.DataObject) -> None:
+    """However a right answer is damaged, the score is a number from 0 to 1 and the ground truth stays."""
+    ground_truth, output = instance(data_source)
+    before = repr(ground_truth)
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(output)))
+        removed = data.draw(st.integers(0, 3))
+        inserted = data.draw(st.sampled_from(INSERTIONS) | st.text(max_size=3))
+        output = output[:place] + inserted + output[place + removed :]
+    got = verdict(data_source, output, ground_truth)
+    assert got.failure is None
+    assert got.score is not None
+    assert 0.0 <= got.score <= 1.0
+    assert repr(ground_truth) == before
+
+
+@pytest.mark.parametrize("data_source", CATALOG)
+def test_endless_openers(data_source: str) -> None:
+    """An output of 128 kB that opens blocks and closes none is judged like a short one: there is no answer in it."""
+    ground_truth, _ = instance(data_source)
+    for piece in OPENERS:
+        assert verdict(data_source, piece * (OUTPUT_CHARS // len(piece)), ground_truth).score == 0.0, piece
+
+
+@pytest.mark.parametrize("data_source", CATALOG)
+def test_enormous_blocks(data_source: str) -> None:
+    """A block of 128 kB of one thing scores 0 and breaks nothing."""
+    ground_truth, _ = instance(data_source)
+    for block, filling in product(BLOCKS, FILLINGS):
+        got = verdict(data_source, block.format(filling * (OUTPUT_CHARS // len(filling))), ground_truth)
+        assert (got.score, got.failure) == (0.0, None), (block, filling)
+
+
+def test_load_unknown() -> None:
+    """A data source that is not built in is named in the error."""
+    with pytest.raises(UnknownBootcampError, match="'Chess'"):
+        load("Chess")
+
+
+def test_families() -> None:
+    """A bootcamp's module stands in the package of its family."""
+    for entry in CATALOG.values():
+        assert entry.module.startswith(f"bootcamp_cli.bootcamps.{entry.family}.")

@@ -1,0 +1,306 @@
+"""One request against real servers: whole replies, statuses and everything that can happen to a connection."""
+
+import gzip
+import json
+import socket
+from typing import Any
+
+import anyio
+import pytest
+
+from bootcamp_cli.client.failures import TryFailed
+from bootcamp_cli.records import Answer
+from tests.client_server import (
+    KEY,
+    client_of,
+    closing,
+    completion,
+    failed,
+    http,
+    outcome,
+    resetting,
+    serving,
+    stalling,
+    tried,
+)
+
+
+def test_an_answer_carries_what_the_server_sent() -> None:
+    """Text, finish_reason, usage and the unknown model name of a reply are in the answer."""
+    reply = http(200, completion("ja", "length", usage={"completion_tokens": 3}, model="other"))
+    assert tried(reply) == Answer(text="ja", finish_reason="length", usage={"completion_tokens": 3}, model="other")
+
+
+def test_a_request_carries_key_payload_and_path() -> None:
+    """The completion endpoint gets the key as Bearer, the JSON body, and no wish for a compressed reply."""
+
+    async def scenario() -> None:
+        async with serving(http(200, completion())) as server, client_of(server.url) as client:
+            await client.complete("täglich", 0)
+        assert server.heads[0].startswith(b"POST /v1/completions HTTP/1.1\r\n")
+        assert f"authorization: bearer {KEY}".encode() in server.heads[0].lower()
+        assert b"accept-encoding: identity" in server.heads[0].lower()
+        assert json.loads(server.bodies[0])["prompt"] == "täglich"
+
+    anyio.run(scenario)
+
+
+def test_lanes_keep_their_own_connection() -> None:
+    """Two requests of one lane share a connection, another lane has its own."""
+
+    async def scenario() -> None:
+        async with serving(http(200, completion())) as server, client_of(server.url) as client:
+            for lane in (0, 0, 1):
+                await client.complete("p", lane)
+            assert server.n_connections == 2
+
+    anyio.run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retryable", "scope"),
+    [
+        (400, "http_400", False, "sample"),
+        (401, "http_401", False, "run_stop"),
+        (403, "http_403", False, "run_stop"),
+        (404, "http_404", False, "model_missing"),
+        (408, "http_408", True, "sample"),
+        (409, "http_409", True, "sample"),
+        (413, "http_413", False, "sample"),
+        (422, "http_422", False, "sample"),
+        (425, "http_425", True, "sample"),
+        (429, "rate_limited", True, "sample"),
+        (500, "http_500", True, "sample"),
+        (502, "http_502", True, "sample"),
+        (503, "http_503", True, "sample"),
+    ],
+)
+def test_statuses(status: int, kind: str, retryable: bool, scope: str) -> None:  # noqa: FBT001 - a table's column
+    """Each status has its kind, is retried or not, and concerns the sample or the run; the server's words are shown."""
+    failure = failed(http(status, {"error": {"message": f"no: {KEY}\x1b[2J\nnever"}}))
+    assert (failure.kind, failure.retryable, failure.scope, failure.status) == (kind, retryable, scope, status)
+    assert failure.message == f"HTTP {status}: no: ***\\x1b[2J never"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7.0), ("Sun, 09 Sep 2001 01:47:40 GMT", 60.0), ("99999999999", 99999999999.0), ("-1", None), ("soon", None)],
+)
+def test_retry_after(value: str, seconds: float | None) -> None:
+    """A 429 hands on the seconds until a Retry-After, date or number, and nothing where it is senseless."""
+    assert failed(http(429, {}, retry_after=value)).retry_after_s == seconds
+
+
+def test_an_html_error_page_shows_its_title() -> None:
+    """Of a gateway's HTML page only the title is shown."""
+    page = "<html><head><title>502 Bad Gateway</title></head><body><center>nginx</center></body></html>"
+    assert failed(http(502, page)).message == "HTTP 502: 502 Bad Gateway"
+
+
+def test_a_long_message_is_cut_after_redaction() -> None:
+    """A key across the place where a long message is cut does not show in part."""
+    message = failed(http(400, {"error": "x" * 380 + KEY + "y" * 900})).message
+    assert len(message) == 400
+    assert "sk-" not in message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "overloaded"}},
+        {"object": "error", "message": "overloaded"},
+        "<html>please log in</html>",
+        '{"choices": [{"text": "an ans',
+        "",
+        {"choices": []},
+        {"choices": [{"text": None, "finish_reason": None}]},
+        b'{"choices": [{"text": "\xff", "finish_reason": "stop"}]}',
+    ],
+)
+def test_a_reply_that_is_no_answer(body: bytes | str | dict[str, Any]) -> None:
+    """Error bodies, HTML, truncated JSON and choices without anything are bad responses, and retried."""
+    failure = failed(http(200, body))
+    assert (failure.kind, failure.retryable, failure.scope) == ("bad_response", True, "sample")
+
+
+def test_refused_connection() -> None:
+    """Where nobody listens, the failure concerns the server and names its address and the reason."""
+
+    async def scenario() -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+            async with client_of(url) as client:
+                failure = await outcome(client)
+            assert isinstance(failure, TryFailed)
+            assert (failure.kind, failure.scope, failure.retryable) == ("connection", "connect", True)
+            assert failure.message == f"cannot connect to {url}: Connection refused"
+
+    anyio.run(scenario)
+
+
+def test_a_host_that_does_not_exist() -> None:
+    """An unknown host name concerns the server."""
+
+    async def scenario() -> None:
+        async with client_of("http://nowhere.invalid/v1") as client:
+            failure = await outcome(client)
+        assert isinstance(failure, TryFailed)
+        assert (failure.kind, failure.scope) == ("connection", "connect")
+
+    anyio.run(scenario)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        resetting(),
+        closing(b"HTTP/1.1 200 OK\r\ncontent-le"),
+        closing(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{"),
+        resetting(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{"),
+        resetting(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{"),
+        closing(b"SSH-2.0-OpenSSH_9.6\r\n"),
+    ],
+)
+def test_a_connection_that_breaks(reply: Any) -> None:
+    """A connection that is lost before or within the reply, or that speaks no HTTP, is a connection failure."""
+    failure = failed(reply)
+    assert (failure.kind, failure.retryable, failure.scope) == ("connection", True, "sample")
+
+
+@pytest.mark.parametrize("reply", [stalling(), stalling(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{")])
+def test_the_deadline_covers_the_whole_reply(reply: Any) -> None:
+    """A server that never answers, or never ends its answer, is a timeout."""
+    failure = failed(reply, timeout_s=0.2)
+    assert (failure.kind, failure.retryable, failure.scope) == ("timeout", True, "sample")
+    assert "within 0.2 s" in failure.message
+
+
+def test_a_lane_works_again_after_a_timeout() -> None:
+    """The connection of a try that ran out of time is not used for the next one."""
+
+    async def scenario() -> None:
+        async with serving(stalling(), http(200, completion())) as server:
+            async with client_of(server.url, timeout_s=0.2) as client:
+                assert isinstance(await outcome(client), TryFailed)
+                client.timeout_s = 30
+                assert isinstance(await outcome(client), Answer)
+            assert server.n_connections == 2
+
+    anyio.run(scenario)
+
+
+def test_a_connection_closed_while_idle_costs_no_try() -> None:
+    """A server that closes a kept connection after its reply is asked again over a new one."""
+
+    async def scenario() -> None:
+        async with (
+            serving(closing(http(200, completion())), http(200, completion())) as server,
+            client_of(server.url) as client,
+        ):
+            assert isinstance(await outcome(client), Answer)
+            await anyio.sleep(0.05)
+            assert isinstance(await outcome(client), Answer)
+            assert server.n_connections == 2
+
+    anyio.run(scenario)
+
+
+def test_http_1_0() -> None:
+    """A reply of HTTP/1.0 without a length, ended by closing, is read."""
+    body = json.dumps(completion("old")).encode()
+    assert tried(closing(b"HTTP/1.0 200 OK\r\n\r\n" + body)) == Answer(text="old", finish_reason="stop", model="m")
+
+
+def test_a_redirect_is_not_followed() -> None:
+    """A redirect ends the try without a second request, and shows where it points to without credentials."""
+
+    async def scenario() -> None:
+        async with serving(http(200, completion())) as elsewhere:
+            target = elsewhere.url.replace("//", "//u:secret@") + "?token=secret"
+            async with serving(http(307, "", location=target)) as server, client_of(server.url) as client:
+                failure = await outcome(client)
+            assert isinstance(failure, TryFailed)
+            assert (failure.kind, failure.retryable) == ("http_307", False)
+            assert elsewhere.url in failure.message
+            assert "secret" not in failure.message
+            assert not elsewhere.heads
+
+    anyio.run(scenario)
+
+
+def test_gzip_is_understood() -> None:
+    """A gateway's compressed reply, though not asked for, is unpacked, in several members too."""
+    raw = json.dumps(completion("packed")).encode()
+    body = gzip.compress(raw[:20]) + gzip.compress(raw[20:])
+    answer = tried(http(200, body, content_encoding="gzip"))
+    assert isinstance(answer, Answer)
+    assert answer.text == "packed"
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (gzip.compress(b"x" * 10_000_000), "gzip"),
+        (b"no gzip", "gzip"),
+        (gzip.compress(b"{}" * 100)[:-9], "gzip"),
+        (b"{}", "br"),
+        (b" " * 1_000_001, "identity"),
+    ],
+)
+def test_bodies_that_are_too_large_or_not_readable(body: bytes, encoding: str) -> None:
+    """A gzip bomb, a body over the limit, and a broken or unknown encoding are bad responses."""
+    assert failed(http(200, body, content_encoding=encoding)).kind == "bad_response"
+
+
+def test_a_body_without_a_length_is_limited_too() -> None:
+    """A body that goes on and on is left when it reaches the limit."""
+    assert (
+        "more than 1000 bytes" in failed(closing(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 5000), max_body_bytes=1000).message
+    )
+
+
+def test_a_large_reply_is_read() -> None:
+    """A reply large enough to be parsed in a thread is an answer like any other."""
+    answer = tried(http(200, completion("x" * 500_000)))
+    assert isinstance(answer, Answer)
+    assert len(answer.text) == 500_000
+
+
+def test_the_model_list() -> None:
+    """The entries of /models that have an id are listed."""
+
+    async def scenario() -> None:
+        listed = http(200, {"data": [{"id": "a", "max_model_len": 5}, {"name": "b"}, "c"]})
+        async with serving(listed) as server, client_of(server.url) as client:
+            assert await client.models() == [{"id": "a", "max_model_len": 5}]
+        assert server.heads[0].startswith(b"GET /v1/models HTTP/1.1\r\n")
+
+    anyio.run(scenario)
+
+
+def test_a_path_missing_for_the_model_list_says_nothing_of_the_model() -> None:
+    """A 404 on /models does not mean that the model is gone."""
+
+    async def scenario() -> None:
+        async with serving(http(404, {})) as server, client_of(server.url) as client:
+            with pytest.raises(TryFailed) as caught:
+                await client.models()
+            assert caught.value.scope == "sample"
+
+    anyio.run(scenario)
+
+
+def test_proxies_are_read_once_and_not_for_loopback() -> None:
+    """A proxy of the environment gets the requests to other hosts, with the key left out of the proxy's address."""
+
+    async def scenario() -> None:
+        async with serving(http(200, completion("by proxy"))) as proxy:
+            environ = {"http_proxy": proxy.url.removesuffix("/v1")}
+            async with client_of("http://model.invalid/v1", environ=environ) as client:
+                environ.clear()
+                answer = await outcome(client)
+            assert isinstance(answer, Answer)
+            assert proxy.heads[0].startswith(b"POST http://model.invalid/v1/completions HTTP/1.1\r\n")
+
+    anyio.run(scenario)

@@ -1,0 +1,187 @@
+"""Answers that are streamed: from real servers, and cut anywhere."""
+
+import json
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bootcamp_cli.client.failures import TryFailed
+from bootcamp_cli.client.streamed import StreamedAnswer
+from bootcamp_cli.records import Answer
+from tests.client_server import (
+    EVENT_STREAM,
+    client_of,
+    closing,
+    completion,
+    failed,
+    http,
+    outcome,
+    piece,
+    resetting,
+    serving,
+    stalling,
+    tried,
+)
+
+USAGE = b'data: {"choices": [], "usage": {"completion_tokens": 2}}\n\n'
+DONE = b"data: [DONE]\n\n"
+WHOLE = Answer(text="ja", finish_reason="stop", usage={"completion_tokens": 2}, model="m")
+
+
+def chat(delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
+    """One event of a stream in chat mode."""
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    return b"data: " + json.dumps({"model": "m", "choices": [choice]}).encode() + b"\n\n"
+
+
+def streamed(raw: bytes, api_mode: Any = "completion") -> Answer:
+    """The answer of a whole stream."""
+    stream = StreamedAnswer(api_mode)
+    stream.feed(raw)
+    return stream.answer()
+
+
+def test_a_stream_becomes_an_answer() -> None:
+    """Texts are joined, finish_reason, model and the usage of the last event are kept."""
+    assert tried(closing(EVENT_STREAM + piece("j") + piece("a", "stop") + USAGE + DONE), stream=True) == WHOLE
+
+
+def test_a_stream_is_asked_for_with_usage() -> None:
+    """The request of a stream asks for the token counts."""
+
+    async def scenario() -> None:
+        async with serving(closing(EVENT_STREAM + piece("j", "stop") + DONE)) as server:
+            async with client_of(server.url, stream=True) as client:
+                await client.complete("p", 0)
+            body = json.loads(server.bodies[0])
+            assert (body["stream"], body["stream_options"]) == (True, {"include_usage": True})
+
+    anyio.run(scenario)
+
+
+def test_a_streams_connection_is_used_again() -> None:
+    """A stream that ends properly leaves its connection to the next request."""
+
+    async def scenario() -> None:
+        raw = piece("j", "stop") + DONE
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {len(raw)}\r\n\r\n".encode()
+        async with serving(head + raw) as server, client_of(server.url, stream=True) as client:
+            assert isinstance(await outcome(client), Answer)
+            assert isinstance(await outcome(client), Answer)
+            assert server.n_connections == 1
+
+    anyio.run(scenario)
+
+
+def test_a_stalled_stream_is_an_idle_timeout() -> None:
+    """A stream that falls silent before its end is retried as an idle timeout."""
+    failure = failed(stalling(EVENT_STREAM + piece("j")), stream=True, idle_timeout_s=0.1)
+    assert (failure.kind, failure.retryable) == ("idle_timeout", True)
+
+
+def test_the_first_piece_may_take_as_long_as_the_deadline() -> None:
+    """Silence before the first piece is the queue of the server, and limited by the deadline alone."""
+    assert failed(stalling(EVENT_STREAM), stream=True, idle_timeout_s=0.01, timeout_s=0.2).kind == "timeout"
+
+
+@pytest.mark.parametrize(
+    "rest", [stalling(EVENT_STREAM + piece("ja", "stop")), resetting(EVENT_STREAM + piece("ja", "stop"))]
+)
+def test_a_complete_answer_survives_the_end_of_its_stream(rest: Any) -> None:
+    """What happens after the finish_reason does not take the answer away."""
+    answer = tried(rest, stream=True, idle_timeout_s=0.1)
+    assert isinstance(answer, (Answer, TryFailed))
+    if isinstance(answer, TryFailed):  # the reset overtook the bytes
+        assert answer.kind == "connection"
+    else:
+        assert (answer.text, answer.finish_reason) == ("ja", "stop")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        piece("j"),
+        b"",
+        piece("j") + b'data: {"choices": [{"te',
+        piece("j") + b'data: {"error": {"message": "out of memory"}}\n\n',
+        piece("j") + b'event: error\ndata: {"message": "out of memory"}\n\n',
+        b"<html>please log in</html>",
+        DONE,
+        b"data: no json\n\n",
+    ],
+)
+def test_a_stream_that_is_no_answer(raw: bytes) -> None:
+    """A stream that ends early, reports an error or is none is a bad response."""
+    failure = failed(closing(EVENT_STREAM + raw), stream=True)
+    assert (failure.kind, failure.retryable) == ("bad_response", True)
+
+
+def test_a_broken_connection_within_a_stream() -> None:
+    """A stream whose chunked body breaks off is a connection failure."""
+    raw = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n5\r\ndata:\r\n"
+    assert failed(closing(raw), stream=True).kind == "connection"
+
+
+def test_a_server_that_does_not_stream() -> None:
+    """A whole JSON reply to a request for a stream is an answer."""
+    answer = tried(http(200, completion("whole"), content_type="application/json"), stream=True)
+    assert isinstance(answer, Answer)
+    assert answer.text == "whole"
+
+
+def test_a_status_instead_of_a_stream() -> None:
+    """A refused stream is a failure with the server's words."""
+    assert failed(http(400, {"error": {"message": "too long"}}), stream=True).message == "HTTP 400: too long"
+
+
+def test_reasoning_in_a_stream() -> None:
+    """The reasoning of a chat stream is joined apart from the text."""
+    raw = chat({"role": "assistant", "content": None, "reasoning_content": "hm"}) + chat({"reasoning": "m"})
+    raw += chat({"content": "ja"}) + chat({}, "stop") + DONE
+    assert streamed(raw, "chat_completion") == Answer(text="ja", reasoning="hmm", finish_reason="stop", model="m")
+
+
+def test_surrogates_of_two_pieces_are_joined() -> None:
+    """A character whose two halves came in two events is whole again, and a half alone is replaced."""
+    raw = b"".join(b'data: {"choices": [{"text": "%s"}]}\n\n' % half for half in (rb"\ud83d", rb"\ude00", rb"\ud83d"))
+    assert streamed(raw + DONE).text == "\U0001f600\ufffd"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        (piece("ja", "stop", usage={"completion_tokens": 2}) + DONE).replace(b"\n", b"\r\n"),
+        (piece("ja", "stop", usage={"completion_tokens": 2}) + DONE).replace(b"\n", b"\r"),
+        b": ping\n\nid: 1\nretry: 5\n" + piece("ja", "stop", usage={"completion_tokens": 2}) + DONE,
+        piece("ja", "stop").replace(b': "ja"', b":\ndata: " + b'"ja"') + USAGE,
+        (piece("ja", "stop") + USAGE + DONE).replace(b"data: ", b"data:").rstrip(),
+        piece("ja", "stop") + b'data: {"choices": [{"index": 1, "text": "nein"}]}\n\n' + USAGE,
+    ],
+)
+@given(data=st.data())
+def test_bytes_may_be_cut_anywhere(raw: bytes, data: st.DataObject) -> None:
+    """Line ends, comments, several data lines and a missing end: any split gives the answer of the whole."""
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=12)))
+    stream = StreamedAnswer("completion")
+    for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):
+        stream.feed(raw[start:end])
+    assert stream.answer() == WHOLE
+
+
+@given(raw=st.binary(max_size=200), events=st.lists(st.sampled_from([piece("a"), DONE, USAGE]), max_size=3))
+def test_any_bytes_end_in_an_answer_or_a_bad_response(raw: bytes, events: list[bytes]) -> None:
+    """Nothing in a stream raises anything but TryFailed."""
+    try:
+        streamed(b"".join(events) + b"data: " + raw)
+    except TryFailed as failure:
+        assert failure.kind == "bad_response"  # noqa: PT017 - an answer is right as well
+
+
+def test_a_stream_is_limited() -> None:
+    """A stream that goes on for ever is left at the limit."""
+    stream = StreamedAnswer("completion", max_bytes=100)
+    with pytest.raises(TryFailed, match="more than 100 bytes"):
+        stream.feed(b"x" * 101)

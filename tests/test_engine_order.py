@@ -1,0 +1,49 @@
+"""The order of work."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bootcamp_cli.engine.order import PROBES, WorkQueue
+from bootcamp_cli.records import Sample
+
+
+def samples(file: str, n: int) -> Iterator[Sample]:
+    """`n` samples of a file, made when they are taken."""
+    for row in range(n):
+        yield Sample(file=file, row=row, id=row, data_source="Sums", prompt="?", ground_truth=None)
+
+
+@given(
+    sizes=st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 12), max_size=6),
+    lengths=st.lists(st.tuples(st.sampled_from("abcdefx"), st.integers(0, 1000)), max_size=30),
+)
+def test_every_sample_is_taken_once_and_files_keep_their_row_order(
+    sizes: dict[str, int], lengths: list[tuple[str, int]]
+) -> None:
+    """Whatever lengths come back in between, the queue hands out each row once, per file in row order."""
+    queue = WorkQueue({name: samples(name, n) for name, n in sizes.items()})
+    taken: list[Sample] = []
+    observed = iter(lengths)
+    while (sample := queue.take()) is not None:
+        taken.append(sample)
+        for file, n_tokens in [next(observed, ("a", 0))]:
+            queue.observe(file, n_tokens)
+    assert queue.take() is None
+    assert Counter(sample.file for sample in taken) == Counter({name: n for name, n in sizes.items() if n})
+    for name in sizes:
+        rows = [sample.row for sample in taken if sample.file == name]
+        assert rows == sorted(rows)
+
+
+def test_the_longest_file_leads_once_lengths_are_known() -> None:
+    """After the first samples of every file, the file with the longest mean output is worked off first."""
+    queue = WorkQueue({name: samples(name, 5) for name in "abc"})
+    probes = [queue.take() for _ in range(3 * PROBES)]
+    assert Counter(sample.file for sample in probes if sample) == {"a": PROBES, "b": PROBES, "c": PROBES}
+    for name, n_tokens in (("a", 10), ("b", 3000), ("c", 200)):
+        queue.observe(name, n_tokens)
+    rest = [sample.file for sample in iter(queue.take, None)]
+    assert rest == ["b"] * 3 + ["c"] * 3 + ["a"] * 3

@@ -1,0 +1,79 @@
+"""A run whose every request is refused alike."""
+
+import anyio
+import pytest
+
+from bootcamp_cli.engine.probation import Probation, is_refusal
+from bootcamp_cli.errors import ServerUnavailableError
+from bootcamp_cli.records import RequestFailure
+
+
+def refusal(status: int = 400, message: str = "max_tokens is too large") -> RequestFailure:
+    """A sample refused with `status`."""
+    return RequestFailure(kind=f"http_{status}", message=message, status=status)
+
+
+@pytest.mark.parametrize(("n_slots", "limit"), [(1, 32), (32, 32), (128, 128)])
+def test_the_run_stops_when_all_of_the_first_samples_are_refused_alike(n_slots: int, limit: int) -> None:
+    """The last of the first max(32, slots) equal refusals brings the error, with the server's message."""
+    probation = Probation(n_slots)
+    errors = [probation.refused(refusal()) for _ in range(limit)]
+    assert errors[:-1] == [None] * (limit - 1)
+    assert isinstance(errors[-1], ServerUnavailableError)
+    assert "max_tokens is too large" in str(errors[-1])
+
+
+def test_one_other_end_lets_the_run_go_on() -> None:
+    """An answer, or a refusal with another status, ends the probation for good."""
+    for other in ("passed", "other status"):
+        probation = Probation(1)
+        probation.refused(refusal())
+        if other == "passed":
+            probation.passed()
+        else:
+            probation.refused(refusal(413))
+        assert [probation.refused(refusal()) for _ in range(64)] == [None] * 64
+        assert probation.verdict() is None
+
+
+def test_no_more_than_the_first_samples_are_admitted_until_one_passed() -> None:
+    """Sample max(32, slots) + 1 waits until the probation is over."""
+
+    async def main() -> None:
+        probation = Probation(40)
+        for _ in range(40):
+            await probation.admit()
+        admitted = anyio.Event()
+
+        async def one_more() -> None:
+            await probation.admit()
+            admitted.set()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one_more)
+            await anyio.wait_all_tasks_blocked()
+            assert not admitted.is_set()
+            probation.passed()
+
+        assert admitted.is_set()
+
+    anyio.run(main)
+
+
+def test_short_runs_that_were_refused_throughout_have_a_verdict() -> None:
+    """Where fewer samples exist than the probation asks for, the end of the run brings the error."""
+    probation = Probation(128)
+    assert probation.verdict() is None
+    probation.refused(refusal(422, "bad sampling"))
+    verdict = probation.verdict()
+    assert verdict is not None
+    assert "HTTP 422: bad sampling" in str(verdict)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "expected"),
+    [("http_400", 400, True), ("rate_limited", 429, False), ("http_500", 500, False), ("timeout", None, False)],
+)
+def test_what_counts_as_refused(kind: str, status: int | None, expected: bool) -> None:  # noqa: FBT001 - a case
+    """Only a 4xx that is not retried is a refusal of the request itself."""
+    assert is_refusal(RequestFailure(kind=kind, message="", status=status)) is expected

@@ -1,0 +1,269 @@
+"""The summary as table, Markdown, CSV and JSON."""
+
+import csv
+import json
+import subprocess
+import sys
+from io import StringIO
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from bootcamp_cli.errors import UsageError
+from bootcamp_cli.report import json_text
+from bootcamp_cli.report.formula import is_formula
+from bootcamp_cli.report.meta import meta_lines
+from bootcamp_cli.report.render import ReportFormat, render
+from bootcamp_cli.report.safe_text import visible
+from bootcamp_cli.report.selection import SORT_KEYS
+from bootcamp_cli.results.summary import GroupSummary, RunSummary
+
+FORMATS: tuple[ReportFormat, ...] = ("table", "markdown", "csv", "json")
+ANY_TEXT = st.text(st.characters(exclude_categories=()))
+
+
+def scored(name: str, score: float = 0.5, *, n: int = 4, file: str | None = None) -> GroupSummary:
+    """A row of which every sample is scored."""
+    return GroupSummary(
+        bootcamp=f"{name}bootcamp",
+        file=file or f"{name}.jsonl",
+        data_source=name,
+        n=n,
+        n_answered=n,
+        n_scored=n,
+        score_sum=score * n,
+        len_sum=100 * n,
+        n_len=n,
+    )
+
+
+def run_of(*groups: GroupSummary) -> RunSummary:
+    """A run with these rows."""
+    return RunSummary(model_name="r1_32B", test_dir="test_dir", groups=groups)
+
+
+INCOMPLETE = GroupSummary(
+    bootcamp="Mazebootcamp",
+    file="maze.jsonl",
+    data_source="Maze",
+    n=1500,
+    n_answered=1200,
+    n_scored=1000,
+    n_truncated=30,
+    n_len_estimated=7,
+    score_sum=600.0,
+    len_sum=123_456_000,
+    n_len=1000,
+    unverified={"unscored": 150, "verifier_timeout": 50},
+    failures={"http_400": 10, "timeout": 90},
+)
+EMPTY = GroupSummary(bootcamp="Laterbootcamp", file="later.jsonl", data_source="Later", n=3)
+
+
+def test_plain_table_is_aligned_text() -> None:
+    """Without a terminal the table is plain text: names left, numbers right, the total last, notes below."""
+    text = render(run_of(scored("Sudoku", 0.25), scored("Maze", 1.0, n=1234)), "table")
+    assert text == (
+        "bootcamp         score  length      n\n"
+        "--------------  ------  ------  -----\n"
+        "Mazebootcamp    1.0000   100.0  1,234\n"
+        "Sudokubootcamp  0.2500   100.0      4\n"
+        "--------------  ------  ------  -----\n"
+        "Total Average   0.6250   100.0  1,238\n"
+        "\n"
+        "complete: 1,238 of 1,238 samples scored\n"
+        "every sample counting alike: average score 0.9976, length 100.0\n"
+    )
+
+
+def test_notes_tell_what_is_missing() -> None:
+    """Gaps, bounds, failures, truncation and estimated lengths of an incomplete run are said in words."""
+    text = render(run_of(INCOMPLETE, EMPTY), "table")
+    for note in (
+        "incomplete: 1,000 of 1,503 samples scored; 100 without an answer, 200 without a verdict, 203 not tried yet",
+        "bounds: average score 0.2000 if all samples without a score were wrong, 0.8667 if all were right",
+        "without an answer: timeout 90, http_400 10",
+        "without a verdict: unscored 150, verifier_timeout 50",
+        "truncated at the token limit: 30 of 1,200 answers",
+        "lengths that are word counts, the server sent no usage: 7 of 1,200",
+    ):
+        assert note in text.splitlines()
+
+
+def test_columns_that_say_nothing_are_left_out() -> None:
+    """Failed, missing, truncated and the like stand only where there are any, files only to tell rows apart."""
+    head = render(run_of(INCOMPLETE, EMPTY), "table").splitlines()[0].split()
+    counts = ["n", "scored", "failed", "missing", "truncated", "unverified"]
+    assert head == ["bootcamp", "score", "length", *counts, "low", "high"]
+    two_files = run_of(scored("Maze", file="a.jsonl"), scored("Maze", file="b.jsonl"))
+    assert render(two_files, "table").splitlines()[0].split() == ["bootcamp", "score", "length", "file", "n"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
+@pytest.mark.parametrize("color", [False, True])
+def test_terminal_table_keeps_to_its_width_and_cuts_no_number(width: int, *, color: bool) -> None:
+    """At every width no line is longer, the score is there in full, and columns that found no room are named."""
+    text = render(run_of(INCOMPLETE, EMPTY, scored("A" * 70)), "table", width=width, color=color)
+    assert ("\x1b[" in text) is color
+    plain = text if not color else render(run_of(INCOMPLETE, EMPTY, scored("A" * 70)), "table", width=width)
+    assert max(map(cell_len, plain.splitlines())) <= width
+    assert "0.6000" in plain
+    left_out = plain.replace("\n", " ").partition("columns left out for the width: ")[2].split(", ")
+    shown = plain.splitlines()[0].split()
+    assert {*shown, *(title.strip() for title in left_out if title)} >= {"score", "length", "n", "low", "high"}
+
+
+def test_plain_and_wide_characters_line_up() -> None:
+    """Numbers stand below each other also beside names of wide characters."""
+    lines = render(run_of(scored("数独"), scored("Maze")), "table").splitlines()
+    assert len({cell_len(line) for line in lines[:6]}) == 1
+
+
+@pytest.mark.parametrize("report_format", FORMATS)
+@pytest.mark.parametrize("width", [None, 100])
+def test_escape_sequences_in_names_are_shown_not_obeyed(report_format: ReportFormat, width: int | None) -> None:
+    """No format lets a control character or a bidi override of a name through."""
+    nasty = scored("\x1b[2J\x9b\u202eevil\r\x07[bold]x[/]")
+    text = render(run_of(nasty), report_format, width=width)
+    assert visible(text.replace("\n", "")) == text.replace("\n", "")
+    text.encode()
+
+
+def test_rich_markup_in_names_is_text() -> None:
+    """Names are no rich markup and no emoji codes."""
+    assert "[red]:smile:[/]bootcamp" in render(run_of(scored("[red]:smile:[/]")), "table", width=100)
+
+
+def test_markdown_is_a_table_with_a_total() -> None:
+    """Markdown has head, rule, rows, a bold total and the notes as a list."""
+    text = render(run_of(scored("Maze")), "markdown")
+    assert text.splitlines()[:6] == [
+        "| bootcamp | score | length | n |",
+        "| --- | ---: | ---: | ---: |",
+        "| Mazebootcamp | 0.5000 | 100.0 | 4 |",
+        "| **Total Average** | **0.5000** | **100.0** | **4** |",
+        "",
+        "- complete: 4 of 4 samples scored",
+    ]
+
+
+@given(ANY_TEXT)
+def test_markdown_names_stay_in_their_cell(name: str) -> None:
+    """Whatever a name holds, its row has as many unescaped bars as the head and stays one line without HTML."""
+    lines = render(run_of(scored(name)), "markdown").splitlines()
+    assert len(lines) == 7
+    row = lines[2].replace("\\\\", "").replace("\\|", "").replace("\\<", "")
+    assert row.count("|") == lines[0].count("|")
+    assert "<" not in row
+
+
+@given(st.lists(st.tuples(ANY_TEXT, st.floats(-1, 1)), min_size=1, max_size=5))
+def test_csv_reads_back_and_runs_nothing(rows: list[tuple[str, float]]) -> None:
+    """A CSV reader gets the rows back, numbers bit for bit, and no text cell starts a formula."""
+    groups = [scored(name, score) for name, score in rows]
+    read = list(csv.DictReader(StringIO(render(run_of(*groups), "csv"), newline="")))
+    expected = sorted(groups, key=lambda group: group.bootcamp)
+    assert [row["bootcamp"].removeprefix("'") for row in read] == [visible(g.bootcamp) for g in expected]
+    assert [float(row["avg_score"]) for row in read] == [g.avg_score for g in expected]
+    assert not any(is_formula(row[key]) for row in read for key in ("bootcamp", "file", "data_source"))
+
+
+def test_csv_leaves_cells_without_value_empty() -> None:
+    """A row without an average has empty cells, not zeros."""
+    (row,) = csv.DictReader(StringIO(render(run_of(EMPTY), "csv")))
+    assert (row["avg_score"], row["avg_len"], row["n_missing"]) == ("", "", "3")
+
+
+def test_json_is_the_documented_object() -> None:
+    """JSON has every documented key, and its rows are those of meta.jsonl with counts by kind."""
+    run = run_of(EMPTY, INCOMPLETE)
+    got = json.loads(render(run, "json", sort="file", reverse=True))
+    documented = {word.strip(",:") for line in str(json_text.__doc__).splitlines() for word in line.split()}
+    assert set(got) <= documented
+    assert (got["schema"], got["schema_version"], got["complete"]) == ("bootcamp.report", 1, False)
+    assert got["failures"] == {"http_400": 10, "timeout": 90}
+    meta = [json.loads(line) for line in meta_lines(run_of(INCOMPLETE, EMPTY)).splitlines()]
+    assert [{key: group[key] for key in meta[0]} for group in got["groups"]] == meta
+    assert got["groups"][0]["unverified"] == {"unscored": 150, "verifier_timeout": 50}
+
+
+def test_sorting_puts_large_numbers_first_and_rows_without_value_last() -> None:
+    """Numbers sort down, text up, reverse turns both, rows without a value stay last, ties go by bootcamp."""
+    run = run_of(EMPTY, scored("C", 0.5), scored("A", 0.25), scored("B", 0.5))
+
+    def order(sort: str, *, reverse: bool = False) -> str:
+        return "".join(g["bootcamp"][0] for g in json.loads(render(run, "json", sort=sort, reverse=reverse))["groups"])
+
+    assert order("score") == "BCAL"
+    assert order("score", reverse=True) == "ABCL"
+    assert order("avg_score") == "BCAL"
+    assert order("bootcamp") == "ABCL"
+    assert order("bootcamp", reverse=True) == "LCBA"
+    for key in SORT_KEYS:
+        assert sorted(order(key)) == ["A", "B", "C", "L"]
+
+
+def test_unknown_sort_keys_are_refused_with_the_known_ones() -> None:
+    """A mistyped column is wrong use of the command, and the message lists the columns."""
+    with pytest.raises(UsageError, match=r"cannot sort by 'scores'; sort by one of bootcamp, score, length"):
+        render(run_of(), "table", sort="scores")
+
+
+def test_filters_match_bootcamp_file_or_data_source() -> None:
+    """A row is shown if any glob matches one of its names; the total is that of the rows shown, and says so."""
+    run = run_of(scored("Sudoku", 0.0), scored("Maze", 1.0), scored("Cipher", 0.5))
+    text = render(run, "table", filter=("Sudoku", "maze.*", "Mazeboot*"))
+    assert "Cipher" not in text
+    assert "Average of these  0.5000" in text
+    assert "2 of 3 rows shown; averages and counts are those of the rows shown" in text
+    assert json.loads(render(run, "json", filter="*.jsonl"))["n_groups_in_run"] == 3
+    assert len(json.loads(render(run, "json", filter="C*"))["groups"]) == 1
+
+
+@pytest.mark.parametrize("report_format", FORMATS)
+@pytest.mark.parametrize("width", [None, 80])
+def test_nothing_to_show_is_no_error(report_format: ReportFormat, width: int | None) -> None:
+    """A filter that matches nothing gives an empty report that says so."""
+    text = render(run_of(scored("Maze")), report_format, filter="nothing", width=width)
+    assert text.endswith("\n")
+    assert report_format in ("csv", "json") or "no rows shown, of 1 in the run" in text
+
+
+def test_unknown_sizes_are_said() -> None:
+    """Where no manifest tells how many samples there are, the reader is told what n counts."""
+    group = GroupSummary(bootcamp="x", file="x.jsonl", n=1, n_known=False, n_answered=1, n_scored=1, score_sum=1.0)
+    assert "n counts what was found" in render(run_of(group), "table")
+
+
+def test_meta_lines_have_the_keys_of_the_reference_first() -> None:
+    """A line starts with bootcamp, avg_score, avg_len; names are written as they are, no average is null."""
+    text = meta_lines(run_of(scored("数独", 0.25), EMPTY))
+    first, second = text.splitlines()
+    assert first.startswith('{"bootcamp": "数独bootcamp", "avg_score": 0.25, "avg_len": 100.0, "file": "数独.jsonl", ')
+    assert second.startswith('{"bootcamp": "Laterbootcamp", "avg_score": null, "avg_len": null, ')
+    assert (json.loads(second)["n"], json.loads(second)["n_missing"]) == (3, 3)
+    assert text.endswith("}\n")
+
+
+@example("\ud800")
+@given(ANY_TEXT)
+def test_meta_lines_are_utf8_and_read_back(name: str) -> None:
+    """Every name survives meta.jsonl, also one with a newline or a lone surrogate."""
+    text = meta_lines(run_of(scored(name)))
+    assert text.count("\n") == 1
+    assert json.loads(text.encode())["data_source"] == name
+
+
+def test_reports_for_pipes_load_no_table_library() -> None:
+    """Plain table, Markdown, CSV, JSON and meta.jsonl need neither rich nor pandas nor openpyxl."""
+    code = (
+        "import sys; from bootcamp_cli.report.render import render; from bootcamp_cli.report.meta import meta_lines\n"
+        "from bootcamp_cli.results.summary import RunSummary\n"
+        "run = RunSummary(model_name='', test_dir='', groups=())\n"
+        "meta_lines(run); [render(run, name) for name in ('table', 'markdown', 'csv', 'json')]\n"
+        "print({'rich', 'pandas', 'openpyxl', 'httpx', 'typer'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

@@ -1,0 +1,253 @@
+"""Records and failures become the summary of a run."""
+
+import random
+import tracemalloc
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bootcamp_cli.errors import RunDirectoryError
+from bootcamp_cli.results.aggregate import Aggregator, FileGroups, GroupPlan
+from bootcamp_cli.results.summary import Bounds, GroupSummary, RunSummary
+
+
+def record(row: int, *, data_source: str | None = "Sudoku", score: Any = 1.0, **fields: Any) -> dict[str, Any]:
+    """A record as it stands in details."""
+    return {"id": row, "row": row, "data_source": data_source, "score": score, "output_len": 10, **fields}
+
+
+def planned(file: str, **n_by_source: int) -> FileGroups:
+    """A test file of the manifest."""
+    groups = (GroupPlan(bootcamp=f"{name}bootcamp", data_source=name, n=n) for name, n in n_by_source.items())
+    return FileGroups(file=file, groups=tuple(groups))
+
+
+def summed(aggregator: Aggregator) -> RunSummary:
+    """The summary under names that do not matter here."""
+    return aggregator.summary(model_name="m", test_dir="t")
+
+
+def only_group(aggregator: Aggregator) -> GroupSummary:
+    """The one row of the summary."""
+    (group,) = summed(aggregator).groups
+    return group
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> list[tuple[str, dict[str, Any], bool]]:
+    """Records and failures of two files, two data sources, some of them not in any plan."""
+    result = []
+    for row in range(draw(st.integers(0, 30))):
+        file = draw(st.sampled_from(["a.jsonl", "b.jsonl"]))
+        source = draw(st.sampled_from(["Maze", "Sudoku", "Added"]))
+        if draw(st.booleans()):
+            score = draw(st.none() | st.floats(allow_nan=False, allow_infinity=False))
+            result.append((file, record(row, data_source=source, score=score, output_len=row), True))
+        else:
+            kind = draw(st.sampled_from(["timeout", "http_400"]))
+            result.append((file, {"row": row, "data_source": source, "kind": kind}, False))
+    return result
+
+
+@given(entries(), st.randoms(use_true_random=False))
+def test_summary_does_not_depend_on_the_order(
+    found: list[tuple[str, dict[str, Any], bool]], shuffler: random.Random
+) -> None:
+    """Whatever order samples come in, every row, average and count is the same to the last bit."""
+    summaries = []
+    for _ in range(2):
+        aggregator = Aggregator([planned("a.jsonl", Maze=20, Sudoku=9)])
+        for file, entry, is_record in found:
+            (aggregator.add_record if is_record else aggregator.add_failure)(file, entry)
+        summaries.append(repr(summed(aggregator)))
+        shuffler.shuffle(found)
+    assert summaries[0] == summaries[1]
+
+
+@given(st.lists(st.tuples(st.none() | st.integers(0, 100), st.integers(0, 40_000)), max_size=40))
+def test_averages_are_those_of_fractions_over_records_with_a_score(samples: list[tuple[int | None, int]]) -> None:
+    """Average score and length are the exact means over the records that have a score, null without any."""
+    aggregator = Aggregator([planned("a.jsonl", Sudoku=40)])
+    for row, (score, length) in enumerate(samples):
+        aggregator.add_record("a.jsonl", record(row, score=score, output_len=length, failure="verifier_timeout"))
+    group = only_group(aggregator)
+    scored = [(score, length) for score, length in samples if score is not None]
+    if scored:
+        assert group.avg_score == float(Fraction(sum(score for score, _ in scored), len(scored)))
+        assert group.avg_len == float(Fraction(sum(length for _, length in scored), len(scored)))
+    else:
+        assert group.avg_score is None
+        assert group.avg_len is None
+    assert (group.n_answered, group.n_scored) == (len(samples), len(scored))
+    assert group.n_missing == 40 - len(samples)
+
+
+def test_every_sample_is_counted_under_what_became_of_it() -> None:
+    """Scored, truncated, estimated, unverified by kind, failed by kind and missing samples have their own counts."""
+    aggregator = Aggregator([planned("a.jsonl", Sudoku=9)])
+    aggregator.add_record("a.jsonl", record(0, finish_reason="stop"))
+    aggregator.add_record("a.jsonl", record(1, score=False, finish_reason="length"))
+    aggregator.add_record("a.jsonl", record(2, output_len_estimated=True))
+    aggregator.add_record("a.jsonl", record(3, score=None, failure="verifier_crash", finish_reason="length"))
+    aggregator.add_record("a.jsonl", record(4, score=None))
+    aggregator.add_record("a.jsonl", record(5, score=float("nan")))
+    aggregator.add_record("a.jsonl", record(6, score=10**400))
+    aggregator.add_failure("a.jsonl", {"row": 7, "data_source": "Sudoku", "kind": "timeout"})
+    group = only_group(aggregator)
+    assert group == GroupSummary(
+        bootcamp="Sudokubootcamp",
+        file="a.jsonl",
+        data_source="Sudoku",
+        n=9,
+        n_answered=7,
+        n_scored=3,
+        n_truncated=2,
+        n_len_estimated=1,
+        score_sum=2.0,
+        len_sum=30,
+        n_len=3,
+        unverified={"unscored": 1, "verifier_crash": 1, "verifier_error": 2},
+        failures={"timeout": 1},
+    )
+    assert (group.n_unverified, group.n_failed, group.n_missing) == (4, 1, 1)
+    assert group.bounds == Bounds(low=2 / 9, high=8 / 9)
+
+
+def test_rows_stand_in_the_order_of_meta() -> None:
+    """Files come in name order, data sources as planned, found ones by their first row, whatever came first."""
+    aggregator = Aggregator([planned("b.jsonl", Sudoku=2, Maze=1)])
+    for row, source in ((7, "Zebra"), (3, "Maze"), (4, "Yak"), (1, "Zebra")):
+        aggregator.add_record("b.jsonl", record(row, data_source=source))
+    aggregator.add_record("a.jsonl", record(0, data_source="Last"))
+    names = [(group.file, group.data_source) for group in summed(aggregator).groups]
+    assert names == [("a.jsonl", "Last"), *(("b.jsonl", name) for name in ("Sudoku", "Maze", "Zebra", "Yak"))]
+
+
+def test_planned_rows_stand_without_samples() -> None:
+    """A data source that owes samples has its row before any came, and so has a file of which nothing is known."""
+    aggregator = Aggregator([planned("a.jsonl", Sudoku=2), FileGroups(file="unknown.jsonl")])
+    sudoku, unknown = summed(aggregator).groups
+    assert (sudoku.n, sudoku.n_missing, sudoku.avg_score, sudoku.bounds) == (2, 2, None, Bounds(low=0.0, high=1.0))
+    assert (unknown.bootcamp, unknown.n, unknown.bounds) == ("unknown", 0, None)
+
+
+def test_records_of_the_reference_get_the_bootcamp_of_their_file() -> None:
+    """Records without data source belong to their file's only group, or to one named by fallback or stem."""
+    aggregator = Aggregator(
+        [
+            FileGroups(file="known.jsonl", groups=(GroupPlan(bootcamp="Sudokubootcamp"),)),
+            FileGroups(file="named.jsonl", fallback="Mazebootcamp"),
+        ]
+    )
+    for file in ("known.jsonl", "named.jsonl", "stem.jsonl"):
+        for _ in range(2):
+            aggregator.add_record(file, {"id": 0, "score": 1, "output_len": 3})
+    groups = summed(aggregator).groups
+    assert [(g.bootcamp, g.n, g.n_known, g.avg_score) for g in groups] == [
+        ("Sudokubootcamp", 2, False, 1.0),
+        ("Mazebootcamp", 2, False, 1.0),
+        ("stem", 2, False, 1.0),
+    ]
+    assert not summed(aggregator).sizes_known
+
+
+def test_records_that_name_their_source_need_no_plan() -> None:
+    """Where only a bootcamp is known of a file, the data sources of its records take the place of that row."""
+    aggregator = Aggregator([FileGroups(file="a.jsonl", groups=(GroupPlan(bootcamp="Guessbootcamp"),))])
+    aggregator.add_record("a.jsonl", record(0, data_source="Maze"))
+    assert only_group(aggregator).bootcamp == "Mazebootcamp"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("score", "1.0"),
+        ("score", [1]),
+        ("output_len", "12"),
+        ("output_len", -1),
+        ("output_len", True),
+        ("output_len", 1.5),
+        ("output_len", 2**60),
+        ("data_source", 3),
+        ("failure", {"kind": "x"}),
+    ],
+)
+def test_ill_typed_fields_are_errors_with_their_place(field: str, value: Any) -> None:
+    """A field of a wrong type ends the report with file, line, row and value."""
+    bad = record(4, score=None) | {field: value}
+    with pytest.raises(RunDirectoryError) as caught:
+        Aggregator().add_record("a.jsonl", bad, line=5)
+    assert str(caught.value).startswith(f"details/a.jsonl:5 (row 4): {field} must be ")
+    assert repr(value) in str(caught.value)
+
+
+def test_ill_typed_failures_are_errors_with_their_place() -> None:
+    """A failure without a usable kind is named with its line, and a long value is cut."""
+    with pytest.raises(RunDirectoryError, match=r"^failures\.jsonl:2: kind must be a string or null, got \[0, 0.*…"):
+        Aggregator().add_failure("a.jsonl", {"kind": [0] * 100}, line=2)
+
+
+def test_records_without_length_have_no_share_in_the_average_length() -> None:
+    """Outputs from elsewhere may lack output_len: the mean is over those that have it."""
+    aggregator = Aggregator()
+    aggregator.add_record("a.jsonl", record(0, output_len=None))
+    aggregator.add_record("a.jsonl", record(1, output_len=8))
+    group = only_group(aggregator)
+    assert (group.n_scored, group.avg_len) == (2, 8.0)
+
+
+def test_more_samples_than_planned_are_not_hidden() -> None:
+    """A row never has less samples than came, and none is missing then."""
+    aggregator = Aggregator([planned("a.jsonl", Sudoku=1)])
+    for row in range(3):
+        aggregator.add_record("a.jsonl", record(row))
+    assert (only_group(aggregator).n, only_group(aggregator).n_missing) == (3, 0)
+
+
+def test_memory_is_a_few_bytes_per_record() -> None:
+    """20,000 records leave less than 16 bytes each behind, so that a million fit in 16 MB."""
+    aggregator = Aggregator([planned("a.jsonl", Sudoku=20_000)])
+    entry = record(0, score=0.5)
+    aggregator.add_record("a.jsonl", entry)
+    tracemalloc.start()
+    try:
+        for _ in range(20_000):
+            aggregator.add_record("a.jsonl", entry)
+        assert tracemalloc.get_traced_memory()[0] < 16 * 20_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_totals_weigh_rows_alike_or_samples_alike() -> None:
+    """The total average is the mean of the rows that have one; the weighted total is that of all samples."""
+    aggregator = Aggregator([planned("a.jsonl", Maze=3), planned("b.jsonl", Sudoku=1), planned("c.jsonl", Later=2)])
+    for row in range(3):
+        aggregator.add_record("a.jsonl", record(row, data_source="Maze", score=0, output_len=10))
+    aggregator.add_record("b.jsonl", record(0, score=1, output_len=30))
+    run = summed(aggregator)
+    assert (run.avg_score, run.avg_len) == (0.5, 20.0)
+    assert (run.weighted_score, run.weighted_len) == (0.25, 15.0)
+    assert run.bounds == Bounds(low=1 / 3, high=2 / 3)
+    assert run.weighted_bounds == Bounds(low=1 / 6, high=3 / 6)
+    assert (run.n_samples, run.n_answered, run.n_scored, run.n_missing, run.complete) == (6, 4, 4, 2, False)
+
+
+def test_a_complete_run_has_no_room_between_its_bounds() -> None:
+    """Where every sample has a score the run is complete and both bounds are the average."""
+    aggregator = Aggregator([planned("a.jsonl", Sudoku=3)])
+    for row, score in enumerate((0.1, 0.2, 0.4)):
+        aggregator.add_record("a.jsonl", record(row, score=score))
+    run = summed(aggregator)
+    assert run.complete
+    assert run.avg_score is not None
+    assert run.bounds == run.weighted_bounds == Bounds(low=run.avg_score, high=run.avg_score)
+
+
+def test_a_run_without_rows_has_no_averages() -> None:
+    """Nothing gives null averages and bounds, not zeros."""
+    run = summed(Aggregator())
+    assert (run.avg_score, run.avg_len, run.weighted_score, run.weighted_len) == (None, None, None, None)
+    assert (run.bounds, run.weighted_bounds, run.n_samples, run.failures, run.unverified) == (None, None, 0, {}, {})

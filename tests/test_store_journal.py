@@ -1,0 +1,222 @@
+"""The journal and its replay."""
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bootcamp_cli.errors import DiskError, LockLostError, RunDirectoryError
+from bootcamp_cli.records import Answer, Sample, Verdict
+from bootcamp_cli.store.journal import Journal, open_journal, read_failures
+from bootcamp_cli.store.lock import acquire
+from bootcamp_cli.store.record import REFERENCE_FIELDS, encode_record, make_record, with_verdict
+from bootcamp_cli.store.replay import MISSING, REVERIFY, SCORED, UNSCORED, mend_tail, read_details, replay
+from bootcamp_cli.store.run_dir import RunDir
+
+FILE = "a.jsonl"
+
+
+def a_sample(row: int, prompt: str = "2 + 2?") -> Sample:
+    """A sample of row `row`."""
+    return Sample(file=FILE, row=row, id=row, data_source="Sums", prompt=prompt, ground_truth={"sum": 4})
+
+
+def a_record(row: int, *, output: str = "4", failure: Any = None, tokens: int | None = 7) -> dict[str, Any]:
+    """A record of row `row`, scored 1.0 unless a failure is given."""
+    verdict = Verdict(score=None if failure else 1.0, extracted="4", failure=failure, error="why" if failure else None)
+    usage = None if tokens is None else {"completion_tokens": tokens}
+    answer = Answer(text=output, finish_reason="stop", usage=usage)
+    return make_record(a_sample(row), answer, verdict, attempts=1, latency_s=0.5)
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> RunDir:
+    """An empty run directory."""
+    (tmp_path / "details").mkdir()
+    return RunDir(tmp_path)
+
+
+@pytest.fixture
+def journal(run_dir: RunDir) -> Iterator[Journal]:
+    """A journal over one empty file."""
+    with acquire(run_dir.path) as lock:
+        yield open_journal(run_dir, lock, [FILE])
+
+
+def rows(run_dir: RunDir) -> list[int]:
+    """The rows of the details file in the order of its lines."""
+    return [line.record["row"] for line in read_details(run_dir.details / FILE)]
+
+
+def test_record_has_the_reference_fields_first() -> None:
+    """The seven fields of the reference come first and in its order."""
+    assert tuple(a_record(0))[:7] == REFERENCE_FIELDS
+
+
+def test_length_without_usage_is_the_word_count_and_says_so() -> None:
+    """Without usage the length is the number of words, marked as an estimate; with usage it is the token count."""
+    record = a_record(0, output="the answer is 4", tokens=None)
+    assert (record["output_len"], record["output_len_estimated"]) == (4, True)
+    assert a_record(0)["output_len"] == 7
+    assert "output_len_estimated" not in a_record(0)
+
+
+def test_a_later_verdict_removes_the_failure() -> None:
+    """A record that is verified after all keeps no trace of its verifier's failure."""
+    mended = with_verdict(a_record(0, failure="verifier_crash"), Verdict(score=0.0, extracted=None))
+    assert mended["score"] == 0.0
+    assert "failure" not in mended
+    assert "failure_message" not in mended
+
+
+@given(st.text(alphabet=st.characters(), max_size=40))
+def test_any_text_survives_the_way_to_disk(text: str) -> None:
+    """A record is one line of valid UTF-8 whatever the output, lone surrogates and line separators included."""
+    record = a_record(0, output=text)
+    line = encode_record(record)
+    assert line.count(b"\n") == 1
+    assert json.loads(line.decode("utf-8")) == record
+
+
+def test_non_ascii_is_written_as_is() -> None:
+    """Chinese text stays readable in the file."""
+    assert "数独".encode() in encode_record(a_record(0, output="数独"))
+
+
+def test_replay_knows_the_state_of_every_row(run_dir: RunDir, journal: Journal) -> None:
+    """Replaying gives the index that the writer had."""
+    journal.append(
+        [(FILE, a_record(3)), (FILE, a_record(1, failure="verifier_timeout")), (FILE, a_record(5, failure="unscored"))]
+    )
+    index = replay(run_dir.details / FILE)
+    assert [index.state(row) for row in range(7)] == [MISSING, REVERIFY, MISSING, SCORED, MISSING, UNSCORED, MISSING]
+    assert index == journal.details[FILE]
+
+
+@given(cut=st.integers(min_value=0, max_value=10_000))
+def test_a_run_may_be_killed_at_any_byte(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    """Cut anywhere, a details file keeps its whole records, and only the torn one is owed again."""
+    path = tmp_path_factory.mktemp("torn") / FILE
+    lines = [encode_record(a_record(row, output="好" * row)) for row in range(6)]
+    content = b"".join(lines)[:cut]
+    path.write_bytes(content)
+    whole = 0
+    n_bytes = 0
+    for line in lines:
+        n_bytes += len(line)
+        whole += n_bytes - 1 <= len(content)
+    mend_tail(path)
+    index = replay(path)
+    assert list(index.rows) == list(range(whole))
+    assert path.read_bytes() == b"".join(lines[:whole])
+
+
+def test_a_whole_record_without_its_newline_is_kept(run_dir: RunDir) -> None:
+    """A last line that lacks only its newline is ended, not cut."""
+    path = run_dir.details / FILE
+    path.write_bytes(encode_record(a_record(0)).rstrip(b"\n"))
+    assert mend_tail(path) is False
+    assert rows(run_dir) == [0]
+
+
+@given(order=st.permutations(range(8)), again=st.sets(st.integers(0, 7)))
+def test_order_at_the_end_is_row_order_with_the_latest_verdict(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int], again: set[int]
+) -> None:
+    """Put in order, every row stands once, in row order, with its last verdict, whatever the order of arrival."""
+    path = tmp_path_factory.mktemp("ordered")
+    (path / "details").mkdir()
+    run_dir = RunDir(path)
+    with acquire(path) as lock:
+        journal = open_journal(run_dir, lock, [FILE])
+        journal.append([(FILE, a_record(row, failure="verifier_crash" if row in again else None)) for row in order])
+        journal.append([(FILE, a_record(row)) for row in again])
+        journal.put_in_order(FILE)
+        assert replay(path / "details" / FILE) == journal.details[FILE]
+    assert rows(run_dir) == list(range(8))
+    assert all(line.record["score"] == 1.0 for line in read_details(path / "details" / FILE))
+
+
+def test_a_second_record_of_a_scored_row_is_refused_with_its_place(run_dir: RunDir) -> None:
+    """A details file edited by hand is not guessed at: the message names the line, and nothing is changed."""
+    path = run_dir.details / FILE
+    content = encode_record(a_record(0)) * 2
+    path.write_bytes(content)
+    with pytest.raises(RunDirectoryError, match=r"details/a.jsonl:2: row 0 already has a record"):
+        replay(path)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (b"{half\n", "not readable as JSON"),
+        (b"[1]\n", "not a JSON object"),
+        (b'{"row": -1, "score": 1}\n', "row is -1"),
+        (b'{"row": true, "score": 1}\n', "row is True"),
+        (b'{"row": 1, "score": "1"}\n', "score is '1'"),
+        (b'{"row": 1}\n', "score is ''"),
+        ('{"row": 1, "score": 1, "output": "é"}\n'.encode("latin-1"), "not readable"),
+    ],
+)
+def test_damage_in_the_middle_is_named(run_dir: RunDir, line: bytes, what: str) -> None:
+    """A line that is no record stops the replay with its number."""
+    path = run_dir.details / FILE
+    path.write_bytes(encode_record(a_record(0)) + line + encode_record(a_record(2)))
+    with pytest.raises(RunDirectoryError, match=f"a.jsonl:2: {what}"):
+        replay(path)
+
+
+def test_full_disk_leaves_whole_lines(run_dir: RunDir, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that fails half way is taken back, and the error says what to do."""
+    journal.append([(FILE, a_record(0))])
+    real_write = os.write
+
+    def short_write(descriptor: int, data: bytes) -> int:
+        if len(data) > 100:
+            return real_write(descriptor, data[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("bootcamp_cli.store.journal.os.write", short_write)
+    with pytest.raises(DiskError, match="free some space"):
+        journal.append([(FILE, a_record(1))])
+    monkeypatch.undo()
+    assert rows(run_dir) == [0]
+
+
+def test_nothing_is_written_after_the_lock_is_lost(run_dir: RunDir, journal: Journal) -> None:
+    """A journal whose lock was taken over refuses to write."""
+    (run_dir.path / ".lock" / "2").write_text("{}")
+    with pytest.raises(LockLostError):
+        journal.append([(FILE, a_record(0))])
+    with pytest.raises(LockLostError):
+        journal.append_failures([{"file": FILE, "row": 1}])
+    assert not (run_dir.details / FILE).exists()
+
+
+def test_failures_that_found_an_answer_are_settled(run_dir: RunDir, journal: Journal) -> None:
+    """In the end failures.jsonl holds the last failure of each sample without a record, in order."""
+    failure = {"file": FILE, "kind": "timeout", "attempts": 17}
+    journal.append_failures([failure | {"row": 9}, failure | {"row": 2}, failure | {"row": 1}])
+    journal.append_failures([failure | {"row": 9, "kind": "http_400"}])
+    journal.append([(FILE, a_record(1))])
+    journal.settle_failures()
+    assert [(line["row"], line["kind"]) for line in read_failures(run_dir)] == [(2, "timeout"), (9, "http_400")]
+    journal.append([(FILE, a_record(2)), (FILE, a_record(9))])
+    journal.settle_failures()
+    assert not run_dir.failures.exists()
+
+
+def test_damaged_failures_are_named(run_dir: RunDir) -> None:
+    """A line of failures.jsonl that cannot be read is named; a torn last one is left out."""
+    run_dir.failures.write_bytes(b'{"file": "a", "row": 1}\n{"file": "a", "r')
+    assert len(read_failures(run_dir)) == 1
+    run_dir.failures.write_bytes(b'{"file": "a"}\n')
+    with pytest.raises(RunDirectoryError, match=r"failures.jsonl:1"):
+        read_failures(run_dir)

@@ -1,0 +1,149 @@
+"""The lock of a run directory."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bootcamp_cli.errors import LockLostError, RunLockedError
+from bootcamp_cli.store import lock as lock_module
+from bootcamp_cli.store.lock import Holder, acquire, boot_identity, process_started
+
+ELSEWHERE = Holder(host="node7", boot="another boot", pid=4711, started="1", counter=3)
+
+
+class FakeTime:
+    """A clock that its own sleep advances; `at` runs actions once a time is reached."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.at: dict[float, object] = {}
+
+    def sleep(self, seconds: float) -> None:
+        """Advance."""
+        self.now += seconds
+        for when in [when for when in self.at if when <= self.now]:
+            action = self.at.pop(when)
+            assert callable(action)
+            action()
+
+    def clock(self) -> float:
+        """Now, in seconds."""
+        return self.now
+
+
+def put_holder(run_dir: Path, holder: Holder, generation: int = 1) -> Path:
+    """Write a lock file as its holder would have."""
+    folder = run_dir / ".lock"
+    folder.mkdir(exist_ok=True)
+    fields = {name: getattr(holder, name) for name in Holder.__slots__}
+    (folder / str(generation)).write_text(json.dumps(fields))
+    return folder / str(generation)
+
+
+def test_live_holder_refuses_a_second_writer_at_once(tmp_path: Path) -> None:
+    """While this process holds the lock nobody else gets it, also through another path to the directory."""
+    other_path = tmp_path.parent / f"{tmp_path.name}-link"
+    other_path.symlink_to(tmp_path)
+    with acquire(tmp_path), pytest.raises(RunLockedError, match=f"process {os.getpid()}"):
+        acquire(other_path)
+
+
+def test_released_lock_is_free_at_once(tmp_path: Path) -> None:
+    """After a release the next taker need not wait, and an old generation's file is gone."""
+    acquire(tmp_path).release()
+    acquire(tmp_path).release()
+    assert [path.name for path in (tmp_path / ".lock").iterdir()] == ["2"]
+
+
+def test_dead_process_of_the_same_boot_is_stale_at_once(tmp_path: Path) -> None:
+    """A holder whose process is gone on this boot is taken over without waiting."""
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    put_holder(tmp_path, replace(ELSEWHERE, boot=boot_identity(), pid=int(done.stdout)))
+    acquire(tmp_path, sleep=_no_sleep).release()
+
+
+def test_reused_process_id_is_no_life(tmp_path: Path) -> None:
+    """A live process with the holder's id but another start time is not the holder."""
+    put_holder(tmp_path, replace(ELSEWHERE, boot=boot_identity(), pid=os.getpid(), started="long ago"))
+    acquire(tmp_path, sleep=_no_sleep).release()
+
+
+def test_still_counter_elsewhere_is_stale_after_30_s(tmp_path: Path) -> None:
+    """A holder that cannot be looked up is dead when its counter stood still for 30 s of our clock."""
+    put_holder(tmp_path, ELSEWHERE)
+    time = FakeTime()
+    said: list[str] = []
+    acquire(tmp_path, say=said.append, sleep=time.sleep, clock=time.clock).release()
+    assert time.now == pytest.approx(lock_module.STALE_S)
+    assert "process 4711 on node7" in said[0]
+    assert "30 s" in said[0]
+
+
+def test_moving_counter_elsewhere_is_life(tmp_path: Path) -> None:
+    """A holder on another host that goes on counting keeps the lock."""
+    put_holder(tmp_path, ELSEWHERE)
+    time = FakeTime()
+    time.at[29.0] = lambda: put_holder(tmp_path, replace(ELSEWHERE, counter=4))
+    with pytest.raises(RunLockedError, match="node7"):
+        acquire(tmp_path, sleep=time.sleep, clock=time.clock)
+
+
+def test_garbage_lock_file_is_waited_for_and_then_taken(tmp_path: Path) -> None:
+    """A lock file that nobody can read is treated as a holder that cannot be looked up."""
+    put_holder(tmp_path, ELSEWHERE).write_bytes(b"\xff{")
+    time = FakeTime()
+    acquire(tmp_path, sleep=time.sleep, clock=time.clock).release()
+    assert time.now >= lock_module.STALE_S
+
+
+def test_holder_that_wakes_finds_its_lock_taken(tmp_path: Path) -> None:
+    """A holder whose lock was taken over while it was suspended learns so at its next check and beat."""
+    sleeper = acquire(tmp_path)
+    put_holder(tmp_path, replace(ELSEWHERE, boot=boot_identity(), started="dead"))
+    taker = acquire(tmp_path)
+    with pytest.raises(LockLostError, match="taken over"):
+        sleeper.check()
+    with pytest.raises(LockLostError):
+        sleeper.beat()
+    sleeper.release()
+    taker.check()
+    taker.release()
+
+
+def test_of_many_takers_one_wins(tmp_path: Path) -> None:
+    """When many takers find the same dead holder, exactly one gets the lock."""
+    put_holder(tmp_path, replace(ELSEWHERE, boot=boot_identity(), started="dead"))
+    barrier = threading.Barrier(8)
+    won: list[object] = []
+
+    def take() -> None:
+        barrier.wait()
+        try:
+            won.append(acquire(tmp_path, sleep=_no_sleep))
+        except RunLockedError:
+            return
+
+    takers = [threading.Thread(target=take) for _ in range(8)]
+    for taker in takers:
+        taker.start()
+    for taker in takers:
+        taker.join()
+    assert len(won) == 1
+
+
+def test_process_start_is_stable_and_none_for_no_process() -> None:
+    """A process's start time does not change, and a process that ended has none."""
+    assert process_started(os.getpid()) == process_started(os.getpid()) is not None
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert process_started(ended.pid) is None
+
+
+def _no_sleep(_seconds: float) -> None:
+    pytest.fail("waited for a holder that is known to be dead")
