@@ -59,5 +59,5 @@ def is_running(pid: int) -> bool:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that happens in another process; a minute is never needed."""
     with anyio.fail_after(60):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - another process sets no event
             await anyio.sleep(0.01)

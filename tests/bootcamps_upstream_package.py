@@ -4,7 +4,7 @@ from pathlib import Path
 
 BALLAST_BYTES = 64 * 1024
 
-_BASE = '''
+_BASE = """
 import re
 
 class Basebootcamp:
@@ -26,7 +26,7 @@ class Basebootcamp:
         if format_penalty and "</think>" not in model_output:
             score = 0.0
         return score
-'''
+"""
 
 _HEAD = "from internbootcamp.bootcamp.base import Basebootcamp\n"
 

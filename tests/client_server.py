@@ -1,4 +1,4 @@
-"""A server of raw bytes on loopback for the client's tests: its n-th request gets the n-th reply, the last one for ever."""
+"""A server of raw bytes on loopback for the client's tests: the n-th request gets the n-th reply, the last one for ever."""
 
 import json
 import ssl
@@ -40,7 +40,7 @@ class Server:
 async def serving(*replies: Reply, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """Run a server within the context."""
     tcp = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
-    port = tcp.extra(SocketAttribute.local_port)
+    port = tcp.extra(SocketAttribute.local_port)  # noqa: S610 - not Django
     server = Server(f"{'https' if tls else 'http'}://127.0.0.1:{port}/v1")
 
     async def handle(stream: ByteStream) -> None:
@@ -81,7 +81,7 @@ def completion(text: str | None = "an answer", finish_reason: str | None = "stop
     return {"model": "m", "choices": [{"index": 0, "text": text, "finish_reason": finish_reason}], **more}
 
 
-def closing(raw: bytes) -> Reply:
+def closing(raw: bytes) -> Callable[[ByteStream], Awaitable[None]]:
     """Send the bytes and close the connection."""
 
     async def reply(stream: ByteStream) -> None:
@@ -97,7 +97,8 @@ def resetting(raw: bytes = b"") -> Reply:
     async def reply(stream: ByteStream) -> None:
         if raw:
             await stream.send(raw)
-        stream.extra(SocketAttribute.raw_socket).setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        raw_socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - not Django
+        raw_socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
         await stream.aclose()
 
     return reply

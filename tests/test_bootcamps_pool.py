@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from bootcamp_cli.bootcamps.pool import VerifierPool
 from bootcamp_cli.records import BootcampRef, Verdict
 from tests.bootcamps_builder import ECHO, in_pool, is_running, until, verify_all, write_bootcamp
 
+NEEDS_MEMORY_LIMIT = pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not limit the address space")
+
 PID = "import os\ndef extract_output(output): return os.getpid()\ndef check(solution, ground_truth): return True\n"
+WRITE_EVERYWHERE = "for fd in range(3, 100):\n    try: os.write(fd, b'{}\\n')\n    except OSError: pass"
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def pid_of(verdict: Verdict) -> int:
 
 
 def test_verdicts_belong_to_their_samples(site: Path) -> None:
-    """Of hundreds of calls at once, some cancelled at random and some killing their worker, each gets its own verdict."""
+    """Of hundreds of calls at once, some cancelled and some killing their worker, each gets its own verdict."""
     source = "import os\ndef extract_output(output): return output\ndef check(solution, truth):\n"
     source += "    if solution.startswith('die'): os._exit(1)\n    return truth\n"
     ref = write_bootcamp(site, "mixed", source)
@@ -84,7 +88,7 @@ def test_hanging_sample_alone_times_out(site: Path) -> None:
 
 def test_code_that_ignores_signals_is_killed(site: Path) -> None:
     """Neither ignored signals nor an expression that holds the interpreter in C keep a worker alive."""
-    head = "import re, signal\nfor name in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM): signal.signal(name, signal.SIG_IGN)"
+    head = "import re, signal\nfor number in (2, 14, 15): signal.signal(number, signal.SIG_IGN)"
     ref = write_bootcamp(site, "stuck", checking("return re.match('(a+)+$', 'a' * 60 + 'b') is None", head))
     assert [verdict.failure for verdict in verify_all([(ref, "x", None)], timeout_s=0.3)] == ["verifier_timeout"]
 
@@ -106,23 +110,19 @@ def test_waiting_and_importing_do_not_count(site: Path) -> None:
         ("os.kill(os.getpid(), 9)", "killed by SIGKILL"),
         ("sys.exit(3)", "SystemExit: 3"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
-        ("blocks = []\nwhile True: blocks.append(b'x' * 2**20)", "memory"),
+        pytest.param("blocks = []\nwhile True: blocks.append(b'x' * 2**20)", "memory", marks=NEEDS_MEMORY_LIMIT),
         ("return len(bytearray(2**50))", "memory"),
         ("os.closerange(3, 100)\nreturn True", "closed its channel|exited with code"),
-        ("for fd in range(3, 100):\n    try: os.write(fd, b'[\"verdict\", 1, 1.0, null, null, null, false]\\n')\n"
-         "    except OSError: pass\nreturn False", None),
-        ("for fd in range(3, 100):\n    try: os.write(fd, b'nonsense\\n')\n    except OSError: pass", "disturbed"),
+        (WRITE_EVERYWHERE.format('["verdict", 1, 1.0, null, null, null, false]'), "out of turn"),
+        (WRITE_EVERYWHERE.format("nonsense"), "disturbed"),
     ],
-)  # fmt: skip
-def test_crashing_sample_alone_crashes(site: Path, body: str, words: str | None) -> None:
+)
+def test_crashing_sample_alone_crashes(site: Path, body: str, words: str) -> None:
     """A verifier that ends, exhausts or disturbs its worker is a verifier_crash; the samples around it are verified."""
     lines = "".join(f"\n    {line}" for line in body.splitlines())
     ref = write_bootcamp(site, "crash", checking(f"if solution == 'crash':{lines}\nreturn True", "import os, sys"))
     verdicts = verify_all([(ref, output, None) for output in ("a", "crash", "b", "c")], memory_mib=256)
     assert [verdicts[number].score for number in (0, 2, 3)] == [1.0] * 3
-    if words is None:  # a forged message out of turn: the sample's own verdict may still be the one that counts
-        assert verdicts[1].failure in (None, "verifier_crash")
-        return
     assert verdicts[1].failure == "verifier_crash"
     assert any(word in str(verdicts[1].error) for word in words.split("|"))
 
@@ -132,7 +132,8 @@ def test_printing_and_files_do_no_harm(site: Path) -> None:
     body = (
         "print('x' * 5_000_000); os.write(2, b'x' * 5_000_000); print(solution, file=sys.stderr, flush=True)\n"
         "open('json.py', 'w').write('raise SystemExit')\n"
-        "return sys.stdin.read() == '' and os.listdir() == ['json.py'] and os.environ['TMPDIR'] == os.getcwd()"
+        "private = os.listdir() == ['json.py'] and os.path.samefile(os.environ['TMPDIR'], os.getcwd())\n"
+        "return private and sys.stdin.read() == ''"
     )
     ref = write_bootcamp(site, "printing", checking(body, "import os, sys"))
     before = set(Path.cwd().iterdir())
@@ -150,7 +151,7 @@ def test_ground_truth_is_a_copy_for_every_sample(site: Path) -> None:
 
 
 def test_forks_do_not_answer(site: Path) -> None:
-    """A verifier that forks and returns in both processes gives one verdict, and both orders of events are the same."""
+    """A verifier that forks and returns in both processes gives one verdict, its parent's."""
     ref = write_bootcamp(site, "forking", checking("child = os.fork()\nreturn 1.0 if child else 0.0", "import os"))
     verdicts = verify_all([(ref, str(number), None) for number in range(20)])
     assert [(verdict.score, verdict.extracted) for verdict in verdicts] == [(1.0, str(number)) for number in range(20)]
@@ -159,7 +160,9 @@ def test_forks_do_not_answer(site: Path) -> None:
 def test_nothing_is_left_behind(site: Path) -> None:
     """After the pool closes neither workers nor the children of verifiers run, and the directories are gone."""
     body = "child = os.fork()\nif child == 0: time.sleep(1000)\nreturn True"
-    forking = write_bootcamp(site, "leaving", checking(body, "import os, time").replace("return output", "return os.getcwd()"))
+    forking = write_bootcamp(
+        site, "leaving", checking(body, "import os, time").replace("return output", "return os.getcwd()")
+    )
     children = write_bootcamp(
         site, "children", "import subprocess\ndef extract_output(output):\n"
         "    return [subprocess.Popen(['sleep', '1000']).pid, __import__('os').getpid()]\n"
@@ -292,7 +295,9 @@ def test_start_has_its_limit(site: Path) -> None:
 def test_workers_start_as_load_needs(site: Path) -> None:
     """One sample at a time needs one worker; many that take long are spread over all, and no more."""
     pid = write_bootcamp(site, "pid", PID)
-    slow = write_bootcamp(site, "slow_pid", "import time\n" + PID.replace("return True", "return time.sleep(0.2) is None"))
+    slow = write_bootcamp(
+        site, "slow_pid", "import time\n" + PID.replace("return True", "return time.sleep(0.2) is None")
+    )
 
     async def one_by_one(pool: VerifierPool) -> set[int]:
         return {pid_of(await pool.verify(pid, "x", None)) for _ in range(10)}

@@ -44,6 +44,9 @@ class FloatLike:
     def __float__(self) -> float:
         return self.value
 
+    def __repr__(self) -> str:
+        return f"FloatLike({self.value})"
+
 
 def returning(value: object) -> Callable[..., object]:
     """A function that returns `value` whatever it gets."""
@@ -64,7 +67,7 @@ def by_check(extract_output: Callable[..., object], check: Callable[..., object]
     return score(as_verifier(SimpleNamespace(extract_output=extract_output, check=check), "test"), "output", [1])
 
 
-def by_score(verify_score: Callable[..., object], extract_output: Callable[..., object] = returning("x")) -> Verdict:
+def by_score(verify_score: Callable[..., object], extract_output: Callable[..., object] = lambda _: "x") -> Verdict:
     """The verdict of a bootcamp of the reference's protocol."""
     bootcamp = SimpleNamespace(extract_output=extract_output, verify_score=verify_score)
     return score(as_verifier(bootcamp, "test"), "output", [1])
@@ -85,14 +88,15 @@ def test_no_extraction_scores_zero_without_check() -> None:
 
 def test_falsy_extractions_are_checked() -> None:
     """An empty answer is an answer: only None means that there is none."""
-    for empty in ("", [], 0, {}):
-        assert by_check(returning(empty), returning(True)) == Verdict(score=1.0, extracted=empty)
+    empties: tuple[object, ...] = ("", [], 0, {})
+    for empty in empties:
+        assert by_check(returning(empty), returning(1)) == Verdict(score=1.0, extracted=empty)
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), RecursionError(), KeyError(), AssertionError(), StopIteration()])
 def test_ordinary_exceptions_score_zero(error: Exception) -> None:
     """An exception out of extract_output or check is a wrong answer, and what was extracted is kept."""
-    assert by_check(raising(error), returning(True)) == Verdict(score=0.0)
+    assert by_check(raising(error), returning(1)) == Verdict(score=0.0)
     assert by_check(returning([1]), raising(error)) == Verdict(score=0.0, extracted=[1])
 
 
@@ -108,7 +112,7 @@ def test_endless_recursion_scores_zero() -> None:
 def test_memory_error_is_a_crash() -> None:
     """MemoryError anywhere is a verifier_crash, not a wrong answer."""
     verdicts = [
-        by_check(raising(MemoryError()), returning(True)),
+        by_check(raising(MemoryError()), returning(1)),
         by_check(returning(1), raising(MemoryError())),
         by_score(raising(MemoryError())),
         by_score(returning(1.0), raising(MemoryError())),
@@ -116,7 +120,9 @@ def test_memory_error_is_a_crash() -> None:
     assert [(verdict.score, verdict.failure) for verdict in verdicts] == [(None, "verifier_crash")] * 4
 
 
-@pytest.mark.parametrize("result", [None, "1.0", math.nan, math.inf, -math.inf, [1.0], 1j, b"1", 10**400, FloatLike(math.nan)], ids=repr)
+@pytest.mark.parametrize(
+    "result", [None, "1.0", math.nan, math.inf, -math.inf, [1.0], 1j, b"1", 10**400, FloatLike(math.nan)], ids=repr
+)
 def test_results_that_are_no_finite_number(result: object) -> None:
     """A result that is no finite number is a verifier_error in both protocols, with what was extracted kept."""
     for verdict in (by_check(returning("x"), returning(result)), by_score(returning(result))):
@@ -155,7 +161,7 @@ def test_third_party_extraction_failure_keeps_the_score() -> None:
 def test_exit_passes_through() -> None:
     """SystemExit is no wrong answer: the worker decides about it."""
     with pytest.raises(SystemExit):
-        by_check(raising(SystemExit(1)), returning(True))
+        by_check(raising(SystemExit(1)), returning(1))
 
 
 def test_penalties_are_switched_off_where_the_signature_takes_them() -> None:

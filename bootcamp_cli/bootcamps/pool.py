@@ -87,7 +87,8 @@ class VerifierPool:
         try:
             if isinstance(error, anyio.get_cancelled_exc_class()):
                 return await self._tasks.__aexit__(kind, error, trace)
-            return await self._tasks.__aexit__(None, None, None)  # an error of the body stays as it is, in no group
+            await self._tasks.__aexit__(None, None, None)
+            return False  # an error of the body stays as it is, in no group
         finally:
             self._finish_waiting(None)
             with anyio.CancelScope(shield=True):

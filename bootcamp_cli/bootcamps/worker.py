@@ -17,26 +17,26 @@ from bootcamp_cli.bootcamps.wire import Judged, Loaded, Ready, Reply, Task, deco
 from bootcamp_cli.records import BootcampRef, Verdict
 
 _MAX_FILE_BYTES = 256 * 1024 * 1024
-_GRACE_S = 5.0
 
 
 def main(options: str) -> None:
-    """Serve until the channel is closed; `options` is JSON with memory_mib, timeout_s and load_limit_s."""
+    """Serve until the channel is closed; `options` is JSON with memory_mib, sample_alarm_s and load_alarm_s."""
     limits = json.loads(options)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit_resources(limits["memory_mib"] * 1024 * 1024)
     channel = _take_channel()
-    _Worker(channel, timeout_s=limits["timeout_s"], load_limit_s=limits["load_limit_s"]).serve()
+    with contextlib.suppress(ConnectionError):  # the pool is gone
+        _Worker(channel, sample_alarm_s=limits["sample_alarm_s"], load_alarm_s=limits["load_alarm_s"]).serve()
     _end_group()
 
 
 class _Worker:
     """The loop, and the bootcamps that it has met."""
 
-    def __init__(self, channel: int, *, timeout_s: float, load_limit_s: float) -> None:
+    def __init__(self, channel: int, *, sample_alarm_s: float, load_alarm_s: float) -> None:
         self._channel = channel
-        self._timeout_s = timeout_s
-        self._load_limit_s = load_limit_s
+        self._sample_alarm_s = sample_alarm_s
+        self._load_alarm_s = load_alarm_s
         self._pid = os.getpid()
         self._met: dict[BootcampRef, Verifier | Verdict] = {}
 
@@ -50,14 +50,14 @@ class _Worker:
 
     def _serve_one(self, task: Task) -> bool:
         if task.ref not in self._met:
-            with _dying_after(self._load_limit_s):
+            with _dying_after(self._load_alarm_s):
                 self._met[task.ref] = _load(task.ref)
             self._send(Loaded(id=task.id))
         verifier = self._met[task.ref]
         if isinstance(verifier, Verdict):
             self._send(Judged(id=task.id, verdict=verifier, retire=False))
             return True
-        with _dying_after(self._timeout_s):
+        with _dying_after(self._sample_alarm_s):
             verdict = _judge(verifier, task)
         retire = verdict.failure == "verifier_crash"
         self._send(Judged(id=task.id, verdict=verdict, retire=retire))
@@ -118,10 +118,10 @@ def _judge(verifier: Verifier, task: Task) -> Verdict:
 
 
 @contextlib.contextmanager
-def _dying_after(limit_s: float) -> Iterator[None]:
-    """End this process by SIGALRM some time after the limit: for the case that the pool is not there to do it."""
+def _dying_after(alarm_s: float) -> Iterator[None]:
+    """End this process by SIGALRM: for the case that the pool is not there to end it in time."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, limit_s * 2 + _GRACE_S)
+    signal.setitimer(signal.ITIMER_REAL, alarm_s)
     try:
         yield
     finally:

@@ -47,6 +47,7 @@ _FIXED = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+_ALARM_GRACE_S = 5.0
 _READ_BYTES = 256 * 1024
 _N_LAST_WORDS = 20
 _EXIT_STATUS_WAIT_S = 1.0
@@ -84,9 +85,14 @@ def plan_workers(limits: WorkerLimits, environ: Mapping[str, str]) -> WorkerPlan
     """Put together what all workers of a pool have in common.
 
     They search modules where this process does, and not in their working directory (-P), where verifiers may write.
+    Long after its limit a worker ends itself, for the case that this process was killed.
     """
     search_path = [str(Path(place).absolute()) for place in sys.path]
-    options = {"memory_mib": limits.memory_mib, "timeout_s": limits.timeout_s, "load_limit_s": limits.load_limit_s}
+    options = {
+        "memory_mib": limits.memory_mib,
+        "sample_alarm_s": 2 * limits.timeout_s + _ALARM_GRACE_S,
+        "load_alarm_s": 2 * limits.load_limit_s + _ALARM_GRACE_S,
+    }
     return WorkerPlan(
         command=(sys.executable, "-P", "-c", _BOOTSTRAP, json.dumps(search_path), json.dumps(options)),
         environment=worker_environment(environ),
@@ -210,7 +216,7 @@ class WorkerProcess:
         except WorkerTimeoutError:
             raise WorkerEndedError(f"the worker did not start within {limit_s:g} s") from None
         fatal = [line for line in words if line.startswith("Fatal Python error")]
-        reason = (fatal or words[-1:] or [await self._ended()])[0]
+        reason = (fatal or words[-1:] or [str(await self._ended())])[0]
         raise WorkerEndedError(f"the worker did not start: {reason}")
 
     async def _receive_line(self, limit_s: float) -> bytes | None:

@@ -23,6 +23,9 @@ GENERAL = "General"
 _NAME_COLUMN = 28
 """Widest name of an option that still has its help beside it, in columns."""
 
+_LONGEST_METAVAR = 40
+"""Longest list of choices that stands beside the name of its option, in columns."""
+
 
 class BootcampCommand(TyperCommand):
     """A command whose epilog is its example.
@@ -66,7 +69,8 @@ class BootcampCommand(TyperCommand):
 def option_name(option: TyperOption) -> str:
     """How the help names an option: `--url URL`, `--resume`, `--verify / --no-verify` where true is the default."""
     if not option.is_flag:
-        return f"{option.opts[0]} {option.metavar or (option.name or '').upper()}"
+        metavar = option.metavar or (option.name or "").upper()
+        return f"{option.opts[0]} {'NAME' if len(metavar) > _LONGEST_METAVAR else metavar}"
     if default_text(option) == "true":
         return f"{option.opts[0]} / {option.secondary_opts[0]}"
     return ", ".join(sorted(option.opts, key=len))
@@ -90,6 +94,8 @@ def option_help(option: TyperOption) -> str:
     if isinstance(option, RawOption) and option.variable:
         notes.append(f"${option.variable}")
     text = option.help or ""
+    if option.metavar and len(option.metavar) > _LONGEST_METAVAR:
+        text = f"{text.rstrip('.')}: {option.metavar.replace('|', ', ')}"
     return f"{text} [{'; '.join(notes)}]" if notes else text
 
 

@@ -8,30 +8,31 @@ from bootcamp_cli.cli.options import Call, command
 from bootcamp_cli.errors import EXIT_OK
 
 
-@command(example="bootcamp completion install --shell zsh")
+@command(example="bootcamp completion install\nbootcamp completion install --shell zsh --dest ~/.zfunc")
 def install_command(
     call: Call,
     shell: Annotated[
         str | None,
-        typer.Option(
-            metavar="bash|zsh|fish", help="The shell; by default that of $SHELL.", rich_help_panel="Completion"
-        ),
+        typer.Option(metavar="bash|zsh|fish", help="the shell, by default that of $SHELL", rich_help_panel="Place"),
     ] = None,
     dest: Annotated[
         str | None,
-        typer.Option(
-            metavar="DIR", help="Directory for the script; by default the shell's own.", rich_help_panel="Completion"
-        ),
+        typer.Option(metavar="DIR", help="where to, by default the user's directory", rich_help_panel="Place"),
     ] = None,
 ) -> int:
     """Install the completions for bash, zsh or fish.
 
-    The script is copied to the user's directory for completions; nothing else is changed. Run it again after an update.
+    The script is copied to the user's directory for completions and nothing else is changed; what is left to do is
+    said. Repeat it after an update.
     """
-    import os  # noqa: PLC0415
-    from pathlib import Path  # noqa: PLC0415
+    import os
+    from pathlib import Path
 
-    from bootcamp_cli.cli.completion_files import choose_shell, install  # noqa: PLC0415 - not for --help
+    from bootcamp_cli.cli.completion_files import choose_shell, install
 
-    written = install(choose_shell(shell, os.environ), env=os.environ, home=Path.home(), dest=dest)
+    chosen = choose_shell(shell, os.environ)
+    done = install(chosen, env=os.environ, home=Path.home(), dest=None if dest is None else Path(dest))
+    data = {"shell": chosen, "path": str(done.path), "changed": done.changed, "next_step": done.next_step}
+    call.console.result(data, text=f"{done.path}: {'written' if done.changed else 'already up to date'}")
+    call.console.say(done.next_step)
     return EXIT_OK

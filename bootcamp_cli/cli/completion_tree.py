@@ -9,6 +9,7 @@ from typer.core import TyperArgument, TyperOption
 
 from bootcamp_cli.cli.app import COMMANDS, Entry, EntryGroup, load_command
 from bootcamp_cli.cli.command import BootcampCommand, argument_name
+from bootcamp_cli.cli.option import RawOption
 
 Place = Literal["DIR", "FILE", "RUN_DIR"]
 """Values that stand on the disk: a directory, any file, a directory with an eval_args.json."""
@@ -21,14 +22,22 @@ _CLOSED = re.compile(r"[a-z0-9_-]+(\|[a-z0-9_-]+)+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionNode:
-    """An option; a `boolean` one has a negation and needs no value."""
+    """An option: one that ends everything (`bare`), a boolean one, or one with a value.
+
+    `negation` is set where it is worth offering: where another source can have set the option.
+    """
 
     name: str
     help: str
-    boolean: bool
+    kind: Literal["bare", "boolean", "value"]
     negation: str = ""
     repeatable: bool = False
     values: Values = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The spellings to offer."""
+        return (self.name, self.negation) if self.negation else (self.name,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +54,8 @@ class CommandNode:
     arguments: Mapping[str, Values]
 
 
-HELP = OptionNode(name="--help", help="show the help and exit", boolean=True)
-VERSION = OptionNode(name="--version", help="print the version and exit", boolean=True)
+HELP = OptionNode(name="--help", help="show the help and exit", kind="bare")
+VERSION = OptionNode(name="--version", help="print the version and exit", kind="bare")
 
 
 def command_tree() -> tuple[CommandNode, ...]:
@@ -86,16 +95,22 @@ def _option(option: TyperOption) -> OptionNode:
     return OptionNode(
         name=option.opts[0],
         help=_brief(option.help or ""),
-        boolean=option.is_flag,
-        negation=option.secondary_opts[0] if option.secondary_opts else "",
+        kind="boolean" if option.is_flag else "value",
+        negation=option.secondary_opts[0]
+        if isinstance(option, RawOption) and option.variable and option.is_flag
+        else "",
         repeatable=option.multiple,
         values=None if option.is_flag else _values(option.metavar or ""),
     )
 
 
+def _is_setting(option: TyperOption) -> bool:
+    return isinstance(option, RawOption) and option.variable != ""
+
+
 def _brief(text: str) -> str:
     """The first clause of a help text, as a shell shows it beside a completion."""
-    return text.split("; ")[0].rstrip(".")
+    return text.split("; ", maxsplit=1)[0].rstrip(".")
 
 
 def _values(metavar: str) -> Values:
@@ -111,12 +126,12 @@ def _values(metavar: str) -> Values:
 
 
 def _template_names() -> tuple[str, ...]:
-    from bootcamp_cli.templates.builtin import BUILTIN_TEMPLATES  # noqa: PLC0415
+    from bootcamp_cli.templates.builtin import BUILTIN_TEMPLATES
 
     return tuple(template.name for template in BUILTIN_TEMPLATES)
 
 
 def _bootcamp_names() -> tuple[str, ...]:
-    from bootcamp_cli.bootcamps.catalog import CATALOG  # noqa: PLC0415
+    from bootcamp_cli.bootcamps.catalog import CATALOG
 
     return tuple(sorted(CATALOG))

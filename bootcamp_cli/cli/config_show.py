@@ -12,7 +12,7 @@ def show_command(call: Call) -> int:
 
     The source is a flag, a variable, a settings file or the default, in this order. Secrets are masked.
     """
-    from bootcamp_cli.cli.sources import read_settings  # noqa: PLC0415 - not for --help
+    from bootcamp_cli.cli.sources import read_settings
 
     resolved = read_settings(call)
     rows = [

@@ -51,7 +51,7 @@ def hide(text: str, masked: list[str]) -> str:
     """The text without the secrets."""
     if not masked:
         return text
-    from bootcamp_cli.settings.secrets import redact  # noqa: PLC0415 - `--help` knows no secrets
+    from bootcamp_cli.settings.secrets import redact
 
     return redact(text, masked)
 

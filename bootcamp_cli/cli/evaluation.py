@@ -111,6 +111,8 @@ def run_session(session: Session, console: Console) -> int:
 async def _run_with_displays(session: Session, console: Console) -> None:
     display = choose_display(stream=sys.stderr, quiet=console.quiet, env=os.environ, run_clock=time.monotonic)
 
+    error: BootcampError | None = None
+
     def emit(event: Event) -> None:
         display.handle(event)
         log.handle(event)
@@ -124,7 +126,12 @@ async def _run_with_displays(session: Session, console: Console) -> None:
     ):
         tasks.start_soon(display.run)
         tasks.start_soon(log.run)
-        await run(session, client, emit)
+        try:
+            await run(session, client, emit)
+        except BootcampError as known:
+            error = known
+    if error is not None:
+        raise error
 
 
 def conclude(session: Session, console: Console) -> int:

@@ -1,9 +1,11 @@
 """From a command's call to a plan: settings read, template chosen, warnings said, test dir checked."""
 
+from bootcamp_cli.cli.console import Console
 from bootcamp_cli.cli.options import Call
 from bootcamp_cli.cli.sources import read_settings, resumed_settings
 from bootcamp_cli.engine.plan import Plan, make_plan
 from bootcamp_cli.errors import ResumeRefusedError, RunDirectoryError
+from bootcamp_cli.settings.origin import Resolved
 from bootcamp_cli.settings.warnings import mode_warnings, template_note
 from bootcamp_cli.store.run_dir import RunDir, run_dirs_newest_first
 from bootcamp_cli.templates.catalog import choose, template_catalog
@@ -11,20 +13,22 @@ from bootcamp_cli.templates.model import Template
 
 
 def planned(call: Call) -> Plan:
-    """The plan of a new evaluation."""
-    resolved = read_settings(call)
+    """The plan of a new evaluation, by the settings of a call."""
+    return plan_of(read_settings(call), call.console)
+
+
+def plan_of(resolved: Resolved, console: Console) -> Plan:
+    """The plan of a new evaluation; says what may not be meant about the settings and the test dir."""
     settings = resolved.settings
     template = choose(template_catalog(resolved.templates), settings.template, resolved.origins["template"].text)
     for warning in mode_warnings(resolved, template_system_prompt=template.system_prompt):
-        call.console.warn(warning)
+        console.warn(warning)
     if note := template_note(resolved):
-        call.console.say(note)
+        console.say(note)
     sys_prompt = settings.sys_prompt
     if sys_prompt is None and resolved.chosen("template"):
         sys_prompt = template.system_prompt
-    plan = make_plan(settings, template, sys_prompt=sys_prompt)
-    _tell_about_test_set(plan, call)
-    return plan
+    return _checked(make_plan(settings, template, sys_prompt=sys_prompt), console)
 
 
 def planned_again(call: Call, run_dir: RunDir) -> Plan:
@@ -50,9 +54,7 @@ def planned_again(call: Call, run_dir: RunDir) -> Plan:
         sys_prompt = manifest["sys_prompt"]
     except (KeyError, TypeError) as error:
         raise RunDirectoryError(f"{run_dir.manifest}: no usable {error}", hint="restore it from a copy") from error
-    plan = make_plan(settings, template, sys_prompt=sys_prompt)
-    _tell_about_test_set(plan, call)
-    return plan
+    return _checked(make_plan(settings, template, sys_prompt=sys_prompt), call.console)
 
 
 def newest_unfinished(call: Call) -> RunDir:
@@ -68,9 +70,10 @@ def newest_unfinished(call: Call) -> RunDir:
     raise RunDirectoryError(f"no unfinished run under {output_dir}", hint="give the run directory, or --output-dir")
 
 
-def _tell_about_test_set(plan: Plan, call: Call) -> None:
-    test_set = plan.test_set
-    for warning in test_set.warnings:
-        call.console.warn(warning)
-    if test_set.skipped:
-        call.console.say(f"not test files, skipped: {', '.join(test_set.skipped)}")
+def _checked(plan: Plan, console: Console) -> Plan:
+    """The plan, after what there is to say about its test set."""
+    for warning in plan.test_set.warnings:
+        console.warn(warning)
+    if plan.test_set.skipped:
+        console.say(f"not test files, skipped: {', '.join(plan.test_set.skipped)}")
+    return plan

@@ -9,7 +9,7 @@ from typing import Any
 from bootcamp_cli.demo.model import THINK_END, Generated
 from bootcamp_cli.demo.wire import Reply
 
-_WORD = re.compile(r"\s*\S+")
+_WORD = re.compile(r"\s*\S+|\s+")
 _WORDS_PER_EVENT = 8
 
 DEFAULT_MAX_TOKENS = {"completion": 16, "chat": 1_000_000}
@@ -166,10 +166,8 @@ def _events(ask: Ask, body: dict[str, Any]) -> tuple[bytes, ...]:
                 piece = {key: "".join(words[start : start + _WORDS_PER_EVENT])}
                 shown = {"delta": piece} if ask.is_chat else piece
                 events.append(_event({**frame, "choices": [{"index": 0, **shown, "finish_reason": None}]}))
-        closing = {"delta": {}} if ask.is_chat else {"text": ""}
-        events.append(
-            _event({**frame, "choices": [{"index": 0, **closing, "finish_reason": choice["finish_reason"]}]})
-        )
+        closing: dict[str, Any] = {"delta": {}} if ask.is_chat else {"text": ""}
+        events.append(_event({**frame, "choices": [{"index": 0, **closing, "finish_reason": choice["finish_reason"]}]}))
     if ask.include_usage and "usage" in body:
         events.append(_event({**frame, "choices": [], "usage": body["usage"]}))
     return (*events, b"data: [DONE]\n\n")

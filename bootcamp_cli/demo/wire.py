@@ -35,13 +35,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A reply: one piece is sent with its length, several are sent chunked, `pause_s` seconds between them."""
+    """A reply: one piece is sent with its length, several are sent chunked, `pause_s` seconds between them.
+
+    With `hang_up` the server closes the connection behind it, unannounced.
+    """
 
     status: int
     pieces: tuple[bytes, ...]
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
     pause_s: float = 0.0
+    hang_up: bool = False
 
 
 class Wire:
@@ -91,10 +95,10 @@ class Wire:
         blocks = list(self._encoded(reply))
         if not reply.pause_s:
             await self._send(b"".join(blocks))
-            return
-        for block in blocks:
-            await self._send(block)
-            await self.wait(reply.pause_s)
+        else:
+            for block in blocks:
+                await self.wait(reply.pause_s)
+                await self._send(block)
 
     async def send_half(self, reply: Reply) -> None:
         """Send the head and about half of the body: the client waits for the rest."""
@@ -113,7 +117,7 @@ class Wire:
 
     def reset(self) -> None:
         """Make the coming close a reset, which loses what the client has not read."""
-        raw = self._stream.extra(SocketAttribute.raw_socket)
+        raw = self._stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - not Django's
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
 
     def _encoded(self, reply: Reply) -> Iterator[bytes]:

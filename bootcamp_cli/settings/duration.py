@@ -32,7 +32,7 @@ def parse_duration(text: str, bare_unit: BareUnit) -> float:
         raise ValueError("units out of order")
     whole_ms = sum(int(number) * size for (number, _), size in zip(parts, sizes, strict=True) if number.isdecimal())
     rest_s = sum(
-        float(number) * size / 1000 for (number, _), size in zip(parts, sizes, strict=True) if not number.isdecimal()
+        float(number) * (size / 1000) for (number, _), size in zip(parts, sizes, strict=True) if not number.isdecimal()
     )
     return whole_ms / 1000 + rest_s
 

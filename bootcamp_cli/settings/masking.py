@@ -43,7 +43,7 @@ def stored_value(parameter: Parameter, value: Any) -> Any:  # noqa: PLR0911 - on
             return value
 
 
-def shown_value(parameter: Parameter, value: Any) -> str:
+def shown_value(parameter: Parameter, value: Any) -> str:  # noqa: PLR0911 - as above
     """The value in one line for people, secrets masked; `none` where it is not set."""
     stored = stored_value(parameter, value)
     if stored is None or stored == []:
@@ -59,7 +59,11 @@ def shown_value(parameter: Parameter, value: Any) -> str:
             return json.dumps(stored, ensure_ascii=False)
         case "prompt":
             return shortened(stored)
-        case "text" | "url" | "secret" | "path" | "integer" | "number" | "choice":
+        case "path":
+            return str(value)
+        case "number":
+            return f"{value:g}"
+        case "text" | "url" | "secret" | "integer" | "choice":
             return f"{stored} {parameter.param.unit}".rstrip() if parameter.param.unit else str(stored)
 
 

@@ -1,0 +1,212 @@
+"""Classes of a package of the shape of `internbootcamp` verify one by one, without the rest of the package."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from bootcamp_cli.bootcamps.pool import VerifierPool
+from bootcamp_cli.bootcamps.resolve import Resolver
+from bootcamp_cli.records import BootcampRef, Verdict
+from tests.bootcamps_builder import in_pool, is_running, until, verify_all
+from tests.bootcamps_upstream_package import BALLAST_BYTES, build_package
+
+N_GENERATED = 1000
+LONG = "some thoughts </think> " * 10
+
+
+def scoring(*lines: str) -> str:
+    """A class body whose verify_score has these lines."""
+    body = "".join(f"\n    {line}" for line in lines)
+    return f"@classmethod\ndef verify_score(cls, model_output, ground_truth, short_penalty=True):{body}"
+
+
+def extracting(*lines: str) -> str:
+    """A class body whose extract_output has these lines, and which scores 1.0."""
+    body = "".join(f"\n    {line}" for line in lines)
+    return f"@staticmethod\ndef extract_output(output):{body}\n{scoring('return 1.0')}"
+
+
+WORKER_STATE = extracting(
+    "import gc, sys",
+    "modules = [module for name, module in list(sys.modules.items()) if name.startswith('internbootcamp')]",
+    "ballast = sum(len(vars(module).get('BALLAST', b'')) for module in modules)",
+    "try: resident = int(open('/proc/self/statm').read().split()[1]) * 4096",
+    "except OSError: resident = None",
+    "return [len(modules), ballast, resident]",
+)
+
+CLASSES = {
+    "State": WORKER_STATE,
+    "Plain": "pass",
+    "Mutating": scoring("return float(ground_truth.pop() == 'last' and len(ground_truth) == 2)"),
+    "Printing": scoring("print('x' * 2_000_000, flush=True)", "return 1.0"),
+    "Hanging": scoring("while True: pass"),
+    "Exiting": scoring("import os", "os._exit(4)"),
+    "Quitting": scoring("raise SystemExit"),
+    "Recursing": scoring("return cls.verify_score(model_output, ground_truth)"),
+    "Allocating": scoring("return len(bytearray(2 ** 48))"),
+    "Forking": scoring("import os, time", "child = os.fork()", "if child == 0: time.sleep(1000)",
+                       "open(ground_truth, 'w').write(str(child))", "return 1.0"),
+    "Raising": scoring("raise KeyError(ground_truth)"),
+    "Nan": scoring("return float('nan')"),
+    "Nothing": scoring("return None"),
+    "Text": scoring("return '1.0'"),
+    "NumberLike": scoring("class Number:", "    def __float__(self): return 0.5", "return Number()"),
+    "Unextractable": "@staticmethod\ndef extract_output(output):\n    raise ValueError\n" + scoring("return 1.0"),
+    "Lazy": scoring("from internbootcamp.bootcamp import Plainbootcamp, Gen0007bootcamp", "import internbootcamp",
+                    "return float(internbootcamp.Gen0008bootcamp.number + Gen0007bootcamp.number == 15)"),
+}  # fmt: skip
+
+WHOLE_CLASSES = {"Whole": WORKER_STATE}
+WHOLE_HEAD = "from internbootcamp.bootcamp import REGISTRY\nassert len(REGISTRY) > 1000\n"
+REGISTRY = "globals()['REGISTRY'] = [name for name in dir() if name.endswith('bootcamp')]"
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package of a thousand generated classes and the special ones."""
+    directory = tmp_path_factory.mktemp("upstream")
+    build_package(directory, CLASSES, n_generated=N_GENERATED, after_imports=REGISTRY)
+    whole = directory / "internbootcamp" / "bootcamp" / "whole.py"
+    body = "".join(f"    {line}\n" for line in WORKER_STATE.splitlines())
+    whole.write_text(
+        f"from internbootcamp.bootcamp.base import Basebootcamp\n{WHOLE_HEAD}class Wholebootcamp(Basebootcamp):\n{body}"
+    )
+    init = directory / "internbootcamp" / "bootcamp" / "__init__.py"
+    init.write_text(init.read_text() + "from .whole import (\n    Wholebootcamp,\n)\n")
+    return directory
+
+
+def found(package: Path, data_source: str) -> BootcampRef:
+    """The reference that the resolver gives for a class of the package."""
+    ref = Resolver("auto", package).resolve(data_source)
+    assert ref is not None
+    assert ref.origin == "upstream"
+    return ref
+
+
+def verify(package: Path, *samples: tuple[str, str, Any], **options: Any) -> list[Verdict]:
+    """The verdicts of (data source, output, ground truth), in one worker."""
+    return verify_all([(found(package, name), output, truth) for name, output, truth in samples], **options)
+
+
+def test_one_class_is_imported_without_the_rest(package: Path) -> None:
+    """One bootcamp costs its own modules and their memory; only a class that needs the whole package imports it all."""
+    alone = verify(package, ("State", "x", None))[0].extracted
+    whole = verify(package, ("Whole", "x", None))[0].extracted
+    n_modules, ballast, resident = alone
+    assert n_modules <= 5
+    assert ballast == 0
+    assert whole[0] > 2 * N_GENERATED
+    assert whole[1] == N_GENERATED * BALLAST_BYTES
+    if resident is not None:
+        assert whole[2] - resident > 0.9 * N_GENERATED * BALLAST_BYTES
+
+
+def test_further_names_are_resolved_when_asked(package: Path) -> None:
+    """A class that imports others from the package while it verifies gets them, one by one."""
+    lazy, state = verify(package, ("Lazy", "x", None), ("State", "x", None))
+    assert lazy.score == 1.0
+    assert state.extracted[:2] == [state.extracted[0], 2 * BALLAST_BYTES]
+    assert state.extracted[0] < 20
+
+
+def test_whole_package_serves_after_the_fallback(package: Path) -> None:
+    """Once the whole package is imported, bootcamps met before and after it are verified in the same worker."""
+    samples = [
+        ("Plain", f"{LONG}<7>", "7"),
+        ("Whole", "x", None),
+        ("Gen0001", f"{LONG}<7>", "7"),
+        ("Plain", "<8>", "7"),
+    ]
+    assert [verdict.score for verdict in verify(package, *samples)] == [1.0, 1.0, 1.0, 0.0]
+
+
+def test_no_penalties(package: Path) -> None:
+    """A short output without a closed thought scores in full, as the reference calls it; the extraction is recorded."""
+    assert verify(package, ("Plain", "<7>", "7"), ("Plain", "7", "7")) == [
+        Verdict(score=1.0, extracted="7"),
+        Verdict(score=0.0, extracted=None),
+    ]
+
+
+def test_classes_that_misbehave(package: Path, tmp_path: Path) -> None:
+    """Whatever a class does, it gets its own kind of failure, and the samples after it are verified."""
+    note = tmp_path / "note"
+    truth: dict[str, Any] = {"Mutating": ["a", "b", "last"], "Forking": str(note)}
+    expected: dict[str, float | str] = {
+        "Mutating": 1.0, "Printing": 1.0, "Forking": 1.0, "NumberLike": 0.5, "Unextractable": 1.0,
+        "Hanging": "verifier_timeout",
+        "Exiting": "verifier_crash", "Quitting": "verifier_crash", "Allocating": "verifier_crash",
+        "Recursing": "verifier_error", "Raising": "verifier_error",
+        "Nan": "verifier_error", "Nothing": "verifier_error", "Text": "verifier_error",
+    }  # fmt: skip
+
+    async def work(pool: VerifierPool) -> dict[str, float | str | None]:
+        seen: dict[str, float | str | None] = {}
+        for name in expected:
+            verdict = await pool.verify(found(package, name), "<1>", truth.get(name))
+            assert (verdict.score is None) == (verdict.failure is not None) == (verdict.error is not None)
+            seen[name] = verdict.failure or verdict.score
+            plain = await pool.verify(found(package, "Plain"), "<1>", "1")
+            assert plain.score == 1.0, name
+        return seen
+
+    assert in_pool(work, timeout_s=1) == expected
+    assert truth["Mutating"] == ["a", "b", "last"]
+    anyio.run(until, lambda: not is_running(int(note.read_text())))
+
+
+def test_errors_say_what_was_raised(package: Path) -> None:
+    """An exception out of verify_score is named in the failure's text."""
+    verdict = verify(package, ("Raising", "<1>", "truth"))[0]
+    assert verdict == Verdict(
+        score=None, extracted="1", failure="verifier_error", error="verify_score raised KeyError: 'truth'"
+    )
+
+
+def test_class_that_cannot_be_imported(tmp_path: Path) -> None:
+    """A missing dependency is a verifier_error with the reason; the other classes of the package still work."""
+    build_package(tmp_path, {"Broken": "pass"}, n_generated=1, module_head="import no_such_dependency\n")
+    broken, again, fine = verify(tmp_path, ("Broken", "<1>", "1"), ("Broken", "<2>", "2"), ("Gen0000", "<1>", "1"))
+    assert broken.failure == again.failure == "verifier_error"
+    assert "No module named 'no_such_dependency'" in str(broken.error)
+    assert fine.score == 1.0
+
+
+def test_class_that_only_running_the_init_gives(tmp_path: Path) -> None:
+    """A class that the `__init__` makes itself is found in its text and loaded by the full import."""
+    made = "class Madebootcamp(Basebootcamp): pass"
+    build_package(tmp_path, {}, n_generated=1, after_imports=made)
+    assert found(tmp_path, "Made").target == "Madebootcamp"
+    assert verify(tmp_path, ("Made", "<1>", "1"))[0].score == 1.0
+
+
+def test_star_import_of_the_whole_falls_back(tmp_path: Path) -> None:
+    """A module that star-imports the package gets the real one, with all its names."""
+    build_package(
+        tmp_path, {"Star": scoring("return float(Gen0001bootcamp.number)")}, n_generated=2,
+        module_head="from internbootcamp.bootcamp import *\n",
+    )  # fmt: skip
+    assert verify(tmp_path, ("Star", "x", None))[0].score == 1.0
+
+
+def test_installed_package_and_the_given_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A given path goes before an installed package; without one the installed package serves."""
+    build_package(tmp_path / "installed", {"Which": extracting("return 'installed'")})
+    build_package(tmp_path / "given", {"Which": extracting("return 'given'")})
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    assert verify(tmp_path / "given", ("Which", "x", None))[0].extracted == "given"
+    ref = Resolver("upstream", None).resolve("Which")
+    assert ref is not None
+    assert verify_all([(ref, "x", None)])[0].extracted == "installed"
+
+
+def test_the_tool_itself_imports_nothing_of_it(package: Path) -> None:
+    """Resolving and verifying leave the package out of this process, and write nothing but caches beside it."""
+    verify(package, ("Plain", "<1>", "1"))
+    assert not [name for name in sys.modules if name.startswith("internbootcamp")]
+    assert [entry.name for entry in package.iterdir()] == ["internbootcamp"]

@@ -1,0 +1,231 @@
+"""What a worker process is: limited, quiet, alone, and gone when the pool is gone."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bootcamp_cli.bootcamps.wire import (
+    Judged,
+    Loaded,
+    Ready,
+    Task,
+    WireError,
+    decode_batch,
+    decode_reply,
+    encode_reply,
+    encode_task,
+    join_batch,
+)
+from bootcamp_cli.bootcamps.worker_process import WorkerLimits, plan_workers
+from bootcamp_cli.records import BootcampRef, Verdict
+from tests.bootcamps_builder import ECHO, verify_all, write_bootcamp
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+VERDICTS = st.builds(
+    Verdict, score=st.floats(allow_nan=False, allow_infinity=False), extracted=JSON_VALUES
+) | st.builds(
+    Verdict,
+    score=st.none(),
+    extracted=JSON_VALUES,
+    failure=st.sampled_from(["verifier_crash", "verifier_error"]),
+    error=st.text(),
+)  # fmt: skip
+
+
+@contextmanager
+def worker(directory: Path, timeout_s: float = 10) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
+    """A worker started by hand, ready, with our end of its channel; ended at the end."""
+    limits = WorkerLimits(memory_mib=1024, timeout_s=timeout_s, load_limit_s=10, start_limit_s=10)
+    plan = plan_workers(limits, {})
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            process = subprocess.Popen(
+                plan.command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=theirs.fileno(),
+                cwd=directory,
+                env=dict(plan.environment),
+                start_new_session=True,
+            )
+        with process:
+            try:
+                assert ours.recv(100) == b'["ready"]\n'
+                yield process, ours
+            finally:
+                process.kill()
+
+
+@given(st.lists(st.tuples(st.text(), JSON_VALUES), max_size=5))
+def test_batches_round_trip(samples: list[tuple[str, Any]]) -> None:
+    """What the pool sends is what the worker gets, on one line of ASCII, with ground truths of their own."""
+    ref = BootcampRef(data_source="x\n", origin="upstream", target="a:b", path="/p q")
+    tasks = [Task(id=n, ref=ref, output=output, ground_truth=truth) for n, (output, truth) in enumerate(samples)]
+    line = join_batch(map(encode_task, tasks))
+    assert line.isascii()
+    assert line.index(b"\n") == len(line) - 1
+    assert decode_batch(line) == tasks
+
+
+@given(
+    st.just(Ready())
+    | st.builds(Loaded, id=st.integers())
+    | st.builds(Judged, id=st.integers(), verdict=VERDICTS, retire=st.booleans())
+)
+def test_replies_round_trip(reply: Ready | Loaded | Judged) -> None:
+    """What the worker says is what the pool understands, on one line of ASCII."""
+    line = encode_reply(reply)
+    assert line.isascii()
+    assert line.index(b"\n") == len(line) - 1
+    assert decode_reply(line) == reply
+
+
+@given(st.binary() | JSON_VALUES.map(lambda value: json.dumps(value).encode()))
+def test_nonsense_is_refused(line: bytes) -> None:
+    """Anything but a message is a WireError, whatever it holds."""
+    with pytest.raises(WireError):
+        decode_reply(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '["verdict", 1, NaN, null, null, null, false]',
+        '["verdict", 1, 1e999, null, null, null, false]',
+        '["verdict", 1, 1.0, [1e999], null, null, false]',
+        '["verdict", 1, 1.0, null, "verifier_error", "x", false]',
+        '["verdict", 1, null, null, null, null, false]',
+        '["verdict", 1, null, null, "unscored", "x", false]',
+        '["verdict", "1", 1.0, null, null, null, false]',
+        '["verdict", 1, 1.0, null, null, null]',
+        "[" * 100_000,
+    ],
+    ids=range(9),
+)
+def test_forged_verdicts_are_refused(line: str) -> None:
+    """A score that is no finite number, a failure with a score or of an unknown kind, missing parts: no message."""
+    with pytest.raises(WireError):
+        decode_reply(line.encode())
+
+
+def test_entry_points_of_every_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module, a class, an instance and an attribute of one serve as entry points, of both protocols."""
+    monkeypatch.syspath_prepend(tmp_path)
+    source = """
+def extract_output(output): return output
+def check(solution, ground_truth): return solution == ground_truth
+class Class:
+    extract_output = staticmethod(extract_output)
+    @classmethod
+    def verify_score(cls, output, ground_truth, short_penalty=True): return 0.25 if short_penalty else 0.75
+class Instance:
+    inner = Class
+    def extract_output(self, output): return output
+    def check(self, solution, ground_truth): return 0.5
+instance = Instance()
+nothing = None
+"""
+    write_bootcamp(tmp_path, "forms", source)
+    targets = [
+        "forms",
+        "forms:Class",
+        "forms:instance",
+        "forms : instance.inner [extra]",
+        "forms:nothing",
+        "forms:gone",
+    ]
+    refs = [BootcampRef(data_source="x", origin="entry_point", target=target) for target in targets]
+    verdicts = verify_all([(ref, "x", "x") for ref in refs])
+    assert [verdict.score for verdict in verdicts] == [1.0, 0.75, 0.5, 0.75, None, None]
+    assert {verdict.failure for verdict in verdicts[4:]} == {"verifier_error"}
+
+
+def test_limits_and_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker has its memory limit, writes no core, and the programs a verifier starts do not inherit the channel."""
+    monkeypatch.syspath_prepend(tmp_path)
+    source = """
+import resource, subprocess, sys
+def extract_output(output):
+    code = 'import os; print([fd for fd in range(3, 200) if os.path.exists(f"/dev/fd/{fd}")])'
+    run = subprocess.run([sys.executable, '-I', '-c', code], stdout=subprocess.PIPE, text=True, close_fds=False)
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_CORE)]
+    return [*limits, run.stdout]
+def check(solution, truth): return True
+"""
+    ref = write_bootcamp(tmp_path, "limits", source)
+    address_space, core, descriptors = verify_all([(ref, "x", None)], memory_mib=512)[0].extracted
+    assert core == 0
+    assert descriptors.strip() == "[]"
+    if sys.platform != "darwin":
+        assert address_space == 512 * 1024 * 1024
+
+
+def test_worker_imports_only_what_it_meets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker holds the bootcamps of its samples, once each, and neither the client nor any surface of the tool."""
+    monkeypatch.syspath_prepend(tmp_path)
+    write_bootcamp(tmp_path, "unmet", ECHO)
+    note = tmp_path / "note"
+    source = f"import sys\nopen({str(note)!r}, 'a').write('x')\n" + ECHO.replace(
+        "return output", "return sorted(sys.modules)"
+    )
+    ref = write_bootcamp(tmp_path, "listing", source)
+    modules = verify_all([(ref, "x", None), (ref, "y", None)])[1].extracted
+    assert note.read_text() == "x"
+    assert {"unmet", "anyio", "httpx", "typer", "rich", "asyncio", "numpy"} & set(modules) == set()
+    assert [name for name in modules if name.startswith("bootcamp_cli.bootcamps.")] == [
+        f"bootcamp_cli.bootcamps.{name}"
+        for name in ("loading", "scoring", "upstream", "upstream_index", "wire", "worker")
+    ]
+
+
+def test_worker_ends_with_the_pool(tmp_path: Path) -> None:
+    """An idle worker whose pool is gone ends by itself, with its group."""
+    with worker(tmp_path) as (process, channel):
+        channel.close()
+        assert process.wait(timeout=30) == -signal.SIGKILL
+
+
+def test_hanging_worker_ends_without_the_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that hangs in a verifier when the pool is killed ends by its own alarm, not never."""
+    monkeypatch.setattr("bootcamp_cli.bootcamps.worker_process._ALARM_GRACE_S", 0.0)
+    monkeypatch.syspath_prepend(tmp_path)
+    ref = write_bootcamp(tmp_path, "endless", ECHO.replace("return output", "exec('while True: pass')"))
+    with worker(tmp_path, timeout_s=0.1) as (process, channel):
+        channel.sendall(join_batch([encode_task(Task(id=1, ref=ref, output="x", ground_truth=None))]))
+        assert channel.recv(100) == b'["loaded",1]\n'
+        channel.close()
+        assert process.wait(timeout=30) == -signal.SIGALRM
+
+
+def test_answering_worker_ends_without_the_pool(tmp_path: Path) -> None:
+    """A worker that has something to say to a pool that is gone ends, with its group."""
+    missing = BootcampRef(data_source="x", origin="builtin", target="missing_module")
+    with worker(tmp_path) as (process, channel):
+        channel.sendall(join_batch([encode_task(Task(id=5, ref=missing, output="x", ground_truth=None))]))
+        channel.close()
+        assert process.wait(timeout=30) == -signal.SIGKILL
+
+
+def test_terminal_interrupt_is_ignored(tmp_path: Path) -> None:
+    """SIGINT, also when sent to the worker itself, does not end it."""
+    with worker(tmp_path) as (process, channel):
+        os.kill(process.pid, signal.SIGINT)
+        missing = BootcampRef(data_source="x", origin="builtin", target="missing_module")
+        channel.sendall(join_batch([encode_task(Task(id=5, ref=missing, output="x", ground_truth=None))]))
+        assert channel.makefile("rb").readline() == b'["loaded",5]\n'

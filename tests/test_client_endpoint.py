@@ -1,0 +1,142 @@
+"""Addresses, headers, proxies, and that nothing secret shows."""
+
+from base64 import b64encode
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bootcamp_cli.client.endpoint import Endpoint, endpoint
+from bootcamp_cli.client.proxies import proxy_for
+from bootcamp_cli.client.shown import one_line, shown_url
+from bootcamp_cli.client.transport import HttpxTransport
+from bootcamp_cli.errors import SettingsError
+from tests.client_server import KEY
+
+
+def header(target: Endpoint, name: bytes) -> bytes | None:
+    """The only value of a header."""
+    values = [value for known, value in target.headers if known.lower() == name.lower()]
+    assert len(values) <= 1
+    return values[0] if values else None
+
+
+@pytest.mark.parametrize(
+    ("url", "base_url", "completions"),
+    [
+        ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1/completions"),
+        (" https://h/v1/ ", "https://h/v1", "https://h/v1/completions"),
+        ("HTTP://[::1]:80/", "http://[::1]:80", "http://[::1]:80/completions"),
+        ("https://u:p@h/v1?api-version=2", "https://h/v1", "https://h/v1/completions?api-version=2"),
+    ],
+)
+def test_addresses(url: str, base_url: str, completions: str) -> None:
+    """The base URL is free of credentials, query and last slash; the query is kept for the requests."""
+    target = endpoint(url)
+    assert (target.base_url, target.url_of("/completions")) == (base_url, completions)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "127.0.0.1:8000/v1",
+        "ftp://h/v1",
+        "http://",
+        "http://h:99999/v1",
+        "http://u:pa/ss-s3cret@h/v1",
+        "u:s3cret@h/v1",
+        "http://h/v 1",
+        "http://h/v1/chat/completions/",
+        "http://h/v1\r\nX: s",
+    ],
+)
+def test_unusable_addresses(url: str) -> None:
+    """What is no base URL is an error of the setting that does not show a password."""
+    with pytest.raises(SettingsError) as caught:
+        endpoint(url)
+    assert str(caught.value).startswith("url: ")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_host_name_that_cannot_be_encoded() -> None:
+    """A host that is no internet name is an error of the setting."""
+    with pytest.raises(SettingsError, match="^url: "):
+        HttpxTransport(endpoint("http://xn--\xff/v1"), environ={})
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "value"),
+    [
+        ("http://h", {}, None),
+        ("http://h", {"api_key": "EMPTY"}, b"Bearer EMPTY"),
+        ("http://h", {"api_key": f"{KEY}\n"}, f"Bearer {KEY}".encode()),
+        ("http://u:p%40@h", {"api_key": "EMPTY"}, b"Basic " + b64encode(b"u:p@")),
+        ("http://u:p@h", {"api_key": KEY}, f"Bearer {KEY}".encode()),
+        ("http://u:p@h", {"api_key": KEY, "headers": {"authorization": "own"}}, b"own"),
+    ],
+)
+def test_authorization(url: str, options: dict[str, Any], value: bytes | None) -> None:
+    """Headers win over an API key, a key over the URL's credentials, those over the key EMPTY."""
+    assert header(endpoint(url, **options), b"authorization") == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("X-A", "se\r\ncret"), ("X A", "secret"), ("Content-Length", "5"), ("X-A", "\ud800")]
+)
+def test_unusable_headers(name: str, value: str) -> None:
+    """A header that would break the request is an error that does not show its value."""
+    with pytest.raises(SettingsError) as caught:
+        endpoint("http://h", headers={name: value})
+    assert "cret" not in str(caught.value)
+
+
+def test_nothing_secret_shows() -> None:
+    """Neither the repr nor a redacted text holds key, password, header value or the URL's query."""
+    target = endpoint(
+        "http://user:pass%2Fword@h/v1?key=queried", api_key=KEY, headers={"X-Token": "Token header-value"}
+    )
+    secrets = (KEY, "pass/word", "pass%2Fword", "queried", "header-value")
+    for text in (repr(target), target.redact(" ".join(secrets))):
+        assert not any(secret in text for secret in secrets)
+    assert target.redact("the EMPTY h") == "the EMPTY h"
+
+
+@given(st.text())
+def test_shown_text_is_one_printable_line(text: str) -> None:
+    """Whatever a server or a user gives, what is shown is printable and can be encoded."""
+    for shown in (one_line(text), shown_url(text)):
+        assert shown.isprintable()
+        shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "proxy"),
+    [
+        ("http://h/v1", {}, None),
+        ("http://h/v1", {"http_proxy": "p:1", "HTTP_PROXY": "q:1"}, "http://p:1"),
+        ("https://h/v1", {"HTTP_PROXY": "http://p:1"}, None),
+        ("https://h/v1", {"HTTPS_PROXY": "http://p:1", "ALL_PROXY": "http://q:1"}, "http://p:1"),
+        ("https://h/v1", {"ALL_PROXY": "socks5://q:1"}, "socks5://q:1"),
+        ("http://127.0.0.1:8000/v1", {"ALL_PROXY": "http://p:1"}, None),
+        ("http://[::1]:8000/v1", {"ALL_PROXY": "http://p:1"}, None),
+        ("http://localhost/v1", {"ALL_PROXY": "http://p:1"}, None),
+        ("http://a.example.org/v1", {"ALL_PROXY": "http://p:1", "NO_PROXY": "x, .example.org"}, None),
+        ("http://example.org:80/v1", {"ALL_PROXY": "http://p:1", "no_proxy": "example.org:80"}, None),
+        ("http://badexample.org/v1", {"ALL_PROXY": "http://p:1", "NO_PROXY": "example.org"}, "http://p:1"),
+        ("http://10.1.2.3/v1", {"ALL_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8"}, None),
+        ("http://11.1.2.3/v1", {"ALL_PROXY": "http://p:1", "NO_PROXY": "10.0.0.0/8,,"}, "http://p:1"),
+        ("http://h/v1", {"ALL_PROXY": "http://p:1", "NO_PROXY": "*"}, None),
+    ],
+)
+def test_proxies(url: str, environ: dict[str, str], proxy: str | None) -> None:
+    """The proxy variables are read as curl does, and loopback is always direct."""
+    assert proxy_for(url, environ) == proxy
+
+
+def test_an_unusable_proxy_is_named_without_its_password() -> None:
+    """A proxy that cannot be used is an error of the settings that hides the credentials."""
+    with pytest.raises(SettingsError, match="proxy gopher://p:1") as caught:
+        HttpxTransport(endpoint("http://h"), environ={"http_proxy": "gopher://u:secret@p:1"})
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,144 @@
+"""Failures: the mapping of the HTTP library's exceptions, TLS, and Retry-After."""
+
+import math
+import shutil
+import ssl
+import subprocess
+from email.utils import formatdate
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bootcamp_cli.client.endpoint import endpoint
+from bootcamp_cli.client.failures import TryFailed, parse_retry_after, status_failure
+from bootcamp_cli.client.transport import MEANINGS, HttpxTransport, translate
+from bootcamp_cli.errors import SettingsError
+from bootcamp_cli.records import Answer
+from tests.client_server import completion, failed, http, serving, tried
+
+HTTPX_ERRORS = [value for value in vars(httpx).values() if isinstance(value, type) and issubclass(value, Exception)]
+UNREACHED = {httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError}
+
+
+@pytest.mark.parametrize("error_class", HTTPX_ERRORS, ids=lambda error_class: error_class.__name__)
+def test_every_exception_of_httpx_has_a_meaning(error_class: type[Exception]) -> None:
+    """The mapping names each class of httpx's exception tree, and only failures to connect concern the server."""
+    assert error_class in MEANINGS
+    error = error_class.__new__(error_class)
+    failure = translate(error, endpoint("http://h/v1"))
+    assert (failure.scope == "connect") == (error_class in UNREACHED)
+    assert failure.message.isprintable()
+
+
+@given(st.integers(100, 999), st.binary(max_size=50), st.text(max_size=20))
+def test_any_reply_of_another_status_is_a_failure(status: int, body: bytes, value: str) -> None:
+    """Whatever comes with a status, there is a failure of that status in one line, and a wait only if retried."""
+    headers = {"retry-after": value, "location": value}
+    failure = status_failure(status, headers, body, now_s=0.0)
+    assert failure.status == status
+    assert failure.message.startswith(f"HTTP {status}")
+    assert failure.message.isprintable()
+    assert failure.retryable or failure.retry_after_s is None
+
+
+@given(st.text(max_size=40) | st.integers().map(str) | st.floats().map(str))
+def test_retry_after_is_sensible_or_nothing(value: str) -> None:
+    """Any header value gives finite seconds that are not negative, or None."""
+    wait_s = parse_retry_after(value, now_s=1e9)
+    assert wait_s is None or (wait_s >= 0 and math.isfinite(wait_s))
+
+
+@given(now=st.integers(0, 4_000_000_000), ahead=st.integers(-100_000, 100_000))
+def test_retry_after_as_a_date(now: int, ahead: int) -> None:
+    """A date is the time until then, and no time where it is past."""
+    assert parse_retry_after(formatdate(now + ahead, usegmt=True), now_s=now) == max(0, ahead)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for 127.0.0.1 with its key, in one file."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    command = [
+        openssl,
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "-",
+        "-subj",
+        "/CN=test",
+        "-days",
+        "2",
+    ]
+    extension = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    path.write_bytes(subprocess.run([*command, *extension], capture_output=True, check=True).stdout)
+    return path
+
+
+def server_context(certificate: Path) -> ssl.SSLContext:
+    """The TLS context of a server with that certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def test_a_certificate_that_is_not_trusted_stops_the_run(certificate: Path) -> None:
+    """A self-signed certificate is refused by default, which no other try can mend."""
+    failure = failed(http(200, completion()), tls=server_context(certificate))
+    assert (failure.kind, failure.scope, failure.retryable) == ("tls", "run_stop", False)
+    assert "self" in failure.message
+
+
+@pytest.mark.parametrize("how", ["ca_bundle", "insecure", "environment"])
+def test_ways_to_trust_a_certificate(certificate: Path, how: str) -> None:
+    """The own bundle, SSL_CERT_FILE and insecure let the same server answer."""
+    options = {
+        "ca_bundle": {"ca_bundle": certificate},
+        "insecure": {"insecure": True},
+        "environment": {"environ": {"SSL_CERT_FILE": str(certificate)}},
+    }
+    assert isinstance(tried(http(200, completion()), tls=server_context(certificate), **options[how]), Answer)
+
+
+def test_a_server_without_tls_concerns_the_server() -> None:
+    """https to a server that speaks http is a TLS failure, but none of the certificate."""
+
+    async def scenario() -> TryFailed:
+        async with serving(http(200, completion())) as server:
+            transport = HttpxTransport(endpoint(server.url.replace("http:", "https:"), insecure=True), environ={})
+            with pytest.raises(TryFailed) as caught:
+                await transport.get("/models")
+            await transport.aclose()
+            return caught.value
+
+    failure = anyio.run(scenario)
+    assert (failure.kind, failure.scope) == ("tls", "connect")
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_bundle_that_cannot_be_used(tmp_path: Path, content: str | None) -> None:
+    """A missing or empty certificate bundle is an error of the setting, before anything is sent."""
+    bundle = tmp_path / "ca.pem"
+    if content is not None:
+        bundle.write_text(content)
+    with pytest.raises(SettingsError, match="ca_bundle: "):
+        HttpxTransport(endpoint("https://h", ca_bundle=bundle), environ={})
+
+
+def test_lanes_share_one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many lanes there are, certificates are read once."""
+    made: list[object] = []
+    original = httpx.create_ssl_context
+    monkeypatch.setattr(httpx, "create_ssl_context", lambda **options: made.append(0) or original(**options))
+    transport = HttpxTransport(endpoint("https://h"), environ={})
+    assert len({id(transport._lane(lane)) for lane in range(5)}) == 5
+    assert len(made) == 1

@@ -1,0 +1,62 @@
+"""The body of a request."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bootcamp_cli.client.payload import build_payload
+from tests.client_server import config
+
+
+def payload(prompt: str = "p", **changes: Any) -> dict[str, Any]:
+    """The body as the server reads it."""
+    body = json.loads(build_payload(config(**changes), prompt))
+    assert isinstance(body, dict)
+    return body
+
+
+def test_only_what_is_set_is_sent() -> None:
+    """Without optional parameters the body holds the four necessary ones alone."""
+    assert payload() == {"model": "m", "prompt": "p", "max_tokens": 100, "temperature": 0.0}
+
+
+def test_every_parameter_is_sent_when_set() -> None:
+    """Sampling parameters, zero included, and stop words are sent under the names of the API."""
+    chosen = {"top_p": 0.0, "top_k": 0, "min_p": 0.0, "seed": 0, "stop": ("a", "b")}
+    assert payload(**chosen).items() >= (chosen | {"stop": ["a", "b"]}).items()
+
+
+@pytest.mark.parametrize(
+    ("sys_prompt", "roles"), [(None, ["user"]), ("be brief", ["system", "user"]), ("", ["system", "user"])]
+)
+def test_chat_mode_sends_messages(sys_prompt: str | None, roles: list[str]) -> None:
+    """In chat mode the prompt is the user's message, after the system prompt if there is one."""
+    body = payload(api_mode="chat_completion", sys_prompt=sys_prompt)
+    assert "prompt" not in body
+    assert [message["role"] for message in body["messages"]] == roles
+    assert body["messages"][-1]["content"] == "p"
+
+
+def test_completion_mode_sends_no_system_prompt() -> None:
+    """In completion mode the system prompt has no effect."""
+    assert payload(sys_prompt="be brief") == payload()
+
+
+def test_extra_body_goes_last() -> None:
+    """Keys of extra_body stand at the top level and win."""
+    body = payload(extra_body={"add_special_tokens": False, "max_tokens": 5})
+    assert (body["add_special_tokens"], body["max_tokens"]) == (False, 5)
+
+
+def test_text_is_sent_as_it_is() -> None:
+    """Non-ASCII text is UTF-8 in the body, not escaped."""
+    assert "｜täglich" in build_payload(config(), "｜täglich").decode()
+
+
+@given(st.text(st.characters(codec=None)))
+def test_any_prompt_arrives(prompt: str) -> None:
+    """Every string, lone surrogates included, is the same string at the server."""
+    assert json.loads(build_payload(config(), prompt))["prompt"] == prompt

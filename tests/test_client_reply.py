@@ -1,0 +1,142 @@
+"""Whole replies: what is an answer and what is not."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bootcamp_cli.client.failures import TryFailed
+from bootcamp_cli.client.reply import parse_reply
+from bootcamp_cli.records import Answer, ApiMode
+from tests.client_server import completion
+
+
+def chat(message: Any, finish_reason: Any = "stop", **more: Any) -> dict[str, Any]:
+    """A body of /chat/completions."""
+    return {"choices": [{"message": message, "finish_reason": finish_reason}], **more}
+
+
+def parsed(reply: Any, api_mode: ApiMode = "chat_completion") -> Answer:
+    """The answer in a reply."""
+    return parse_reply(json.dumps(reply).encode(), api_mode)
+
+
+@pytest.mark.parametrize(
+    ("message", "finish_reason", "answer"),
+    [
+        ({"content": "a"}, "stop", Answer(text="a", finish_reason="stop")),
+        ({"content": "a"}, None, Answer(text="a")),
+        ({"content": None}, "length", Answer(text="", finish_reason="length")),
+        ({"content": ""}, "stop", Answer(text="", finish_reason="stop")),
+        ({}, "stop", Answer(text="", finish_reason="stop")),
+        (None, "tool_calls", Answer(text="", finish_reason="tool_calls")),
+        ({"content": None, "reasoning_content": "r"}, None, Answer(text="", reasoning="r")),
+        ({"content": "a", "reasoning": "r"}, "stop", Answer(text="a", reasoning="r", finish_reason="stop")),
+        ({"content": "a", "reasoning_content": "", "reasoning": None}, "stop", Answer(text="a", finish_reason="stop")),
+        ({"content": "a"}, 5, Answer(text="a")),
+        (
+            {"content": [{"type": "text", "text": "a"}, {"type": "image"}, "b", {"text": "c"}]},
+            "stop",
+            Answer(text="abc", finish_reason="stop"),
+        ),
+    ],
+)
+def test_answers(message: Any, finish_reason: Any, answer: Answer) -> None:
+    """Text, or reasoning, or a finish_reason makes an answer; null is empty text; parts are joined."""
+    assert parsed(chat(message, finish_reason)) == answer
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {},
+        [],
+        None,
+        {"choices": None},
+        {"choices": []},
+        {"choices": "a"},
+        {"choices": {"a": 1}},
+        {"choices": ["a"]},
+        chat({"content": None}, None),
+        chat({"content": ""}, ""),
+        chat("a"),
+        chat({"content": 5}),
+        chat({"content": {"text": "a"}}),
+        chat({"content": [5]}),
+        chat({"content": [{"text": 5}]}),
+        chat({"content": "a", "reasoning": {"steps": []}}),
+        chat({"content": "a"}, error={"message": "no"}),
+        {"choices": [{"message": {"content": "a"}, "error": {"message": "no"}}]},
+        {"error": "no"},
+        {"detail": "no"},
+    ],
+)
+def test_no_answers(reply: Any) -> None:
+    """Replies without a usable choice, with wrong types or with an error are bad responses."""
+    with pytest.raises(TryFailed) as caught:
+        parsed(reply)
+    assert (caught.value.kind, caught.value.retryable) == ("bad_response", True)
+
+
+def test_an_error_shows_the_servers_words() -> None:
+    """The message of an error with status 200 is the server's."""
+    with pytest.raises(TryFailed, match=r"an error with status 200: out of \\x07 memory"):
+        parsed({"error": {"message": "out of \a\nmemory", "code": 500}})
+
+
+@pytest.mark.parametrize("usage", [5, "x", [], None, {"total_tokens": "\ud800"}])
+def test_ill_formed_usage_is_left_out(usage: Any) -> None:
+    """A usage that is no object or cannot be written does not cost the answer."""
+    assert parsed(completion(usage=usage), "completion").usage is None
+
+
+def test_numbers_that_are_no_json_become_null() -> None:
+    """NaN and infinite numbers of a sloppy server do not get into the record."""
+    body = b'{"choices": [{"text": "a", "logprobs": [-Infinity]}], "usage": {"cost": NaN, "n": 1e999, "m": 1.5}}'
+    assert parse_reply(body, "completion").usage == {"cost": None, "n": None, "m": 1.5}
+
+
+def test_text_can_be_written_as_utf8() -> None:
+    """Lone surrogates in a reply are replaced, and escaped pairs are their character."""
+    answer = parse_reply(rb'{"choices": [{"text": "\ud83d\ude00 \ud83d"}]}', "completion")
+    assert answer.text == "\U0001f600 \ufffd"
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'{"choices":' * 100_000, b'{"a": ' + b"9" * 5000 + b"}"])
+def test_hostile_json(body: bytes) -> None:
+    """Nesting and numbers beyond what Python reads are bad responses."""
+    with pytest.raises(TryFailed):
+        parse_reply(body, "completion")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["choices", "message", "text", "content", "reasoning", "error", "usage", "finish_reason"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(body=st.binary() | JSON.map(lambda value: json.dumps(value).encode()), chats=st.booleans())
+def test_any_body_is_an_answer_or_a_bad_response(body: bytes, chats: bool) -> None:  # noqa: FBT001 - drawn
+    """No body raises anything but TryFailed, and every answer's text can be written."""
+    try:
+        answer = parse_reply(body, "chat_completion" if chats else "completion")
+    except TryFailed as failure:
+        assert failure.kind == "bad_response"  # noqa: PT017 - an answer is right as well
+    else:
+        assert answer.text.encode() or answer.reasoning or answer.finish_reason
+
+
+@given(st.text(min_size=1, max_size=50))
+def test_a_text_is_handed_on_unchanged(text: str) -> None:
+    """The text of an answer is the text that the server sent."""
+    assert parsed(completion(text), "completion").text == text

@@ -1,0 +1,146 @@
+"""Retries: which failures, how often, how long between."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import pytest
+import stamina
+from hypothesis import given
+from hypothesis import strategies as st
+from stamina.instrumentation import get_on_retry_hooks
+
+from bootcamp_cli.client import retry
+from bootcamp_cli.client.failures import TryFailed
+from bootcamp_cli.client.retry import RetryPolicy, attempts
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """Sleeps between tries are noted and not slept."""
+    slept: list[float] = []
+
+    async def note(delay: float) -> None:
+        slept.append(delay)
+        await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr("stamina._core._smart_sleep", note)
+    return iter([slept])
+
+
+def failure(**fields: Any) -> TryFailed:
+    """A failed try, retryable unless said otherwise."""
+    return TryFailed(**({"kind": "connection", "message": "lost"} | fields))
+
+
+def tries(policy: RetryPolicy, failures: list[Exception]) -> tuple[int, list[float], Exception | None]:
+    """Number of tries, the waits that were told, and what came out, where the tries fail in this way one by one."""
+    told: list[float] = []
+    n = 0
+
+    async def scenario() -> None:
+        nonlocal n
+        async for attempt in attempts(policy, lambda _, wait_s: told.append(wait_s)):
+            with attempt:
+                n += 1
+                if n <= len(failures):
+                    raise failures[n - 1]
+                return
+
+    try:
+        anyio.run(scenario)
+    except Exception as error:  # noqa: BLE001 - what comes out is the result
+        return n, told, error
+    return n, told, None
+
+
+def test_a_failure_that_can_mend_is_retried() -> None:
+    """Two failed tries and a good one: the waits double from one second, with up to a second of jitter."""
+    n, waits, error = tries(RetryPolicy(max_retries=5, max_delay_s=60), [failure(), failure()])
+    assert (n, error) == (3, None)
+    assert 1 <= waits[0] <= 2
+    assert 2 <= waits[1] <= 3
+
+
+def test_the_last_failure_comes_out() -> None:
+    """After max_retries retries the failure of the last try is raised, itself."""
+    failures: list[Exception] = [failure() for _ in range(4)]
+    n, waits, error = tries(RetryPolicy(max_retries=3, max_delay_s=60), failures)
+    assert (n, len(waits)) == (4, 3)
+    assert error is failures[3]
+
+
+@pytest.mark.parametrize("error", [failure(retryable=False), ValueError("a bug")])
+def test_what_cannot_mend_is_not_retried(error: Exception) -> None:
+    """A failure that is not retryable, and any other exception, comes out of the first try."""
+    assert tries(RetryPolicy(max_retries=5, max_delay_s=60), [error]) == (1, [], error)
+
+
+def test_no_retries() -> None:
+    """With max_retries 0 there is one try."""
+    error = failure()
+    assert tries(RetryPolicy(max_retries=0, max_delay_s=60), [error]) == (1, [], error)
+
+
+@given(
+    max_delay_s=st.floats(0, 100),
+    asked=st.none() | st.floats(0, 1e12),
+    n=st.integers(1, 6),
+)
+def test_every_wait_is_capped(max_delay_s: float, asked: float | None, n: int) -> None:
+    """No wait is longer than max_delay_s, and a Retry-After below it is kept to."""
+    policy = RetryPolicy(max_retries=n, max_delay_s=max_delay_s)
+    _, waits, _ = tries(policy, [failure(retry_after_s=asked) for _ in range(n)])
+    assert len(waits) == n
+    for wait_s in waits:
+        assert wait_s <= max_delay_s + 1e-6
+        if asked:
+            assert wait_s == pytest.approx(min(asked, max_delay_s), abs=1e-6)
+
+
+def test_a_cancelled_try_is_not_retried() -> None:
+    """Cancellation within a try ends the tries."""
+
+    async def scenario() -> int:
+        n = 0
+        with anyio.move_on_after(0) as scope:
+            async for attempt in attempts(RetryPolicy(max_retries=5, max_delay_s=0)):
+                with attempt:
+                    n += 1
+                    await anyio.sleep_forever()
+        assert scope.cancelled_caught
+        return n
+
+    assert anyio.run(scenario) == 1
+
+
+def test_each_task_hears_of_its_own_retries() -> None:
+    """Of two samples that are retried at the same time each tells its own callback."""
+    told: list[tuple[str, str]] = []
+
+    async def sample(name: str) -> None:
+        async for attempt in attempts(
+            RetryPolicy(max_retries=2, max_delay_s=0), lambda f, _: told.append((name, f.message))
+        ):
+            with attempt:
+                await anyio.lowlevel.checkpoint()
+                if attempt.num < 3:
+                    raise failure(message=name)
+
+    async def scenario() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(sample, "a")
+            tasks.start_soon(sample, "b")
+
+    anyio.run(scenario)
+    assert sorted(told) == [("a", "a")] * 2 + [("b", "b")] * 2
+
+
+def test_stamina_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """stamina's own hooks are off: ours is the only one."""
+    with caplog.at_level(logging.DEBUG):
+        tries(RetryPolicy(max_retries=1, max_delay_s=0), [failure()])
+    assert get_on_retry_hooks() == (retry._tell,)
+    assert not [record for record in caplog.records if record.name.startswith("stamina")]
+    assert stamina.is_active()
