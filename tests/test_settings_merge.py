@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootcamp_cli.errors import SettingsError
+from bootcamp_cli.settings.masking import shown_value
 from bootcamp_cli.settings.merge import load_settings
-from bootcamp_cli.settings.model import parameters
+from bootcamp_cli.settings.model import parameters, parameters_by_name
 from bootcamp_cli.settings.origin import Resolved
 from bootcamp_cli.settings.sources import user_config_file
 
@@ -294,6 +295,24 @@ def test_templates_of_the_stronger_file_win(tmp_path: Path) -> None:
     )
     assert resolved.templates["a"] == ({"text": "1{input}"}, "./bootcamp.toml: templates.a")
     assert resolved.templates["b"][0] == {"text": "3{input}"}
+
+
+def test_control_characters_of_a_file_are_escaped(tmp_path: Path) -> None:
+    """Keys, names and values of a file that somebody else wrote cannot steer the terminal that shows an error."""
+    for found in (
+        '"\\u001b[1m" = 1',
+        '[profile."\\u001b[1m"]\nsede = 1',
+        'sys_prompt = "@/\\u001b[1m"',
+        'api_mode = "\\u009b1m"',
+        '[profile]\n"\\u001b[1m" = 1',
+    ):
+        with pytest.raises(SettingsError) as caught:
+            load(tmp_path, found=found)
+        assert str(caught.value).isprintable()
+    shown = load(tmp_path, found='stop = "\\u009b1m"\ntest_dir = "\\u001b"\n[templates."\\u001b"]')
+    assert shown_value(parameters_by_name()["stop"], shown.settings.stop).isprintable()
+    assert shown_value(parameters_by_name()["test_dir"], shown.settings.test_dir).isprintable()
+    assert shown.templates["\x1b"][1].isprintable()
 
 
 def test_user_file_has_a_place_of_its_own() -> None:

@@ -44,7 +44,7 @@ COMMANDS: Mapping[str, Entry | EntryGroup] = {
     ),
     "resume": Entry(
         target="bootcamp_cli.cli.resume:resume_command",
-        help="Continue an interrupted run.",
+        help="Continue an interrupted run with the settings that it was started with.",
         section="Evaluate",
     ),
     "check-model": Entry(
@@ -54,17 +54,17 @@ COMMANDS: Mapping[str, Entry | EntryGroup] = {
     ),
     "demo": Entry(
         target="bootcamp_cli.cli.demo:demo_command",
-        help="Run a small evaluation against a built-in server; needs nothing.",
+        help="Evaluate an embedded, imperfect model on generated samples, through HTTP and with some faults.",
         section="Evaluate",
     ),
     "report": Entry(
         target="bootcamp_cli.cli.report:report_command",
-        help="Rebuild and show the results of a run directory.",
+        help="Rebuild meta.jsonl and the workbook from details, and show the results.",
         section="Results",
     ),
     "rescore": Entry(
         target="bootcamp_cli.cli.rescore:rescore_command",
-        help="Verify the kept outputs of a run directory again.",
+        help="Verify the kept outputs of a run directory again, without any request.",
         section="Results",
     ),
     "templates": EntryGroup(
@@ -74,11 +74,11 @@ COMMANDS: Mapping[str, Entry | EntryGroup] = {
         entries={
             "list": Entry(
                 target="bootcamp_cli.cli.templates:list_command",
-                help="List the built-in templates and your own.",
+                help="List the built-in templates and those of your settings files: system prompt, stop words, origin.",
             ),
             "show": Entry(
                 target="bootcamp_cli.cli.templates:show_command",
-                help="Show a template and an example prompt rendered with it.",
+                help="Show an example prompt as the template renders it.",
             ),
         },
     ),
@@ -89,7 +89,8 @@ COMMANDS: Mapping[str, Entry | EntryGroup] = {
         entries={
             "list": Entry(
                 target="bootcamp_cli.cli.bootcamps:list_command",
-                help="List the bootcamps and where each comes from.",
+                help="List the data sources that can be verified: "
+                "built-in, by entry point, and of the internbootcamp package.",
             ),
         },
     ),

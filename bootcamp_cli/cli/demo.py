@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootcamp_cli.cli.options import Call, command
+from bootcamp_cli.cli.options import Call, Flags, command
 from bootcamp_cli.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _resolved(call: Call, url: str, test_dir: Path) -> "Resolved":
 
     from bootcamp_cli.settings.merge import load_settings
 
-    flags = {
+    flags: Flags = {
         "url": url,
         "model_name": "demo",
         "test_dir": str(test_dir),

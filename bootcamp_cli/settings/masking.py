@@ -44,7 +44,7 @@ def stored_value(parameter: Parameter, value: Any) -> Any:  # noqa: PLR0911 - on
 
 
 def shown_value(parameter: Parameter, value: Any) -> str:  # noqa: PLR0911 - as above
-    """The value in one line for people, secrets masked; `none` where it is not set."""
+    """The value for people, in one line without control characters, secrets masked; `none` where it is not set."""
     stored = stored_value(parameter, value)
     if stored is None or stored == []:
         return "none"
@@ -56,20 +56,25 @@ def shown_value(parameter: Parameter, value: Any) -> str:  # noqa: PLR0911 - as 
         case "json" | "headers" | "words" | "globs":
             import json  # noqa: PLC0415 - `--help` needs none
 
-            return json.dumps(stored, ensure_ascii=False)
+            return one_line(json.dumps(stored, ensure_ascii=False))
         case "prompt":
             return shortened(stored)
         case "path":
-            return str(value)
+            return one_line(str(value))
         case "number":
             return f"{value:g}"
         case "text" | "url" | "secret" | "integer" | "choice":
             return f"{stored} {parameter.param.unit}".rstrip() if parameter.param.unit else str(stored)
 
 
+def one_line(text: str) -> str:
+    """A text with control characters, line breaks and the like as escapes: a terminal shows them and does not obey."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def shortened(text: str) -> str:
-    """A text on one line of at most 80 characters, control characters and line breaks as escapes."""
-    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    """A text on one line of at most 80 characters."""
+    line = one_line(text[: LONGEST_SHOWN + 1])
     return line if len(line) <= LONGEST_SHOWN else f"{line[: LONGEST_SHOWN - 3]}..."
 
 

@@ -20,7 +20,7 @@ from bootcamp_cli.settings.sources import (
     unknown_variables,
 )
 from bootcamp_cli.settings.suggest import suggestion
-from bootcamp_cli.settings.toml_file import TomlFile
+from bootcamp_cli.settings.toml_file import TomlFile, shown_key
 
 OPENAI_HOST = "api.openai.com"
 OPENAI_KEY_VARIABLE = "OPENAI_API_KEY"
@@ -110,14 +110,14 @@ def _profile(profile: str | None, env: Mapping[str, str], files: Iterable[TomlFi
     known = sorted({known for file in files for known in file.profiles})
     if name in known:
         return name
-    listed = f"known are {', '.join(known)}" if known else "no file has a [profile.NAME] table"
+    listed = f"known are {', '.join(map(shown_key, known))}" if known else "no file has a [profile.NAME] table"
     guess = suggestion(name, known)
     raise SettingsError(f"{place}: unknown profile {name!r}, {listed}", hint=guess)
 
 
 def _templates(files: Sequence[TomlFile]) -> dict[str, tuple[Mapping[str, Any], str]]:
     return {
-        name: (table, f"{file.shown}: templates.{name}")
+        name: (table, f"{file.shown}: templates.{shown_key(name)}")
         for file in reversed(files)
         for name, table in file.templates.items()
     }

@@ -10,7 +10,7 @@ from bootcamp_cli.settings.model import parameters, parameters_by_name
 from bootcamp_cli.settings.origin import Origin, RawValue
 from bootcamp_cli.settings.param import Parameter
 from bootcamp_cli.settings.suggest import suggestion
-from bootcamp_cli.settings.toml_file import TomlFile, read_toml_file
+from bootcamp_cli.settings.toml_file import TomlFile, read_toml_file, shown_key
 
 PREFIX = "BOOTCAMP_"
 PROFILE_VARIABLE = "BOOTCAMP_PROFILE"
@@ -98,7 +98,7 @@ def file_values(file: TomlFile, profile: str | None, home: Path | None) -> dict[
     values = {key: (f"{file.shown}: {key}", value) for key, value in file.values.items()}
     if profile is not None:
         table = file.profiles.get(profile, {})
-        values |= {key: (f"{file.shown}: profile.{profile}.{key}", value) for key, value in table.items()}
+        values |= {key: (f"{file.shown}: profile.{shown_key(profile)}.{key}", value) for key, value in table.items()}
     return {
         key: RawValue(value=value, origin=Origin(kind=file.kind, text=place), base=base)
         for key, (place, value) in values.items()

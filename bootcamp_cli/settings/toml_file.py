@@ -48,7 +48,7 @@ def read_toml_file(path: Path, shown: str, *, kind: Literal["file", "user file"]
     )
     _check_keys(values, shown, "", found=found, extra=TABLES)
     for name, table in file.profiles.items():
-        _check_keys(table, shown, f"profile.{name}.", found=found)
+        _check_keys(table, shown, f"profile.{shown_key(name)}.", found=found)
     return file
 
 
@@ -87,7 +87,7 @@ def _tables(content: Mapping[str, Any], key: str, shown: str) -> dict[str, Mappi
         raise SettingsError(f"{shown}: {key}: must be tables", hint=f"write [{key}.NAME]")
     for name, table in tables.items():
         if not isinstance(table, dict):
-            raise SettingsError(f"{shown}: {key}.{name}: must be a table", hint=f"write [{key}.NAME]")
+            raise SettingsError(f"{shown}: {key}.{shown_key(name)}: must be a table", hint=f"write [{key}.NAME]")
     return tables
 
 
@@ -97,7 +97,7 @@ def _check_keys(table: Mapping[str, Any], shown: str, prefix: str, *, found: boo
         parameter = known.get(key)
         if parameter is None:
             hint = suggestion(key, [*known, *extra]) or "`bootcamp config show` lists the parameters"
-            raise SettingsError(f"{shown}: {prefix}{_shown_key(key)}: unknown key", hint=hint)
+            raise SettingsError(f"{shown}: {prefix}{shown_key(key)}: unknown key", hint=hint)
         if found and not parameter.param.found_file:
             raise SettingsError(
                 f"{shown}: {prefix}{key}: may not be set by a file that was merely found",
@@ -105,5 +105,6 @@ def _check_keys(table: Mapping[str, Any], shown: str, prefix: str, *, found: boo
             )
 
 
-def _shown_key(key: str) -> str:
+def shown_key(key: str) -> str:
+    """A key of a file in a message: escaped and cut where it is not a plain one."""
     return key if re.fullmatch(r"[\w-]{1,60}", key) else ascii(key[:60])

@@ -14,7 +14,8 @@ _ALSO_PARAMETERS = ("max_tokens", "temperature", "top_p", "top_k", "min_p", "see
 def mode_warnings(resolved: Resolved, *, template_system_prompt: str | None = None) -> list[str]:
     """One line for each parameter that cannot take effect as things are, and for what is dangerous.
 
-    `template_system_prompt` is the default system prompt of the chosen template, which chat mode uses.
+    What is odd about the sources stands in `resolved.warnings`. `template_system_prompt` is the default system prompt
+    of the chosen template, which chat mode uses.
     """
     return [
         *_of_the_mode(resolved, template_system_prompt),
