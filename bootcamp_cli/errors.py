@@ -1,17 +1,17 @@
 """User-facing errors: each knows its exit code; the text says what, where and what to do next.
 
-    BootcampError                    1
-    ├── RunDirectoryError            1   run directory unusable
-    │   ├── RunLockedError           1   another live process writes to it
-    │   ├── LockLostError            1   another process took the run directory over
-    │   └── DiskError                1   disk full, read-only, input/output error
-    ├── UsageError                   2   wrong use of a command
-    │   ├── SettingsError            2   a parameter: flag, variable or TOML key
-    │   ├── DatasetError             2   the test dir or its rows
-    │   ├── UnknownBootcampError     2   a data_source without a verifier
-    │   └── ResumeRefusedError       2   what would change the answers of a started run
-    ├── ServerUnavailableError       4   server or model not available, key refused, all refused alike
-    └── InterruptedRunError        130   SIGINT or SIGTERM; the run can be resumed
+BootcampError                    1
+├── RunDirectoryError            1   run directory unusable
+│   ├── RunLockedError           1   another live process writes to it
+│   ├── LockLostError            1   another process took the run directory over
+│   └── DiskError                1   disk full, read-only, input/output error
+├── UsageError                   2   wrong use of a command
+│   ├── SettingsError            2   a parameter: flag, variable or TOML key
+│   ├── DatasetError             2   the test dir or its rows
+│   ├── UnknownBootcampError     2   a data_source without a verifier
+│   └── ResumeRefusedError       2   what would change the answers of a started run
+├── ServerUnavailableError       4   server or model not available, key refused, all refused alike
+└── InterruptedRunError        130   SIGINT or SIGTERM; the run can be resumed
 """
 
 import errno

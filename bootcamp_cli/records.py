@@ -51,7 +51,7 @@ class Answer:
 
 
 def judged_text(output: str, reasoning: str | None) -> str:
-    """The text that is verified: the reasoning, a newline and the answer text; the answer text alone without reasoning."""
+    """The text that is verified: reasoning, newline and answer text, or the answer text alone without reasoning."""
     return f"{reasoning}\n{output}" if reasoning else output
 
 

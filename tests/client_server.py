@@ -1,4 +1,4 @@
-"""A server of raw bytes on loopback for the client's tests: the n-th request gets the n-th reply, the last one for ever."""
+"""A raw server on loopback for the client's tests: the n-th request gets the n-th reply, the last one for ever."""
 
 import json
 import ssl

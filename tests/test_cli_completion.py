@@ -7,13 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pexpect
+import pexpect  # type: ignore[import-untyped]
 import pytest
 
 from bootcamp_cli.__main__ import main
 from bootcamp_cli.cli.completion_files import choose_shell, script_text, user_directory
 from bootcamp_cli.cli.completion_scripts import COMPLETIONS, scripts
 from bootcamp_cli.cli.completion_tree import command_tree
+from bootcamp_cli.cli.generated import update
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.settings.model import parameters
 
@@ -32,13 +33,13 @@ def place(tmp_path: Path) -> Path:
 def test_committed_scripts_are_up_to_date() -> None:
     """completions/ holds what the command line generates."""
     for name, text in scripts().items():
-        assert (COMPLETIONS / name).read_text("utf-8") == text, f"run python -m bootcamp_cli.cli.completion_scripts: {name}"
+        assert (COMPLETIONS / name).read_text("utf-8") == text, (
+            f"run python -m bootcamp_cli.cli.completion_scripts: {name}"
+        )
 
 
-def test_check_fails_on_a_stale_script_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_fails_on_a_stale_script_and_writes_nothing(tmp_path: Path) -> None:
     """The check names files that differ with exit code 1; without it they are written, and then it passes."""
-    from bootcamp_cli.cli.generated import update
-
     path = tmp_path / "completions" / "x"
     assert update({path: "text"}, check=True) == 1
     assert not path.exists()
@@ -112,10 +113,12 @@ def in_zsh(line: str, place: Path) -> list[str]:
     )
     try:
         child.sendline(
-            f"PROMPT=; fpath=('{COMPLETIONS}' $fpath); autoload -Uz compinit; compinit -u -D; "
+            f"PROMPT=; fpath=('{COMPLETIONS}' $fpath); "
+            f"autoload -Uz compinit; compinit -u -C -d '{place.parent / 'zcompdump'}'; "
             'compadd () { local -a found; builtin compadd -O found "$@"; print -rl -- $found >>$OFFERS; '
             'builtin compadd "$@" }; '
-            "show () { zle complete-word; print -r -- END''OFFERS }; zle -N show; bindkey '^X' show; print -r -- REA''DY"
+            "show () { zle complete-word; print -r -- END''OFFERS }; zle -N show; bindkey '^X' show; "
+            "print -r -- REA''DY"
         )
         child.expect("READY")
         child.send(f"{line}\x18")
@@ -156,7 +159,9 @@ def test_run_directories_are_completed(shell: str, command: str, place: Path) ->
     offers = SHELLS[shell](f"bootcamp {command} ", place)
     assert "output/r1_tests_1" in offers
     assert not {"output/empty", "eval"} & set(offers)
-    assert "elsewhere/run 2" in [offer.replace("\\", "") for offer in SHELLS[shell](f"bootcamp {command} elsewhere/", place)]
+    assert "elsewhere/run 2" in [
+        offer.replace("\\", "") for offer in SHELLS[shell](f"bootcamp {command} elsewhere/", place)
+    ]
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -54,7 +54,7 @@ def test_what_is_not_given_is_no_flag() -> None:
     assert flags_of() == {}
 
 
-def _words_of(name: str, value: str | bool, draw: st.DrawFn) -> list[str]:
+def _words_of(name: str, value: object, draw: st.DrawFn) -> list[str]:
     """One of the ways to write an option."""
     dash = draw(st.sampled_from("-_"))
     flag = f"--{name.replace('_', dash)}"
@@ -72,7 +72,9 @@ def _words_of(name: str, value: str | bool, draw: st.DrawFn) -> list[str]:
 def spelled_lines(draw: st.DrawFn) -> tuple[Flags, list[str]]:
     """Flags, and a command line that means them."""
     values = draw(
-        st.dictionaries(st.sampled_from(VALUED), st.one_of(st.text(min_size=1), st.sampled_from(["--json", "--", "-1"])))
+        st.dictionaries(
+            st.sampled_from(VALUED), st.one_of(st.text(min_size=1), st.sampled_from(["--json", "--", "-1"]))
+        )
     )
     switches = draw(st.dictionaries(st.sampled_from(BOOLEANS), st.booleans()))
     parts = [*values.items(), *switches.items()]
@@ -91,13 +93,6 @@ def test_any_mix_of_spellings_means_the_same(line: tuple[Flags, list[str]]) -> N
 def test_words_behind_two_dashes_are_left_alone(words: list[str]) -> None:
     """Nothing behind `--` is rewritten."""
     assert canonical_words(["--", *words], booleans={"--resume": "--no-resume"}, valued=()) == ["--", *words]
-
-
-@given(st.lists(st.sampled_from(["--a-b", "--a_b", "--x", "true", "FALSE", "plain", "--x=no", "--no_x", "--v", "--v=1"])))
-def test_canonical_words_are_canonical(words: list[str]) -> None:
-    """Rewriting once is enough: the result of a second time is the same, unless a boolean gets a new neighbour."""
-    once = canonical_words(words, booleans={"--x": "--no-x"}, valued={"--v"})
-    assert not any("_" in word for word in once if word.startswith("--") and word not in words)
 
 
 @pytest.mark.parametrize("word", ["output/run", "truely", "2", "t", "--json", ""])
@@ -126,7 +121,7 @@ def test_a_command_gets_its_call_and_its_own_arguments() -> None:
     def probe(
         call: Call,
         run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR")],
-        dry_run: Annotated[bool, typer.Option("--dry-run/--no-dry-run")] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run/--no-dry-run")] = False,  # noqa: FBT002 - a flag of typer
     ) -> int:
         """Probe."""
         seen.append((call, run_dir, dry_run))

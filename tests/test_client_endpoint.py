@@ -62,7 +62,7 @@ def test_unusable_addresses(url: str) -> None:
 
 def test_a_host_name_that_cannot_be_encoded() -> None:
     """A host that is no internet name is an error of the setting."""
-    with pytest.raises(SettingsError, match="^url: "):
+    with pytest.raises(SettingsError, match=r"^url: "):
         HttpxTransport(endpoint("http://xn--\xff/v1"), environ={})
 
 

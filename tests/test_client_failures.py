@@ -110,7 +110,7 @@ def test_ways_to_trust_a_certificate(certificate: Path, how: str) -> None:
 
 
 def test_a_server_without_tls_concerns_the_server() -> None:
-    """https to a server that speaks http is a TLS failure, but none of the certificate."""
+    """Https to a server that speaks http is a TLS failure, but none of the certificate."""
 
     async def scenario() -> TryFailed:
         async with serving(http(200, completion())) as server:

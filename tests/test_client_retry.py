@@ -138,7 +138,7 @@ def test_each_task_hears_of_its_own_retries() -> None:
 
 
 def test_stamina_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """stamina's own hooks are off: ours is the only one."""
+    """Stamina's own hooks are off: ours is the only one."""
     with caplog.at_level(logging.DEBUG):
         tries(RetryPolicy(max_retries=1, max_delay_s=0), [failure()])
     assert get_on_retry_hooks() == (retry._tell,)

@@ -16,9 +16,9 @@ from bootcamp_cli.report import json_text
 from bootcamp_cli.report.formula import is_formula
 from bootcamp_cli.report.meta import meta_lines
 from bootcamp_cli.report.render import ReportFormat, render
-from bootcamp_cli.report.safe_text import visible
 from bootcamp_cli.report.selection import SORT_KEYS
 from bootcamp_cli.results.summary import GroupSummary, RunSummary
+from bootcamp_cli.visible import visible
 
 FORMATS: tuple[ReportFormat, ...] = ("table", "markdown", "csv", "json")
 ANY_TEXT = st.text(st.characters(exclude_categories=()))

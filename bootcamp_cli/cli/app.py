@@ -12,7 +12,14 @@ from typer._click.formatting import HelpFormatter
 from typer.core import TyperGroup, TyperOption
 
 from bootcamp_cli import __version__
-from bootcamp_cli.cli.command import CONTEXT, BootcampCommand, option_help, option_name, write_example, write_sections
+from bootcamp_cli.cli.command import (
+    BootcampCommand,
+    help_option,
+    option_help,
+    option_name,
+    write_example,
+    write_sections,
+)
 from bootcamp_cli.cli.console import write_line
 from bootcamp_cli.errors import UsageError
 
@@ -162,7 +169,7 @@ class LazyGroup(TyperGroup):
     """A group whose commands are imported when they are called."""
 
     def __init__(self, entries: Mapping[str, Entry | EntryGroup], *, name: str, help: str, example: str) -> None:  # noqa: A002 - typer's word
-        super().__init__(name=name, help=help, epilog=example, rich_markup_mode=None, context_settings=CONTEXT)
+        super().__init__(name=name, help=help, epilog=example, rich_markup_mode=None)
         self.entries = entries
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
@@ -171,6 +178,12 @@ class LazyGroup(TyperGroup):
             write_line(sys.stderr, ctx.get_help())
             ctx.exit(2)
         return super().parse_args(ctx, args)
+
+    def get_help_option(self, ctx: Context) -> TyperOption:  # noqa: ARG002 - typer's signature
+        """The option `--help`, always the same one."""
+        if self._help_option is None:
+            self._help_option = help_option()
+        return self._help_option
 
     def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - typer's signature
         """The names in the order of the table."""

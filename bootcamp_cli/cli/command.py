@@ -4,6 +4,7 @@ typer prints option groups with rich only, whose import costs more than a whole 
 """
 
 import re
+import sys
 from collections.abc import Iterable
 
 # `_click` is vendored by typer, which exports none of this; pyproject.toml holds typer to the release that has it here
@@ -12,10 +13,9 @@ from typer._click.exceptions import UsageError
 from typer._click.formatting import HelpFormatter
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
+from bootcamp_cli.cli.console import write_line
 from bootcamp_cli.cli.option import RawOption
 from bootcamp_cli.cli.spelling import canonical_words
-
-CONTEXT = {"help_option_names": ["--help", "-h"]}
 
 GENERAL = "General"
 """The group of options that every command has; it comes last."""
@@ -43,6 +43,12 @@ class BootcampCommand(TyperCommand):
             error.ctx = error.ctx or ctx
             raise
 
+    def get_help_option(self, ctx: Context) -> TyperOption:  # noqa: ARG002 - typer's signature
+        """The option `--help`, always the same one."""
+        if self._help_option is None:
+            self._help_option = help_option()
+        return self._help_option
+
     def collect_usage_pieces(self, ctx: Context) -> list[str]:  # noqa: ARG002 - typer's signature
         """`[OPTIONS] RUN_DIR`, in brackets where it may be left out."""
         arguments = [param for param in self.params if isinstance(param, TyperArgument)]
@@ -66,6 +72,24 @@ class BootcampCommand(TyperCommand):
         write_sections(formatter, {**sections, GENERAL: general})
 
 
+def help_option() -> TyperOption:
+    """The option `--help`: typer's own takes a reader that goes away for an error."""
+
+    def show(ctx: Context, _param: TyperOption, wanted: bool) -> None:  # noqa: FBT001 - typer's signature
+        if wanted and not ctx.resilient_parsing:
+            write_line(sys.stdout, ctx.get_help())
+            ctx.exit()
+
+    return TyperOption(
+        param_decls=["help", "--help", "-h"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show,
+        help="show this help and exit",
+    )
+
+
 def option_name(option: TyperOption) -> str:
     """How the help names an option: `--url URL`, `--resume`, `--verify / --no-verify` where true is the default."""
     if not option.is_flag:
@@ -87,8 +111,6 @@ def default_text(option: TyperOption) -> str:
 
 def option_help(option: TyperOption) -> str:
     """What the help says of an option, with its default and its variable."""
-    if option.name == "help":
-        return "show this help and exit"
     default = default_text(option)
     notes = [] if default in ("", "false") else [default if default == "required" else f"default: {default}"]
     if isinstance(option, RawOption) and option.variable:

@@ -37,7 +37,7 @@ from typing import Any, Concatenate
 
 import typer
 
-from bootcamp_cli.cli.command import CONTEXT, GENERAL, BootcampCommand
+from bootcamp_cli.cli.command import GENERAL, BootcampCommand
 from bootcamp_cli.cli.console import Console
 from bootcamp_cli.cli.option import RawOption, given_text
 from bootcamp_cli.settings.masking import shown_value
@@ -76,7 +76,7 @@ def command(
     def made(function: Callable[Concatenate[Call, ...], int]) -> BootcampCommand:
         names = frozenset(settings or ())
         app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        app.command(cls=BootcampCommand, epilog=example, context_settings=CONTEXT)(_without_call(function, names))
+        app.command(cls=BootcampCommand, epilog=example)(_without_call(function, names))
         built = typer.main.get_command(app)
         assert isinstance(built, BootcampCommand)  # noqa: S101 - what `cls` asked for
         built.params += settings_options(names, hidden=frozenset(hidden))

@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from bootcamp_cli.dataset.printable import printable
 from bootcamp_cli.errors import DatasetError
+from bootcamp_cli.visible import visible
 
 _CHUNK_BYTES = 2**20
 
@@ -36,7 +36,7 @@ def _digest(path: Path, n_bytes: int | None) -> str:
                 sha256.update(chunk)
                 left = None if left is None else left - len(chunk)
     except OSError as error:
-        raise DatasetError(f"cannot read {printable(str(path))}: {error.strerror or error}") from error
+        raise DatasetError(f"cannot read {visible(str(path))}: {error.strerror or error}") from error
     if left:
-        raise DatasetError(f"{printable(str(path))} is shorter than {n_bytes} bytes")
+        raise DatasetError(f"{visible(str(path))} is shorter than {n_bytes} bytes")
     return sha256.hexdigest()

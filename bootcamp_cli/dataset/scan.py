@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from bootcamp_cli.dataset.filescan import MAX_PROBLEMS_KEPT, FileScan, scan_file
-from bootcamp_cli.dataset.printable import printable
 from bootcamp_cli.dataset.selection import FileSelection, idle_patterns
 from bootcamp_cli.dataset.testset import Problem, TestFile, TestSet
 from bootcamp_cli.errors import DatasetError
+from bootcamp_cli.visible import visible
 
 
 def scan_test_dir(
@@ -63,7 +63,7 @@ def scan_test_dir(
 
 def _list_directory(directory: Path) -> tuple[list[Path], list[str]]:
     """The test files in name order, and the names of the other entries. A hidden file is none, as in the shell."""
-    shown = printable(str(directory))
+    shown = visible(str(directory))
     try:
         with os.scandir(directory) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
@@ -95,7 +95,7 @@ def _is_test_file(entry: os.DirEntry[str]) -> bool:
 
 def _enumeration(names: Sequence[str]) -> str:
     rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(printable(name) for name in names[:3]) + rest
+    return ", ".join(visible(name) for name in names[:3]) + rest
 
 
 def _without_problems(scan: FileScan) -> FileScan:
@@ -114,7 +114,7 @@ def _refusal(directory: Path, scans: Sequence[FileScan], *, skip_invalid: bool) 
     if n_problems > MAX_PROBLEMS_KEPT:
         count += f" (the first {MAX_PROBLEMS_KEPT} shown)"
     return DatasetError(
-        f"test dir {printable(str(directory))} has {count}, nothing was started",
+        f"test dir {visible(str(directory))} has {count}, nothing was started",
         problems=tuple(str(problem) for problem in _first_problems(scans)),
         hint="mend or --exclude the files" if skip_invalid else "mend the rows, or leave them out with --skip-invalid",
     )
@@ -123,31 +123,29 @@ def _refusal(directory: Path, scans: Sequence[FileScan], *, skip_invalid: bool) 
 def _nothing_selected(
     directory: Path, include: Sequence[str], exclude: Sequence[str], *, limit: int | None, n_problems: int
 ) -> DatasetError:
-    options = [f"--include {printable(repr(pattern))}" for pattern in include]
-    options += [f"--exclude {printable(repr(pattern))}" for pattern in exclude]
+    options = [f"--include {visible(repr(pattern))}" for pattern in include]
+    options += [f"--exclude {visible(repr(pattern))}" for pattern in exclude]
     options += [f"--limit {limit}"] if limit is not None and limit < 1 else []
     because = f" with {' '.join(options)}" if options else ""
     because += f": {n_problems} invalid rows left out" if n_problems else ""
     hint = "patterns are matched with test file names and data sources" if include or exclude else None
-    return DatasetError(f"no row of test dir {printable(str(directory))} is selected{because}", hint=hint)
+    return DatasetError(f"no row of test dir {visible(str(directory))} is selected{because}", hint=hint)
 
 
 def _idle_warnings(
     option: str, patterns: Sequence[str], file_names: Iterable[str], data_sources: Iterable[str]
 ) -> list[str]:
     idle = idle_patterns(patterns, file_names=file_names, data_sources=data_sources)
-    return [
-        f"{option} {printable(repr(pattern))} matches no test file name and no data source read" for pattern in idle
-    ]
+    return [f"{option} {visible(repr(pattern))} matches no test file name and no data source read" for pattern in idle]
 
 
 def _invalid_warning(scan: FileScan) -> str:
     first = scan.problems[0]
     if scan.test_file is None:
-        return f"{printable(first.file)} is skipped, no row of it is left: {first}"
+        return f"{visible(first.file)} is skipped, no row of it is left: {first}"
     n_invalid = scan.test_file.n_invalid
     rows = "1 invalid row" if n_invalid == 1 else f"{n_invalid} invalid rows, the first"
-    return f"{printable(first.file)}: left out {rows}: {first}"
+    return f"{visible(first.file)}: left out {rows}: {first}"
 
 
 __all__ = ["TestFile", "TestSet", "scan_test_dir"]

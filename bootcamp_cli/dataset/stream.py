@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 
 from bootcamp_cli.dataset.lines import LineReader
-from bootcamp_cli.dataset.printable import printable
 from bootcamp_cli.dataset.rows import InvalidRowError, Row, parse_row
 from bootcamp_cli.dataset.testset import TestFile
 from bootcamp_cli.errors import DatasetError
 from bootcamp_cli.records import Sample
+from bootcamp_cli.visible import visible
 
 
 def iter_samples(test_file: TestFile, *, skip: Callable[[int], bool] | None = None) -> Iterator[Sample]:
@@ -20,7 +20,7 @@ def iter_samples(test_file: TestFile, *, skip: Callable[[int], bool] | None = No
         DatasetError: where the file cannot be read, or its content is not what was scanned (known at once where it
             became shorter, else after the last sample).
     """
-    shown = printable(test_file.name)
+    shown = visible(test_file.name)
     selected = {data_source for data_source, _ in test_file.data_sources}
     try:
         with test_file.path.open("rb") as file:

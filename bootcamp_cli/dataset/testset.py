@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bootcamp_cli.dataset.printable import printable
+from bootcamp_cli.visible import visible
 
 IdRule = Literal["own", "row"]
 """Where a sample's id comes from: the row's own `id`, or its 0-based line number."""
@@ -19,7 +19,7 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        return f"{printable(self.file)}:{self.line}: {self.what}"
+        return f"{visible(self.file)}:{self.line}: {self.what}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,9 @@
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from bootcamp_cli.dataset.printable import printable
 from bootcamp_cli.progress.figures import figures, h_mm_ss, n_filled, percent, score
 from bootcamp_cli.progress.state import Counts, FileProgress, ProgressState
+from bootcamp_cli.visible import visible
 
 _MAX_BAR_WIDTH = 60
 _MIN_BAR_WIDTH = 4
@@ -50,7 +50,7 @@ def summary_lines(state: ProgressState, *, width: int, is_unicode: bool) -> list
     if state.is_draining:
         lines.append(Text("interrupted: waiting for the requests in flight", style="yellow"))
     elif state.paused_reason is not None:
-        lines.append(Text(f"paused: {printable(state.paused_reason)}", style="yellow"))
+        lines.append(Text(f"paused: {visible(state.paused_reason)}", style="yellow"))
     return _cropped(lines, width)
 
 
@@ -81,7 +81,7 @@ def _cropped(lines: list[Text], width: int) -> list[Text]:
 
 
 def _name(file: FileProgress) -> str:
-    return printable(file.name.removesuffix(".jsonl"))
+    return visible(file.name.removesuffix(".jsonl"))
 
 
 def _cut(name: str, width: int) -> str:

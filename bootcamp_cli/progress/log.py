@@ -5,11 +5,11 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from bootcamp_cli.dataset.printable import printable
 from bootcamp_cli.engine.events import Event, RunEnded, RunStarted
 from bootcamp_cli.progress.figures import bar, h_mm_ss, percent
 from bootcamp_cli.progress.state import Counts, ProgressState
 from bootcamp_cli.progress.ticker import Ticker
+from bootcamp_cli.visible import visible
 
 _INTERVAL_S = 1.0
 _BAR_WIDTH = 30
@@ -48,7 +48,7 @@ class ProgressLog:
             await anyio.to_thread.run_sync(_replace, self._path, progress_text(self._state))
         except OSError as error:
             if self._warn is not None:
-                self._warn(f"cannot write {printable(str(self._path))}: {error.strerror or error}; the run goes on")
+                self._warn(f"cannot write {visible(str(self._path))}: {error.strerror or error}; the run goes on")
                 self._warn = None
 
 
@@ -57,7 +57,7 @@ def progress_text(state: ProgressState) -> str:
     lines = [_line("Main Progress", state.totals, elapsed_s=state.elapsed_s(), remaining_s=state.remaining_s())]
     lines += [
         _line(
-            printable(file.name),
+            visible(file.name),
             file,
             elapsed_s=state.file_elapsed_s(file),
             remaining_s=state.file_remaining_s(file),

@@ -1,17 +1,17 @@
 """Events that are worth a line of their own, as that line."""
 
-from bootcamp_cli.dataset.printable import printable
 from bootcamp_cli.engine.events import Draining, Event, RunPaused, RunResumed, RunStarted, Warned
 from bootcamp_cli.progress.figures import h_mm_ss
+from bootcamp_cli.visible import visible
 
 
 def warning_line(event: Event) -> str | None:
     """`warning: ...` for a warning or a pause, which also a quiet run shows; None for every other event."""
     match event:
         case Warned():
-            return f"warning: {printable(event.message)}"
+            return f"warning: {visible(event.message)}"
         case RunPaused():
-            return f"warning: paused, no new requests: {printable(event.reason)}"
+            return f"warning: paused, no new requests: {visible(event.reason)}"
         case _:
             return None
 
@@ -35,4 +35,4 @@ def _started(event: RunStarted) -> str:
     n_before = sum(file.n_done_before for file in event.files)
     before = f", {n_before:,} of them done before" if n_before else ""
     files = "1 file" if len(event.files) == 1 else f"{len(event.files):,} files"
-    return f"evaluating {printable(event.model_name)}: {n_samples:,} samples in {files}{before}"
+    return f"evaluating {visible(event.model_name)}: {n_samples:,} samples in {files}{before}"

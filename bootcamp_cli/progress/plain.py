@@ -5,13 +5,13 @@ from typing import TextIO
 
 import anyio
 
-from bootcamp_cli.dataset.printable import printable
 from bootcamp_cli.engine.events import Event, FileFinished, RunEnded
 from bootcamp_cli.progress.figures import figures, h_mm_ss, percent, score
 from bootcamp_cli.progress.notices import notice_line, warning_line
 from bootcamp_cli.progress.output import Output
 from bootcamp_cli.progress.state import ProgressState
 from bootcamp_cli.progress.ticker import Ticker
+from bootcamp_cli.visible import visible
 
 INTERVAL_S = 30.0
 
@@ -117,7 +117,7 @@ def finished_line(state: ProgressState, name: str) -> str:
     failed = f", {file.n_failed:,} failed" if file.n_failed else ""
     files = f"{state.n_files_finished:,} of {len(state.files):,} files finished"
     done = f"{file.n_done:,} of {file.n_samples:,} done"
-    return f"{printable(name)}: {done}{failed}, mean score {score(file.mean_score)} ({files})"
+    return f"{visible(name)}: {done}{failed}, mean score {score(file.mean_score)} ({files})"
 
 
 def _share(current: int, total: int) -> str:

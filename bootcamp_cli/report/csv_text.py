@@ -5,8 +5,8 @@ from io import StringIO
 
 from bootcamp_cli.report.columns import COLUMNS, Cell
 from bootcamp_cli.report.formula import as_text
-from bootcamp_cli.report.safe_text import visible
 from bootcamp_cli.results.summary import RunSummary
+from bootcamp_cli.visible import visible
 
 
 def csv_text(shown: RunSummary) -> str:

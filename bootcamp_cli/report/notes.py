@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from bootcamp_cli.report.safe_text import visible
 from bootcamp_cli.results.summary import RunSummary
+from bootcamp_cli.visible import visible
 
 
 def notes(shown: RunSummary, *, n_all: int) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from bootcamp_cli.report.safe_text import display_width
 from bootcamp_cli.report.table import Table
+from bootcamp_cli.report.width import display_width
 
 
 def plain_text(table: Table) -> str:

@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 
 from bootcamp_cli.report.columns import COLUMNS, Cell, Column, Kind
 from bootcamp_cli.report.notes import notes
-from bootcamp_cli.report.safe_text import display_width, visible
+from bootcamp_cli.report.width import display_width
 from bootcamp_cli.results.summary import RunSummary
+from bootcamp_cli.visible import visible
 
 TOTAL = "Total Average"
 

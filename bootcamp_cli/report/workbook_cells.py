@@ -9,7 +9,8 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from bootcamp_cli.report.columns import Cell, Kind
 from bootcamp_cli.report.formula import is_formula
-from bootcamp_cli.report.safe_text import display_width, visible
+from bootcamp_cli.report.width import display_width
+from bootcamp_cli.visible import visible
 
 NUMBER_FORMATS: dict[Kind, str] = {"text": "General", "count": "#,##0", "score": "0.0000", "length": "#,##0.0"}
 _MAX_UNITS = 32_767

@@ -10,12 +10,13 @@ from typing import Any, cast
 from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.settings.duration import LONGEST_S, format_duration, parse_duration, seconds_of
 from bootcamp_cli.settings.json_values import checked_body, checked_headers, json_object
-from bootcamp_cli.settings.masking import one_line, shortened
+from bootcamp_cli.settings.masking import shortened
 from bootcamp_cli.settings.param import Kind, Parameter
 from bootcamp_cli.settings.prompt_file import read_prompt_file
 from bootcamp_cli.settings.secrets import Secret
 from bootcamp_cli.settings.suggest import suggestion
 from bootcamp_cli.settings.url import checked_url
+from bootcamp_cli.visible import visible
 
 TRUE_WORDS = frozenset({"true", "yes", "1", "on"})
 FALSE_WORDS = frozenset({"false", "no", "0", "off"})
@@ -51,9 +52,9 @@ def convert(parameter: Parameter, raw: object, place: str, *, base: Base = WORKI
     try:
         return _CONVERTERS[parameter.param.kind](parameter, raw, base)
     except _Wrong as error:
-        raise SettingsError(one_line(f"{place}: {error}"), hint=error.hint) from None
+        raise SettingsError(visible(f"{place}: {error}"), hint=error.hint) from None
     except ValueError as error:
-        raise SettingsError(one_line(f"{place}: must {error}")) from None
+        raise SettingsError(visible(f"{place}: must {error}")) from None
 
 
 class _Wrong(Exception):  # noqa: N818 - never leaves this module

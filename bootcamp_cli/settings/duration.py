@@ -44,8 +44,10 @@ def seconds_of(number: float, bare_unit: BareUnit) -> float:
 
 def duration_number(seconds: float, bare_unit: BareUnit) -> int | float:
     """A duration as the bare number that stands for it, without a fraction where there is none."""
-    number = round(seconds * 1000, 6) if bare_unit == "ms" else seconds
-    return int(number) if math.isfinite(number) and number == int(number) else number
+    if bare_unit == "ms":
+        whole_ms = round(seconds * 1000)
+        return whole_ms if whole_ms / 1000 == seconds else seconds * 1000
+    return int(seconds) if math.isfinite(seconds) and seconds == int(seconds) else seconds
 
 
 def format_duration(seconds: float) -> str:

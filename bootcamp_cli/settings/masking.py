@@ -13,6 +13,7 @@ from bootcamp_cli.settings.secrets import (
     mask_mapping,
     secrets_in_mapping,
 )
+from bootcamp_cli.visible import visible
 
 if TYPE_CHECKING:
     from bootcamp_cli.settings.model import EvalSettings
@@ -56,25 +57,20 @@ def shown_value(parameter: Parameter, value: Any) -> str:  # noqa: PLR0911 - as 
         case "json" | "headers" | "words" | "globs":
             import json  # noqa: PLC0415 - `--help` needs none
 
-            return one_line(json.dumps(stored, ensure_ascii=False))
+            return visible(json.dumps(stored, ensure_ascii=False))
         case "prompt":
             return shortened(stored)
         case "path":
-            return one_line(str(value))
+            return visible(str(value))
         case "number":
             return f"{value:g}"
         case "text" | "url" | "secret" | "integer" | "choice":
             return f"{stored} {parameter.param.unit}".rstrip() if parameter.param.unit else str(stored)
 
 
-def one_line(text: str) -> str:
-    """A text with control characters, line breaks and the like as escapes: a terminal shows them and does not obey."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-
-
 def shortened(text: str) -> str:
     """A text on one line of at most 80 characters."""
-    line = one_line(text[: LONGEST_SHOWN + 1])
+    line = visible(text[: LONGEST_SHOWN + 1])
     return line if len(line) <= LONGEST_SHOWN else f"{line[: LONGEST_SHOWN - 3]}..."
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootcamp_cli.report.formula import as_text, is_formula
-from bootcamp_cli.report.safe_text import display_width, visible
+from bootcamp_cli.report.width import display_width
+from bootcamp_cli.visible import visible
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 """Also with controls and lone surrogates."""
@@ -17,7 +18,8 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()))
     ("text", "shown"),
     [
         ("Sudokubootcamp", "Sudokubootcamp"),
-        ("数独\u3000é", "数独\u3000é"),
+        ("数独é", "数独é"),
+        ("a\u3000b\xa0", r"a\u3000b\xa0"),
         ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
         ("a\nb\r\tc\x00", r"a\nb\r\tc\x00"),
         ("\u202etxt\u2066", r"\u202etxt\u2066"),

@@ -1,0 +1,26 @@
+"""The generated part of README.md."""
+
+import pytest
+
+from bootcamp_cli.cli.docs import BEGIN, END, README, with_table
+from bootcamp_cli.settings.table import parameter_table
+
+
+def test_the_table_is_renewed_between_its_markers() -> None:
+    """What stands between the markers is replaced, the rest stays, and a second time changes nothing."""
+    text = with_table(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    assert text == f"before\n{BEGIN}\n\n{parameter_table().strip()}\n\n{END}\nafter\n"
+    assert with_table(text) == text
+
+
+@pytest.mark.parametrize("readme", ["", BEGIN, f"{END}{BEGIN}", f"{BEGIN}{END}{END}", f"{BEGIN}{BEGIN}{END}"])
+def test_missing_markers_are_an_error(readme: str) -> None:
+    """Without the two markers, once each and in order, nothing is guessed."""
+    with pytest.raises(ValueError, match="parameter table"):
+        with_table(readme)
+
+
+def test_the_committed_table_is_up_to_date() -> None:
+    """README.md has the table that the declarations give."""
+    text = README.read_text("utf-8")
+    assert with_table(text) == text, "run python -m bootcamp_cli.cli.docs"
