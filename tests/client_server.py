@@ -60,12 +60,16 @@ async def serving(*replies: Reply, tls: ssl.SSLContext | None = None) -> AsyncIt
                         await reply(stream)
 
     listener = TLSListener(tcp, tls, standard_compatible=False) if tls else tcp
+    error: Exception | None = None
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, handle)
         try:
             yield server
-        finally:
-            tasks.cancel_scope.cancel()
+        except Exception as raised:  # noqa: BLE001 - raised below, out of the task group that would wrap it
+            error = raised
+        tasks.cancel_scope.cancel()
+    if error is not None:
+        raise error
 
 
 def http(status: int, body: bytes | str | dict[str, Any], **headers: str) -> bytes:

@@ -178,6 +178,12 @@ def test_a_reader_that_goes_away_is_no_error(words: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_closed_streams_are_no_error() -> None:
+    """Without stdout and stderr a command does its work all the same."""
+    script = f"exec '{sys.executable}' -m bootcamp_cli config show --wait 5 >&- 2>&-"
+    assert subprocess.run(["sh", "-c", script], check=False).returncode == 0
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_behind_stdout_is_an_error() -> None:
     """Output that cannot be written is an error of the disk, exit code 1."""

@@ -135,6 +135,13 @@ def test_proxies(url: str, environ: dict[str, str], proxy: str | None) -> None:
     assert proxy_for(url, environ) == proxy
 
 
+def test_a_socks_proxy_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package for SOCKS the error says how to get it, before anything is sent."""
+    monkeypatch.setattr("bootcamp_cli.client.transport.find_spec", lambda _: None)
+    with pytest.raises(SettingsError, match=r"pip install 'httpx\[socks\]'"):
+        HttpxTransport(endpoint("http://h"), environ={"all_proxy": "socks5://p:1"})
+
+
 def test_an_unusable_proxy_is_named_without_its_password() -> None:
     """A proxy that cannot be used is an error of the settings that hides the credentials."""
     with pytest.raises(SettingsError, match="proxy gopher://p:1") as caught:

@@ -4,12 +4,16 @@ import math
 import shutil
 import ssl
 import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
 import pytest
+from anyio.abc import ByteStream, SocketAttribute
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +22,7 @@ from bootcamp_cli.client.failures import TryFailed, parse_retry_after, status_fa
 from bootcamp_cli.client.transport import MEANINGS, HttpxTransport, translate
 from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.records import Answer
-from tests.client_server import completion, failed, http, serving, tried
+from tests.client_server import client_of, completion, failed, http, outcome, tried
 
 HTTPX_ERRORS = [value for value in vars(httpx).values() if isinstance(value, type) and issubclass(value, Exception)]
 UNREACHED = {httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError}
@@ -101,7 +105,7 @@ def test_a_certificate_that_is_not_trusted_stops_the_run(certificate: Path) -> N
 @pytest.mark.parametrize("how", ["ca_bundle", "insecure", "environment"])
 def test_ways_to_trust_a_certificate(certificate: Path, how: str) -> None:
     """The own bundle, SSL_CERT_FILE and insecure let the same server answer."""
-    options = {
+    options: dict[str, dict[str, Any]] = {
         "ca_bundle": {"ca_bundle": certificate},
         "insecure": {"insecure": True},
         "environment": {"environ": {"SSL_CERT_FILE": str(certificate)}},
@@ -110,18 +114,29 @@ def test_ways_to_trust_a_certificate(certificate: Path, how: str) -> None:
 
 
 def test_a_server_without_tls_concerns_the_server() -> None:
-    """Https to a server that speaks http is a TLS failure, but none of the certificate."""
+    """A server that speaks no TLS where the address says https is a TLS failure, but none of the certificate."""
 
-    async def scenario() -> TryFailed:
-        async with serving(http(200, completion())) as server:
-            transport = HttpxTransport(endpoint(server.url.replace("http:", "https:"), insecure=True), environ={})
-            with pytest.raises(TryFailed) as caught:
-                await transport.get("/models")
-            await transport.aclose()
-            return caught.value
+    async def scenario() -> Answer | TryFailed:
+        async def refuse(stream: ByteStream) -> None:
+            async with stream:
+                await stream.receive()
+                await stream.send(http(400, "plain HTTP only"))
+
+        async with plain_listener(refuse) as port, client_of(f"https://127.0.0.1:{port}/v1") as client:
+            return await outcome(client)
 
     failure = anyio.run(scenario)
+    assert isinstance(failure, TryFailed)
     assert (failure.kind, failure.scope) == ("tls", "connect")
+
+
+@asynccontextmanager
+async def plain_listener(handle: Callable[[ByteStream], Awaitable[None]]) -> AsyncIterator[int]:
+    """A listener that hands each connection on as it comes; yields its port."""
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, handle)
+        yield listener.extra(SocketAttribute.local_port)  # noqa: S610 - not Django
+        tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
@@ -138,7 +153,12 @@ def test_lanes_share_one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many lanes there are, certificates are read once."""
     made: list[object] = []
     original = httpx.create_ssl_context
-    monkeypatch.setattr(httpx, "create_ssl_context", lambda **options: made.append(0) or original(**options))
+
+    def counted(**options: Any) -> ssl.SSLContext:
+        made.append(options)
+        return original(**options)
+
+    monkeypatch.setattr(httpx, "create_ssl_context", counted)
     transport = HttpxTransport(endpoint("https://h"), environ={})
     assert len({id(transport._lane(lane)) for lane in range(5)}) == 5
     assert len(made) == 1

@@ -8,7 +8,7 @@ import pytest
 
 from bootcamp_cli.client.health import ModelEntry, probe, wait_for_model
 from bootcamp_cli.client.limits import raise_open_file_limit
-from bootcamp_cli.errors import BootcampError, ServerUnavailableError, SettingsError
+from bootcamp_cli.errors import ServerUnavailableError, SettingsError
 from tests.client_server import KEY, Reply, client_of, closing, completion, http, resetting, serving
 
 
@@ -147,9 +147,3 @@ def test_open_files_that_the_system_does_not_grant(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
     monkeypatch.setattr(resource, "setrlimit", refuse)
     assert "only 256 files" in str(raise_open_file_limit(1000))
-
-
-def test_errors_have_their_exit_codes() -> None:
-    """A server that is not there is exit 4, a missing model name exit 2."""
-    errors: list[type[BootcampError]] = [ServerUnavailableError, SettingsError]
-    assert [error.exit_code for error in errors] == [4, 2]

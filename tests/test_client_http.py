@@ -98,6 +98,24 @@ def test_an_html_error_page_shows_its_title() -> None:
     assert failed(http(502, page)).message == "HTTP 502: 502 Bad Gateway"
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"detail": [{"loc": ["body", "top_k"], "msg": "not an integer"}]}, "not an integer (['body', 'top_k'])"),
+        ({"detail": "Not Found"}, "Not Found"),
+        ({"error": "no"}, "no"),
+        ({"message": "no"}, "no"),
+        ({"error": {"code": 7}}, '{"code": 7}'),
+        ({"status": "no"}, '{"status": "no"}'),
+        ("no", "no"),
+        ("", ""),
+    ],
+)
+def test_the_servers_words(body: Any, words: str) -> None:
+    """The message of a refusal is found in every form in use."""
+    assert failed(http(422, body)).message.removeprefix("HTTP 422").removeprefix(": ") == words
+
+
 def test_a_long_message_is_cut_after_redaction() -> None:
     """A key across the place where a long message is cut does not show in part."""
     message = failed(http(400, {"error": "x" * 380 + KEY + "y" * 900})).message

@@ -16,17 +16,16 @@ from bootcamp_cli.client.failures import TryFailed
 from bootcamp_cli.client.retry import RetryPolicy, attempts
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """Sleeps between tries are noted and not slept."""
-    slept: list[float] = []
+@pytest.fixture(autouse=True, scope="module")
+def no_waiting() -> Iterator[None]:
+    """Waits between tries are told and not slept."""
 
-    async def note(delay: float) -> None:
-        slept.append(delay)
+    async def checkpoint(_: float) -> None:
         await anyio.lowlevel.checkpoint()
 
-    monkeypatch.setattr("stamina._core._smart_sleep", note)
-    return iter([slept])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stamina._core._smart_sleep", checkpoint)
+        yield
 
 
 def failure(**fields: Any) -> TryFailed:
@@ -138,7 +137,7 @@ def test_each_task_hears_of_its_own_retries() -> None:
 
 
 def test_stamina_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """Stamina's own hooks are off: ours is the only one."""
+    """The hooks that stamina brings are off: ours is the only one."""
     with caplog.at_level(logging.DEBUG):
         tries(RetryPolicy(max_retries=1, max_delay_s=0), [failure()])
     assert get_on_retry_hooks() == (retry._tell,)

@@ -137,6 +137,19 @@ def test_a_status_instead_of_a_stream() -> None:
     assert failed(http(400, {"error": {"message": "too long"}}), stream=True).message == "HTTP 400: too long"
 
 
+def test_a_stream_of_an_encoding_that_was_not_asked_for() -> None:
+    """A compressed stream is a bad response."""
+    head = EVENT_STREAM.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")
+    assert "content encoding gzip" in failed(closing(head + piece("j", "stop")), stream=True).message
+
+
+def test_a_large_piece_of_a_stream() -> None:
+    """A whole long answer in one event, as gateways send it that only pretend to stream, is an answer."""
+    answer = tried(closing(EVENT_STREAM + piece("x" * 500_000, "stop") + DONE), stream=True)
+    assert isinstance(answer, Answer)
+    assert len(answer.text) == 500_000
+
+
 def test_reasoning_in_a_stream() -> None:
     """The reasoning of a chat stream is joined apart from the text."""
     raw = chat({"role": "assistant", "content": None, "reasoning_content": "hm"}) + chat({"reasoning": "m"})

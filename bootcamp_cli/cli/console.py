@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from bootcamp_cli.visible import visible
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Console:
@@ -56,8 +58,10 @@ def hide(text: str, masked: list[str]) -> str:
     return redact(text, masked)
 
 
-def write_line(stream: TextIO, text: str) -> None:
-    """Write a line at once, in whatever encoding the stream has; a reader that has gone away ends no command."""
+def write_line(stream: TextIO | None, text: str) -> None:
+    """Write a line at once, in whatever encoding the stream has; a closed stream or a reader gone ends no command."""
+    if stream is None:
+        return
     encoding = stream.encoding or "utf-8"
     try:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding).rstrip("\n") + "\n")
@@ -77,19 +81,7 @@ def escape_controls(text: str) -> str:
     r"""Text of any origin that a terminal shows and does not obey: ESC as `\x1b`; lines and tabs stay."""
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() or char in "\n\t" else _escaped(char) for char in text)
-
-
-def one_line(text: str) -> str:
-    r"""As `escape_controls`, with line ends as `\n`."""
-    return escape_controls(text).replace("\n", "\\n").replace("\t", "\\t")
-
-
-def _escaped(char: str) -> str:
-    stray_byte = ord(char) - 0xDC00
-    if 0x80 <= stray_byte <= 0xFF:
-        return f"\\x{stray_byte:02x}"
-    return char.encode("unicode_escape").decode("ascii")
+    return "".join(char if char in "\n\t" else visible(char) for char in text)
 
 
 def _as_json(value: object) -> Any:

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 import anyio
 
@@ -17,8 +17,8 @@ from bootcamp_cli.engine.connect import open_client
 from bootcamp_cli.engine.events import Event, Warned
 from bootcamp_cli.engine.plan import Plan
 from bootcamp_cli.engine.run import run
-from bootcamp_cli.engine.session import Session, find_matching, is_complete, new_session, resumed_session
-from bootcamp_cli.errors import EXIT_INCOMPLETE, EXIT_OK, BootcampError, LockLostError, SettingsError
+from bootcamp_cli.engine.session import Session, find_matching, new_session, resumed_session
+from bootcamp_cli.errors import EXIT_INCOMPLETE, EXIT_OK, BootcampError, RunDirectoryError, SettingsError
 from bootcamp_cli.progress.display import choose_display
 from bootcamp_cli.progress.log import ProgressLog
 from bootcamp_cli.results.summary import RunSummary
@@ -31,29 +31,28 @@ def evaluate(plan: Plan, console: Console) -> int:
     """Evaluate in a new run directory or, with `--resume`, in the newest one whose answers would be the same."""
     settings = plan.settings
     with terminating():
-        if settings.resume and settings.model_name and (found := find_matching(plan)) and is_complete(found):
-            console.say(f"{found.path} is finished: nothing is owed")
-            return finish_unchanged(plan, found, console)
-        entry = check_model(plan, console)
-        plan = plan.with_model(entry.name)
-        found = find_matching(plan) if settings.resume else None
+        entry = None
+        if settings.model_name is None:
+            entry = check_model(plan, console)
+            plan = plan.with_model(entry.name)
         if settings.resume:
-            console.say(f"continuing {found.path}" if found else "nothing to resume: a new run is started")
-        if found is not None:
-            return work_off(resumed_session(plan, found, console.say), console)
-        return work_off(new_session(plan, entry.raw, console.say), console)
+            if found := find_matching(plan):
+                return resume(plan, found, console)
+            console.say("nothing to resume: a new run is started")
+        entry = entry or check_model(plan, console)
+        with new_session(plan, entry.raw, console.say) as session:
+            return run_session(session, console)
 
 
 def resume(plan: Plan, run_dir: RunDir, console: Console) -> int:
     """Continue a run directory; where nothing is owed its reports are rebuilt without asking the server."""
     with terminating(), resumed_session(plan, run_dir, console.say) as session:
-        n_requests = sum(session.n_unanswered(file) for file in plan.test_set.files)
         if not session.n_owed:
-            console.say(f"{run_dir.path}: nothing is owed")
+            console.say(f"{run_dir.path} is finished: nothing is owed")
             session.finish()
             return conclude(session, console)
         console.say(f"continuing {run_dir.path}: {session.n_owed} of {plan.test_set.n_rows} samples are owed")
-        if n_requests:
+        if any(session.n_unanswered(file) for file in plan.test_set.files):
             check_model(plan, console)
         return run_session(session, console)
 
@@ -85,12 +84,6 @@ def check_model(plan: Plan, console: Console) -> ModelEntry:
     return entry
 
 
-def work_off(opening: AbstractContextManager[Session], console: Console) -> int:
-    """Open the run directory and run what it owes."""
-    with opening as session:
-        return run_session(session, console)
-
-
 def run_session(session: Session, console: Console) -> int:
     """Run, whatever happens settle what was written, and report where the run came to its end."""
     warning = raise_open_file_limit(session.plan.settings.max_concurrent_requests + _DESCRIPTORS_BESIDE_CONNECTIONS)
@@ -98,12 +91,15 @@ def run_session(session: Session, console: Console) -> int:
         console.warn(warning)
     try:
         anyio.run(_run_with_displays, session, console)
-    except LockLostError:
+    except RunDirectoryError:
+        console.say(f"continue with: {resume_command(session.run_dir)}")
         raise
     except (BootcampError, KeyboardInterrupt):
         session.finish()
         console.say(f"continue with: {resume_command(session.run_dir)}")
         raise
+    finally:
+        signal.signal(signal.SIGTERM, _interrupt)  # the event loop leaves the default behind
     session.finish()
     return conclude(session, console)
 
@@ -141,13 +137,6 @@ def conclude(session: Session, console: Console) -> int:
     return exit_code(summary, allow_unscored=session.plan.settings.allow_unscored)
 
 
-def finish_unchanged(plan: Plan, run_dir: RunDir, console: Console) -> int:
-    """Report a finished run."""
-    with resumed_session(plan, run_dir, console.say) as session:
-        session.finish()
-        return conclude(session, console)
-
-
 def exit_code(summary: RunSummary, *, allow_unscored: bool) -> int:
     """0 where every sample has its score, or was allowed to have none; else 3."""
     n_lacking = summary.n_samples - summary.n_scored
@@ -166,12 +155,12 @@ def resume_command(run_dir: RunDir) -> str:
 @contextmanager
 def terminating() -> Iterator[None]:
     """SIGTERM ends the command as SIGINT does, wherever it is."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 # vendored by typer, which exports none of them; pyproject.toml holds typer to the release that has them here
 from typer._click.exceptions import ClickException, NoSuchOption, UsageError
 
-from bootcamp_cli.cli.console import hide, json_text, one_line, write_line
+from bootcamp_cli.cli.console import hide, json_text, write_line
 from bootcamp_cli.errors import BootcampError, DatasetError, InterruptedRunError, disk_error
+from bootcamp_cli.visible import visible
 
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
@@ -26,7 +27,7 @@ class Failure:
     @property
     def line(self) -> str:
         """`bootcamp: error: what is wrong; what to do`."""
-        return one_line(f"bootcamp: {self.label}{self.message}{f'; {self.hint}' if self.hint else ''}")
+        return visible(f"bootcamp: {self.label}{self.message}{f'; {self.hint}' if self.hint else ''}")
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -47,7 +48,7 @@ def failure_of(error: BaseException) -> Failure:
 
 def print_failure(failure: Failure, *, as_json: bool, masked: list[str]) -> None:
     """The line and those below it on stderr; with `--json` the same as an object on stdout."""
-    for line in (failure.line, *(f"  {one_line(problem)}" for problem in failure.problems)):
+    for line in (failure.line, *(f"  {visible(problem)}" for problem in failure.problems)):
         write_line(sys.stderr, hide(line, masked))
     if as_json:
         error: dict[str, object] = {"message": failure.message, "hint": failure.hint, "exit_code": failure.exit_code}

@@ -40,9 +40,9 @@ import typer
 from bootcamp_cli.cli.command import GENERAL, BootcampCommand
 from bootcamp_cli.cli.console import Console
 from bootcamp_cli.cli.option import RawOption, given_text
-from bootcamp_cli.settings.masking import shown_value
 from bootcamp_cli.settings.model import parameters
 from bootcamp_cli.settings.param import Parameter
+from bootcamp_cli.settings.table import default_text
 
 Flags = dict[str, str | list[str]]
 """The settings that were given on the command line, by name, as they were typed; a boolean one is `true` or `false`."""
@@ -120,7 +120,7 @@ def _option(parameter: Parameter, *, hidden: bool) -> RawOption:
         boolean=parameter.param.kind == "switch",
         repeatable=parameter.repeatable,
         hidden=hidden,
-        default_text=default_text(parameter),
+        default_text=_shown_default(parameter),
         variable=parameter.env,
     )
 
@@ -134,13 +134,9 @@ def metavar(parameter: Parameter) -> str:
     return "TEMPLATE" if parameter.name == "template" else parameter.metavar
 
 
-def default_text(parameter: Parameter) -> str:
+def _shown_default(parameter: Parameter) -> str:
     """The default as the help shows it, empty where nothing is set."""
-    if parameter.param.default_text is not None:
-        return parameter.param.default_text
-    if parameter.param.kind == "path":
-        return "" if parameter.default is None else str(parameter.default)
-    shown = shown_value(parameter, parameter.default)
+    shown = default_text(parameter)
     return "" if shown == "none" else shown
 
 

@@ -101,8 +101,6 @@ class _FileRescore:
                 records = await self._verified(chunk)
                 if target is not None:
                     await anyio.to_thread.run_sync(target.writelines, [encode_record(record) for record in records])
-                if lock is not None:
-                    await anyio.to_thread.run_sync(lock.beat)
 
     async def _verified(self, chunk: list[DetailLine]) -> list[dict[str, Any]]:
         records: list[dict[str, Any]] = [line.record for line in chunk]

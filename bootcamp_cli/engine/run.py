@@ -49,7 +49,7 @@ async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(shutdown.watch_signals, tasks.cancel_scope)
-            tasks.start_soon(_keep_lock, session.journal.lock)
+            tasks.start_soon(_watch_lock, session.journal.lock)
             stages = _Stages(session, client, pool, shutdown, emit)
             await stages.work_off()
             tasks.cancel_scope.cancel()
@@ -172,10 +172,11 @@ class _Stages:
         return await self._pool.verify(ref, output, ground_truth)
 
 
-async def _keep_lock(lock: RunLock) -> None:
+async def _watch_lock(lock: RunLock) -> None:
+    """End the run soon after its lock was taken over, also while no answer comes in."""
     while True:
         await anyio.sleep(HEARTBEAT_S)
-        await anyio.to_thread.run_sync(lock.beat)
+        await anyio.to_thread.run_sync(lock.check)
 
 
 def _run_started(session: Session) -> RunStarted:

@@ -15,7 +15,7 @@ from bootcamp_cli.engine.plan import Plan
 from bootcamp_cli.errors import DatasetError, ResumeRefusedError, RunDirectoryError
 from bootcamp_cli.settings.eval_args import to_eval_args
 from bootcamp_cli.store.atomic import replace_json
-from bootcamp_cli.store.journal import Journal, open_journal, read_failures
+from bootcamp_cli.store.journal import Journal, open_journal
 from bootcamp_cli.store.lock import acquire
 from bootcamp_cli.store.replay import MISSING, REVERIFY
 from bootcamp_cli.store.run_dir import RunDir, create_run_dir, run_dirs_newest_first
@@ -102,6 +102,7 @@ def resumed_session(plan: Plan, run_dir: RunDir, say: Say) -> Iterator[Session]:
                     f"details/{file.name} has {index.n_rows} records, the test file only {file.n_rows} rows",
                     hint="resume with the test dir and the options of the run",
                 )
+        replace_json(run_dir.eval_args, to_eval_args(plan.settings))
         manifest = {**manifest, "files": _files(plan), "identity": plan.identity(), "complete": False}
         yield Session(plan=plan, run_dir=run_dir, journal=journal, manifest=manifest)
 
@@ -113,12 +114,6 @@ def find_matching(plan: Plan) -> RunDir | None:
         if (run_dir.read_manifest() or {}).get("identity") == identity:
             return run_dir
     return None
-
-
-def is_complete(run_dir: RunDir) -> bool:
-    """Whether a run ended with every sample answered and verified, by its manifest."""
-    manifest = run_dir.read_manifest() or {}
-    return manifest.get("complete") is True and not read_failures(run_dir)
 
 
 def _manifest(plan: Plan, model_entry: dict[str, Any] | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import os
 import platform
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -42,13 +43,15 @@ class Holder:
 class RunLock:
     """The held lock of one run directory; a context manager that releases it.
 
-    `beat` must be called about every HEARTBEAT_S, `check` before every write.
+    A thread of its own shows every HEARTBEAT_S that the holder lives. `check` belongs before every write.
     """
 
     def __init__(self, folder: Path, generation: int, holder: Holder) -> None:
         self._folder = folder
         self._generation = generation
         self._holder = holder
+        self._released = threading.Event()
+        threading.Thread(target=self._keep_beating, name="run lock", daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
@@ -68,18 +71,26 @@ class RunLock:
         """Show that the holder lives: rewrite the own lock file with the next counter."""
         self.check()
         self._holder = replace(self._holder, counter=self._holder.counter + 1)
-        try:
-            _write(self._own, self._holder)
-        except OSError as error:
-            raise disk_error(error, f"write {self._own}") from error
+        _write(self._own, self._holder)
 
     def release(self) -> None:
         """Give the lock back; harmless where it was lost or the directory is gone."""
+        self._released.set()
         try:
             self.check()
             _write(self._own, replace(self._holder, released=True))
         except (OSError, RunDirectoryError):
             return
+
+    def _keep_beating(self) -> None:
+        """Beat until the lock is released or lost. A beat that cannot be written (disk full) is left out."""
+        while not self._released.wait(HEARTBEAT_S):
+            try:
+                self.beat()
+            except LockLostError:
+                return
+            except OSError:
+                continue
 
     @property
     def _own(self) -> Path:
