@@ -70,9 +70,7 @@ class DatasetError(UsageError):
     `problems` are lines of the form `file:line: what`, printed below the message.
     """
 
-    def __init__(
-        self, message: str, *, problems: tuple[str, ...] = (), hint: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, problems: tuple[str, ...] = (), hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.problems = problems
 

@@ -24,7 +24,9 @@ _PROMPT = "What is 2 + 2? Answer with a number."
 )
 def check_model_command(
     call: Call,
-    with_probe: Annotated[bool, typer.Option("--probe/--no-probe", help="Also ask for one short completion.")] = False,
+    with_probe: Annotated[
+        bool, typer.Option("--probe/--no-probe", help="also ask for one short completion", rich_help_panel="Check")
+    ] = False,
 ) -> int:
     """Wait until the server offers the model."""
     import anyio

@@ -24,14 +24,14 @@ _START_S = 30.0
 )
 def demo_command(
     call: Call,
-    rows: Annotated[int, typer.Option(metavar="N", help="Samples per bootcamp.", rich_help_panel="Demo")] = 8,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of samples, answers and faults.", rich_help_panel="Demo")] = 0,
+    rows: Annotated[int, typer.Option(metavar="N", help="samples per bootcamp", rich_help_panel="Demo")] = 8,
+    seed: Annotated[int, typer.Option(metavar="N", help="of samples, answers and faults", rich_help_panel="Demo")] = 0,
     latency: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Mean time per answer.", rich_help_panel="Demo")
+        float, typer.Option(metavar="SECONDS", help="mean time per answer", rich_help_panel="Demo")
     ] = 0.3,
     test_dir: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Answer this test dir instead of a generated one.", rich_help_panel="Demo"),
+        typer.Option(metavar="DIR", help="answer this test dir instead of a generated one", rich_help_panel="Demo"),
     ] = None,
 ) -> int:
     """Evaluate an embedded, imperfect model on generated samples, through HTTP and with some faults.

@@ -1,11 +1,8 @@
 """An evaluation from plan to report: what `eval`, `resume` and `demo` share, top-down."""
 
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import anyio
 
@@ -30,23 +27,22 @@ _DESCRIPTORS_BESIDE_CONNECTIONS = 256
 def evaluate(plan: Plan, console: Console) -> int:
     """Evaluate in a new run directory or, with `--resume`, in the newest one whose answers would be the same."""
     settings = plan.settings
-    with terminating():
-        entry = None
-        if settings.model_name is None:
-            entry = check_model(plan, console)
-            plan = plan.with_model(entry.name)
-        if settings.resume:
-            if found := find_matching(plan):
-                return resume(plan, found, console)
-            console.say("nothing to resume: a new run is started")
-        entry = entry or check_model(plan, console)
-        with new_session(plan, entry.raw, console.say) as session:
-            return run_session(session, console)
+    entry = None
+    if settings.model_name is None:
+        entry = check_model(plan, console)
+        plan = plan.with_model(entry.name)
+    if settings.resume:
+        if found := find_matching(plan):
+            return resume(plan, found, console)
+        console.say("nothing to resume: a new run is started")
+    entry = entry or check_model(plan, console)
+    with new_session(plan, entry.raw, console.say) as session:
+        return run_session(session, console)
 
 
 def resume(plan: Plan, run_dir: RunDir, console: Console) -> int:
     """Continue a run directory; where nothing is owed its reports are rebuilt without asking the server."""
-    with terminating(), resumed_session(plan, run_dir, console.say) as session:
+    with resumed_session(plan, run_dir, console.say) as session:
         if not session.n_owed:
             console.say(f"{run_dir.path} is finished: nothing is owed")
             session.finish()
@@ -98,8 +94,6 @@ def run_session(session: Session, console: Console) -> int:
         session.finish()
         console.say(f"continue with: {resume_command(session.run_dir)}")
         raise
-    finally:
-        signal.signal(signal.SIGTERM, _interrupt)  # the event loop leaves the default behind
     session.finish()
     return conclude(session, console)
 
@@ -150,17 +144,3 @@ def resume_command(run_dir: RunDir) -> str:
     import shlex
 
     return f"bootcamp resume {shlex.quote(str(run_dir.path))}"
-
-
-@contextmanager
-def terminating() -> Iterator[None]:
-    """SIGTERM ends the command as SIGINT does, wherever it is."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt

@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 )
 def report_command(
     call: Call,
-    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="The run directory, also one of run_eval.py.")],
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="the run directory, also one of run_eval.py")],
     format_: Annotated[
         str,
         typer.Option(
-            "--format", metavar="table|markdown|csv|json", help="Form of the output.", rich_help_panel="Output"
+            "--format", metavar="table|markdown|csv|json", help="form of the output", rich_help_panel="Output"
         ),
     ] = "table",
     sort: Annotated[
-        str, typer.Option(metavar="|".join(SORT_KEYS), help="What rows are sorted by.", rich_help_panel="Output")
+        str, typer.Option(metavar="|".join(SORT_KEYS), help="what rows are sorted by", rich_help_panel="Output")
     ] = "bootcamp",
     reverse: Annotated[
-        bool, typer.Option("--reverse/--no-reverse", help="Sort the other way round.", rich_help_panel="Output")
+        bool, typer.Option("--reverse/--no-reverse", help="sort the other way round", rich_help_panel="Output")
     ] = False,
     filter_: Annotated[
         list[str] | None,
         typer.Option(
-            "--filter", metavar="GLOB", help="Only matching bootcamps, files, data sources.", rich_help_panel="Output"
+            "--filter", metavar="GLOB", help="only matching bootcamps, files, data sources", rich_help_panel="Output"
         ),
     ] = None,
 ) -> int:

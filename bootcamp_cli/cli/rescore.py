@@ -19,9 +19,12 @@ _SHOWN = 20
 )
 def rescore_command(
     call: Call,
-    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="The run directory.")],
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="the run directory")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run/--no-dry-run", help="Show what would change and write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run/--no-dry-run", help="show what would change and write nothing", rich_help_panel="Rescoring"
+        ),
     ] = False,
 ) -> int:
     """Verify the kept outputs of a run directory again, without any request.

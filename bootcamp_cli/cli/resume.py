@@ -16,9 +16,7 @@ def resume_command(
     call: Call,
     run_dir: Annotated[
         str | None,
-        typer.Argument(
-            metavar="RUN_DIR", help="The run directory; without it the newest unfinished one in output_dir."
-        ),
+        typer.Argument(metavar="RUN_DIR", help="the run directory; without it the newest unfinished one in output_dir"),
     ] = None,
 ) -> int:
     """Continue an interrupted run with the settings that it was started with.

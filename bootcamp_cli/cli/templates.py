@@ -30,7 +30,7 @@ def list_command(call: Call) -> int:
 
 @command(settings=(), example="bootcamp templates show r1")
 def show_command(
-    call: Call, name: Annotated[str, typer.Argument(metavar="TEMPLATE", help="Name of the template.")]
+    call: Call, name: Annotated[str, typer.Argument(metavar="TEMPLATE", help="name of the template")]
 ) -> int:
     """Show an example prompt as the template renders it."""
     template = choose(template_catalog(read_settings(call).templates), name, "templates show")

@@ -2,6 +2,8 @@
 
 import re
 
+from bootcamp_cli.visible import visible
+
 MAX_RAW_CHARS = 20_000
 """Longer text from a server is cut before anything else is done with it."""
 
@@ -10,10 +12,7 @@ MAX_SHOWN_CHARS = 400
 
 def one_line(text: str) -> str:
     r"""Text as one printable line: white space collapsed, everything else unprintable as an escape (`\x1b[2J`)."""
-    line = " ".join(text[:MAX_RAW_CHARS].split())
-    if line.isprintable():
-        return line
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in line)
+    return visible(" ".join(text[:MAX_RAW_CHARS].split()))
 
 
 def shortened(text: str, max_chars: int = MAX_SHOWN_CHARS) -> str:

@@ -11,6 +11,7 @@ from bootcamp_cli.demo.wire import Reply
 
 _WORD = re.compile(r"\s*\S+|\s+")
 _WORDS_PER_EVENT = 8
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 DEFAULT_MAX_TOKENS = {"completion": 16, "chat": 1_000_000}
 """What applies where a request names no limit: 16 for completions, as the protocol has it, no limit for chats."""
@@ -179,4 +180,4 @@ def _event(data: dict[str, Any]) -> bytes:
 
 def _json(value: Any) -> bytes:
     # a cut text may hold half of a surrogate pair
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return _ENCODER.encode(value).encode("utf-8", "replace")

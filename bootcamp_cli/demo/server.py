@@ -158,10 +158,13 @@ class DemoServer:
         return {"object": "list", "data": [{"id": name, **entry} for name in self.config.models]}
 
     async def generated(self, prompt: str, sample: KnownSample | None) -> Generated:
-        """The model's output for a prompt; solved in a thread the first time."""
+        """The model's output for a prompt; where a puzzle is to be solved, that happens in a thread, once."""
         answer = self._answers.get(prompt)
         if answer is None:
-            answer = await anyio.to_thread.run_sync(generate, self.config, prompt, sample, limiter=self._solver)
+            if sample is None or sample.ground_truth is None:
+                answer = generate(self.config, prompt, sample)
+            else:
+                answer = await anyio.to_thread.run_sync(generate, self.config, prompt, sample, limiter=self._solver)
             if len(self._answers) >= _MAX_CACHED_ANSWERS:
                 self._answers.clear()
             self._answers[prompt] = answer

@@ -81,9 +81,9 @@ class Traffic:
         """The counts by the names that `GET /stats` shows them under; times in seconds of the server's clock."""
         return {
             "requests": self.paths.total(),
-            "paths": dict(self.paths),
-            "statuses": dict(self.statuses),
-            "faults": dict(self.faults),
+            "by_path": dict(self.paths),
+            "by_status": dict(self.statuses),
+            "by_fault": dict(self.faults),
             "connections": self.n_connections,
             "max_connections": self.max_connections,
             "in_flight": self.in_flight,

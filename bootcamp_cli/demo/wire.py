@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import responses
 
 import anyio
 import h11
@@ -69,6 +70,8 @@ class Wire:
         http = self._http
         if http.our_state is h11.DONE and http.their_state is h11.DONE:
             http.start_next_cycle()
+        if http.our_state is not h11.IDLE:
+            raise ConnectionEndedError
         head: h11.Request | None = None
         body: list[bytes] = []
         size = 0
@@ -126,7 +129,8 @@ class Wire:
         headers = [("content-type", reply.content_type), *reply.headers]
         if len(pieces) == 1:
             headers.append(("content-length", str(len(last))))
-        yield _encode(self._http, h11.Response(status_code=reply.status, headers=headers))
+        reason = responses.get(reply.status, "")
+        yield _encode(self._http, h11.Response(status_code=reply.status, headers=headers, reason=reason))
         for piece in pieces[:-1]:
             yield _encode(self._http, h11.Data(data=piece))
         yield _encode(self._http, h11.Data(data=last)) + _encode(self._http, h11.EndOfMessage())

@@ -61,17 +61,19 @@ class Generator:
         """
         prompt = self._template.render(sample.prompt) if self._template else sample.prompt
         tries = _Tries(slot)
+        outcome: Answer | RequestFailure | None = None
         try:
             with self._shutdown.sample() as scope:
                 outcome = await self._outcome(sample, prompt, tries, scope)
-                self._judge(outcome)
-                return Generated(outcome=outcome, attempts=tries.n, latency_s=tries.latency_s)
         except ServerUnavailableError as error:
             self._shutdown.stop(error)
         finally:
             if tries.slot is not None:
                 self._slots.release(tries.slot)
-        return None
+        if outcome is None:
+            return None
+        self._judge(outcome)
+        return Generated(outcome=outcome, attempts=tries.n, latency_s=tries.latency_s)
 
     async def _outcome(
         self, sample: Sample, prompt: str, tries: "_Tries", scope: anyio.CancelScope
@@ -139,7 +141,7 @@ class Generator:
             if not is_refusal(outcome):
                 self._probation.passed()
             elif error := self._probation.refused(outcome):
-                raise error
+                self._shutdown.stop(error)
             return
         self._gate.reached()
         self._probation.passed()

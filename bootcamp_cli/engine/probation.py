@@ -42,13 +42,14 @@ class Probation:
         """The error of a run of which every sample so far was refused alike; None where one was not, or none ended."""
         if self._over.is_set() or self._first is None:
             return None
-        count = "the only request was" if self._n_refused == 1 else f"all of the first {self._n_refused} requests were"
+        n = self._n_refused
+        what = "the only request was refused" if n == 1 else f"all of the first {n} requests were refused alike"
         return ServerUnavailableError(
-            f"{count} refused with HTTP {self._first.status}: {self._first.message}",
+            f"{what}: {self._first.message}",
             hint="mend the parameters or the server, then run again",
         )
 
 
 def is_refusal(failure: RequestFailure) -> bool:
-    """Whether the server refused the request itself: a 4xx that is not retried."""
-    return failure.status is not None and 400 <= failure.status < 500 and failure.kind.startswith("http_")
+    """Whether the server refused the request itself: a 4xx that is not retried, or a redirect."""
+    return failure.status is not None and 300 <= failure.status < 500 and failure.kind.startswith("http_")

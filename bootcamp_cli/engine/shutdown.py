@@ -11,6 +11,7 @@ from bootcamp_cli.engine.events import Draining, Emit
 from bootcamp_cli.errors import BootcampError
 
 GRACE_S = 10.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(slots=True)
@@ -64,7 +65,7 @@ class Shutdown:
 
     async def watch_signals(self, run: anyio.CancelScope) -> None:
         """Drain at the first SIGINT or SIGTERM, cancel `run` at the second."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with _handlers_restored(), anyio.open_signal_receiver(*_SIGNALS) as signals:
             async with anyio.create_task_group() as tasks:
                 async for _ in signals:
                     if self.interrupted:
@@ -83,3 +84,14 @@ class Shutdown:
     def _cancel(scopes: set[anyio.CancelScope]) -> None:
         for scope in list(scopes):
             scope.cancel()
+
+
+@contextmanager
+def _handlers_restored() -> Iterator[None]:
+    """Put the signal handlers back that the event loop replaces by the defaults."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
