@@ -1,0 +1,311 @@
+"""Shared fixtures: a real demo server, the tool as a process, test data, and no network beyond loopback."""
+
+import http.client
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import pytest
+
+import bootcamp_cli
+from bootcamp_cli.demo.command import demo_command
+from bootcamp_cli.demo.config import OTHER_BOOTCAMPS, DemoConfig
+from bootcamp_cli.demo.faults import parse_fault
+from bootcamp_cli.demo.instances import make_test_dir
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+_START_S = 60
+_STOP_S = 10
+
+
+class StartDemo(Protocol):
+    """Starts a demo server as a process of its own; see `DemoConfig` for the keywords."""
+
+    def __call__(
+        self,
+        *,
+        test_dir: Path | None = None,
+        latency: float = 0,
+        faults: Sequence[str] = (),
+        model: str | Sequence[str] = "demo",
+        skill: float | None = None,
+        **config: Any,
+    ) -> "DemoProcess":
+        """Give the server when it listens."""
+
+
+class RunBootcamp(Protocol):
+    """Runs `bootcamp ARGS` to its end in a clean environment with `tmp_path` as working directory and home."""
+
+    def __call__(
+        self,
+        *args: str | Path,
+        env: Mapping[str, str] = {},
+        cwd: Path | None = None,
+        stdin: str | None = None,
+        timeout: float = 120,
+    ) -> subprocess.CompletedProcess[str]:
+        """Give exit code, stdout and stderr."""
+
+
+class StartBootcamp(Protocol):
+    """Starts `bootcamp ARGS` as `RunBootcamp` does, in a session of its own, killed when the test ends."""
+
+    def __call__(
+        self, *args: str | Path, env: Mapping[str, str] = {}, cwd: Path | None = None
+    ) -> subprocess.Popen[str]:
+        """Give the running process; its stdout and stderr are pipes."""
+
+
+WriteRows = Callable[[Path, Iterable[Mapping[str, Any]]], Path]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoProcess:
+    """A running demo server: its base URL, and what it has counted."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self.process.pid
+
+    @property
+    def port(self) -> int:
+        """The port, for a server that takes this one's place."""
+        port = urlsplit(self.url).port
+        assert port is not None
+        return port
+
+    def stats(self) -> dict[str, Any]:
+        """The server's counts; see `bootcamp_cli.demo.traffic`."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_STOP_S)
+        try:
+            connection.request("GET", "/stats")
+            counts: dict[str, Any] = json.load(connection.getresponse())
+        finally:
+            connection.close()
+        return counts
+
+    def stop(self) -> int:
+        """End the server, once; gives its exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        return _reap(self.process, _STOP_S)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The event loop of tests marked `anyio`."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The data folder beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("../shared is not there")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def eval_data(shared: Path) -> Path:
+    """The public test dir: 80 files, 5,488 rows."""
+    if not (shared / "eval_data").is_dir():
+        pytest.skip("../shared/eval_data is not there")
+    return shared / "eval_data"
+
+
+@pytest.fixture(scope="session")
+def demo_test_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated test dir, eight rows for each of the built-in bootcamps; not to be written to."""
+    directory = tmp_path_factory.mktemp("data") / "demo_tests"
+    make_test_dir(directory, seed=0, rows=8)
+    return directory
+
+
+@pytest.fixture
+def write_rows() -> WriteRows:
+    """Write rows as a JSONL file, its directory made if need be; gives its path."""
+
+    def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def clean_environment(tmp_path: Path) -> dict[str, str]:
+    """An environment without settings, keys and proxies, whose home and user directories lie in `tmp_path`."""
+    kept = ("PATH", "TMPDIR", "COVERAGE_PROCESS_START", "COVERAGE_FILE")
+    home = tmp_path / ".home"
+    home.mkdir(exist_ok=True)
+    return {
+        **{name: os.environ[name] for name in kept if name in os.environ},
+        "HOME": str(home),
+        **{f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CONFIG", "CACHE", "DATA", "STATE")},
+        "LANG": "C.UTF-8",
+        # the package that these tests import, installed or not
+        "PYTHONPATH": str(Path(bootcamp_cli.__file__).parents[1]),
+    }
+
+
+@pytest.fixture
+def demo_server(clean_environment: dict[str, str]) -> Iterator[StartDemo]:
+    """Start demo servers, each ended with the test."""
+    with ExitStack() as running:
+
+        def start(
+            *,
+            test_dir: Path | None = None,
+            latency: float = 0,
+            faults: Sequence[str] = (),
+            model: str | Sequence[str] = "demo",
+            skill: float | None = None,
+            **config: Any,
+        ) -> DemoProcess:
+            command = demo_command(
+                DemoConfig(
+                    test_dir=test_dir,
+                    latency_s=latency,
+                    faults=tuple(parse_fault(fault) for fault in faults),
+                    models=(model,) if isinstance(model, str) else tuple(model),
+                    skills={} if skill is None else {OTHER_BOOTCAMPS: skill},
+                    **config,
+                )
+            )
+            server = _started(command, clean_environment)
+            running.callback(server.stop)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def run_bootcamp(clean_environment: dict[str, str], tmp_path: Path) -> RunBootcamp:
+    """Run the tool to its end."""
+
+    def run(
+        *args: str | Path,
+        env: Mapping[str, str] = {},
+        cwd: Path | None = None,
+        stdin: str | None = None,
+        timeout: float = 120,
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            _bootcamp(args),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            encoding="utf-8",
+            env=clean_environment | dict(env),
+            cwd=cwd or tmp_path,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def start_bootcamp(clean_environment: dict[str, str], tmp_path: Path) -> Iterator[StartBootcamp]:
+    """Start the tool, to be signalled or killed by the test."""
+    with ExitStack() as running:
+
+        def start(*args: str | Path, env: Mapping[str, str] = {}, cwd: Path | None = None) -> subprocess.Popen[str]:
+            process = subprocess.Popen(
+                _bootcamp(args),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                env=clean_environment | dict(env),
+                cwd=cwd or tmp_path,
+                start_new_session=True,
+            )
+            running.callback(_kill_session, process)
+            return process
+
+        yield start
+
+
+@pytest.fixture(autouse=True, scope="session")
+def loopback_only() -> Iterator[None]:
+    """Let no test of this process connect to anything but loopback and Unix sockets."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
+        yield
+
+
+def _guarded(connect: Callable[[socket.socket, Any], Any]) -> Callable[[socket.socket, Any], Any]:
+    def guarded(self: socket.socket, address: Any) -> Any:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
+            raise RuntimeError(f"tests connect to loopback only, not to {address[0]}")
+        return connect(self, address)
+
+    return guarded
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _bootcamp(args: Iterable[str | Path]) -> list[str]:
+    return [sys.executable, "-m", "bootcamp_cli", *(str(arg) for arg in args)]
+
+
+def _started(command: list[str], environment: Mapping[str, str]) -> DemoProcess:
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        env=environment,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], _START_S)
+    url = process.stdout.readline().strip() if ready else ""
+    if not url:
+        process.kill()
+        _reap(process, _STOP_S)
+        pytest.fail("the demo server did not start; its error stands above")
+    return DemoProcess(url=url, process=process)
+
+
+def _kill_session(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    _reap(process, _STOP_S)
+
+
+def _reap(process: subprocess.Popen[str], timeout: float) -> int:
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            stream.close()
+    try:
+        return process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait(timeout)

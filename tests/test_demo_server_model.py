@@ -1,0 +1,122 @@
+"""The demo's "model": finding samples in rendered prompts, and answering them well or badly, always alike."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bootcamp_cli.bootcamps.catalog import CATALOG, load
+from bootcamp_cli.bootcamps.scoring import CheckVerifier, score
+from bootcamp_cli.demo.chance import chance
+from bootcamp_cli.demo.config import DemoConfig
+from bootcamp_cli.demo.model import THINK_END, Generated, generate, latency_s
+from bootcamp_cli.demo.samples import KnownSample, SampleIndex, digest, load_samples
+
+TEMPLATES = (
+    "{}",
+    "<|im_start|>system\nbe right<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n",
+    "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n<think>\n",
+    "<｜begin▁of▁sentence｜><｜User｜>{}<｜Assistant｜><think>\n",
+    "[INST] {} [/INST]",
+    "{}\nAnswer:",
+)
+
+
+@given(prompts=st.lists(st.text(min_size=1), min_size=1, max_size=5, unique=True), template=st.sampled_from(TEMPLATES))
+def test_a_sample_is_found_in_every_template(prompts: list[str], template: str) -> None:
+    """A known prompt is found bare, in the well-known templates and in others, whatever it consists of."""
+    index = SampleIndex()
+    for prompt in prompts:
+        index.add(prompt, "Riddles", 1)
+    longest = max(prompts, key=len)
+    found, sample = index.find(template.replace("{}", longest))
+    assert sample is not None
+    assert found in {digest(prompt) for prompt in prompts if len(prompt) >= len(longest)} or template[:3] == "[IN"
+
+
+def test_an_unknown_text_has_no_sample() -> None:
+    """A text without a known prompt is named by itself."""
+    index = SampleIndex()
+    index.add("what is asked", "Riddles", 1)
+    assert index.find("something else") == (digest("something else"), None)
+
+
+def test_lines_that_are_no_samples_are_passed_over(tmp_path: Path) -> None:
+    """Broken lines, wrong types and other files are ignored; BOM, CRLF and the first of equal prompts count."""
+    row = {"prompt": "p", "data_source": "Sudoku", "ground_truth": [1]}
+    lines = [json.dumps(row), "{", "[]", json.dumps(row | {"prompt": 1}), json.dumps(row | {"ground_truth": 2}), ""]
+    (tmp_path / "a.jsonl").write_bytes("\r\n".join(lines).encode("utf-8-sig") + b"\xff\n")
+    (tmp_path / "notes.txt").write_text(json.dumps(row | {"prompt": "q"}), encoding="utf-8")
+    index = load_samples(tmp_path)
+    assert len(index) == 1
+    _, sample = index.find("p")
+    assert sample is not None
+    assert sample.truth() == [1]
+
+
+def samples(test_dir: Path) -> dict[str, list[tuple[str, KnownSample]]]:
+    """The digests and samples of a generated test dir by data source."""
+    index = load_samples(test_dir)
+    found: dict[str, list[tuple[str, KnownSample]]] = {}
+    for path in test_dir.glob("*.jsonl"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            name, sample = index.find(json.loads(line)["prompt"])
+            assert sample is not None
+            found.setdefault(sample.data_source, []).append((name, sample))
+    return found
+
+
+def scored(generated: Generated, sample: KnownSample) -> float | None:
+    """The score of an output."""
+    bootcamp = load(sample.data_source)
+    verifier = CheckVerifier(extract_output=bootcamp.extract_output, check=bootcamp.check)
+    return score(verifier, generated.text, sample.truth()).score
+
+
+@pytest.mark.parametrize("data_source", sorted(CATALOG))
+def test_full_skill_scores_in_full_and_no_skill_does_not(data_source: str, demo_test_dir: Path) -> None:
+    """With skill 1 every built-in bootcamp's samples are solved, with skill 0 none is, in spite of the prose around."""
+    known = samples(demo_test_dir).get(data_source)
+    if not known:
+        pytest.skip(f"the generated test dir has no {data_source}")
+    able, unable = DemoConfig(skills={"*": 1.0}), DemoConfig(skills={data_source: 0.0})
+    assert [scored(generate(able, name, sample), sample) for name, sample in known] == [1.0] * len(known)
+    assert all(scored(generate(unable, name, sample), sample) != 1.0 for name, sample in known)
+
+
+def test_answers_are_repeatable_and_differ_by_seed(demo_test_dir: Path) -> None:
+    """The same seed and prompt give the same output; another seed gives others; every fate occurs."""
+    known = [entry for entries in samples(demo_test_dir).values() for entry in entries]
+    once, again, other = (
+        [generate(DemoConfig(seed=seed), name, sample) for name, sample in known] for seed in (0, 0, 1)
+    )
+    assert once == again
+    assert once != other
+    fates = Counter((answer.finish_reason, THINK_END in answer.text) for answer in once)
+    assert set(fates) == {("stop", True), ("length", False)}
+
+
+def test_wrong_ground_truths_are_answered_all_the_same() -> None:
+    """A ground truth that the bootcamp cannot use gives an answer without a solution."""
+    for skill in (0.0, 1.0):
+        sample = KnownSample(data_source="Sudoku", ground_truth=b'"no puzzle"')
+        assert generate(DemoConfig(skills={"*": skill}), "name", sample).text
+
+
+def test_latencies_have_the_asked_mean_and_belong_to_the_prompt() -> None:
+    """Exponential latencies have the mean that was asked for, fixed ones have it each, and none is drawn anew."""
+    config = DemoConfig(latency_s=0.02)
+    drawn = [latency_s(config, str(n)) for n in range(4000)]
+    assert abs(sum(drawn) / len(drawn) - 0.02) < 0.002
+    assert drawn[:9] == [latency_s(config, str(n)) for n in range(9)]
+    assert latency_s(DemoConfig(latency_s=0.5, latency_shape="fixed"), "any") == 0.5
+
+
+@given(st.lists(st.integers() | st.text()))
+def test_chances_are_probabilities(about: list[int | str]) -> None:
+    """A chance lies in [0, 1) and is always the same."""
+    assert 0 <= chance(*about) < 1
+    assert chance(*about) == chance(*about)
