@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bootcamp_cli.demo.config import DemoConfig
 from bootcamp_cli.demo.fault_table import FAULTS, fault_kind
 from bootcamp_cli.demo.faults import Fault, choose, parse_fault
 from bootcamp_cli.demo.server import serve
@@ -190,8 +191,6 @@ async def test_a_truncated_stream_ends_without_its_end_mark() -> None:
 @pytest.mark.anyio
 async def test_a_server_with_an_unknown_fault_does_not_start() -> None:
     """The table is asked before the server listens."""
-    from bootcamp_cli.demo.config import DemoConfig
-
     with anyio.fail_after(5), pytest.raises(SettingsError):
         async with serve(DemoConfig(faults=(Fault(name="nonsense"),))):
             pass

@@ -15,17 +15,19 @@ from bootcamp_cli.demo.config import DemoConfig
 from bootcamp_cli.demo.model import THINK_END, Generated, generate, latency_s
 from bootcamp_cli.demo.samples import KnownSample, SampleIndex, digest, load_samples
 
-TEMPLATES = (
+WELL_KNOWN = (
     "{}",
     "<|im_start|>system\nbe right<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n",
     "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n<think>\n",
     "<｜begin▁of▁sentence｜><｜User｜>{}<｜Assistant｜><think>\n",
-    "[INST] {} [/INST]",
-    "{}\nAnswer:",
 )
+OTHERS = ("[INST] {} [/INST]", "{}\nAnswer:")
 
 
-@given(prompts=st.lists(st.text(min_size=1), min_size=1, max_size=5, unique=True), template=st.sampled_from(TEMPLATES))
+@given(
+    prompts=st.lists(st.text(min_size=1), min_size=1, max_size=5, unique=True),
+    template=st.sampled_from(WELL_KNOWN + OTHERS),
+)
 def test_a_sample_is_found_in_every_template(prompts: list[str], template: str) -> None:
     """A known prompt is found bare, in the well-known templates and in others, whatever it consists of."""
     index = SampleIndex()
@@ -34,7 +36,8 @@ def test_a_sample_is_found_in_every_template(prompts: list[str], template: str) 
     longest = max(prompts, key=len)
     found, sample = index.find(template.replace("{}", longest))
     assert sample is not None
-    assert found in {digest(prompt) for prompt in prompts if len(prompt) >= len(longest)} or template[:3] == "[IN"
+    if template in WELL_KNOWN:
+        assert found == digest(longest)
 
 
 def test_an_unknown_text_has_no_sample() -> None:

@@ -95,8 +95,8 @@ def test_it_ends_with_its_parent(clean_environment: dict[str, str]) -> None:
     reading, writing = os.pipe()
     code = (
         "import subprocess, sys;"
-        "server = subprocess.Popen([sys.executable, '-m', 'bootcamp_cli.demo', '--until-parent-exits', '--lifetime=60'],"
-        f"stdout=subprocess.PIPE, pass_fds=[{writing}]);"
+        "command = [sys.executable, '-m', 'bootcamp_cli.demo', '--until-parent-exits', '--lifetime=60'];"
+        f"server = subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[{writing}]);"
         "server.stdout.readline()"
     )
     subprocess.run(

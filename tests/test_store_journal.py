@@ -213,6 +213,14 @@ def test_failures_that_found_an_answer_are_settled(run_dir: RunDir, journal: Jou
     assert not run_dir.failures.exists()
 
 
+def test_what_a_killed_replacement_left_is_removed(run_dir: RunDir, journal: Journal) -> None:
+    """Temporary files of a process that was killed while replacing are gone when the journal is opened again."""
+    for directory in (run_dir.path, run_dir.details):
+        (directory / ".tmp-abc").write_bytes(b"half")
+    open_journal(run_dir, journal.lock, [FILE])
+    assert not list(run_dir.path.rglob(".tmp-*"))
+
+
 def test_damaged_failures_are_named(run_dir: RunDir) -> None:
     """A line of failures.jsonl that cannot be read is named; a torn last one is left out."""
     run_dir.failures.write_bytes(b'{"file": "a", "row": 1}\n{"file": "a", "r')

@@ -1,6 +1,7 @@
 """An evaluation from plan to report: what `eval`, `resume` and `demo` share, top-down."""
 
 import os
+import shlex
 import sys
 import time
 
@@ -87,12 +88,10 @@ def run_session(session: Session, console: Console) -> int:
         console.warn(warning)
     try:
         anyio.run(_run_with_displays, session, console)
-    except RunDirectoryError:
-        console.say(f"continue with: {resume_command(session.run_dir)}")
-        raise
-    except (BootcampError, KeyboardInterrupt):
-        session.finish()
-        console.say(f"continue with: {resume_command(session.run_dir)}")
+    except BootcampError as error:
+        if not isinstance(error, RunDirectoryError):
+            session.finish()
+        _tell_how_to_go_on(error, session.run_dir)
         raise
     session.finish()
     return conclude(session, console)
@@ -139,8 +138,9 @@ def exit_code(summary: RunSummary, *, allow_unscored: bool) -> int:
     return EXIT_INCOMPLETE if n_lacking else EXIT_OK
 
 
-def resume_command(run_dir: RunDir) -> str:
-    """What the user types to go on."""
-    import shlex
-
-    return f"bootcamp resume {shlex.quote(str(run_dir.path))}"
+def _tell_how_to_go_on(error: BootcampError, run_dir: RunDir) -> None:
+    """Put the command that continues the run into the error's hint."""
+    command = f"`bootcamp resume {shlex.quote(str(run_dir.path))}`"
+    general = "`bootcamp resume`"
+    hint = error.hint or f"continue with {general}"
+    error.hint = hint.replace(general, command) if general in hint else f"{hint}, then {command}"

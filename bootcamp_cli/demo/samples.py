@@ -86,7 +86,13 @@ class SampleIndex:
 
 
 def load_samples(test_dir: Path | None) -> SampleIndex:
-    """Index the `*.jsonl` files of a directory; lines that are no samples are passed over. None: an empty index."""
+    """Index the `*.jsonl` files of a directory; lines that are no samples are passed over. None: an empty index.
+
+    Raises:
+        NotADirectoryError: there is no such directory.
+    """
+    if test_dir is not None and not test_dir.is_dir():
+        raise NotADirectoryError(f"test dir {test_dir}: no such directory")
     index = SampleIndex()
     for path in sorted(test_dir.glob("*.jsonl")) if test_dir else ():
         with path.open("rb") as lines:

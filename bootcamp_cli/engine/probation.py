@@ -46,7 +46,7 @@ class Probation:
         what = "the only request was refused" if n == 1 else f"all of the first {n} requests were refused alike"
         return ServerUnavailableError(
             f"{what}: {self._first.message}",
-            hint="mend the parameters or the server, then run again",
+            hint="mend the server and `bootcamp resume`, or start a new run with other parameters",
         )
 
 

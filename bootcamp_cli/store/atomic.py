@@ -10,6 +10,8 @@ from typing import Any, BinaryIO
 
 from bootcamp_cli.errors import disk_error
 
+_PREFIX = ".tmp-"
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
@@ -20,7 +22,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """
     temporary: Path | None = None
     try:
-        descriptor, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=_PREFIX, dir=path.parent)
         temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -34,6 +36,15 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove the temporary files of a process that was killed while replacing; its lock must be held."""
+    try:
+        for path in directory.glob(f"{_PREFIX}*"):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise disk_error(error, f"tidy {directory}") from error
 
 
 def replace_bytes(path: Path, content: bytes) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bootcamp_cli.errors import RunDirectoryError, disk_error
-from bootcamp_cli.store.atomic import encode_json, replacing, sync_directory
+from bootcamp_cli.store.atomic import encode_json, remove_leftovers, replacing, sync_directory
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.record import encode_record
 from bootcamp_cli.store.replay import DetailIndex, mend_tail, replay
@@ -140,11 +140,13 @@ class Journal:
 
 
 def open_journal(run_dir: RunDir, lock: RunLock, files: Iterable[str]) -> Journal:
-    """Mend torn last lines and replay what is there.
+    """Tidy up after a killed process, mend torn last lines and replay what is there.
 
     Raises:
         RunDirectoryError: a details file holds what no bootcamp wrote.
     """
+    for directory in (run_dir.path, run_dir.details):
+        remove_leftovers(directory)
     details = {}
     for file in files:
         mend_tail(run_dir.details / file)
