@@ -46,7 +46,7 @@ def publish(run_dir: RunDir) -> RunSummary:
 def answer_parameters(run_dir: RunDir) -> dict[str, Any]:
     """The parameters that decide the answers, as far as the run directory knows them."""
     known = (run_dir.read_eval_args() or {}) | ((run_dir.read_manifest() or {}).get("identity") or {})
-    return {name: known[name] for name in _DECIDING if known.get(name) is not None}
+    return {name: known[name] for name in _DECIDING if known.get(name) not in (None, [], {})}
 
 
 def print_report(run_dir: RunDir, summary: RunSummary, console: Console) -> None:
