@@ -45,5 +45,5 @@ def test_the_longest_file_leads_once_lengths_are_known() -> None:
     assert Counter(sample.file for sample in probes if sample) == {"a": PROBES, "b": PROBES, "c": PROBES}
     for name, n_tokens in (("a", 10), ("b", 3000), ("c", 200)):
         queue.observe(name, n_tokens)
-    rest = [sample.file for sample in iter(queue.take, None)]
+    rest = [sample.file for sample in queue.take_many(100)]
     assert rest == ["b"] * 3 + ["c"] * 3 + ["a"] * 3

@@ -7,6 +7,7 @@ A run that ends with its longest answers has idle slots at its end. Lengths are 
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from bootcamp_cli.records import Sample
 
@@ -43,6 +44,10 @@ class WorkQueue:
         self._heap = []
         for name in self.files:
             self._push(name)
+
+    def take_many(self, n: int) -> list[Sample]:
+        """The next samples, at most `n`; none when none is owed any more. Reads files: belongs into a thread."""
+        return list(islice(iter(self.take, None), n))
 
     def take(self) -> Sample | None:
         """The next sample, None when none is owed any more."""

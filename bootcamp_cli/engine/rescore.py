@@ -59,7 +59,7 @@ async def rescore(run_dir: RunDir, settings: EvalSettings, lock: RunLock | None)
     resolver = _Memory(Resolver(settings.bootcamps, settings.bootcamps_path))
     known = data_source_by_file(run_dir)
     async with VerifierPool(
-        workers=settings.verify_workers or default_verify_workers(),
+        workers=settings.verify_workers or await anyio.to_thread.run_sync(default_verify_workers),
         timeout_s=settings.verify_timeout,
         memory_mib=settings.verify_memory,
     ) as pool:

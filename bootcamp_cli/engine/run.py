@@ -27,6 +27,9 @@ from bootcamp_cli.store.lock import HEARTBEAT_S, RunLock
 from bootcamp_cli.store.record import make_record, with_verdict
 from bootcamp_cli.store.replay import REVERIFY
 
+_READ_AHEAD = 64
+"""Rows read at once: enough that slots do not wait for the disk, few enough that their order is still worth it."""
+
 
 async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
     """Work off everything that the session owes; what has its end is on disk when this returns or raises.
@@ -42,7 +45,7 @@ async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
     try:
         async with (
             VerifierPool(
-                workers=settings.verify_workers or default_verify_workers(),
+                workers=settings.verify_workers or await anyio.to_thread.run_sync(default_verify_workers),
                 timeout_s=settings.verify_timeout,
                 memory_mib=settings.verify_memory,
             ) as pool,
@@ -119,11 +122,12 @@ class _Stages:
         """Start a sample whenever a slot is free."""
         with self._shutdown.sample():
             try:
-                while (sample := self._queue.take()) is not None:
-                    await self._probation.admit()
-                    await self._open.acquire()
-                    slot = await self._slots.acquire()
-                    samples.start_soon(self._answer, sample, slot, ended)
+                while batch := await anyio.to_thread.run_sync(self._queue.take_many, _READ_AHEAD):
+                    for sample in batch:
+                        await self._probation.admit()
+                        await self._open.acquire()
+                        slot = await self._slots.acquire()
+                        samples.start_soon(self._answer, sample, slot, ended)
             except BootcampError as error:
                 self._shutdown.stop(error)
 

@@ -34,7 +34,7 @@ def put_header(sheet: Worksheet, titles: Sequence[str]) -> None:
     put_row(sheet, 1, titles, ["text"] * len(titles), bold=True)
     for cell in sheet[1]:
         cell.alignment = Alignment(wrap_text=True, vertical="top")
-    sheet.row_dimensions[1].height = 32
+    sheet.row_dimensions[1].height = 45
     sheet.freeze_panes = "B2"
 
 

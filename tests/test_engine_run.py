@@ -1,0 +1,98 @@
+"""The engine in this process, against a real server."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+from blockbuster import blockbuster_ctx
+
+from bootcamp_cli.engine.connect import open_client
+from bootcamp_cli.engine.events import Event, FileFinished, RequestEnded, RequestStarted, SampleRecorded, Warned
+from bootcamp_cli.engine.plan import Plan, make_plan
+from bootcamp_cli.engine.run import run
+from bootcamp_cli.engine.session import Session, new_session
+from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.templates.builtin import BUILTIN_TEMPLATES
+from tests.conftest import StartDemo
+
+
+def a_plan(url: str, test_dir: Path, output_dir: Path, n_slots: int = 16) -> Plan:
+    """The plan of an evaluation of the demo model."""
+    settings = EvalSettings(
+        url=url, model_name="demo", test_dir=test_dir, output_dir=output_dir, max_concurrent_requests=n_slots
+    )
+    return make_plan(settings, BUILTIN_TEMPLATES[0], sys_prompt=None)
+
+
+def run_to_the_end(plan: Plan, around: Callable[[Session], None] = lambda _: None) -> list[Event]:
+    """Run a plan in a new run directory; gives the events."""
+    events: list[Event] = []
+
+    async def main(session: Session) -> None:
+        async with open_client(plan.settings, plan.generation) as client:
+            await run(session, client, events.append)
+
+    with new_session(plan, None, lambda _: None) as session:
+        anyio.run(main, session)
+        around(session)
+    return events
+
+
+def test_nothing_blocks_the_event_loop(demo_server: StartDemo, demo_test_dir: Path, tmp_path: Path) -> None:
+    """No call of the tool waits for disk, lock or child while the loop runs, also with retries and bad replies."""
+    server = demo_server(test_dir=demo_test_dir, faults=["html:0.1", "drop:0.05"])
+    plan = a_plan(server.url, demo_test_dir, tmp_path)
+    with blockbuster_ctx("bootcamp_cli"):
+        events = run_to_the_end(plan)
+    assert sum(isinstance(event, SampleRecorded) for event in events) == plan.test_set.n_rows
+
+
+def test_events_add_up(demo_server: StartDemo, demo_test_dir: Path, tmp_path: Path) -> None:
+    """Every request that starts ends, every sample is recorded once, every file finishes once, after its samples."""
+    plan = a_plan(demo_server(test_dir=demo_test_dir).url, demo_test_dir, tmp_path)
+    events = run_to_the_end(plan)
+    in_flight = 0
+    for event in events:
+        in_flight += isinstance(event, RequestStarted) - isinstance(event, RequestEnded)
+        assert 0 <= in_flight <= 16
+    assert in_flight == 0
+    recorded = Counter(event.file for event in events if isinstance(event, SampleRecorded))
+    assert recorded == {file.name: file.n_rows for file in plan.test_set.files}
+    finished = [event.file for event in events if isinstance(event, FileFinished)]
+    assert sorted(finished) == [file.name for file in plan.test_set.files]
+
+
+@pytest.mark.parametrize("n_slots", [1, 200])
+def test_slots_bound_what_is_in_flight(
+    demo_server: StartDemo, demo_test_dir: Path, tmp_path: Path, n_slots: int
+) -> None:
+    """The server never sees more requests at once than there are slots, and each slot keeps its connection."""
+    server = demo_server(test_dir=demo_test_dir)
+    run_to_the_end(a_plan(server.url, demo_test_dir, tmp_path, n_slots))
+    stats = server.stats()
+    assert stats["max_in_flight"] <= n_slots
+    assert stats["max_connections"] <= n_slots + 1
+
+
+def test_a_swapped_model_is_told(demo_server: StartDemo, demo_test_dir: Path, tmp_path: Path) -> None:
+    """When replies name another model than before, one warning says so."""
+    server = demo_server(test_dir=demo_test_dir, faults=["other-model:1:after=20:on=completions"])
+    events = run_to_the_end(a_plan(server.url, demo_test_dir, tmp_path, n_slots=1))
+    warnings = [event.message for event in events if isinstance(event, Warned)]
+    assert len(warnings) == 1
+    assert "before demo" in warnings[0]
+
+
+def test_identity_is_what_decides_the_answers(demo_test_dir: Path, tmp_path: Path) -> None:
+    """Url, concurrency, timeouts and time are no part of a plan's identity; sampling, data and template text are."""
+    plan = a_plan("http://127.0.0.1:1/v1", demo_test_dir, tmp_path)
+    same = a_plan("http://127.0.0.1:2/v1", demo_test_dir, tmp_path / "other", n_slots=3)
+    assert plan.identity() == same.identity()
+    warmer = make_plan(
+        EvalSettings(model_name="demo", test_dir=demo_test_dir, temperature=0.5), BUILTIN_TEMPLATES[0], sys_prompt=None
+    )
+    other_template = make_plan(plan.settings, BUILTIN_TEMPLATES[1], sys_prompt=None)
+    assert plan.identity() != warmer.identity()
+    assert plan.identity() != other_template.identity()
