@@ -134,12 +134,16 @@ def _await_end(
             return
         if alive:
             raise _locked(run_dir, first)
+    elif not file.exists():
+        raise _beaten(run_dir)
     who = f"process {first.pid} on {first.host}" if first else "an unreadable lock file"
     say(f"{run_dir} is locked by {who}: watching for {STALE_S:.0f} s whether it still lives")
     until = clock() + STALE_S
     while clock() < until:
         sleep(1.0)
         seen = _read(file)
+        if seen is None and not file.exists():
+            raise _beaten(run_dir)
         if seen is not None and seen.released:
             return
         if seen is not None and (first is None or seen.counter != first.counter):
