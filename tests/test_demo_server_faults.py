@@ -113,11 +113,12 @@ ANSWERS: dict[str, Callable[[httpx.Response], bool]] = {
     "huge:mib=1": lambda r: len(r.content) > 2**20 and "choices" in r.json(),
     "truncated-json": lambda r: r.status_code == 200 and r.text.startswith("{") and not r.text.endswith("}"),
 }
-CUTS = {
+_RESET = (httpx.ReadError, httpx.RemoteProtocolError)  # anyio before 4.16 takes a reset for an end
+CUTS: dict[str, type[Exception] | tuple[type[Exception], ...]] = {
     "drop": httpx.RemoteProtocolError,
     "drop-body": httpx.RemoteProtocolError,
-    "reset": httpx.ReadError,
-    "reset-body": httpx.ReadError,
+    "reset": _RESET,
+    "reset-body": _RESET,
     "hang": httpx.ReadTimeout,
     "stall": httpx.ReadTimeout,
 }
