@@ -56,6 +56,7 @@ _bootcamp() {
             "templates/show") path="templates show" ;;
             "/bootcamps") path="bootcamps" ;;
             "bootcamps/list") path="bootcamps list" ;;
+            "bootcamps/verify") path="bootcamps verify" ;;
             "/config") path="config" ;;
             "config/show") path="config show" ;;
             "/completion") path="completion" ;;
@@ -112,6 +113,7 @@ _bootcamp() {
             "templates show") _bootcamp_words --config --profile --json --quiet --debug --help ;;
             "bootcamps") _bootcamp_words --help ;;
             "bootcamps list") _bootcamp_words --bootcamps --bootcamps-path --config --profile --json --quiet --debug --help ;;
+            "bootcamps verify") _bootcamp_words --bootcamps --bootcamps-path --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "config") _bootcamp_words --help ;;
             "config show") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --insecure --no-insecure --test-dir --limit --include --exclude --skip-invalid --no-skip-invalid --api-mode --template --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --seed --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --stream --no-stream --idle-timeout --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
             "completion") _bootcamp_words --help ;;
@@ -126,7 +128,7 @@ _bootcamp() {
         "rescore") _bootcamp_run_dirs ;;
         "templates") _bootcamp_words list show ;;
         "templates show") _bootcamp_words r1 qwen internthinker chatml deepseek_v3 qwq ;;
-        "bootcamps") _bootcamp_words list ;;
+        "bootcamps") _bootcamp_words list verify ;;
         "config") _bootcamp_words show ;;
         "completion") _bootcamp_words install ;;
     esac

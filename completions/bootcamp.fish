@@ -235,6 +235,7 @@ complete -c bootcamp -n '__bootcamp_in templates show' -l help -d 'show the help
 complete -c bootcamp -n '__bootcamp_in templates show; and __fish_prev_arg_in --json --quiet --debug' -a 'true false'
 
 complete -c bootcamp -n '__bootcamp_at bootcamps' -a list -d 'List the data sources that can be verified: built-in, by entry point, and of the internbootcamp package.'
+complete -c bootcamp -n '__bootcamp_at bootcamps' -a verify -d 'Check the bootcamps against golden cases: outputs with known verdicts.'
 complete -c bootcamp -n '__bootcamp_at bootcamps' -l help -d 'show the help and exit'
 
 complete -c bootcamp -n '__bootcamp_in bootcamps list' -l bootcamps -x -a 'auto builtin upstream' -d 'where verifiers come from: built-in before the internbootcamp package, or one of them first'
@@ -246,6 +247,19 @@ complete -c bootcamp -n '__bootcamp_in bootcamps list' -l quiet -d 'print nothin
 complete -c bootcamp -n '__bootcamp_in bootcamps list' -l debug -d 'show the traceback of an error'
 complete -c bootcamp -n '__bootcamp_in bootcamps list' -l help -d 'show the help and exit'
 complete -c bootcamp -n '__bootcamp_in bootcamps list; and __fish_prev_arg_in --json --quiet --debug' -a 'true false'
+
+complete -c bootcamp -n '__bootcamp_in bootcamps verify' -l bootcamps -x -a 'auto builtin upstream' -d 'where verifiers come from: built-in before the internbootcamp package, or one of them first'
+complete -c bootcamp -n '__bootcamp_in bootcamps verify' -l bootcamps-path -x -a '(__fish_complete_directories)' -d 'directory that holds the internbootcamp package'
+complete -c bootcamp -n '__bootcamp_in bootcamps verify' -l verify-timeout -x -d 'time limit of one verification'
+complete -c bootcamp -n '__bootcamp_in bootcamps verify' -l verify-memory -x -d 'memory limit of a verifier process, in MiB'
+complete -c bootcamp -n '__bootcamp_in bootcamps verify' -l verify-workers -x -d 'verifier processes'
+complete -c bootcamp -n '__bootcamp_in bootcamps verify' -l config -r -F -d 'settings file to read instead of ./bootcamp.toml'
+complete -c bootcamp -n '__bootcamp_in bootcamps verify' -l profile -x -d 'use the [profile.NAME] table of the settings file'
+complete -c bootcamp -n '__bootcamp_in bootcamps verify' -l json -d 'print the result as JSON'
+complete -c bootcamp -n '__bootcamp_in bootcamps verify' -l quiet -d 'print nothing but the result and errors'
+complete -c bootcamp -n '__bootcamp_in bootcamps verify' -l debug -d 'show the traceback of an error'
+complete -c bootcamp -n '__bootcamp_in bootcamps verify' -l help -d 'show the help and exit'
+complete -c bootcamp -n '__bootcamp_in bootcamps verify; and __fish_prev_arg_in --json --quiet --debug' -a 'true false'
 
 complete -c bootcamp -n '__bootcamp_at config' -a show -d 'Show the value of every parameter and its source.'
 complete -c bootcamp -n '__bootcamp_at config' -l help -d 'show the help and exit'

@@ -99,6 +99,10 @@ COMMANDS: Mapping[str, Entry | EntryGroup] = {
                 help="List the data sources that can be verified: "
                 "built-in, by entry point, and of the internbootcamp package.",
             ),
+            "verify": Entry(
+                target="bootcamp_cli.cli.bootcamps:verify_command",
+                help="Check the bootcamps against golden cases: outputs with known verdicts.",
+            ),
         },
     ),
     "config": EntryGroup(

@@ -12,10 +12,10 @@ import anyio
 from bootcamp_cli.bootcamps.pool import VerifierPool
 from bootcamp_cli.bootcamps.resolve import Resolver
 from bootcamp_cli.engine.summarise import data_source_by_file
+from bootcamp_cli.engine.verifiers import verifier_pool
 from bootcamp_cli.errors import RunDirectoryError
 from bootcamp_cli.records import BootcampRef, Verdict, judged_text
 from bootcamp_cli.settings.model import EvalSettings
-from bootcamp_cli.settings.workers import default_verify_workers
 from bootcamp_cli.store.atomic import replacing
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.record import REFERENCE_FIELDS, encode_record, with_verdict
@@ -58,11 +58,7 @@ async def rescore(run_dir: RunDir, settings: EvalSettings, lock: RunLock | None)
     result = Rescored()
     resolver = _Memory(Resolver(settings.bootcamps, settings.bootcamps_path))
     known = data_source_by_file(run_dir)
-    async with VerifierPool(
-        workers=settings.verify_workers or await anyio.to_thread.run_sync(default_verify_workers),
-        timeout_s=settings.verify_timeout,
-        memory_mib=settings.verify_memory,
-    ) as pool:
+    async with await verifier_pool(settings) as pool:
         for path in run_dir.detail_files():
             one = _FileRescore(path, known.get(path.name), resolver, pool, result)
             await one.run(lock)

@@ -20,9 +20,9 @@ from bootcamp_cli.engine.recording import Ended, Recorder, failed
 from bootcamp_cli.engine.session import Session
 from bootcamp_cli.engine.shutdown import Shutdown
 from bootcamp_cli.engine.slots import Slots
+from bootcamp_cli.engine.verifiers import verifier_pool
 from bootcamp_cli.errors import BootcampError, InterruptedRunError
 from bootcamp_cli.records import RequestFailure, Sample, Verdict, judged_text
-from bootcamp_cli.settings.workers import default_verify_workers
 from bootcamp_cli.store.lock import HEARTBEAT_S, RunLock
 from bootcamp_cli.store.record import make_record, with_verdict
 from bootcamp_cli.store.replay import REVERIFY
@@ -44,11 +44,7 @@ async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
     emit(_run_started(session))
     try:
         async with (
-            VerifierPool(
-                workers=settings.verify_workers or await anyio.to_thread.run_sync(default_verify_workers),
-                timeout_s=settings.verify_timeout,
-                memory_mib=settings.verify_memory,
-            ) as pool,
+            await verifier_pool(settings) as pool,
             anyio.create_task_group() as tasks,
         ):
             tasks.start_soon(shutdown.watch_signals, tasks.cancel_scope)

@@ -1,0 +1,76 @@
+"""`bootcamp bootcamps verify`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunBootcamp, WriteRows
+
+TRUTH = {"start_word": "cat", "end_word": "dog", "correct_steps": 3}
+RIGHT = {"file": "t.jsonl", "row": 0, "kind": "right", "output": "[[3]]", "score": 1.0, "extracted": 3}
+WRONG_SCORE = RIGHT | {"output": "[[4]]", "extracted": 4}
+WRONG_EXTRACTED = RIGHT | {"extracted": 3.0}
+
+
+@pytest.fixture
+def eval_dir(write_rows: WriteRows, tmp_path: Path) -> Path:
+    """A test dir with one row."""
+    return write_rows(
+        tmp_path / "eval" / "t.jsonl", [{"data_source": "KorPuzzleWordLadder", "prompt": "?", "ground_truth": TRUTH}]
+    ).parent
+
+
+def test_the_14_built_in_bootcamps_agree_with_the_reference(
+    shared: Path, run_bootcamp: RunBootcamp, tmp_path: Path
+) -> None:
+    """Every golden case of the built-in bootcamps has the reference's score and extracted output."""
+    done = run_bootcamp("bootcamps", "verify", shared / "golden", shared / "eval_data", "--json")
+    agreements = [entry for entry in json.loads(done.stdout) if entry["origin"]]
+    assert len(agreements) >= 14
+    assert {entry["data_source"]: entry["differences"] for entry in agreements if entry["differences"]} == {}
+
+
+def test_differences_are_shown_with_both_verdicts(
+    run_bootcamp: RunBootcamp, write_rows: WriteRows, eval_dir: Path, tmp_path: Path
+) -> None:
+    """Another score, or an extracted output of another type, is a difference: exit code 1 and both verdicts."""
+    golden = tmp_path / "golden"
+    write_rows(golden / "KorPuzzleWordLadder.jsonl", [RIGHT, WRONG_SCORE, WRONG_EXTRACTED])
+    done = run_bootcamp("bootcamps", "verify", golden, eval_dir)
+    assert done.returncode == 1
+    assert "1 of     3 agree" in done.stdout
+    assert "KorPuzzleWordLadder:2: expected 1.0 4, found 0.0 4" in done.stdout
+    assert "KorPuzzleWordLadder:3: expected 1.0 3.0, found 1.0 3" in done.stdout
+
+
+def test_agreement_exits_0_and_a_missing_bootcamp_1(
+    run_bootcamp: RunBootcamp, write_rows: WriteRows, eval_dir: Path, tmp_path: Path
+) -> None:
+    """Agreement throughout is exit code 0; a golden file without a bootcamp is no agreement."""
+    golden = tmp_path / "golden"
+    write_rows(golden / "KorPuzzleWordLadder.jsonl", [RIGHT])
+    assert run_bootcamp("bootcamps", "verify", golden, eval_dir).returncode == 0
+    write_rows(golden / "Riddles.jsonl", [RIGHT])
+    done = run_bootcamp("bootcamps", "verify", golden, eval_dir)
+    assert done.returncode == 1
+    assert "(no bootcamp)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("case", "what"),
+    [({"row": 0}, "no key 'file'"), (RIGHT | {"row": 7}, "has no row 7"), (RIGHT | {"file": "../x"}, "name no row")],
+)
+def test_unusable_golden_cases_are_named(
+    run_bootcamp: RunBootcamp,
+    write_rows: WriteRows,
+    eval_dir: Path,
+    tmp_path: Path,
+    case: dict[str, object],
+    what: str,
+) -> None:
+    """A golden case that names no row is one line on stderr with exit code 2."""
+    write_rows(tmp_path / "golden" / "KorPuzzleWordLadder.jsonl", [case])
+    done = run_bootcamp("bootcamps", "verify", tmp_path / "golden", eval_dir)
+    assert done.returncode == 2
+    assert what in done.stderr
