@@ -46,7 +46,7 @@ CLASSES = {
     "Hanging": scoring("while True: pass"),
     "Exiting": scoring("import os", "os._exit(4)"),
     "Quitting": scoring("raise SystemExit"),
-    "Recursing": scoring("return cls.verify_score(model_output, ground_truth)"),
+    "Recursing": scoring("def down(n): return down(n + 1)", "return down(0)"),
     "Allocating": scoring("return len(bytearray(2 ** 48))"),
     "Forking": scoring("import os, time", "child = os.fork()", "if child == 0: time.sleep(1000)",
                        "open(ground_truth, 'w').write(str(child))", "return 1.0"),
