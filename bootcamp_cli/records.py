@@ -1,12 +1,12 @@
 """Frozen data types that cross layers: samples, answers, verdicts, failures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 ApiMode = Literal["completion", "chat_completion"]
 
 VerifierFailure = Literal["verifier_timeout", "verifier_crash", "verifier_error", "unscored"]
-"""Why an answer has no score: time limit, dead worker or MemoryError, third-party exception, no bootcamp."""
+"""Why an answer has no score: time limit, dead worker or MemoryError, third-party exception, no bootcamp for it."""
 
 REVERIFIABLE: frozenset[str] = frozenset({"verifier_timeout", "verifier_crash", "verifier_error"})
 """Failures that `resume` verifies again from the kept output; `unscored` waits for `rescore`."""
@@ -74,13 +74,15 @@ class BootcampRef:
 
     `origin` builtin: `target` is a module; entry_point: `module:attribute`; upstream: `module:class` within the
     `internbootcamp` package, or the class name alone where only the full import can find it.
-    `path` is a directory that goes in front of the module search path (`bootcamps_path`), or None.
+    `path` is a directory that goes in front of the module search path (`bootcamps_path`), or None. `fallback` is asked
+    where a built-in bootcamp cannot judge a row.
     """
 
     data_source: str
     origin: Literal["builtin", "entry_point", "upstream"]
     target: str
     path: str | None = None
+    fallback: "BootcampRef | None" = field(default=None, compare=False)
 
     @property
     def name(self) -> str:

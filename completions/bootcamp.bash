@@ -91,7 +91,7 @@ _bootcamp() {
             _bootcamp_words table markdown csv json; return
             ;;
         *:--sort)
-            _bootcamp_words bootcamp score length file data_source n scored failed missing truncated unverified estimated low high; return
+            _bootcamp_words bootcamp score length file data_source ceiling n scored failed missing truncated unverified estimated low high; return
             ;;
         *:--shell)
             _bootcamp_words bash zsh fish; return

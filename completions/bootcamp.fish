@@ -187,7 +187,7 @@ complete -c bootcamp -n '__bootcamp_in demo; and __fish_prev_arg_in --stream --j
 
 complete -c bootcamp -n '__bootcamp_in report' -a '(__bootcamp_run_dirs)'
 complete -c bootcamp -n '__bootcamp_in report' -l format -x -a 'table markdown csv json' -d 'form of the output'
-complete -c bootcamp -n '__bootcamp_in report' -l sort -x -a 'bootcamp score length file data_source n scored failed missing truncated unverified estimated low high' -d 'what rows are sorted by'
+complete -c bootcamp -n '__bootcamp_in report' -l sort -x -a 'bootcamp score length file data_source ceiling n scored failed missing truncated unverified estimated low high' -d 'what rows are sorted by'
 complete -c bootcamp -n '__bootcamp_in report' -l reverse -d 'sort the other way round'
 complete -c bootcamp -n '__bootcamp_in report' -l filter -x -d 'only matching bootcamps, files, data sources'
 complete -c bootcamp -n '__bootcamp_in report' -l json -d 'print the result as JSON'
@@ -234,7 +234,7 @@ complete -c bootcamp -n '__bootcamp_in templates show' -l debug -d 'show the tra
 complete -c bootcamp -n '__bootcamp_in templates show' -l help -d 'show the help and exit'
 complete -c bootcamp -n '__bootcamp_in templates show; and __fish_prev_arg_in --json --quiet --debug' -a 'true false'
 
-complete -c bootcamp -n '__bootcamp_at bootcamps' -a list -d 'List the data sources that can be verified: built-in, by entry point, and of the internbootcamp package.'
+complete -c bootcamp -n '__bootcamp_at bootcamps' -a list -d 'List the data sources that can be verified, with their origin and, of the public ones, the highest scores.'
 complete -c bootcamp -n '__bootcamp_at bootcamps' -a verify -d 'Check the bootcamps against golden cases: outputs with known verdicts.'
 complete -c bootcamp -n '__bootcamp_at bootcamps' -l help -d 'show the help and exit'
 

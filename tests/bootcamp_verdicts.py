@@ -3,14 +3,14 @@
 from typing import Any
 
 from bootcamp_cli.bootcamps.catalog import load
-from bootcamp_cli.bootcamps.scoring import CheckVerifier, score
+from bootcamp_cli.bootcamps.loading import as_verifier
+from bootcamp_cli.bootcamps.scoring import score
 from bootcamp_cli.records import Verdict
 
 
 def verdict(data_source: str, output: str, ground_truth: Any) -> Verdict:
     """Verify an output with the built-in bootcamp of a data source."""
-    bootcamp = load(data_source)
-    return score(CheckVerifier(extract_output=bootcamp.extract_output, check=bootcamp.check), output, ground_truth)
+    return score(as_verifier(load(data_source), data_source), output, ground_truth)
 
 
 def answer(text: str) -> str:

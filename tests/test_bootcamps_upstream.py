@@ -210,3 +210,20 @@ def test_the_tool_itself_imports_nothing_of_it(package: Path) -> None:
     verify(package, ("Plain", "<1>", "1"))
     assert not [name for name in sys.modules if name.startswith("internbootcamp")]
     assert [entry.name for entry in package.iterdir()] == ["internbootcamp"]
+
+
+def test_a_row_that_a_built_in_cannot_judge_goes_to_the_package(tmp_path: Path) -> None:
+    """Arc has no answer for an unknown task: unscored with the reason, unless the package is there to judge it."""
+    build_package(tmp_path, {"Arc": scoring("return 0.5")})
+    unknown = {"task_key": "00000000", "input_grid": [[9]]}
+
+    async def work(pool: VerifierPool) -> dict[str, float | str | None]:
+        found = {}
+        for resolver in (Resolver("auto", None), Resolver("auto", tmp_path)):
+            ref = resolver.resolve("Arc")
+            assert ref is not None
+            verdict = await pool.verify(ref, "[[1]]", unknown)
+            found["with" if ref.fallback else "without"] = verdict.failure or verdict.score
+        return found
+
+    assert in_pool(work) == {"without": "unscored", "with": 0.5}

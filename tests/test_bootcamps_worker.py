@@ -111,7 +111,7 @@ def test_nonsense_is_refused(line: bytes) -> None:
         '["verdict", 1, 1.0, [1e999], null, null, false]',
         '["verdict", 1, 1.0, null, "verifier_error", "x", false]',
         '["verdict", 1, null, null, null, null, false]',
-        '["verdict", 1, null, null, "unscored", "x", false]',
+        '["verdict", 1, null, null, "verifier_timeout", "x", false]',
         '["verdict", "1", 1.0, null, null, null, false]',
         '["verdict", 1, 1.0, null, null, null]',
         "[" * 100_000,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bootcamp_cli.bootcamps.catalog import CATALOG, load
+from bootcamp_cli.bootcamps.catalog import load
 from bootcamp_cli.demo.instances import make_test_dir
 from bootcamp_cli.demo.instances.directory import GENERATORS, make_instances
 from tests.bootcamp_verdicts import verdict
@@ -33,10 +33,12 @@ def test_every_bootcamp_has_rows(tmp_path: Path) -> None:
     """A test dir has one file per built-in bootcamp, rows of the public format in it, and no prompt twice."""
     make_test_dir(tmp_path / "demo", seed=1, rows=5)
     files = sorted((tmp_path / "demo").iterdir())
-    assert [file.name for file in files] == sorted(f"{data_source.lower()}.jsonl" for data_source in CATALOG)
+    assert [file.name for file in files] == sorted(f"{data_source.lower()}.jsonl" for data_source in GENERATORS)
     rows = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     assert {tuple(row) for row in rows} == {("data_source", "prompt", "ground_truth")}
-    assert [sum(row["data_source"] == data_source for row in rows) for data_source in CATALOG] == [5] * len(CATALOG)
+    assert [sum(row["data_source"] == data_source for row in rows) for data_source in GENERATORS] == [5] * len(
+        GENERATORS
+    )
     assert len({row["prompt"] for row in rows}) == len(rows)
 
 

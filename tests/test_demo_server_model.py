@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.bootcamps.catalog import CATALOG, load
+from bootcamp_cli.bootcamps.catalog import load
 from bootcamp_cli.bootcamps.scoring import CheckVerifier, score
 from bootcamp_cli.demo.chance import chance
 from bootcamp_cli.demo.config import DemoConfig
+from bootcamp_cli.demo.instances.directory import GENERATORS
 from bootcamp_cli.demo.model import THINK_END, Generated, generate, latency_s
 from bootcamp_cli.demo.samples import KnownSample, SampleIndex, digest, load_samples
 
@@ -79,12 +80,10 @@ def scored(generated: Generated, sample: KnownSample) -> float | None:
     return score(verifier, generated.text, sample.truth()).score
 
 
-@pytest.mark.parametrize("data_source", sorted(CATALOG))
+@pytest.mark.parametrize("data_source", sorted(GENERATORS))
 def test_full_skill_scores_in_full_and_no_skill_does_not(data_source: str, demo_test_dir: Path) -> None:
     """With skill 1 every built-in bootcamp's samples are solved, with skill 0 none is, in spite of the prose around."""
-    known = samples(demo_test_dir).get(data_source)
-    if not known:
-        pytest.skip(f"the generated test dir has no {data_source}")
+    known = samples(demo_test_dir)[data_source]
     able, unable = DemoConfig(skills={"*": 1.0}), DemoConfig(skills={data_source: 0.0})
     assert [scored(generate(able, name, sample), sample) for name, sample in known] == [1.0] * len(known)
     assert all(scored(generate(unable, name, sample), sample) != 1.0 for name, sample in known)
@@ -123,3 +122,18 @@ def test_chances_are_probabilities(about: list[int | str]) -> None:
     """A chance lies in [0, 1) and is always the same."""
     assert 0 <= chance(*about) < 1
     assert chance(*about) == chance(*about)
+
+
+def test_rows_that_share_a_prompt_are_answered_in_turn() -> None:
+    """The k-th request for a prompt gets the ground truth of its k-th row where these differ, else the only one."""
+    index = SampleIndex()
+    for steps in (3, 4, 3):
+        index.add("How many steps?", "KorPuzzleWordLadder", {"correct_steps": steps})
+    index.add("One way only?", "KorPuzzleWordLadder", {"correct_steps": 2})
+    index.add("One way only?", "KorPuzzleWordLadder", {"correct_steps": 2})
+    _, shared = index.find("How many steps?")
+    _, same = index.find("One way only?")
+    assert shared is not None
+    assert same is not None
+    assert [shared.at_turn(turn).truth()["correct_steps"] for turn in range(4)] == [3, 4, 3, 3]
+    assert [same.at_turn(turn) for turn in range(2)] == [same.at_turn(0)] * 2

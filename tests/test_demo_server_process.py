@@ -33,6 +33,7 @@ configs = st.builds(
     seed=st.integers(),
     reasoning_parser=st.booleans(),
     log_requests=st.booleans(),
+    by_turns=st.booleans(),
 )
 
 

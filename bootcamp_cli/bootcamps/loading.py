@@ -29,7 +29,8 @@ def as_verifier(bootcamp: Any, target: str) -> Verifier:
     extract_output = getattr(bootcamp, "extract_output", None)
     check = getattr(bootcamp, "check", None)
     if callable(extract_output) and callable(check):
-        return CheckVerifier(extract_output=extract_output, check=check)
+        unscorable = getattr(bootcamp, "unscorable", None)
+        return CheckVerifier(extract_output=extract_output, check=check, unscorable=unscorable)
     if callable(extract_output) and callable(getattr(bootcamp, "verify_score", None)):
         return reference_verifier(bootcamp)
     raise TypeError(f"{target} has not extract_output and one of check and verify_score")

@@ -97,9 +97,17 @@ class VerifierPool:
     async def verify(self, ref: BootcampRef, output: str, ground_truth: Any) -> Verdict:
         """Verify one output in a worker; a failing verifier is a verdict with `failure`, not an exception.
 
+        A row that the bootcamp cannot judge goes to its fallback, where it has one.
+
         Raises:
             anyio.ClosedResourceError: the pool is not open, or was closed meanwhile.
         """
+        verdict = await self._verify(ref, output, ground_truth)
+        if verdict.failure == "unscored" and ref.fallback is not None:
+            return await self._verify(ref.fallback, output, ground_truth)
+        return verdict
+
+    async def _verify(self, ref: BootcampRef, output: str, ground_truth: Any) -> Verdict:
         if not self._is_open:
             raise anyio.ClosedResourceError
         try:

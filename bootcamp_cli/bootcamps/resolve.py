@@ -43,7 +43,8 @@ class Resolver:
         if self._mode == "upstream" and (ref := self._from_package(data_source)):
             return ref
         if entry := CATALOG.get(data_source):
-            return BootcampRef(data_source=data_source, origin="builtin", target=entry.module)
+            fallback = self._from_package(data_source) if self._mode == "auto" else None
+            return BootcampRef(data_source=data_source, origin="builtin", target=entry.module, fallback=fallback)
         if target := self._entry_points.get(data_source):
             return BootcampRef(data_source=data_source, origin="entry_point", target=target)
         return self._from_package(data_source) if self._mode == "auto" else None

@@ -15,10 +15,14 @@ _MAX_DEPTH = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckVerifier:
-    """A bootcamp of our own protocol: built in, or an entry point that supplies `check`."""
+    """A bootcamp of our own protocol: built in, or an entry point that supplies `check`.
+
+    `unscorable` is for a bootcamp that cannot judge every row: it gives the reason why this one is not judged, or None.
+    """
 
     extract_output: Callable[[str], object]
     check: Callable[[Any, Any], object]
+    unscorable: Callable[[Any], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +40,8 @@ def score(verifier: Verifier, output: str, ground_truth: Any) -> Verdict:
     """Verify one output; `ground_truth` must be a copy of its own, because some bootcamps change theirs.
 
     A wrong answer scores 0.0; so does, with `check`, an ordinary exception, as in the reference. MemoryError is a
-    `verifier_crash`. What `verify_score` raises, and a result that is no finite number, is a `verifier_error`.
+    `verifier_crash`. What `verify_score` raises, and a result that is no finite number, is a `verifier_error`. A row
+    that the bootcamp calls unscorable is `unscored` whatever the output: it must not count among the wrong ones only.
     SystemExit and its like pass through.
     """
     try:
@@ -50,6 +55,9 @@ def score(verifier: Verifier, output: str, ground_truth: Any) -> Verdict:
 def _by_check(verifier: CheckVerifier, output: str, ground_truth: Any) -> Verdict:
     solution = None
     try:
+        reason = verifier.unscorable(ground_truth) if verifier.unscorable is not None else None
+        if reason is not None:
+            return Verdict(score=None, failure="unscored", error=reason)
         solution = verifier.extract_output(output)
         result = verifier.check(solution, ground_truth) if solution is not None else 0.0
     except MemoryError:

@@ -19,7 +19,11 @@ from bootcamp_cli.records import BootcampRef, Verdict, VerifierFailure
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """More than any verdict needs: 1 MiB characters extracted, at most 12 bytes each."""
 
-_FAILURES: dict[str, VerifierFailure] = {"verifier_crash": "verifier_crash", "verifier_error": "verifier_error"}
+_FAILURES: dict[str, VerifierFailure] = {
+    "verifier_crash": "verifier_crash",
+    "verifier_error": "verifier_error",
+    "unscored": "unscored",
+}
 
 
 class WireError(Exception):

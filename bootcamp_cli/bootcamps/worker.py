@@ -5,6 +5,7 @@ text; from then on descriptors 1 and 2 lead nowhere and the channel is a private
 """
 
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -17,6 +18,7 @@ from bootcamp_cli.bootcamps.wire import Judged, Loaded, Ready, Reply, Task, deco
 from bootcamp_cli.records import BootcampRef, Verdict
 
 _MAX_FILE_BYTES = 256 * 1024 * 1024
+_GC_THRESHOLD = 50_000
 
 
 def main(options: str) -> None:
@@ -24,6 +26,8 @@ def main(options: str) -> None:
     limits = json.loads(options)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit_resources(limits["memory_mib"] * 1024 * 1024)
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)  # parsed samples are trees, not cycles: the default walks them over and over
     channel = _take_channel()
     with contextlib.suppress(ConnectionError):  # the pool is gone
         _Worker(channel, sample_alarm_s=limits["sample_alarm_s"], load_alarm_s=limits["load_alarm_s"]).serve()

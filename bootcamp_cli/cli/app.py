@@ -96,8 +96,8 @@ COMMANDS: Mapping[str, Entry | EntryGroup] = {
         entries={
             "list": Entry(
                 target="bootcamp_cli.cli.bootcamps:list_command",
-                help="List the data sources that can be verified: "
-                "built-in, by entry point, and of the internbootcamp package.",
+                help="List the data sources that can be verified, with their origin and, of the public ones, "
+                "the highest scores.",
             ),
             "verify": Entry(
                 target="bootcamp_cli.cli.bootcamps:verify_command",

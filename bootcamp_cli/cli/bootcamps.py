@@ -17,17 +17,40 @@ _SHOWN = 100
 
 @command(settings=("bootcamps", "bootcamps_path"), example="bootcamp bootcamps list")
 def list_command(call: Call) -> int:
-    """List the data sources that can be verified: built-in, by entry point, and of the internbootcamp package."""
-    from dataclasses import asdict
+    """List the data sources that can be verified, with their origin and, of the public ones, the highest scores.
 
+    The ceiling is the highest average score that any outputs can reach on the public test file of the data source by
+    the reference's rules; beside it that of outputs in the format that the prompts ask for.
+    """
+    from bootcamp_cli.bootcamps.catalog import CATALOG
+    from bootcamp_cli.bootcamps.ceilings import ceilings
     from bootcamp_cli.bootcamps.resolve import Resolver
     from bootcamp_cli.cli.sources import read_settings
 
     settings = read_settings(call).settings
     known = Resolver(settings.bootcamps, settings.bootcamps_path).known()
-    width = max((len(entry.data_source) for entry in known), default=0)
-    text = "\n".join(f"{entry.data_source.ljust(width)}  {entry.origin}" for entry in known)
-    call.console.result([asdict(entry) for entry in known], text=text)
+    limits = ceilings()
+    data = []
+    rows = [("data source", "family", "origin", "ceiling", "in the asked format")]
+    for ref in known:
+        entry, limit = CATALOG.get(ref.data_source), limits.get(ref.data_source)
+        family = entry.family if entry and ref.origin == "builtin" else None
+        data.append(
+            {
+                "data_source": ref.data_source,
+                "family": family,
+                "origin": ref.origin,
+                "target": ref.target,
+                "ceiling": limit.any_output if limit else None,
+                "ceiling_in_asked_format": limit.asked_format if limit else None,
+                "reasons": list(limit.reasons) if limit else [],
+            }
+        )
+        shown = (f"{limit.any_output:.4f}", f"{limit.asked_format:.4f}") if limit else ("-", "-")
+        rows.append((ref.data_source, family or "-", ref.origin, *shown))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    call.console.result(data, text="\n".join(lines))
     return EXIT_OK
 
 

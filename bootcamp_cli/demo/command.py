@@ -57,6 +57,8 @@ def demo_command(config: DemoConfig, *, port_file: Path | None = None) -> list[s
         argv.append("--reasoning-parser")
     if config.log_requests:
         argv.append("--log-requests")
+    if config.by_turns:
+        argv.append("--by-turns")
     return argv
 
 
@@ -79,6 +81,7 @@ def parse_command(arguments: Sequence[str]) -> Invocation:
             seed=given.seed,
             reasoning_parser=given.reasoning_parser,
             log_requests=given.log_requests,
+            by_turns=given.by_turns,
         )
     except BootcampError as error:
         parser.error(str(error))
@@ -116,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of answers, latencies and faults (default: %(default)s)")
     add("--reasoning-parser", action="store_true", help="in chat mode, put the thoughts into reasoning_content")
     add("--log-requests", action="store_true", help="list every completion request in GET /stats")
+    add("--by-turns", action="store_true", help="answer rows that share a prompt in turn: for one request at a time")
     add("--lifetime", type=float, default=DEFAULT_LIFETIME_S, help="end after so many seconds (default: %(default)s)")
     add("--until-stdin-closes", action="store_true", help="end at the end of stdin, which must be a pipe or terminal")
     add("--until-parent-exits", action="store_true", help="end when the process that started it has ended")

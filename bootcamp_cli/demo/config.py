@@ -22,7 +22,8 @@ class DemoConfig:
     `port` 0 takes a free one. `skills` are the shares of right answers by data source; without an entry they differ
     from bootcamp to bootcamp, as with a real model. `latency_s` is the mean over prompts. `max_model_len` is listed and
     enforced as by vLLM. `reasoning_parser` puts the thoughts into `reasoning_content` in chat mode. `log_requests`
-    adds one entry per request to the statistics.
+    adds one entry per request to the statistics. `by_turns` answers a prompt that several rows share, with different
+    ground truths, for each of them in turn: right for requests in row order, one at a time.
 
     Raises:
         SettingsError: a value is out of range, or the host is not loopback: the server has no protection at all.
@@ -41,6 +42,7 @@ class DemoConfig:
     seed: int = 0
     reasoning_parser: bool = False
     log_requests: bool = False
+    by_turns: bool = False
 
     def __post_init__(self) -> None:
         if not _is_loopback(self.host):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,26 @@ _WRAPPERS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownSample:
-    """A row's data source and, where a built-in bootcamp can use it, its ground truth as JSON bytes."""
+    """A row's data source and, where a built-in bootcamp can use it, its ground truth as JSON bytes.
+
+    `others` are the ground truths of later rows with the same prompt; those of all of them, first to last, are `turns`
+    where one differs.
+    """
 
     data_source: str
     ground_truth: bytes | None
+    others: tuple[bytes | None, ...] = ()
+
+    @property
+    def turns(self) -> tuple[bytes | None, ...]:
+        """The ground truths in row order, where the rows with this prompt differ; else the only one."""
+        every = (self.ground_truth, *self.others)
+        return every if len(set(every)) > 1 else every[:1]
+
+    def at_turn(self, turn: int) -> "KnownSample":
+        """The sample of the row that the request number `turn` (from 0) for this prompt is taken for."""
+        turns = self.turns
+        return KnownSample(data_source=self.data_source, ground_truth=turns[turn % len(turns)])
 
     def truth(self) -> Any:
         """The ground truth, a fresh copy each time."""
@@ -34,7 +50,7 @@ class KnownSample:
 class SampleIndex:
     """Samples by the digest of their prompt; prompts themselves are not kept.
 
-    Of rows with the same prompt, the first in file name and row order stands.
+    Of rows with the same prompt, the first in file name and row order stands; the others only have their turns.
     """
 
     _samples: dict[str, KnownSample] = field(default_factory=dict)
@@ -76,13 +92,16 @@ class SampleIndex:
         return len(self._samples)
 
     def add(self, prompt: str, data_source: str, ground_truth: Any) -> None:
-        """Make a prompt known, unless it is already."""
+        """Make a prompt known, or one more ground truth of a prompt that is."""
         solvable = data_source in CATALOG
         kept = json.dumps(ground_truth).encode() if solvable else None
         key = digest(prompt)
         if key not in self._samples:
             self._samples[key] = KnownSample(data_source=data_source, ground_truth=kept)
             self._starts.setdefault(prompt[:_START_CHARS], set()).add(len(prompt))
+        else:
+            known = self._samples[key]
+            self._samples[key] = replace(known, others=(*known.others, kept))
 
 
 def load_samples(test_dir: Path | None) -> SampleIndex:

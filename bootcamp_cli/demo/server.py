@@ -63,7 +63,7 @@ class DemoServer:
         self.port = port
         self.traffic = Traffic(keep_log=config.log_requests)
         self._samples = samples
-        self._answers: dict[str, Generated] = {}
+        self._answers: dict[tuple[str, bytes | None], Generated] = {}
         # one puzzle is solved at a time: more threads would only compete
         self._solver = anyio.CapacityLimiter(1)
 
@@ -119,6 +119,8 @@ class DemoServer:
             raise too_long(ask, config.max_model_len)
         prompt, sample = self._samples.find(ask.text)
         n_earlier, n_attempts = traffic.n_received, traffic.received[prompt]
+        if config.by_turns and sample is not None:
+            sample = sample.at_turn(n_attempts)
         with traffic.completion(visit, prompt):
             exchange = _Exchange(server=self, wire=wire, ask=ask, prompt=prompt, sample=sample)
             await self._reply(
@@ -159,7 +161,8 @@ class DemoServer:
 
     async def generated(self, prompt: str, sample: KnownSample | None) -> Generated:
         """The model's output for a prompt; where a puzzle is to be solved, that happens in a thread, once."""
-        answer = self._answers.get(prompt)
+        key = (prompt, sample.ground_truth if sample else None)
+        answer = self._answers.get(key)
         if answer is None:
             if sample is None or sample.ground_truth is None:
                 answer = generate(self.config, prompt, sample)
@@ -167,7 +170,7 @@ class DemoServer:
                 answer = await anyio.to_thread.run_sync(generate, self.config, prompt, sample, limiter=self._solver)
             if len(self._answers) >= _MAX_CACHED_ANSWERS:
                 self._answers.clear()
-            self._answers[prompt] = answer
+            self._answers[key] = answer
         return answer
 
 

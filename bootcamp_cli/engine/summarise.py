@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from bootcamp_cli.bootcamps.ceilings import ceilings_by_digest
 from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.records import REVERIFIABLE, bootcamp_name
 from bootcamp_cli.results.aggregate import Aggregator, FileGroups, GroupPlan
@@ -64,11 +65,17 @@ def _planned(manifest: dict[str, Any]) -> list[FileGroups]:
         FileGroups(
             file=file["name"],
             groups=tuple(
-                GroupPlan(bootcamp=bootcamp_name(name), data_source=name, n=n) for name, n in file["data_sources"]
+                GroupPlan(bootcamp=bootcamp_name(name), data_source=name, n=n, ceiling=_ceiling(file))
+                for name, n in file["data_sources"]
             ),
         )
         for file in manifest["files"]
     ]
+
+
+def _ceiling(file: dict[str, Any]) -> float | None:
+    """The highest average score of a test file that is one of the public ones, all of its rows taken."""
+    return ceilings_by_digest().get((file["digest"], file["n_rows"]))
 
 
 def _found(run_dir: RunDir) -> list[FileGroups]:

@@ -82,6 +82,15 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda group: group.data_source,
     ),
     Column(
+        key="ceiling",
+        title="ceiling",
+        sheet_title="Ceiling",
+        kind="score",
+        of=lambda group: group.ceiling,
+        total=lambda run: run.ceiling,
+        shown=lambda run: any(group.ceiling is not None for group in run.groups),
+    ),
+    Column(
         key="n",
         title="n",
         sheet_title="Samples",

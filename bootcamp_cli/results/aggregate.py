@@ -21,11 +21,13 @@ class GroupPlan:
     """One data source of a test file and how many samples it owes.
 
     `data_source` is None where records do not say theirs (the reference's run directories), `n` where nobody knows.
+    `ceiling` is the highest average score that any outputs can reach, where that is known.
     """
 
     bootcamp: str
     data_source: str | None = None
     n: int | None = None
+    ceiling: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +109,8 @@ class _File:
         self.name = plan.file
         self.fallback = plan.fallback or plan.file.removesuffix(".jsonl")
         self.planned = {
-            g.data_source: _Group(bootcamp=g.bootcamp, data_source=g.data_source, n=g.n) for g in plan.groups
+            g.data_source: _Group(bootcamp=g.bootcamp, data_source=g.data_source, n=g.n, ceiling=g.ceiling)
+            for g in plan.groups
         }
         self.found: dict[str | None, _Group] = {}
         self.n_taken = 0
@@ -145,6 +148,7 @@ class _Group:
     bootcamp: str
     data_source: str | None = None
     n: int | None = None
+    ceiling: float | None = None
     first: tuple[int, int] = (2, 0)
     scores: "array[float]" = field(default_factory=lambda: array("d"))
     n_answered: int = 0
@@ -166,6 +170,7 @@ class _Group:
             data_source=self.data_source,
             n=max(self.n or 0, self.n_taken),
             n_known=self.n is not None,
+            ceiling=self.ceiling,
             n_answered=self.n_answered,
             n_scored=len(self.scores),
             n_truncated=self.n_truncated,

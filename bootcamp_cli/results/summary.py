@@ -22,7 +22,8 @@ class GroupSummary:
     `n` is what the test file owes; where nobody knows (`n_known` false) it is what was found.
     `score_sum`, `len_sum` and `n_len` are over the answers that have a score (and a length, in tokens or words);
     `n_truncated` and `n_len_estimated` over all answers. `unverified` counts the answers without a score by kind,
-    `failures` the samples that ended without an answer by kind; both are sorted by kind.
+    `failures` the samples that ended without an answer by kind; both are sorted by kind. `ceiling` is the highest
+    average score that any outputs can reach, None where it is not known.
     """
 
     bootcamp: str
@@ -39,6 +40,7 @@ class GroupSummary:
     n_len: int = 0
     unverified: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
+    ceiling: float | None = None
 
     @property
     def avg_score(self) -> float | None:
@@ -92,6 +94,12 @@ class RunSummary:
     def avg_len(self) -> float | None:
         """Unweighted mean of the rows that have an average length."""
         return exact_mean([group.avg_len for group in self.groups if group.avg_len is not None])
+
+    @property
+    def ceiling(self) -> float | None:
+        """The highest total average that any outputs can reach; None where it is not known of every row."""
+        known = [group.ceiling for group in self.groups if group.ceiling is not None]
+        return exact_mean(known) if len(known) == len(self.groups) else None
 
     @property
     def weighted_score(self) -> float | None:

@@ -3,11 +3,15 @@
 import ast
 import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 MAX_BITS = 100_000
 """Largest integer that takes part: 30,000 decimal digits, far beyond any right answer, and still cheap to divide."""
+
+MAX_TOTAL_BITS = 10_000_000
+"""Most bits in all intermediate results of an expression together: half a second of the dearest operations."""
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -39,72 +43,104 @@ _COMPARISON: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 }
 
 
-def evaluate(expression: str) -> Any:
+def evaluate(expression: str, functions: Mapping[str, Callable[..., Any]] = MappingProxyType({})) -> Any:
     """Evaluate numbers, arithmetic, bit operators, comparisons, and/or/not and conditionals as Python does.
 
-    The result is an int, float, bool or complex, bit for bit what `eval` gives: floats keep their rounding.
+    `functions` may be called by name, with values and with lists or tuples of values; see NUMBER_FUNCTIONS. The result
+    is an int, float, bool or complex, bit for bit what `eval` gives: floats keep their rounding.
 
     Raises:
-        ValueError: anything else (a name, a call, a tuple), an integer beyond MAX_BITS, or too deep a nesting.
+        ValueError: anything else (a name, a call, a tuple), an integer beyond MAX_BITS, results beyond MAX_TOTAL_BITS,
+            or too deep a nesting.
         ArithmeticError: division by zero and the like, as Python raises it.
-        TypeError: an operator that its operands do not have.
+        TypeError: an operator or a function that its operands do not have.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            # eval() skips blanks and tabs in front, ast.parse() takes them for indentation
-            return _value(ast.parse(expression.lstrip(" \t"), mode="eval").body)
+            # an evaluation skips blanks and tabs in front, ast.parse() takes them for indentation
+            return _Evaluation(functions).value(ast.parse(expression.lstrip(" \t"), mode="eval").body)
         except (SyntaxError, RecursionError, MemoryError) as error:
             # the parser's MemoryError is about nesting, integers that could exhaust memory are refused before
             raise ValueError(f"not arithmetic: {type(error).__name__}") from error
 
 
-def _value(node: ast.expr) -> Any:
-    match node:
-        case ast.Constant(value=int() | float() | complex() as number):
-            return _within_bounds(number)
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-            return _binary(op, _value(left), _value(right))
-        case ast.UnaryOp(op=op, operand=operand):
-            return _UNARY[type(op)](_value(operand))
-        case ast.Compare(left=left, ops=ops, comparators=comparators) if all(type(op) in _COMPARISON for op in ops):
-            return _comparison(_value(left), ops, comparators)
-        case ast.BoolOp(op=op, values=values):
-            return _first_decisive(values, decisive=isinstance(op, ast.Or))
-        case ast.IfExp(test=test, body=body, orelse=orelse):
-            return _value(body if _value(test) else orelse)
-        case _:
-            raise ValueError(f"not arithmetic: {type(node).__name__}")
+class _Evaluation:
+    """The evaluation of one expression, which keeps count of the work."""
+
+    def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
+        self._functions = functions
+        self._bits_left = MAX_TOTAL_BITS
+
+    def value(self, node: ast.expr) -> Any:  # noqa: PLR0911 - a return for each kind of node
+        match node:
+            case ast.Constant(value=int() | float() | complex() as number):
+                return self._counted(number)
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+                return self._binary(op, self.value(left), self.value(right))
+            case ast.UnaryOp(op=op, operand=operand):
+                return _UNARY[type(op)](self.value(operand))
+            case ast.Compare(left=left, ops=ops, comparators=comparators) if all(type(op) in _COMPARISON for op in ops):
+                return self._comparison(self.value(left), ops, comparators)
+            case ast.BoolOp(op=op, values=values):
+                return self._first_decisive(values, decisive=isinstance(op, ast.Or))
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                return self.value(body if self.value(test) else orelse)
+            case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in self._functions:
+                return self._functions[name](*(self._argument(argument) for argument in arguments))
+            case _:
+                raise ValueError(f"not arithmetic: {type(node).__name__}")
+
+    def _argument(self, node: ast.expr) -> Any:
+        match node:
+            case ast.List(elts=items) | ast.Tuple(elts=items):
+                return [self.value(item) for item in items]
+            case _:
+                return self.value(node)
+
+    def _binary(self, op: ast.operator, left: Any, right: Any) -> Any:
+        if isinstance(left, int) and isinstance(right, int):
+            grows_by = {ast.Pow: left.bit_length() * right, ast.LShift: left.bit_length() + right}.get(type(op), 0)
+            if grows_by > MAX_BITS:
+                raise ValueError(f"integer of {grows_by} bits, at most {MAX_BITS} are computed")
+        return self._counted(_BINARY[type(op)](left, right))
+
+    def _counted(self, number: Any) -> Any:
+        if isinstance(number, int):
+            bits = number.bit_length()
+            self._bits_left -= bits
+            if bits > MAX_BITS:
+                raise ValueError(f"integer of {bits} bits, at most {MAX_BITS} are computed")
+            if self._bits_left < 0:
+                raise ValueError(f"integers of more than {MAX_TOTAL_BITS} bits together")
+        return number
+
+    def _comparison(self, left: Any, ops: list[ast.cmpop], comparators: list[ast.expr]) -> Any:
+        result: Any = True
+        for op, comparator in zip(ops, comparators, strict=True):
+            right = self.value(comparator)
+            result = _COMPARISON[type(op)](left, right)
+            if not result:
+                break
+            left = right
+        return result
+
+    def _first_decisive(self, values: list[ast.expr], *, decisive: bool) -> Any:
+        for node in values[:-1]:
+            value = self.value(node)
+            if bool(value) is decisive:
+                return value
+        return self.value(values[-1])
 
 
-def _binary(op: ast.operator, left: Any, right: Any) -> Any:
-    if isinstance(left, int) and isinstance(right, int):
-        grows_by = {ast.Pow: left.bit_length() * right, ast.LShift: left.bit_length() + right}.get(type(op), 0)
-        if grows_by > MAX_BITS:
-            raise ValueError(f"integer of {grows_by} bits, at most {MAX_BITS} are computed")
-    return _within_bounds(_BINARY[type(op)](left, right))
+def _round(number: Any, places: int | None = None) -> Any:
+    if isinstance(number, int) and places is not None:
+        # Python computes 10**-places, however large; beyond the length of the number the result is 0 all the same
+        places = max(places, -1 - number.bit_length() // 3)
+    return round(number, places)
 
 
-def _within_bounds(number: Any) -> Any:
-    if isinstance(number, int) and number.bit_length() > MAX_BITS:
-        raise ValueError(f"integer of {number.bit_length()} bits, at most {MAX_BITS} are computed")
-    return number
-
-
-def _comparison(left: Any, ops: list[ast.cmpop], comparators: list[ast.expr]) -> Any:
-    result: Any = True
-    for op, comparator in zip(ops, comparators, strict=True):
-        right = _value(comparator)
-        result = _COMPARISON[type(op)](left, right)
-        if not result:
-            break
-        left = right
-    return result
-
-
-def _first_decisive(values: list[ast.expr], *, decisive: bool) -> Any:
-    for node in values[:-1]:
-        value = _value(node)
-        if bool(value) is decisive:
-            return value
-    return _value(values[-1])
+NUMBER_FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {"abs": abs, "float": float, "int": int, "max": max, "min": min, "round": _round, "sum": sum}
+)
+"""Python's own functions of numbers, for `evaluate`."""

@@ -7,6 +7,7 @@ here give the same blocks in linear time.
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 
 def blocks(text: str, opener: str, closer: str, *, flags: int = 0) -> Iterator[str]:
@@ -15,10 +16,16 @@ def blocks(text: str, opener: str, closer: str, *, flags: int = 0) -> Iterator[s
     A block runs from the first unconsumed opener to the first closer after it, so an opener left open swallows
     later ones. Linear, because no closer behind one opener means none behind any later opener.
     """
+    for start, end in delimiters(text, opener, closer, flags=flags):
+        yield text[start.end() : end.start()]
+
+
+def delimiters(text: str, opener: str, closer: str, *, flags: int = 0) -> Iterator[tuple[re.Match[str], re.Match[str]]]:
+    """Yield the opener and the closer of each of `blocks`."""
     opening, closing = re.compile(opener, flags), re.compile(closer, flags)
     start = opening.search(text)
     while start and (end := closing.search(text, start.end())):
-        yield text[start.end() : end.start()]
+        yield start, end
         start = opening.search(text, end.end())
 
 
@@ -37,6 +44,14 @@ def last_answer(text: str) -> str | None:
     return last_block(text, r"\[answer\]", r"\[/answer\]")
 
 
+def stripped_block(
+    text: str, opener: str = r"\[answer\]", closer: str = r"\[/answer\]", *, flags: int = 0
+) -> str | None:
+    """Return the last of `blocks` without the whitespace around it; `[answer]` is the usual tag."""
+    content = last_block(text, opener, closer, flags=flags)
+    return None if content is None else content.strip()
+
+
 def last_brackets(text: str, *, across_lines: bool = False) -> str | None:
     r"""Return the content of the last `[[...]]`, the expression being `\[\[(.*?)\]\]`.
 
@@ -49,13 +64,30 @@ def last_brackets(text: str, *, across_lines: bool = False) -> str | None:
     return None
 
 
+def stripped_brackets(text: str, *, across_lines: bool = False) -> str | None:
+    """Return the content of the last `[[...]]` without the whitespace around it."""
+    content = last_brackets(text, across_lines=across_lines)
+    return None if content is None else content.strip()
+
+
+def closed_brackets(text: str) -> Iterator[str]:
+    r"""Yield what `re.findall(r"\[\[([^\]]+)\]\]", text)` lists: the contents, not empty, that hold no `]`.
+
+    The pieces between two `]` are looked at once each. Such a block ends where an empty piece follows, and begins
+    behind the first `[[` of its own piece.
+    """
+    pieces = text.split("]")
+    for piece, following in pairwise(pieces[:-1]):
+        if not following and (content := piece.partition("[[")[2]):
+            yield content
+
+
 def last_fence(text: str, language: str) -> str | None:
     r"""Return the stripped content of the last fence that names a language: ```` ```json\s*([\s\S]*?)\s*``` ````.
 
     The language follows the backticks directly; the content may start right behind it.
     """
-    content = last_block(text, f"```{re.escape(language)}", "```")
-    return None if content is None else content.strip()
+    return stripped_block(text, f"```{re.escape(language)}", "```")
 
 
 def last_boxed(text: str) -> str | None:
@@ -86,7 +118,11 @@ def last_match(text: str, pattern: str) -> str | None:
     return [None, *(match[1] for match in re.finditer(pattern, text))][-1]
 
 
-def last_letter(text: str, letters: str) -> str | None:
-    """Return the last `[[X]]`, in upper case, with X in a character class such as `A-Fa-f` and nothing beside it."""
-    letter = last_match(text, rf"\[\[([{letters}])\]\]")
+def last_letter(text: str, letters: str, *, padded: bool = False) -> str | None:
+    """Return the last `[[X]]`, in upper case, with X in a character class such as `A-Fa-f` and nothing beside it.
+
+    `padded` says whether whitespace may stand around the letter.
+    """
+    space = r"\s*" if padded else ""
+    letter = last_match(text, rf"\[\[{space}([{letters}]){space}\]\]")
     return letter and letter.upper()

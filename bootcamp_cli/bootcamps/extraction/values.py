@@ -1,8 +1,9 @@
 """Turning the text of an answer block into values: integers, rows of integers, Python literals, lenient JSON."""
 
-import ast
 import json
 import warnings
+from ast import literal_eval as literal_value
+from collections.abc import Iterable
 from typing import Any
 
 LITERAL_LIMIT_CHARACTERS = 200_000
@@ -17,16 +18,26 @@ def int_tokens(text: str) -> list[int] | None:
         return None
 
 
-def int_rows(text: str, *, separator: str = "\n", keep_blank: bool = False) -> list[list[int]] | None:
-    """Read a grid of integers, one row between two separators; None on any token that is no integer.
+def token_rows(text: str, *, separator: str = "\n", keep_blank: bool = False) -> list[list[str]]:
+    """Read a grid of words between whitespace, one row between two separators.
 
     `keep_blank` says whether a blank row is an empty row or nothing.
     """
     pieces = text.strip().split(separator)
+    return [piece.split() for piece in pieces if keep_blank or piece.strip()]
+
+
+def int_rows(text: str, *, separator: str = "\n", keep_blank: bool = False) -> list[list[int]] | None:
+    """Read `token_rows` as integers; None on any token that is no integer."""
     try:
-        return [[int(token) for token in piece.split()] for piece in pieces if keep_blank or piece.strip()]
+        return [[int(token) for token in row] for row in token_rows(text, separator=separator, keep_blank=keep_blank)]
     except ValueError:
         return None
+
+
+def spaced_rows(rows: Iterable[Iterable[object]], *, separator: str = "\n") -> str:
+    """Write a grid as `int_rows` reads it: a blank between two cells, a separator between two rows."""
+    return separator.join(" ".join(map(str, row)) for row in rows)
 
 
 def python_literal(text: str) -> Any:
@@ -43,9 +54,19 @@ def python_literal(text: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return ast.literal_eval(text)
+            return literal_value(text)
         except (SyntaxError, TypeError, RecursionError, MemoryError) as error:
             raise ValueError(f"not a literal: {type(error).__name__}") from error
+
+
+def literal_or_none(text: str | None) -> Any | None:
+    """Read the text of an answer block as a `python_literal`; None where there is no block or no literal in it."""
+    if text is None:
+        return None
+    try:
+        return python_literal(text.strip())
+    except ValueError:
+        return None
 
 
 def json_spelling(text: str) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bootcamp_cli.bootcamps.extraction.blocks import last_answer
-from bootcamp_cli.bootcamps.extraction.values import int_rows
+from bootcamp_cli.bootcamps.extraction.values import int_rows, spaced_rows
 
 
 def extract_output(output: str) -> list[list[int]] | None:
@@ -20,5 +20,4 @@ def check(solution: list[list[int]], ground_truth: dict[str, Any]) -> bool:
 
 def solve(ground_truth: dict[str, Any]) -> str | None:
     """Print the stored solution."""
-    rows = "\n".join(" ".join(str(cell) for cell in row) for row in ground_truth["solution"])
-    return f"[answer]\n{rows}\n[/answer]"
+    return f"[answer]\n{spaced_rows(ground_truth['solution'])}\n[/answer]"

@@ -1,13 +1,11 @@
 """Star Battle: one star per row, column and region, no two touching."""
 
 from collections import Counter
-from itertools import combinations
 from typing import Any
 
 from bootcamp_cli.bootcamps.extraction.blocks import last_block
 from bootcamp_cli.bootcamps.extraction.values import lenient_json
-
-Star = tuple[int, int]
+from bootcamp_cli.bootcamps.grids.cells import Cell, any_touch, touch
 
 
 def extract_output(output: str) -> Any | None:
@@ -22,7 +20,7 @@ def check(solution: Any, ground_truth: dict[str, Any]) -> bool:
     # regions may be missing: a partial answer scores, and so does {}
     grid, per_line = ground_truth["input_grid"], ground_truth.get("n", 1)
     size = len(grid)
-    stars: list[Star] = []
+    stars: list[Cell] = []
     for letter, cells in solution.items():
         if len(cells) != per_line:
             return False
@@ -31,7 +29,7 @@ def check(solution: Any, ground_truth: dict[str, Any]) -> bool:
                 return False
             stars.append((row, column))
     fullest = max((*Counter(row for row, _ in stars).values(), *Counter(column for _, column in stars).values(), 0))
-    return bool(fullest <= per_line) and not any(_touch(a, b) for a, b in combinations(stars, 2))
+    return bool(fullest <= per_line) and not any_touch(stars)
 
 
 def solve(ground_truth: dict[str, Any]) -> str | None:
@@ -41,18 +39,14 @@ def solve(ground_truth: dict[str, Any]) -> str | None:
     return f"```json\n{regions}\n```"
 
 
-def _touch(a: Star, b: Star) -> bool:
-    return abs(a[0] - b[0]) <= 1 and abs(a[1] - b[1]) <= 1
-
-
-def _most_stars(grid: list[list[str]], row: int, stars: tuple[Star, ...]) -> tuple[Star, ...]:
+def _most_stars(grid: list[list[str]], row: int, stars: tuple[Cell, ...]) -> tuple[Cell, ...]:
     """Return the largest legal extension of `stars` by rows from `row` on."""
     if row > len(grid):
         return stars
     best = stars
     regions = {grid[r - 1][c - 1] for r, c in stars}
     for column in range(1, len(grid) + 1):
-        clash = any(c == column or _touch((r, c), (row, column)) for r, c in stars)
+        clash = any(c == column or touch((r, c), (row, column)) for r, c in stars)
         if clash or grid[row - 1][column - 1] in regions:
             continue
         best = max(best, _most_stars(grid, row + 1, (*stars, (row, column))), key=len)

@@ -3,9 +3,8 @@
 from typing import Any
 
 from bootcamp_cli.bootcamps.extraction.blocks import last_answer
-from bootcamp_cli.bootcamps.extraction.values import int_rows
-
-Grid = list[list[int]]
+from bootcamp_cli.bootcamps.extraction.values import int_rows, spaced_rows
+from bootcamp_cli.bootcamps.grids.latin import Grid, complete
 
 
 def extract_output(output: str) -> Grid | None:
@@ -30,11 +29,14 @@ def check(solution: Grid, ground_truth: dict[str, Any]) -> bool:
 
 def solve(ground_truth: dict[str, Any]) -> str | None:
     """Search for a completion, the cell with the fewest candidates first."""
-    size, box = ground_truth["size"], ground_truth["region_rows"]
+    box = ground_truth["region_rows"]
     grid = [list(row) for row in ground_truth["puzzle"]]
-    if not _complete(grid, size, box):
-        return None
-    return "\n".join(["[answer]", *(" ".join(map(str, row)) for row in grid), "[/answer]"])
+
+    def fits(row: int, column: int, value: int) -> bool:
+        top, left = row - row % box, column - column % box
+        return all(value not in line[left : left + box] for line in grid[top : top + box])
+
+    return f"[answer]\n{spaced_rows(grid)}\n[/answer]" if complete(grid, fits) else None
 
 
 def _units(size: int, box: int) -> list[list[tuple[int, int]]]:
@@ -48,24 +50,3 @@ def _units(size: int, box: int) -> list[list[tuple[int, int]]]:
         for left in range(0, size, box)
     ]
     return rows + columns + boxes
-
-
-def _complete(grid: Grid, size: int, box: int) -> bool:
-    open_cells = [(row, column) for row in range(size) for column in range(size) if not grid[row][column]]
-    if not open_cells:
-        return True
-    candidates = {cell: _candidates(grid, *cell, size, box) for cell in open_cells}
-    row, column = min(candidates, key=lambda cell: len(candidates[cell]))
-    for value in candidates[row, column]:
-        grid[row][column] = value
-        if _complete(grid, size, box):
-            return True
-    grid[row][column] = 0
-    return False
-
-
-def _candidates(grid: Grid, row: int, column: int, size: int, box: int) -> list[int]:
-    top, left = row - row % box, column - column % box
-    seen = {*grid[row], *(line[column] for line in grid)}
-    seen.update(value for line in grid[top : top + box] for value in line[left : left + box])
-    return [value for value in range(1, size + 1) if value not in seen]

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from bootcamp_cli.bootcamps.extraction.blocks import last_brackets
+from bootcamp_cli.bootcamps.extraction.blocks import stripped_brackets
 
 
 def extract_output(output: str) -> str | None:
     """Take the last `[[...]]` on one line, stripped."""
-    content = last_brackets(output)
-    return None if content is None else content.strip()
+    return stripped_brackets(output)
 
 
 def check(solution: str, ground_truth: dict[str, Any]) -> bool:
