@@ -218,7 +218,7 @@ def test_a_row_that_a_built_in_cannot_judge_goes_to_the_package(tmp_path: Path) 
     unknown = {"task_key": "00000000", "input_grid": [[9]]}
 
     async def work(pool: VerifierPool) -> dict[str, float | str | None]:
-        found = {}
+        found: dict[str, float | str | None] = {}
         for resolver in (Resolver("auto", None), Resolver("auto", tmp_path)):
             ref = resolver.resolve("Arc")
             assert ref is not None
