@@ -21,13 +21,13 @@ def eval_dir(write_rows: WriteRows, tmp_path: Path) -> Path:
     ).parent
 
 
-def test_the_14_built_in_bootcamps_agree_with_the_reference(
+def test_the_built_in_bootcamps_agree_with_the_reference(
     shared: Path, run_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
     """Every golden case of the built-in bootcamps has the reference's score and extracted output."""
     done = run_bootcamp("bootcamps", "verify", shared / "golden", shared / "eval_data", "--json")
     agreements = [entry for entry in json.loads(done.stdout) if entry["origin"]]
-    assert len(agreements) >= 14
+    assert len(agreements) == 80
     assert {entry["data_source"]: entry["differences"] for entry in agreements if entry["differences"]} == {}
 
 
