@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.test_eval_interrupted import report_bytes
+from tests.test_eval_interrupted import report_bytes, wait_for_records
 from tests.test_eval_run_directory import json_lines, records, run_dir_of
 
 
@@ -208,12 +208,11 @@ def test_a_live_run_is_reported_and_not_written_to(
 ) -> None:
     """Under a live run report prints what there is and writes nothing; resume and rescore are refused."""
     server = demo_server(test_dir=demo_test_dir, faults=["hang:0.5"])
-    start_bootcamp(
+    process = start_bootcamp(
         *["eval", "--url", server.url, "--model-name", "demo", "--test-dir", str(demo_test_dir)],
         *["--max-concurrent-requests", "4", "--quiet"],
     )
-    while not list((tmp_path / "output").glob("*/details/*.jsonl")):
-        pass
+    wait_for_records(tmp_path / "output", 1, process)
     run_dir = run_dir_of(tmp_path / "output")
     report = run_bootcamp("report", str(run_dir))
     assert "nothing is written" in report.stderr
