@@ -57,11 +57,6 @@ class Resolver:
         refs = (self.resolve(name) for name in sorted(names))
         return [ref for ref in refs if ref is not None]
 
-    @property
-    def has_package(self) -> bool:
-        """Whether a package `internbootcamp` was found; asking for it in vain is worth a warning."""
-        return bool(self._package_names)
-
     def _from_package(self, data_source: str) -> BootcampRef | None:
         name = bootcamp_name(data_source)
         origin = self._package_names.get(name)

@@ -104,10 +104,6 @@ def _option(option: TyperOption) -> OptionNode:
     )
 
 
-def _is_setting(option: TyperOption) -> bool:
-    return isinstance(option, RawOption) and option.variable != ""
-
-
 def _brief(text: str) -> str:
     """The first clause of a help text, as a shell shows it beside a completion."""
     return text.split("; ", maxsplit=1)[0].rstrip(".")

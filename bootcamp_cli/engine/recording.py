@@ -48,9 +48,6 @@ class Recorder:
     journal: Journal
     owed: dict[str, int]
     emit: Emit
-    n_recorded: int = 0
-    n_failed: int = 0
-    n_unverified: int = 0
     _last_sync: float = field(default=0.0)
 
     async def run(self, ended: MemoryObjectReceiveStream[Ended]) -> None:
@@ -86,12 +83,9 @@ class Recorder:
             self.journal.sync()
 
     def _count(self, batch: Sequence[Ended]) -> list[str]:
-        """Count a batch; returns the files that are finished with it."""
+        """Take a batch off what is owed; returns the files that are finished with it."""
         finished = []
         for end in batch:
-            self.n_recorded += end.record is not None
-            self.n_failed += end.failure is not None
-            self.n_unverified += end.record is not None and end.record["score"] is None
             self.owed[end.file] -= 1
             if not self.owed[end.file]:
                 finished.append(end.file)
