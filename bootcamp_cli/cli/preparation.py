@@ -71,9 +71,13 @@ def newest_unfinished(call: Call) -> RunDir:
 
 
 def _checked(plan: Plan, console: Console) -> Plan:
-    """The plan, after what there is to say about its test set."""
+    """The plan, after what there is to say about its test set and bootcamps."""
     for warning in plan.test_set.warnings:
         console.warn(warning)
+    if plan.settings.bootcamps == "upstream" and not any(
+        ref and ref.origin == "upstream" for ref in plan.refs.values()
+    ):
+        console.warn("bootcamps: upstream has no effect: no internbootcamp package with these data sources is there")
     if plan.test_set.skipped:
         console.say(f"not test files, skipped: {', '.join(plan.test_set.skipped)}")
     return plan
