@@ -108,6 +108,17 @@ class DemoProcess:
         return _reap(self.process, _STOP_S)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the switch that turns the quick share of the chaos tests into their long form."""
+    parser.addoption("--long", action="store_true", help="run the tests of tests/chaos in their long form")
+
+
+@pytest.fixture(scope="session")
+def long_form(request: pytest.FixtureRequest) -> bool:
+    """Whether the chaos tests run in their long form."""
+    return bool(request.config.getoption("--long"))
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """The event loop of tests marked `anyio`."""
