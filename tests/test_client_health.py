@@ -127,7 +127,7 @@ def test_probe() -> None:
             result = await probe(client, "say hi")
         assert result.answer.text == "hi"
         assert result.latency_s >= 0
-        assert b'"max_tokens": 16' in server.bodies[0]
+        assert b'"max_tokens":16' in server.bodies[0]
 
     anyio.run(scenario)
 

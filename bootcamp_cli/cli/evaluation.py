@@ -8,7 +8,6 @@ import time
 import anyio
 
 from bootcamp_cli.cli.console import Console
-from bootcamp_cli.cli.reporting import print_report, publish
 from bootcamp_cli.client.health import ModelEntry, wait_for_model
 from bootcamp_cli.client.limits import raise_open_file_limit
 from bootcamp_cli.engine.connect import open_client
@@ -125,6 +124,8 @@ async def _run_with_displays(session: Session, console: Console) -> None:
 
 def conclude(session: Session, console: Console) -> int:
     """Write the reports of a session and print them; the exit code says whether anything is missing."""
+    from bootcamp_cli.cli.reporting import print_report, publish  # openpyxl takes 140 ms, and waits for its turn
+
     summary = publish(session.run_dir)
     print_report(session.run_dir, summary, console)
     return exit_code(summary, allow_unscored=session.plan.settings.allow_unscored)

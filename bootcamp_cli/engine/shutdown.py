@@ -16,7 +16,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(slots=True)
 class Shutdown:
-    """Knows which samples wait and which are in flight, and cancels them when the run ends early.
+    """Knows which tasks wait and which have a request in flight, and cancels them when the run ends early.
 
     `interrupted` is set by a signal, `error` by what concerns the whole run (a refused key, a server that is gone).
     """
@@ -33,8 +33,8 @@ class Shutdown:
         return self.interrupted or self.error is not None
 
     @contextmanager
-    def sample(self) -> Iterator[anyio.CancelScope]:
-        """The scope of one sample, or of the feeder, while it has no answer; cancelled when the run ends early."""
+    def scope(self) -> Iterator[anyio.CancelScope]:
+        """The scope of a task that works for samples without an answer; cancelled when the run ends early."""
         with anyio.CancelScope() as scope:
             self._open.add(scope)
             if self.ending:
