@@ -10,24 +10,35 @@ import contextlib
 import json
 import math
 import random
+import re
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, get_args
 
-Shape = Literal["none", "fixed", "exponential", "pareto", "lognormal"]
+Shape = Literal["none", "fixed", "exponential", "pareto", "lognormal", "prompt"]
+"""How latencies are distributed; `prompt`: each prompt says its own, as in `latency=0.25;`."""
 
 _LIFETIME_S = 3600.0
 _N_BODIES = 64
 _PARETO_ALPHA = 2.5
+_LATENCY = re.compile(rb"latency=([0-9.]+);")
+
+
+def request_latency(shape: Shape, mean_s: float, seed: int) -> Callable[[bytes], float]:
+    """The latency of a request in seconds."""
+    if shape == "prompt":
+        return lambda request: float(found[1]) if (found := _LATENCY.search(request)) else 0.0
+    drawn = latencies(shape, mean_s, seed)
+    return lambda _: drawn()
 
 
 def latencies(shape: Shape, mean_s: float, seed: int) -> Callable[[], float]:
     """A source of latencies in seconds with this mean."""
     source = random.Random(seed)  # noqa: S311 - latencies are no secrets
     match shape:
-        case "none":
+        case "none" | "prompt":
             return lambda: 0.0
         case "fixed":
             return lambda: mean_s
@@ -42,37 +53,67 @@ def latencies(shape: Shape, mean_s: float, seed: int) -> Callable[[], float]:
 
 @dataclass(slots=True)
 class Traffic:
-    """What clients did: `busy_s` is the sum of the times that requests were in the server's hands."""
+    """What clients did.
+
+    `slot_s` is the time integral of the requests in flight, from the first request to the last; `sum_s` and `longest_s`
+    are of the latencies, `ended_s` is when the last reply was sent.
+    """
 
     n_requests: int = 0
     n_connections: int = 0
-    n_open: int = 0
-    busy_s: float = 0.0
-    first_s: float | None = None
-    last_s: float = 0.0
     n_in_flight: int = 0
     max_in_flight: int = 0
-    latencies_s: list[float] = field(default_factory=list)
+    sum_s: float = 0.0
+    longest_s: float = 0.0
+    slot_s: float = 0.0
+    first_s: float = 0.0
+    last_s: float = 0.0
+    ended_s: float = 0.0
+    _area_s: float = 0.0
+    _seen_s: float = 0.0
 
-    def summary(self) -> dict[str, float | int | None]:
-        """The counts as JSON; times are of the monotonic clock, `first_epoch_s` of the wall clock."""
-        spread_s = self.last_s - (self.first_s or 0.0)
-        since_s = time.monotonic() - (self.first_s or time.monotonic())
+    def start(self, latency_s: float) -> None:
+        """A request came."""
+        now = self._advance()
+        self.first_s = self.first_s or now
+        self.last_s = now
+        self.slot_s = self._area_s
+        self.n_requests += 1
+        self.n_in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.n_in_flight)
+        self.sum_s += latency_s
+        self.longest_s = max(self.longest_s, latency_s)
+
+    def end(self) -> None:
+        """Its reply is sent."""
+        self.ended_s = self._advance()
+        self.n_in_flight -= 1
+
+    def _advance(self) -> float:
+        now = time.monotonic()
+        self._area_s += self.n_in_flight * (now - self._seen_s)
+        self._seen_s = now
+        return now
+
+    def summary(self) -> dict[str, float | int]:
+        """The counts; times in seconds, `first_epoch_s` by the wall clock."""
         return {
             "n_requests": self.n_requests,
             "n_connections": self.n_connections,
             "max_in_flight": self.max_in_flight,
-            "busy_s": self.busy_s,
-            "spread_s": spread_s,
-            "longest_s": max(self.latencies_s, default=0.0),
-            "first_epoch_s": time.time() - since_s,
+            "sum_s": self.sum_s,
+            "longest_s": self.longest_s,
+            "slot_s": self.slot_s,
+            "spread_s": self.last_s - self.first_s,
+            "makespan_s": self.ended_s - self.first_s,
+            "first_epoch_s": time.time() - (time.monotonic() - self.first_s),
         }
 
 
 class Stub(asyncio.Protocol):
     """One connection: requests one after another, each answered when its latency is over."""
 
-    def __init__(self, traffic: Traffic, bodies: list[bytes], latency: Callable[[], float]) -> None:
+    def __init__(self, traffic: Traffic, bodies: list[bytes], latency: Callable[[bytes], float]) -> None:
         self._traffic = traffic
         self._bodies = bodies
         self._latency = latency
@@ -96,35 +137,27 @@ class Stub(asyncio.Protocol):
             length = _content_length(self._buffer[:end])
             if len(self._buffer) < end + 4 + length:
                 return
-            head, self._buffer = self._buffer[:end], self._buffer[end + 4 + length :]
-            self._answer(head)
+            request, self._buffer = self._buffer[: end + 4 + length], self._buffer[end + 4 + length :]
+            self._answer(request)
 
-    def _answer(self, head: bytes) -> None:
-        if not head.startswith(b"POST"):
-            self._send(_reply(self._lookup(head)))
+    def _answer(self, request: bytes) -> None:
+        if not request.startswith(b"POST"):
+            self._send(_reply(self._lookup(request)))
             return
-        traffic = self._traffic
-        now = time.monotonic()
-        traffic.first_s = now if traffic.first_s is None else traffic.first_s
-        traffic.last_s = now
-        traffic.n_requests += 1
-        traffic.n_in_flight += 1
-        traffic.max_in_flight = max(traffic.max_in_flight, traffic.n_in_flight)
-        body = self._bodies[traffic.n_requests % len(self._bodies)]
-        latency_s = self._latency()
+        latency_s = self._latency(request)
+        self._traffic.start(latency_s)
+        body = self._bodies[self._traffic.n_requests % len(self._bodies)]
         if latency_s:
-            traffic.busy_s += latency_s
-            traffic.latencies_s.append(latency_s)
             asyncio.get_running_loop().call_later(latency_s, self._finish, body)
         else:
             self._finish(body)
 
     def _finish(self, body: bytes) -> None:
-        self._traffic.n_in_flight -= 1
+        self._traffic.end()
         self._send(body)
 
-    def _lookup(self, head: bytes) -> bytes:
-        if head.split(b" ", 2)[1].endswith(b"/stats"):
+    def _lookup(self, request: bytes) -> bytes:
+        if request.split(b" ", 2)[1].endswith(b"/stats"):
             return json.dumps(self._traffic.summary()).encode()
         return b'{"object":"list","data":[{"id":"stub","object":"model","max_model_len":65536}]}'
 
@@ -166,7 +199,7 @@ def _content_length(head: bytes) -> int:
 
 async def _serve(given: argparse.Namespace) -> None:
     traffic, replies = Traffic(), bodies(given.chars)
-    latency = latencies(given.shape, given.latency, given.seed)
+    latency = request_latency(given.shape, given.latency, given.seed)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Stub(traffic, replies, latency), "127.0.0.1", given.port, backlog=65535)
     sys.stdout.write(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1\n")
