@@ -12,13 +12,14 @@ from bootcamp_cli.cli.console import Console
 from bootcamp_cli.client.health import ModelEntry, wait_for_model
 from bootcamp_cli.client.limits import raise_open_file_limit
 from bootcamp_cli.engine.connect import open_client
-from bootcamp_cli.engine.events import Event, Warned
+from bootcamp_cli.engine.events import Warned
 from bootcamp_cli.engine.plan import Plan
 from bootcamp_cli.engine.run import run
 from bootcamp_cli.engine.session import Session, find_matching, new_session, resumed_session
 from bootcamp_cli.errors import EXIT_INCOMPLETE, EXIT_OK, BootcampError, RunDirectoryError, SettingsError
-from bootcamp_cli.progress.display import choose_display
+from bootcamp_cli.progress.display import Board, choose_display
 from bootcamp_cli.progress.log import ProgressLog
+from bootcamp_cli.progress.state import ProgressState
 from bootcamp_cli.results.summary import RunSummary
 from bootcamp_cli.store.run_dir import RunDir
 
@@ -105,17 +106,11 @@ def _calm_collector() -> None:
 
 
 async def _run_with_displays(session: Session, console: Console) -> None:
-    display = choose_display(stream=sys.stderr, quiet=console.quiet, env=os.environ, run_clock=time.monotonic)
-
+    state = ProgressState(time.monotonic)
+    display = choose_display(state, stream=sys.stderr, quiet=console.quiet, env=os.environ)
+    log = ProgressLog(session.run_dir.progress_log, state, warn=lambda text: display.handle(Warned(message=text)))
+    board = Board(state, display, log)
     error: BootcampError | None = None
-
-    def emit(event: Event) -> None:
-        display.handle(event)
-        log.handle(event)
-
-    log = ProgressLog(
-        session.run_dir.progress_log, time.monotonic, warn=lambda text: display.handle(Warned(message=text))
-    )
     async with (
         open_client(session.plan.settings, session.plan.generation) as client,
         anyio.create_task_group() as tasks,
@@ -123,7 +118,7 @@ async def _run_with_displays(session: Session, console: Console) -> None:
         tasks.start_soon(display.run)
         tasks.start_soon(log.run)
         try:
-            await run(session, client, emit)
+            await run(session, client, board.handle)
         except BootcampError as known:
             error = known
     if error is not None:

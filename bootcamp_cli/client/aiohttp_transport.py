@@ -19,6 +19,7 @@ from bootcamp_cli.client.meanings import (
     NO_REPLY_IN_TIME,
     UNUSABLE,
     Meanings,
+    translate,
     translated,
 )
 from bootcamp_cli.client.proxies import proxy_for
@@ -30,6 +31,9 @@ from bootcamp_cli.errors import SettingsError
 
 _LARGE_BODY_BYTES = 1024 * 1024
 """aiohttp writes a larger body piece by piece where it comes as a file."""
+
+_SMALL_BODY_BYTES = 128 * 1024
+"""A body that is announced to be smaller is read at once."""
 
 _MAX_CLOSING = 3
 """So many kept connections in a row may turn out to be closing; that costs no try."""
@@ -70,11 +74,16 @@ class AiohttpTransport:
             await self._opened.close()
 
     async def _whole(self, method: str, path: str, body: bytes | None) -> Reply:
-        with translated(self.endpoint, MEANINGS):
+        try:
             async with await self._response(method, path, body) as response:
                 headers = response.headers
-                content = await read_body(response.content.iter_any(), headers, max_bytes=self._max_body_bytes)
-            return Reply(status=response.status, headers=headers, body=content)
+                if self._is_small(response):
+                    content = await response.read()
+                else:
+                    content = await read_body(response.content.iter_any(), headers, max_bytes=self._max_body_bytes)
+        except _TRANSLATED as error:
+            raise translate(error, self.endpoint, MEANINGS) from error
+        return Reply(status=response.status, headers=headers, body=content)
 
     @asynccontextmanager
     async def _stream(self, path: str, body: bytes) -> AsyncIterator[OpenReply]:
@@ -82,6 +91,12 @@ class AiohttpTransport:
             async with await self._response("POST", path, body) as response:
                 chunks = response.content.iter_any()
                 yield OpenReply(status=response.status, headers=response.headers, chunks=chunks)
+
+    def _is_small(self, response: aiohttp.ClientResponse) -> bool:
+        """Whether the body, as it is announced, can be read without a second look."""
+        announced = response.content_length
+        limit = min(_SMALL_BODY_BYTES, self._max_body_bytes)
+        return announced is not None and announced <= limit and "Content-Encoding" not in response.headers
 
     async def _response(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
         for _ in range(_MAX_CLOSING):
@@ -164,3 +179,5 @@ MEANINGS: Meanings = {
     OSError: LOST,
 }
 """Every exception of aiohttp, by itself or by its base, and those of the layers below that it lets through."""
+
+_TRANSLATED = tuple(MEANINGS)

@@ -95,24 +95,24 @@ class Generator:
             if not self._gate.is_open:
                 await self._gate.passable()
             try:
-                with self._shutdown.in_flight(scope):
-                    return await self._send(tries, prompt, lane)
+                return await self._send(tries, prompt, lane, scope)
             except TryFailed as failure:
                 if not await self._is_free(failure):
                     raise
 
-    async def _send(self, tries: Tries, prompt: str, lane: int) -> Answer:
+    async def _send(self, tries: Tries, prompt: str, lane: int, scope: anyio.CancelScope) -> Answer:
         file = tries.sample.file
         started = self._clock()
-        n_tokens = 0
+        answer = None
         self._emit(RequestStarted(file=file))
+        self._shutdown.depart(scope)
         try:
             answer = await self._client.complete(prompt, lane)
-            n_tokens = answer.completion_tokens or 0
             return answer
         finally:
+            self._shutdown.land(scope, failed=answer is None)
             tries.latency_s = self._clock() - started
-            self._emit(RequestEnded(file=file, n_tokens=n_tokens))
+            self._emit(RequestEnded(file=file, n_tokens=(answer and answer.completion_tokens) or 0))
 
     async def _is_free(self, failure: TryFailed) -> bool:
         """Deal with what concerns the whole run; True where the failed try is made again without counting."""

@@ -44,18 +44,15 @@ class Shutdown:
             finally:
                 self._open.discard(scope)
 
-    @contextmanager
-    def in_flight(self, scope: anyio.CancelScope) -> Iterator[None]:
-        """While a request is on its way: it gets the grace of a drain. A request that fails then is not made again."""
+    def depart(self, scope: anyio.CancelScope) -> None:
+        """A request goes on its way in this scope: it gets the grace of a drain."""
         self._in_flight.add(scope)
-        try:
-            yield
-        except BaseException:
-            if self.ending:
-                scope.cancel()
-            raise
-        finally:
-            self._in_flight.discard(scope)
+
+    def land(self, scope: anyio.CancelScope, *, failed: bool) -> None:
+        """It is back. One that failed while the run ends is not made again."""
+        self._in_flight.discard(scope)
+        if failed and self.ending:
+            scope.cancel()
 
     def stop(self, error: BootcampError) -> None:
         """End the run at once because of `error`; answers that arrived are still verified and recorded."""
