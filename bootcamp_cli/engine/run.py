@@ -1,5 +1,6 @@
 """The run: every owed sample of a session goes through generate, verify and record. Read this page first."""
 
+from collections.abc import Mapping
 from functools import partial
 
 import anyio
@@ -11,6 +12,7 @@ from bootcamp_cli.client.failures import TryFailed
 from bootcamp_cli.client.retry import RetryPolicy
 from bootcamp_cli.dataset.stream import iter_samples
 from bootcamp_cli.engine.events import Emit, FileTotal, RunEnded, RunStarted
+from bootcamp_cli.engine.foresight import expected_lengths
 from bootcamp_cli.engine.gate import ServerGate
 from bootcamp_cli.engine.generate import Generator, Tries
 from bootcamp_cli.engine.judge import Judge
@@ -49,7 +51,8 @@ async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
         ):
             tasks.start_soon(shutdown.watch_signals, tasks.cancel_scope)
             tasks.start_soon(_watch_lock, session.journal.lock)
-            stages = _Stages(session, client, pool, shutdown, emit)
+            expected = await anyio.to_thread.run_sync(expected_lengths, session)
+            stages = _Stages(session, client, pool, shutdown, emit, expected)
             await stages.work_off()
             tasks.cancel_scope.cancel()
     except ExceptionGroup as group:
@@ -70,7 +73,13 @@ class _Stages:
     """
 
     def __init__(
-        self, session: Session, client: CompletionClient, pool: VerifierPool, shutdown: Shutdown, emit: Emit
+        self,
+        session: Session,
+        client: CompletionClient,
+        pool: VerifierPool,
+        shutdown: Shutdown,
+        emit: Emit,
+        expected: Mapping[str, float],
     ) -> None:
         plan, settings = session.plan, session.plan.settings
         self._session = session
@@ -99,7 +108,9 @@ class _Stages:
                 file.name: iter_samples(file, skip=partial(session.has_record, file))
                 for file in plan.test_set.files
                 if session.n_unanswered(file)
-            }
+            },
+            expected=expected,
+            n_owed={file.name: session.n_unanswered(file) for file in plan.test_set.files},
         )
         self._turns = Turns(_READ_AHEAD)
         self._judge = Judge(pool, plan.refs)

@@ -43,7 +43,7 @@ class Journal:
             self._append_bytes(self.run_dir.details / file, b"".join(line for _, line in entries))
             index = self.details[file]
             for record, line in entries:
-                index.add(record["row"], record["score"], record.get("failure"), len(line))
+                index.add(record["row"], record["score"], record.get("failure"), len(line), record["output_len"])
 
     def append_failures(self, failures: Sequence[Mapping[str, Any]]) -> None:
         """Append samples that ended without an answer."""
@@ -86,7 +86,11 @@ class Journal:
         self.lock.check()
         path = self.run_dir.details / file
         ordered = DetailIndex(
-            states=index.states, n_rows=index.n_rows, n_scored=index.n_scored, score_sum=index.score_sum
+            states=index.states,
+            n_rows=index.n_rows,
+            n_scored=index.n_scored,
+            score_sum=index.score_sum,
+            len_sum=index.len_sum,
         )
         try:
             with path.open("rb") as source, replacing(path) as target:

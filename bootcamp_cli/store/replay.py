@@ -65,13 +65,14 @@ class DetailIndex:
     n_rows: int = 0
     n_scored: int = 0
     score_sum: float = 0.0
+    len_sum: int = 0
     size_bytes: int = 0
 
     def state(self, row: int) -> int:
         """MISSING, SCORED, REVERIFY or UNSCORED."""
         return self.states[row] if row < len(self.states) else MISSING
 
-    def add(self, row: int, score: float | None, failure: str | None, length: int) -> None:
+    def add(self, row: int, score: float | None, failure: str | None, length: int, output_len: Any = None) -> None:
         """Take note of a record that stands, or is about to stand, at the end of the file."""
         if row >= len(self.states):
             self.states.extend(bytes(row + 1 - len(self.states)))
@@ -83,6 +84,8 @@ class DetailIndex:
             self.states[row] = SCORED
         else:
             self.states[row] = REVERIFY if failure in REVERIFIABLE else UNSCORED
+        if type(output_len) is int:
+            self.len_sum += output_len
         self.rows.append(row)
         self.offsets.append(self.size_bytes)
         self.lengths.append(length)
@@ -146,7 +149,7 @@ def replay(path: Path) -> DetailIndex:
             raise _damaged(place, line.number, f"score is {score!r}, not a number or null")
         if index.state(head.row) in (SCORED, UNSCORED):
             raise _damaged(place, line.number, f"row {head.row} already has a record")
-        index.add(head.row, head.score, head.failure, line.length)
+        index.add(head.row, head.score, head.failure, line.length, head.output_len)
     return index
 
 
