@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import settings
 
 import bootcamp_cli
 from bootcamp_cli.client.transport import TransportName
@@ -25,6 +26,9 @@ from bootcamp_cli.demo.config import OTHER_BOOTCAMPS, DemoConfig
 from bootcamp_cli.demo.faults import parse_fault
 from bootcamp_cli.demo.instances import make_test_dir
 from tests.client_server import TRANSPORTS, chosen_transport
+
+settings.register_profile("untimed", deadline=None)  # how long an example takes says nothing of its truth
+settings.load_profile("untimed")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -55,6 +55,11 @@ class JobQueue:
         """Expected seconds of work in the queue; a third-party sample counts as a batch."""
         return max(self._waiting_s, _LEAST_S) if self._jobs else 0.0  # a sum that came and went may end below zero
 
+    @property
+    def makes_batch(self) -> bool:
+        """Whether what waits is worth a worker's while already."""
+        return self._waiting_s >= BATCH_S or len(self._jobs) >= _MAX_SAMPLES
+
     def put(self, job: Job) -> None:
         """Append a job."""
         job.expected_s = self._pace_s.get(job.ref, _FIRST_GUESS_S) if job.ref.origin == "builtin" else BATCH_S

@@ -30,6 +30,8 @@ _START_LIMIT_S = 60.0
 _LOAD_LIMIT_S = 120.0
 _MAX_FAILED_STARTS = 3
 _MAX_FAILED_LOADS = 2
+_LINGER_S = 0.02
+"""So long a few quick samples wait for others: waking a worker costs more than verifying them."""
 
 
 class VerifierPool:
@@ -66,6 +68,7 @@ class VerifierPool:
         self._n_failed_loads: Counter[BootcampRef] = Counter()
         self._unloadable: dict[BootcampRef, Verdict] = {}
         self._is_open = False
+        self._is_lingering = False
         self._tasks: TaskGroup
         self._plan: WorkerPlan
         self._directory: Path
@@ -145,6 +148,20 @@ class VerifierPool:
         return job
 
     def _rouse(self) -> None:
+        """Wake or start workers for the waiting work: at once where it makes a batch, else when it had time to grow."""
+        if self._n_coming == 0 and not self._queue.makes_batch:
+            if self._queue and not self._is_lingering:
+                self._is_lingering = True
+                self._tasks.start_soon(self._linger)
+            return
+        self._rouse_now()
+
+    async def _linger(self) -> None:
+        await anyio.sleep(_LINGER_S)
+        self._is_lingering = False
+        self._rouse_now()
+
+    def _rouse_now(self) -> None:
         """Wake or start as many workers as the waiting work is worth, beside those that are on their way to it."""
         while self._queue.waiting_s > self._n_coming * BATCH_S:
             if self._idle:

@@ -93,10 +93,9 @@ class Journal:
             len_sum=index.len_sum,
         )
         try:
-            with path.open("rb") as source, replacing(path) as target:
+            with path.open("rb", buffering=0) as source, replacing(path) as target:
                 for i in index.latest_in_row_order():
-                    source.seek(index.offsets[i])
-                    target.write(source.read(index.lengths[i]))
+                    target.write(os.pread(source.fileno(), index.lengths[i], index.offsets[i]))
                     ordered.rows.append(index.rows[i])
                     ordered.offsets.append(ordered.size_bytes)
                     ordered.lengths.append(index.lengths[i])

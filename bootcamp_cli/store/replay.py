@@ -78,14 +78,13 @@ class DetailIndex:
             self.states.extend(bytes(row + 1 - len(self.states)))
         if self.states[row] == MISSING:
             self.n_rows += 1
+            self.len_sum += output_len if type(output_len) is int else 0
         if score is not None:
             self.n_scored += 1
             self.score_sum += score
             self.states[row] = SCORED
         else:
             self.states[row] = REVERIFY if failure in REVERIFIABLE else UNSCORED
-        if type(output_len) is int:
-            self.len_sum += output_len
         self.rows.append(row)
         self.offsets.append(self.size_bytes)
         self.lengths.append(length)
