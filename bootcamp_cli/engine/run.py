@@ -23,7 +23,7 @@ from bootcamp_cli.engine.session import Session
 from bootcamp_cli.engine.shutdown import Shutdown
 from bootcamp_cli.engine.turns import LaneLoan, Turns
 from bootcamp_cli.engine.verifiers import verifier_pool
-from bootcamp_cli.errors import BootcampError, InterruptedRunError, ServerUnavailableError
+from bootcamp_cli.errors import BootcampError, InterruptedRunError, ServerUnavailableError, first_error
 from bootcamp_cli.records import Answer, RequestFailure, Verdict, judged_text
 from bootcamp_cli.store.lock import HEARTBEAT_S, RunLock
 from bootcamp_cli.store.record import make_record, with_verdict
@@ -56,7 +56,7 @@ async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
             await stages.work_off()
             tasks.cancel_scope.cancel()
     except ExceptionGroup as group:
-        raise _user_error(group) from group
+        raise first_error(group) from group
     finally:
         emit(RunEnded())
     if shutdown.error is not None:
@@ -238,11 +238,3 @@ def _run_started(session: Session) -> RunStarted:
         ),
         n_slots=settings.max_concurrent_requests,
     )
-
-
-def _user_error(group: ExceptionGroup[Exception]) -> BaseException:
-    """The user-facing error in a group of whatever nesting, else the group itself."""
-    error: BaseException | None = group.subgroup(BootcampError)
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error or group

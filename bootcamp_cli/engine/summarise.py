@@ -31,8 +31,7 @@ def summarise(run_dir: RunDir) -> RunSummary:
     failures = {(failure["file"], failure["row"]): failure for failure in read_failures(run_dir)}
     for path in run_dir.detail_files():
         superseded: dict[Any, dict[str, Any]] = {}
-        for line in read_heads(path):
-            head = line.head
+        for number, _, head in read_heads(path):
             record = asdict(head)
             if head.score is UNSET:
                 record["score"] = None
@@ -43,7 +42,7 @@ def summarise(run_dir: RunDir) -> RunSummary:
             else:
                 if superseded:
                     superseded.pop(head.row, None)
-                aggregator.add_record(path.name, record, line=line.number)
+                aggregator.add_record(path.name, record, line=number)
         for record in superseded.values():
             aggregator.add_record(path.name, record)
     for failure in failures.values():

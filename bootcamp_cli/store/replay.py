@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from bootcamp_cli.encoding import decode
 from bootcamp_cli.errors import RunDirectoryError, disk_error
@@ -17,7 +18,9 @@ MISSING, SCORED, REVERIFY, UNSCORED = range(4)
 """State of a row: no record; a score; a verifier failure to verify again; no verifier (waits for `rescore`)."""
 
 _MAX_ROW = 1_000_000_000
-_BUFFER_BYTES = 1024 * 1024
+_BATCH_BYTES = 1024 * 1024
+_NUMBERS = frozenset({int, float})
+_FINAL = frozenset({SCORED, UNSCORED})
 
 
 class RecordHead(msgspec.Struct, gc=False):
@@ -25,7 +28,7 @@ class RecordHead(msgspec.Struct, gc=False):
 
     row: Any = None
     data_source: Any = None
-    score: Any = msgspec.UNSET
+    score: Any = UNSET
     failure: Any = None
     output_len: Any = None
     output_len_estimated: Any = None
@@ -39,15 +42,6 @@ class DetailLine(NamedTuple):
     offset: int
     length: int
     record: dict[str, Any]
-
-
-class HeadLine(NamedTuple):
-    """One complete line of a details file, of which only the head was decoded."""
-
-    number: int
-    offset: int
-    length: int
-    head: RecordHead
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,17 +68,18 @@ class DetailIndex:
 
     def add(self, row: int, score: float | None, failure: str | None, length: int, output_len: Any = None) -> None:
         """Take note of a record that stands, or is about to stand, at the end of the file."""
-        if row >= len(self.states):
-            self.states.extend(bytes(row + 1 - len(self.states)))
-        if self.states[row] == MISSING:
+        states = self.states
+        if row >= len(states):
+            states.extend(bytes(row + 1 - len(states)))
+        if states[row] == MISSING:
             self.n_rows += 1
             self.len_sum += output_len if type(output_len) is int else 0
         if score is not None:
             self.n_scored += 1
             self.score_sum += score
-            self.states[row] = SCORED
+            states[row] = SCORED
         else:
-            self.states[row] = REVERIFY if failure in REVERIFIABLE else UNSCORED
+            states[row] = REVERIFY if failure in REVERIFIABLE else UNSCORED
         self.rows.append(row)
         self.offsets.append(self.size_bytes)
         self.lengths.append(length)
@@ -117,16 +112,21 @@ def read_details(path: Path) -> Iterator[DetailLine]:
         yield DetailLine(number, offset, len(line), record)
 
 
-def read_heads(path: Path) -> Iterator[HeadLine]:
-    """As `read_details`, but prompts, outputs and ground truths are passed over: several times as fast."""
-    for number, offset, line in _numbered(path):
-        head = _head(line)
-        if head is None:
-            record = _record(path, number, line)
-            if record is None:
-                return
-            head = RecordHead(**{key: record[key] for key in RecordHead.__struct_fields__ if key in record})
-        yield HeadLine(number, offset, len(line), head)
+def read_heads(path: Path) -> Iterator[tuple[int, int, RecordHead]]:
+    """As `read_details`, several times as fast: 1-based number, length and head of each complete line.
+
+    Prompts, outputs and ground truths are passed over, and whole batches decoded at once.
+    """
+    number = 0
+    try:
+        with path.open("rb") as file:
+            while lines := file.readlines(_BATCH_BYTES):
+                heads = _heads(lines) or _heads_one_by_one(path, number + 1, lines)
+                for line, head in zip(lines, heads, strict=False):
+                    number += 1
+                    yield number, len(line), head
+    except OSError as error:
+        raise disk_error(error, f"read {path}") from error
 
 
 def replay(path: Path) -> DetailIndex:
@@ -139,16 +139,15 @@ def replay(path: Path) -> DetailIndex:
     if not path.exists():
         return index
     place = f"details/{path.name}"
-    for line in read_heads(path):
-        head = line.head
-        if type(head.row) is not int or not 0 <= head.row < _MAX_ROW:
-            raise _damaged(place, line.number, f"row is {head.row!r}, not a row number")
-        if head.score is not None and type(head.score) not in (int, float):
-            score = "" if head.score is msgspec.UNSET else head.score
-            raise _damaged(place, line.number, f"score is {score!r}, not a number or null")
-        if index.state(head.row) in (SCORED, UNSCORED):
-            raise _damaged(place, line.number, f"row {head.row} already has a record")
-        index.add(head.row, head.score, head.failure, line.length, head.output_len)
+    for number, length, head in read_heads(path):
+        row, score = head.row, head.score
+        if type(row) is not int or not 0 <= row < _MAX_ROW:
+            raise _damaged(place, number, f"row is {row!r}, not a row number")
+        if score is not None and type(score) not in _NUMBERS:
+            raise _damaged(place, number, f"score is {'' if score is UNSET else score!r}, not a number or null")
+        if index.state(row) in _FINAL:
+            raise _damaged(place, number, f"row {row} already has a record")
+        index.add(row, score, head.failure, length, head.output_len)
     return index
 
 
@@ -156,7 +155,7 @@ def _numbered(path: Path) -> Iterator[tuple[int, int, bytes]]:
     """The lines of a file with their 1-based numbers and byte offsets."""
     offset = 0
     try:
-        with path.open("rb", buffering=_BUFFER_BYTES) as file:
+        with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 yield number, offset, line
                 offset += len(line)
@@ -177,14 +176,24 @@ def _record(path: Path, number: int, line: bytes) -> dict[str, Any] | None:
     return record
 
 
-def _head(line: bytes) -> RecordHead | None:
-    """The head of a whole line; None where that line needs a closer look."""
+def _heads(lines: list[bytes]) -> list[RecordHead] | None:
+    """The heads of whole lines; None where one of them needs a closer look."""
     try:
-        if not line.isascii():
-            line.decode()
-        return _decode_head(line)
+        for line in lines:
+            if not line.isascii():
+                line.decode()
+        return list(map(_decode_head, lines))
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
+
+
+def _heads_one_by_one(path: Path, first: int, lines: list[bytes]) -> Iterator[RecordHead]:
+    """The heads of lines among which one is damaged, torn, or not what msgspec reads; ends at a torn one."""
+    for number, line in enumerate(lines, start=first):
+        record = _record(path, number, line)
+        if record is None:
+            return
+        yield RecordHead(**{key: record[key] for key in RecordHead.__struct_fields__ if key in record})
 
 
 def mend_tail(path: Path) -> bool:
