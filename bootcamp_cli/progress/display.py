@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from typing import Protocol, TextIO
 
-from bootcamp_cli.engine.events import Event
+from bootcamp_cli.engine.events import Event, RequestEnded, RequestStarted, SampleRecorded
 from bootcamp_cli.progress.state import ProgressState
+
+_ONLY_COUNTED = frozenset({RequestStarted, RequestEnded, SampleRecorded})
+"""What happens to every sample: displays see it in the state alone."""
 
 
 class Display(Protocol):
     """Shows a run. `handle` and `run` belong to the same event loop."""
 
     def handle(self, event: Event) -> None:
-        """Take the next event, which the state has seen already; returns at once, never raises."""
+        """Take the next event that is not only counted, after the state; returns at once, never raises."""
 
     async def run(self) -> None:
         """Draw or write until `RunEnded` was handled."""
@@ -27,8 +30,9 @@ class Board:
     def handle(self, event: Event) -> None:
         """Take the next event; returns at once, never raises."""
         self._state.handle(event)
-        for display in self._displays:
-            display.handle(event)
+        if type(event) not in _ONLY_COUNTED:
+            for display in self._displays:
+                display.handle(event)
 
 
 def choose_display(state: ProgressState, *, stream: TextIO, quiet: bool, env: Mapping[str, str]) -> Display:

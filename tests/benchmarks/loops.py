@@ -8,6 +8,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from importlib import import_module
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -90,12 +91,30 @@ async def aiohttp_shared(url: str, texts: Iterator[str], n_slots: int) -> None:
         await asyncio.gather(*(work_off(texts, send) for _ in range(n_slots)))
 
 
+async def openai_sdk(url: str, texts: Iterator[str], n_slots: int) -> None:
+    """The client of the openai package."""
+    openai = import_module("openai")  # not among the packages of this project
+
+    async with openai.AsyncOpenAI(base_url=url.removesuffix("/completions"), api_key="EMPTY", max_retries=0) as client:
+
+        async def slot() -> None:
+            for text in texts:
+                reply = await client.completions.create(
+                    model="stub", prompt=text, max_tokens=32768, temperature=0, timeout=6000
+                )
+                assert reply.choices[0].text
+
+        await asyncio.gather(*(slot() for _ in range(n_slots)))
+
+
 LOOPS = {
     "httpx, a client per slot": httpx_per_slot,
     "httpx, one pool": httpx_shared,
     "httpx over aiohttp": httpx_aiohttp,
     "aiohttp": aiohttp_shared,
 }
+PEER_LOOPS = {"openai": openai_sdk}
+"""Loops of packages that only the comparison with peers installs."""
 
 
 def loop_command(loop: str, url: str, test_dir: Path, *, n: int, n_slots: int) -> list[str]:
@@ -107,7 +126,7 @@ def main() -> None:
     """Run one loop."""
     loop, url, test_dir, n, n_slots = sys.argv[1:]
     texts = iter(prompts(Path(test_dir), int(n)))
-    asyncio.run(LOOPS[loop](f"{url}/completions", texts, int(n_slots)))
+    asyncio.run((LOOPS | PEER_LOOPS)[loop](f"{url}/completions", texts, int(n_slots)))
 
 
 if __name__ == "__main__":

@@ -113,9 +113,11 @@ class Traffic:
 class Stub(asyncio.Protocol):
     """One connection: requests one after another, each answered when its latency is over."""
 
-    def __init__(self, traffic: Traffic, bodies: list[bytes], latency: Callable[[bytes], float]) -> None:
+    def __init__(
+        self, traffic: Traffic, bodies: tuple[list[bytes], list[bytes]], latency: Callable[[bytes], float]
+    ) -> None:
         self._traffic = traffic
-        self._bodies = bodies
+        self._bodies, self._chat_bodies = bodies
         self._latency = latency
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
@@ -146,7 +148,8 @@ class Stub(asyncio.Protocol):
             return
         latency_s = self._latency(request)
         self._traffic.start(latency_s)
-        body = self._bodies[self._traffic.n_requests % len(self._bodies)]
+        bodies_ = self._bodies if b" /v1/completions" in request[:40] else self._chat_bodies
+        body = bodies_[self._traffic.n_requests % len(bodies_)]
         if latency_s:
             asyncio.get_running_loop().call_later(latency_s, self._finish, body)
         else:
@@ -166,18 +169,19 @@ class Stub(asyncio.Protocol):
             self._transport.write(reply)
 
 
-def bodies(n_chars: int) -> list[bytes]:
+def bodies(n_chars: int, *, chat: bool) -> list[bytes]:
     """Replies whose text is about `n_chars` long, in the form that many bootcamps ask for."""
     found = []
     for number in range(_N_BODIES):
         words = random.Random(number).choices(_WORDS, k=max(1, n_chars // 6))  # noqa: S311 - no secrets
         text = f"{' '.join(words)}\nThe answer is [[{number}]] \\boxed{{{number}}}"
+        said = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
         reply = {
             "id": f"cmpl-{number}",
-            "object": "text_completion",
+            "object": "chat.completion" if chat else "text_completion",
             "created": 1_700_000_000,
             "model": "stub",
-            "choices": [{"index": 0, "text": text, "logprobs": None, "finish_reason": "stop"}],
+            "choices": [{"index": 0, **said, "logprobs": None, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 300, "completion_tokens": len(words), "total_tokens": 300 + len(words)},
         }
         found.append(_reply(json.dumps(reply).encode()))
@@ -198,7 +202,7 @@ def _content_length(head: bytes) -> int:
 
 
 async def _serve(given: argparse.Namespace) -> None:
-    traffic, replies = Traffic(), bodies(given.chars)
+    traffic, replies = Traffic(), (bodies(given.chars, chat=False), bodies(given.chars, chat=True))
     latency = request_latency(given.shape, given.latency, given.seed)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Stub(traffic, replies, latency), "127.0.0.1", given.port, backlog=65535)
