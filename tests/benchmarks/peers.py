@@ -1,8 +1,8 @@
 """The tool beside other evaluation tools, installed from the package registry into an environment of their own.
 
-`python -m tests.benchmarks.peers [--peer openai --peer inspect-ai --peer lm-eval] [--shape exponential]`. Each peer sends
-the prompts of the public test dir to the stub with 128 slots and scores the answers by a string match; it is heavy: lm-eval
-brings torch.
+`python -m tests.benchmarks.peers [--peer openai --peer inspect-ai --peer lm-eval] [--shape exponential]`. Each peer
+sends the prompts of the public test dir to the stub with 128 slots and scores the answers by a string match; it is
+heavy: lm-eval brings torch.
 """
 
 import json
@@ -77,9 +77,7 @@ def _inspect(url: str, test_dir: Path, folder: Path, python: Path) -> list[str]:
 
 def _lm_eval(url: str, test_dir: Path, folder: Path, python: Path) -> list[str]:
     (folder / "prompts.yaml").write_text(_LM_EVAL_TASK.format(rows=str(_rows(test_dir, folder))))
-    model = (
-        f"model=stub,base_url={url}/completions,num_concurrent={N_SLOTS},tokenized_requests=False,tokenizer_backend="
-    )
+    model = f"model=stub,base_url={url}/completions,num_concurrent={N_SLOTS},tokenized_requests=False,tokenizer_backend=none"
     return [
         str(python.with_name("lm_eval")),
         "run",

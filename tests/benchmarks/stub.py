@@ -110,12 +110,14 @@ class Traffic:
         }
 
 
+Bodies = tuple[list[bytes], list[bytes]]
+"""Whole replies of completions and of chat completions."""
+
+
 class Stub(asyncio.Protocol):
     """One connection: requests one after another, each answered when its latency is over."""
 
-    def __init__(
-        self, traffic: Traffic, bodies: tuple[list[bytes], list[bytes]], latency: Callable[[bytes], float]
-    ) -> None:
+    def __init__(self, traffic: Traffic, bodies: Bodies, latency: Callable[[bytes], float]) -> None:
         self._traffic = traffic
         self._bodies, self._chat_bodies = bodies
         self._latency = latency
