@@ -9,7 +9,9 @@ from bootcamp_cli.records import BootcampRef, Verdict
 BATCH_S = 0.1
 """The work that a worker is given at once, in expected seconds."""
 
-_MAX_SAMPLES = 32
+MAX_SAMPLES = 32
+"""Most samples that a worker is given at once."""
+
 _MAX_BYTES = 1024 * 1024
 _FIRST_GUESS_S = 0.005
 _LEAST_S = 1e-6
@@ -39,10 +41,12 @@ class JobQueue:
     """First in, first out, taken in batches.
 
     Built-in bootcamps go together, as many as 0.1 s is expected to suffice for, by the pace seen so far; a third-party
-    one goes alone, because it may hang or die, and what stands behind it would wait.
+    one goes alone, because it may hang or die, and what stands behind it would wait. `batch` samples are worth a
+    worker's while.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, batch: int = MAX_SAMPLES) -> None:
+        self._batch = max(1, min(batch, MAX_SAMPLES))
         self._jobs: deque[Job] = deque()
         self._pace_s: dict[BootcampRef, float] = {}
         self._waiting_s = 0.0
@@ -58,7 +62,7 @@ class JobQueue:
     @property
     def makes_batch(self) -> bool:
         """Whether what waits is worth a worker's while already."""
-        return self._waiting_s >= BATCH_S or len(self._jobs) >= _MAX_SAMPLES
+        return self._waiting_s >= BATCH_S or len(self._jobs) >= self._batch
 
     def put(self, job: Job) -> None:
         """Append a job."""
@@ -81,7 +85,7 @@ class JobQueue:
             if not job.abandoned:
                 seconds += job.expected_s
                 n_bytes += len(job.encoded)
-                if batch and (seconds > BATCH_S or n_bytes > _MAX_BYTES or len(batch) == _MAX_SAMPLES):
+                if batch and (seconds > BATCH_S or n_bytes > _MAX_BYTES or len(batch) == MAX_SAMPLES):
                     break
                 batch.append(job)
             self._jobs.popleft()

@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from bootcamp_cli.bootcamps.jobs import BATCH_S, Job, JobQueue, Then
+from bootcamp_cli.bootcamps.jobs import BATCH_S, MAX_SAMPLES, Job, JobQueue, Then
 from bootcamp_cli.bootcamps.wire import Judged, Loaded, Task, WireError, join_batch
 from bootcamp_cli.bootcamps.worker_process import (
     WorkerEndedError,
@@ -40,7 +40,8 @@ class VerifierPool:
     The time limit of a sample starts when its worker turns to it: waiting, the worker's start (`start_limit_s`) and
     the import of the bootcamp (`load_limit_s`) do not count. A worker that is late, dies or disturbs its channel is
     killed with all that its verifiers started, and replaced; the sample it was at gets the failure, what it had not
-    begun goes to another. Use as an async context manager, around the tasks that verify.
+    begun goes to another. `batch` quick samples rouse a worker at once, fewer wait a moment for more.
+    Use as an async context manager, around the tasks that verify.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class VerifierPool:
         workers: int,
         timeout_s: float,
         memory_mib: int,
+        batch: int = MAX_SAMPLES,
         start_limit_s: float = _START_LIMIT_S,
         load_limit_s: float = _LOAD_LIMIT_S,
         environ: Mapping[str, str] | None = None,
@@ -58,7 +60,7 @@ class VerifierPool:
         )
         self._environ = os.environ if environ is None else environ
         self._max_workers = workers
-        self._queue = JobQueue()
+        self._queue = JobQueue(batch)
         self._ids = itertools.count(1)
         self._directory_numbers = itertools.count(1)
         self._n_workers = 0

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,7 +15,6 @@ from bootcamp_cli.engine.events import Emit, RequestEnded, RequestStarted, Retry
 from bootcamp_cli.engine.gate import ServerGate
 from bootcamp_cli.engine.probation import Probation, is_refusal
 from bootcamp_cli.engine.shutdown import Shutdown
-from bootcamp_cli.engine.turns import Turns
 from bootcamp_cli.errors import ServerUnavailableError
 from bootcamp_cli.records import Answer, RequestFailure, Sample
 from bootcamp_cli.templates.model import Template
@@ -68,9 +68,13 @@ class Generator:
             return failure if failure.retryable and self._policy.max_retries else self._judged(_given_up(failure))
 
     async def further_tries(
-        self, tries: Tries, failed: TryFailed, turns: Turns, scope: anyio.CancelScope
+        self,
+        tries: Tries,
+        failed: TryFailed,
+        borrowed_lane: Callable[[], AbstractAsyncContextManager[int]],
+        scope: anyio.CancelScope,
     ) -> Answer | RequestFailure:
-        """The end of a sample whose first try `failed`; no lane is held while it waits."""
+        """The end of a sample whose first try `failed`; a lane is borrowed for each try, none is held in between."""
 
         def scheduled(failure: TryFailed, wait_s: float) -> None:
             self._emit(RetryScheduled(file=tries.sample.file, kind=failure.kind, wait_s=wait_s))
@@ -81,7 +85,7 @@ class Generator:
                     if attempt.num == 1:
                         raise failed
                     tries.n += 1
-                    async with turns.lane() as lane:
+                    async with borrowed_lane() as lane:
                         return self._judged(await self._try(tries, lane, scope))
         except TryFailed as failure:
             return self._judged(_given_up(failure))

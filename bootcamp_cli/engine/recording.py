@@ -13,7 +13,7 @@ from bootcamp_cli.store.journal import Journal
 LINGER_S = 0.05
 """So long the first record of a batch waits for others: a write costs the same for one as for many."""
 
-_ENOUGH = 64
+_MAX_BATCH = 64
 _SYNC_EVERY_S = 1.0
 
 
@@ -45,22 +45,27 @@ class Recorder:
     """Writes what ended, tells the displays, and puts a file in order when its last owed sample is in.
 
     `owed` counts the samples still to come by test file. `written` is called with the number of samples that reached
-    the disk.
+    the disk. `batch` samples are written without waiting for more.
     """
 
     journal: Journal
     owed: dict[str, int]
     emit: Emit
     written: Callable[[int], None]
+    batch: int
     _ended: list[Ended] = field(default_factory=list)
     _wake: anyio.Event | None = None
     _is_closed: bool = False
     _last_sync: float = 0.0
 
+    @property
+    def _enough(self) -> int:
+        return max(1, min(self.batch, _MAX_BATCH))
+
     def add(self, ended: Ended) -> None:
         """Take the end of a sample; it is written soon."""
         self._ended.append(ended)
-        if self._wake is not None and len(self._ended) in (1, _ENOUGH):
+        if self._wake is not None and len(self._ended) in (1, self._enough):
             self._wake.set()
 
     def close(self) -> None:
@@ -83,7 +88,7 @@ class Recorder:
         """Wait for a first record, then a little for more; False once it is closed."""
         if not self._ended and not self._is_closed:
             await self._woken()
-        if len(self._ended) < _ENOUGH and not self._is_closed:
+        if len(self._ended) < self._enough and not self._is_closed:
             with anyio.move_on_after(LINGER_S):
                 await self._woken()
         return not self._is_closed

@@ -1,6 +1,7 @@
 """The run: every owed sample of a session goes through generate, verify and record. Read this page first."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
@@ -69,7 +70,8 @@ class _Stages:
     """The life of every owed sample: it waits its turn, is in flight, is verified, is recorded.
 
     The slots send; the callbacks of verifier and recorder carry a sample on, so that no task waits for it. A sample is
-    open from its reading until it is on disk, and the number of open ones is bounded.
+    open from its reading until it is on disk, and the number of open ones is bounded. From its request until then it is
+    at risk: its answer would be lost with the process, so no more than twice the slots are.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class _Stages:
         self._session = session
         self._shutdown = shutdown
         self._open = anyio.Semaphore(4 * settings.max_concurrent_requests + 1000, fast_acquire=True)
+        self._at_risk = anyio.Semaphore(2 * settings.max_concurrent_requests, fast_acquire=True)
         self._probation = Probation(settings.max_concurrent_requests)
         self._generator = Generator(
             client,
@@ -115,7 +118,13 @@ class _Stages:
         self._turns = Turns(_READ_AHEAD)
         self._judge = Judge(pool, plan.refs)
         owed = {file.name: session.n_unanswered(file) + session.n_to_reverify(file) for file in plan.test_set.files}
-        self._recorder = Recorder(journal=session.journal, owed=owed, emit=emit, written=self._close_samples)
+        self._recorder = Recorder(
+            journal=session.journal,
+            owed=owed,
+            emit=emit,
+            written=self._close_samples,
+            batch=settings.max_concurrent_requests // 4,
+        )
         self._n_slots = min(settings.max_concurrent_requests, sum(map(session.n_unanswered, plan.test_set.files)))
 
     async def work_off(self) -> None:
@@ -154,8 +163,10 @@ class _Stages:
                         await turn.lend(lane)
                         continue
                     tries = Tries(turn)
+                    await self._at_risk.acquire()
                     outcome = await self._generator.first_try(tries, lane, scope)
                     if isinstance(outcome, TryFailed):
+                        self._at_risk.release()
                         samples.start_soon(self._try_again, tries, outcome)
                     else:
                         self._generated(tries, outcome)
@@ -165,10 +176,21 @@ class _Stages:
     async def _try_again(self, tries: Tries, failed_try: TryFailed) -> None:
         with self._shutdown.scope() as scope:
             try:
-                outcome = await self._generator.further_tries(tries, failed_try, self._turns, scope)
+                outcome = await self._generator.further_tries(tries, failed_try, self._lane, scope)
                 self._generated(tries, outcome)
             except ServerUnavailableError as error:
                 self._shutdown.stop(error)
+
+    @asynccontextmanager
+    async def _lane(self) -> AsyncIterator[int]:
+        """A lane for one more try; where that gives an answer, it stays at risk until it is written."""
+        await self._at_risk.acquire()
+        try:
+            async with self._turns.lane() as lane:
+                yield lane
+        except BaseException:
+            self._at_risk.release()
+            raise
 
     def _generated(self, tries: Tries, outcome: Answer | RequestFailure) -> None:
         """Have an answer verified, and its record or the failure written."""
@@ -195,6 +217,7 @@ class _Stages:
                 for position in index.latest_in_row_order() if REVERIFY in index.states else ():
                     if index.state(index.rows[position]) == REVERIFY:
                         await self._open.acquire()
+                        await self._at_risk.acquire()
                         await self._verify_again(file, position)
 
     async def _verify_again(self, file: str, position: int) -> None:
@@ -211,6 +234,7 @@ class _Stages:
         """So many samples are on disk."""
         for _ in range(n):
             self._open.release()
+            self._at_risk.release()
 
 
 async def _watch_lock(lock: RunLock) -> None:

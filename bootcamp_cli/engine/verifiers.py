@@ -12,4 +12,9 @@ async def verifier_pool(settings: EvalSettings) -> VerifierPool:
     workers = settings.verify_workers
     if workers is None:
         workers = await anyio.to_thread.run_sync(default_verify_workers)
-    return VerifierPool(workers=workers, timeout_s=settings.verify_timeout, memory_mib=settings.verify_memory)
+    return VerifierPool(
+        workers=workers,
+        timeout_s=settings.verify_timeout,
+        memory_mib=settings.verify_memory,
+        batch=settings.max_concurrent_requests // 4,
+    )

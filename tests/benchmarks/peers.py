@@ -77,12 +77,12 @@ def _inspect(url: str, test_dir: Path, folder: Path, python: Path) -> list[str]:
 
 def _lm_eval(url: str, test_dir: Path, folder: Path, python: Path) -> list[str]:
     (folder / "prompts.yaml").write_text(_LM_EVAL_TASK.format(rows=str(_rows(test_dir, folder))))
-    model = f"model=stub,base_url={url}/completions,num_concurrent={N_SLOTS},tokenized_requests=False,tokenizer_backend=none"
+    server = f"model=stub,base_url={url}/completions,num_concurrent={N_SLOTS}"
     return [
         str(python.with_name("lm_eval")),
         "run",
         "--model=local-completions",
-        f"--model_args={model}",
+        f"--model_args={server},tokenized_requests=False,tokenizer_backend=none",
         "--tasks=prompts",
         f"--include_path={folder}",
         f"--output_path={folder / 'out'}",

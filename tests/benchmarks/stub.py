@@ -11,6 +11,7 @@ import json
 import math
 import random
 import re
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -225,6 +226,8 @@ def main() -> None:
     parser.add_argument("--chars", type=int, default=1000, help="characters of an answer (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--port", type=int, default=0)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536) if hard > 0 else 65_536, hard))
     asyncio.run(_serve(parser.parse_args()))
 
 
