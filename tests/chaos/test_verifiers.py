@@ -12,7 +12,7 @@ from tests.chaos.hostile_verifiers import HOSTILE, Outcome, install, sample_rows
 from tests.conftest import RunBootcamp, StartDemo, WriteRows
 from tests.test_eval_run_directory import records, run_dir_of
 
-LIMITS = ("--verify-timeout", "3", "--verify-memory", "256", "--verify-workers", "6")
+LIMITS = ("--verify-timeout", "6", "--verify-memory", "256", "--verify-workers", "6")
 
 
 def outcome_of(record: dict[str, Any]) -> Outcome:
@@ -52,7 +52,7 @@ def test_every_bad_verifier_in_one_run(
     work.mkdir()
     install(site)
     expected = {(name, case.outcome) for name, case in HOSTILE.items() if long_form or case.is_special}
-    files = sample_rows([name for name, _ in sorted(expected)], 20 if long_form else 1)
+    files = sample_rows([name for name, _ in sorted(expected)], 10 if long_form else 1)
     for name, rows in files.items():
         write_rows(tmp_path / "tests" / name, rows)
     server = demo_server(test_dir=tmp_path / "tests")
