@@ -1,8 +1,10 @@
 """Hostile values, texts and damages of files, for the tests of input."""
 
 import json
+import os
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 HOSTILE_TEXTS = (
@@ -39,12 +41,25 @@ def _nested(depth: int) -> Any:
 
 texts = st.sampled_from(HOSTILE_TEXTS) | st.text(max_size=20)
 numbers = st.sampled_from((0, 1, -1, 2, 10**30, -(10**30), 10**400, 0.5, -0.0, 1e308)) | st.integers() | st.floats()
+native_texts = texts.map(lambda text: text.replace("\0", "").encode("utf-8", "surrogatepass")).map(os.fsdecode)
+"""Texts as words and variables can be: without NUL, any byte that is no UTF-8 as a lone surrogate."""
 scalars = st.none() | st.booleans() | numbers | texts
 values = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 ) | st.integers(50, 1200).map(_nested)
+
+
+def tuned(*, quick: int, long: int, is_long: bool) -> settings:
+    """How often hypothesis tries: the same examples in every quick run, new ones in every long one."""
+    return settings(
+        max_examples=long if is_long else quick,
+        deadline=None,
+        derandomize=not is_long,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 def dumped(value: Any) -> bytes:

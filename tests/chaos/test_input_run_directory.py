@@ -6,12 +6,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.chaos.figure import tell
 from tests.chaos.invocation import NOWHERE, invoke_decently, isolate
-from tests.chaos.strategies import damaged
+from tests.chaos.strategies import damaged, tuned
 from tests.conftest import RunBootcamp, StartDemo
 from tests.test_eval_run_directory import run_dir_of
 
@@ -61,13 +61,7 @@ def test_damaged_run_directories(
     codes: Counter[int] = Counter()
     copy = tmp_path / "copy"
 
-    @settings(
-        max_examples=10_000 if long_form else 50,
-        deadline=None,
-        derandomize=not long_form,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @tuned(quick=50, long=10_000, is_long=long_form)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         shutil.rmtree(copy, ignore_errors=True)
