@@ -9,6 +9,7 @@ from bootcamp_cli.records import REVERIFIABLE, bootcamp_name
 from bootcamp_cli.results.aggregate import Aggregator, FileGroups, GroupPlan
 from bootcamp_cli.results.summary import RunSummary
 from bootcamp_cli.store.journal import read_failures
+from bootcamp_cli.store.manifest import files_of
 from bootcamp_cli.store.replay import read_details
 from bootcamp_cli.store.run_dir import RunDir
 
@@ -26,7 +27,7 @@ def summarise(run_dir: RunDir) -> RunSummary:
         RunDirectoryError: a line of details or failures is no record; the message names it.
     """
     manifest = run_dir.read_manifest()
-    aggregator = Aggregator(_planned(manifest) if manifest else _found(run_dir))
+    aggregator = Aggregator(_planned(files_of(manifest, run_dir.manifest)) if manifest is not None else _found(run_dir))
     failures = {(failure["file"], failure["row"]): failure for failure in read_failures(run_dir)}
     for path in run_dir.detail_files():
         superseded: dict[Any, dict[str, Any]] = {}
@@ -60,7 +61,7 @@ def data_source_by_file(run_dir: RunDir) -> dict[str, str]:
     return {path.name: name.removesuffix("bootcamp") for path, name in zip(files, names, strict=True)}
 
 
-def _planned(manifest: dict[str, Any]) -> list[FileGroups]:
+def _planned(files: list[dict[str, Any]]) -> list[FileGroups]:
     return [
         FileGroups(
             file=file["name"],
@@ -69,7 +70,7 @@ def _planned(manifest: dict[str, Any]) -> list[FileGroups]:
                 for name, n in file["data_sources"]
             ),
         )
-        for file in manifest["files"]
+        for file in files
     ]
 
 

@@ -1,0 +1,79 @@
+"""Paths that the system refuses, and manifests that are none, are told in one line like every other mistake."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos.invocation import NOWHERE, invoke_decently, isolate
+
+TOO_LONG = "x" * 300
+FILE = {"name": "a.jsonl", "digest": "d", "size_bytes": 1, "n_rows": 1, "id_rule": "row", "data_sources": [["A", 1]]}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report", TOO_LONG),
+        ("resume", TOO_LONG),
+        ("rescore", TOO_LONG),
+        ("bootcamps", "verify", TOO_LONG, "."),
+        ("bootcamps", "list", "--bootcamps-path", TOO_LONG),
+        ("eval", "--test-dir", TOO_LONG),
+        ("config", "show", "--config", TOO_LONG),
+        ("report", "loop"),
+    ],
+    ids=" ".join,
+)
+def test_paths_that_the_system_refuses(words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that is too long, or a link in a circle, is an error that names it, whatever it was given for."""
+    isolate(monkeypatch, tmp_path)
+    Path("loop").symlink_to("loop")
+    said = invoke_decently(*words)
+    assert said.code in (1, 2)
+    assert TOO_LONG in said.err or "loop" in said.err
+
+
+def test_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the working directory was removed the error says so."""
+    isolate(monkeypatch, tmp_path)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    try:
+        assert "the working directory is gone" in invoke_decently("config", "show").err
+    finally:
+        os.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "part"),
+    [
+        ({}, "files"),
+        ({"files": None}, "files"),
+        ({"files": [FILE, {}]}, "files"),
+        ({"files": [FILE | {"data_sources": [["A", -1]]}]}, "files"),
+        ({"files": [FILE | {"digest": []}]}, "files"),
+        ({"files": [FILE], "identity": []}, "identity"),
+        ({"files": [FILE], "template": {"name": "x"}}, "template"),
+        ({"files": [FILE], "test_dir": 5}, "test_dir"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", [("report",), ("resume", "--url", NOWHERE, "--wait", "0")], ids=["report", "resume"]
+)
+def test_manifests_that_are_none(
+    manifest: dict[str, Any], part: str, command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest whose parts are not what was written is refused with its path, and the part where one is read."""
+    isolate(monkeypatch, tmp_path)
+    Path("run/details").mkdir(parents=True)
+    Path("run/eval_args.json").write_text("{}")
+    Path("run/manifest.json").write_text(json.dumps(manifest))
+    said = invoke_decently(command[0], "run", *command[1:])
+    assert said.code == 1
+    assert "run/manifest.json: " in said.err
+    assert part in said.err or command[0] == "resume"
