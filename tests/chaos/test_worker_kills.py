@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.figure import tell
+from tests.chaos.processes import children
 from tests.conftest import RunBootcamp, StartBootcamp, StartDemo, WriteRows
 from tests.test_eval_run_directory import records, run_dir_of
 
@@ -37,13 +38,6 @@ def install(site: Path) -> None:
     (info / "entry_points.txt").write_text("\n".join(["[bootcamp_cli.bootcamps]", *lines, ""]))
     for name in BOOTCAMPS:
         (site / f"tokens_{name.lower()}.py").write_text(VERIFIER)
-
-
-def children(pid: int) -> set[int]:
-    """The processes that a process has started."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    pairs = (line.split() for line in listed.splitlines())
-    return {int(child) for child, parent in pairs if int(parent) == pid}
 
 
 def signal_workers(process: "subprocess.Popen[str]", site: Path, seeded: random.Random) -> Counter[str]:
