@@ -31,7 +31,7 @@ def test_test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long_form: 
     directory.mkdir()
     codes: Counter[int] = Counter()
 
-    @tuned(quick=80, long=20_000, is_long=long_form)
+    @tuned(quick=40, long=20_000, is_long=long_form)
     @given(files, st.sampled_from(OPTIONS))
     def check(content: bytes, options: tuple[str, ...]) -> None:
         (directory / "odd.jsonl").write_bytes(content)

@@ -104,7 +104,7 @@ def test_settings_files(codes: Counter[int], tmp_path: Path, long_form: bool) ->
     """A settings file of any content is read or refused in one line that names it."""
     file = tmp_path / "given.toml"
 
-    @tuned(quick=80, long=30_000, is_long=long_form)
+    @tuned(quick=40, long=30_000, is_long=long_form)
     @given(
         toml_files,
         st.sampled_from((("config", "show"), ("config", "show", "--profile", "quick"), ("templates", "list"))),
@@ -123,7 +123,7 @@ def test_settings_files(codes: Counter[int], tmp_path: Path, long_form: bool) ->
 def test_variables(codes: Counter[int], monkeypatch: pytest.MonkeyPatch, long_form: bool) -> None:  # noqa: FBT001 - a fixture
     """A variable of any content is taken or refused in one line that names it."""
 
-    @tuned(quick=80, long=30_000, is_long=long_form)
+    @tuned(quick=40, long=30_000, is_long=long_form)
     @given(st.dictionaries(st.sampled_from([parameter.env for parameter in PARAMETERS]), native_texts, max_size=3))
     def check(variables: dict[str, str]) -> None:
         with monkeypatch.context() as patch:
@@ -142,7 +142,7 @@ def test_words(codes: Counter[int], monkeypatch: pytest.MonkeyPatch, long_form: 
     monkeypatch.setenv("BOOTCAMP_URL", NOWHERE)
     monkeypatch.setenv("BOOTCAMP_WAIT", "0")
 
-    @tuned(quick=150, long=30_000, is_long=long_form)
+    @tuned(quick=60, long=30_000, is_long=long_form)
     @given(st.sampled_from(words_of_commands()), st.lists(words, max_size=5))
     def check(command: tuple[str, ...], options: list[str]) -> None:
         codes[calm(*command, *options).code] += 1

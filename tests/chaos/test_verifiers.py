@@ -12,7 +12,7 @@ from tests.chaos.hostile_verifiers import HOSTILE, Outcome, install, sample_rows
 from tests.conftest import RunBootcamp, StartDemo, WriteRows
 from tests.test_eval_run_directory import records, run_dir_of
 
-LIMITS = ("--verify-timeout", "6", "--verify-memory", "256", "--verify-workers", "6")
+LIMITS = ("--verify-memory", "256", "--verify-workers", "4")
 
 
 def outcome_of(record: dict[str, Any]) -> Outcome:
@@ -51,6 +51,7 @@ def test_every_bad_verifier_in_one_run(
     site, work = tmp_path / "site", tmp_path / "work"
     work.mkdir()
     install(site)
+    limit = "8" if long_form else "3"
     expected = {(name, case.outcome) for name, case in HOSTILE.items() if long_form or case.is_special}
     files = sample_rows([name for name, _ in sorted(expected)], 10 if long_form else 1)
     for name, rows in files.items():
@@ -60,7 +61,9 @@ def test_every_bad_verifier_in_one_run(
     sources = ("--url", server.url, "--test-dir", tmp_path / "tests", "--output-dir", tmp_path / "out")
 
     def run(*words: str | Path) -> Any:
-        return run_bootcamp(*words, *LIMITS, "--quiet", env=environment, cwd=work, timeout=900)
+        return run_bootcamp(
+            *words, *LIMITS, "--verify-timeout", limit, "--quiet", env=environment, cwd=work, timeout=900
+        )
 
     done = run("eval", "--template", "r1", *sources)
     assert done.returncode == 3, done.stderr
