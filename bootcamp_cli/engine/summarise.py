@@ -8,9 +8,10 @@ from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.records import REVERIFIABLE, bootcamp_name
 from bootcamp_cli.results.aggregate import Aggregator, FileGroups, GroupPlan
 from bootcamp_cli.results.summary import RunSummary
+from bootcamp_cli.settings.masking import shortened
 from bootcamp_cli.store.journal import read_failures
 from bootcamp_cli.store.manifest import files_of
-from bootcamp_cli.store.replay import read_details
+from bootcamp_cli.store.replay import DetailLine, read_details
 from bootcamp_cli.store.run_dir import RunDir
 
 _COUNTED = ("row", "data_source", "score", "failure", "output_len", "output_len_estimated", "finish_reason")
@@ -33,6 +34,7 @@ def summarise(run_dir: RunDir) -> RunSummary:
         superseded: dict[Any, dict[str, Any]] = {}
         for line in read_details(path):
             record = line.record
+            _check_key(path.name, line)
             failures.pop((path.name, record.get("row")), None)
             if record.get("failure") in REVERIFIABLE:
                 superseded[record.get("row")] = {key: record[key] for key in _COUNTED if key in record}
@@ -44,6 +46,20 @@ def summarise(run_dir: RunDir) -> RunSummary:
     for failure in failures.values():
         aggregator.add_failure(failure["file"], failure)
     return aggregator.summary(model_name=model_name(run_dir), test_dir=_test_dir_name(run_dir, manifest))
+
+
+def _check_key(file: str, line: DetailLine) -> None:
+    """Refuse a record whose row or failure is of a type that neither is."""
+    row, failure = line.record.get("row"), line.record.get("failure")
+    for key, value, is_fine, expected in (
+        ("row", row, row is None or type(row) is int, "a row number"),
+        ("failure", failure, failure is None or isinstance(failure, str), "a text or null"),
+    ):
+        if not is_fine:
+            raise RunDirectoryError(
+                f"details/{file}:{line.number}: {key} must be {expected}, got {shortened(repr(value))}",
+                hint="mend or remove that line; nothing was changed",
+            )
 
 
 def model_name(run_dir: RunDir) -> str:

@@ -123,6 +123,9 @@ def replay(path: Path) -> DetailIndex:
         score = record.get("score", "")
         if score is not None and type(score) not in (int, float):
             raise _damaged(place, line.number, f"score is {score!r}, not a number or null")
+        failure = record.get("failure")
+        if failure is not None and not isinstance(failure, str):
+            raise _damaged(place, line.number, f"failure is {failure!r}, not a text or null")
         if index.state(row) in (SCORED, UNSCORED):
             raise _damaged(place, line.number, f"row {row} already has a record")
         index.add(record, line.length)

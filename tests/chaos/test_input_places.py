@@ -77,3 +77,22 @@ def test_manifests_that_are_none(
     assert said.code == 1
     assert "run/manifest.json: " in said.err
     assert part in said.err or command[0] == "resume"
+
+
+@pytest.mark.parametrize("key", ["row", "failure"])
+@pytest.mark.parametrize("value", [[1], {"a": 1}, 1.5, True])
+@pytest.mark.parametrize("command", ["report", "rescore"])
+def test_records_with_a_key_of_a_wrong_type(
+    key: str, value: Any, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row or a failure that is neither is an error with file and line, and the file stays as it is."""
+    isolate(monkeypatch, tmp_path)
+    record = {"id": 1, "prompt": "p", "output": "o", "output_len": 1, "ground_truth": 1, "score": None, "failure": "x"}
+    Path("run/details").mkdir(parents=True)
+    details = Path("run/details/a.jsonl")
+    details.write_text(json.dumps(record | {"row": 0, "data_source": "Nobodys", key: value}) + "\n")
+    before = details.read_bytes()
+    said = invoke_decently(command, "run", *(["--dry-run"] if command == "rescore" else []))
+    assert said.code == 1
+    assert f"details/a.jsonl:1: {key} must be" in said.err
+    assert details.read_bytes() == before
