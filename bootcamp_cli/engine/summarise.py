@@ -3,6 +3,9 @@
 import json
 from typing import Any
 
+from msgspec import UNSET
+from msgspec.structs import asdict
+
 from bootcamp_cli.bootcamps.ceilings import ceilings_by_digest
 from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.records import REVERIFIABLE, bootcamp_name
@@ -11,10 +14,8 @@ from bootcamp_cli.results.summary import RunSummary
 from bootcamp_cli.settings.masking import shortened
 from bootcamp_cli.store.journal import read_failures
 from bootcamp_cli.store.manifest import files_of
-from bootcamp_cli.store.replay import DetailLine, read_details
+from bootcamp_cli.store.replay import HeadLine, read_heads
 from bootcamp_cli.store.run_dir import RunDir
-
-_COUNTED = ("row", "data_source", "score", "failure", "output_len", "output_len_estimated", "finish_reason")
 
 
 def summarise(run_dir: RunDir) -> RunSummary:
@@ -32,14 +33,19 @@ def summarise(run_dir: RunDir) -> RunSummary:
     failures = {(failure["file"], failure["row"]): failure for failure in read_failures(run_dir)}
     for path in run_dir.detail_files():
         superseded: dict[Any, dict[str, Any]] = {}
-        for line in read_details(path):
-            record = line.record
+        for line in read_heads(path):
+            head = line.head
             _check_key(path.name, line)
-            failures.pop((path.name, record.get("row")), None)
-            if record.get("failure") in REVERIFIABLE:
-                superseded[record.get("row")] = {key: record[key] for key in _COUNTED if key in record}
+            record = asdict(head)
+            if head.score is UNSET:
+                record["score"] = None
+            if failures:
+                failures.pop((path.name, head.row), None)
+            if head.failure in REVERIFIABLE:
+                superseded[head.row] = record
             else:
-                superseded.pop(record.get("row"), None)
+                if superseded:
+                    superseded.pop(head.row, None)
                 aggregator.add_record(path.name, record, line=line.number)
         for record in superseded.values():
             aggregator.add_record(path.name, record)
@@ -48,9 +54,9 @@ def summarise(run_dir: RunDir) -> RunSummary:
     return aggregator.summary(model_name=model_name(run_dir), test_dir=_test_dir_name(run_dir, manifest))
 
 
-def _check_key(file: str, line: DetailLine) -> None:
+def _check_key(file: str, line: HeadLine) -> None:
     """Refuse a record whose row or failure is of a type that neither is."""
-    row, failure = line.record.get("row"), line.record.get("failure")
+    row, failure = line.head.row, line.head.failure
     for key, value, is_fine, expected in (
         ("row", row, row is None or type(row) is int, "a row number"),
         ("failure", failure, failure is None or isinstance(failure, str), "a text or null"),

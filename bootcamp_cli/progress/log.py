@@ -22,15 +22,14 @@ class ProgressLog:
     `RunEnded` the last state is written and stays; where `run` is cancelled nothing more is written.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float], *, warn: Callable[[str], None] | None = None) -> None:
+    def __init__(self, path: Path, state: ProgressState, *, warn: Callable[[str], None] | None = None) -> None:
         self._path = path
-        self._state = ProgressState(clock)
+        self.state = state
         self._warn = warn
         self._ticker = Ticker()
 
     def handle(self, event: Event) -> None:
         """Take the next event; returns at once."""
-        self._state.handle(event)
         if isinstance(event, RunStarted):
             self._ticker.wake()
         elif isinstance(event, RunEnded):
@@ -39,13 +38,13 @@ class ProgressLog:
     async def run(self) -> None:
         """Write until `RunEnded`."""
         while await self._ticker.wait(_INTERVAL_S):
-            if self._state.files:
+            if self.state.files:
                 await self._write()
         await self._write()
 
     async def _write(self) -> None:
         try:
-            await anyio.to_thread.run_sync(_replace, self._path, progress_text(self._state))
+            await anyio.to_thread.run_sync(_replace, self._path, progress_text(self.state))
         except OSError as error:
             if self._warn is not None:
                 self._warn(f"cannot write {visible(str(self._path))}: {error.strerror or error}; the run goes on")

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bootcamp_cli.encoding import encode_line
 from bootcamp_cli.errors import RunDirectoryError, disk_error
-from bootcamp_cli.store.atomic import encode_json, remove_leftovers, replacing, sync_directory
+from bootcamp_cli.store.atomic import remove_leftovers, replacing, sync_directory
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.record import encode_record
 from bootcamp_cli.store.replay import DetailIndex, mend_tail, replay
@@ -42,13 +43,13 @@ class Journal:
             self._append_bytes(self.run_dir.details / file, b"".join(line for _, line in entries))
             index = self.details[file]
             for record, line in entries:
-                index.add(record, len(line))
+                index.add(record["row"], record["score"], record.get("failure"), len(line), record["output_len"])
 
     def append_failures(self, failures: Sequence[Mapping[str, Any]]) -> None:
         """Append samples that ended without an answer."""
         if failures:
             self.lock.check()
-            self._append_bytes(self.run_dir.failures, b"".join(_encode_failure(failure) for failure in failures))
+            self._append_bytes(self.run_dir.failures, b"".join(map(encode_line, failures)))
 
     def read_record(self, file: str, position: int) -> dict[str, Any]:
         """The record at a line index of a details file."""
@@ -85,13 +86,16 @@ class Journal:
         self.lock.check()
         path = self.run_dir.details / file
         ordered = DetailIndex(
-            states=index.states, n_rows=index.n_rows, n_scored=index.n_scored, score_sum=index.score_sum
+            states=index.states,
+            n_rows=index.n_rows,
+            n_scored=index.n_scored,
+            score_sum=index.score_sum,
+            len_sum=index.len_sum,
         )
         try:
-            with path.open("rb") as source, replacing(path) as target:
+            with path.open("rb", buffering=0) as source, replacing(path) as target:
                 for i in index.latest_in_row_order():
-                    source.seek(index.offsets[i])
-                    target.write(source.read(index.lengths[i]))
+                    target.write(os.pread(source.fileno(), index.lengths[i], index.offsets[i]))
                     ordered.rows.append(index.rows[i])
                     ordered.offsets.append(ordered.size_bytes)
                     ordered.lengths.append(index.lengths[i])
@@ -113,7 +117,7 @@ class Journal:
         self.lock.check()
         if failures:
             with replacing(self.run_dir.failures) as file:
-                file.writelines(_encode_failure(failure) for failure in failures)
+                file.writelines(map(encode_line, failures))
         else:
             try:
                 self.run_dir.failures.unlink(missing_ok=True)
@@ -181,10 +185,6 @@ def read_failures(run_dir: RunDir) -> list[dict[str, Any]]:
             ) from error
         failures.append(failure)
     return failures
-
-
-def _encode_failure(failure: Mapping[str, Any]) -> bytes:
-    return (encode_json(dict(failure)) + "\n").encode()
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
