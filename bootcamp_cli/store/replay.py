@@ -17,6 +17,7 @@ MISSING, SCORED, REVERIFY, UNSCORED = range(4)
 """State of a row: no record; a score; a verifier failure to verify again; no verifier (waits for `rescore`)."""
 
 _MAX_ROW = 1_000_000_000
+_MAX_SCORE = 10**308
 _BUFFER_BYTES = 1024 * 1024
 
 
@@ -143,7 +144,7 @@ def replay(path: Path) -> DetailIndex:
         head = line.head
         if type(head.row) is not int or not 0 <= head.row < _MAX_ROW:
             raise _damaged(place, line.number, f"row is {head.row!r}, not a row number")
-        if head.score is not None and type(head.score) not in (int, float):
+        if head.score is not None and not _is_number(head.score):
             score = "" if head.score is msgspec.UNSET else head.score
             raise _damaged(place, line.number, f"score is {score!r}, not a number or null")
         if head.failure is not None and not isinstance(head.failure, str):
@@ -152,6 +153,11 @@ def replay(path: Path) -> DetailIndex:
             raise _damaged(place, line.number, f"row {head.row} already has a record")
         index.add(head.row, head.score, head.failure, line.length, head.output_len)
     return index
+
+
+def _is_number(score: Any) -> bool:
+    """Whether it is a number that a float can hold."""
+    return type(score) is float or (type(score) is int and abs(score) < _MAX_SCORE)
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, int, bytes]]:

@@ -10,8 +10,15 @@ found, and says so and ends where atheris is not installed.
 import os
 import sys
 import tempfile
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import walk_packages
+
+import bootcamp_cli
+
+_LEFT_OUT = ("bootcamp_cli.bootcamps.", "bootcamp_cli.demo", "bootcamp_cli.__main__", "bootcamp_cli.cli.completion")
+"""What no target reaches."""
 
 
 def main(words: list[str]) -> int:
@@ -34,6 +41,10 @@ def _fuzz(name: str, options: list[str], directory: Path) -> None:
 
     with atheris.instrument_imports(include=["bootcamp_cli"]):
         from tests.chaos.fuzz_targets import targets  # noqa: PLC0415 - instrumented as it is imported
+
+        for module in walk_packages(bootcamp_cli.__path__, "bootcamp_cli."):
+            if not module.name.startswith(_LEFT_OUT):
+                import_module(module.name)
     os.chdir(directory)
     home = str(directory / "home")
     os.environ |= dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"), home)

@@ -88,7 +88,7 @@ HOSTILE: Mapping[str, Hostile] = {
     "Closing": Hostile(is_special=False, body="os.closerange(3, 100)", outcome="verifier_crash"),
     "Babbling": Hostile(is_special=False, body=_CHANNEL.format("os.write(fd, b'[]\\n')"), outcome="verifier_crash"),
     "Flooding": Hostile(is_special=False, body=_CHANNEL.format("os.write(fd, b'x' * 2**25)"), outcome="verifier_crash"),
-    "Patching": Hostile(body=_PATCHED, outcome="verifier_crash"),
+    "Patching": Hostile(body=_PATCHED, outcome="own"),
     "Recursing": Hostile(body="verify_score(output, ground_truth)", outcome="verifier_error"),
     "Raising": Hostile(body="raise ValueError(output * 2)", outcome="verifier_error", filler=_MB2),
     "Filling": Hostile(

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from bootcamp_cli.errors import RunDirectoryError
+from bootcamp_cli.store.replay import replay
 from tests.chaos.invocation import NOWHERE, invoke_decently, isolate
 
 TOO_LONG = "x" * 300
@@ -96,3 +98,13 @@ def test_records_with_a_key_of_a_wrong_type(
     assert said.code == 1
     assert f"details/a.jsonl:1: {key} must be" in said.err
     assert details.read_bytes() == before
+
+
+@pytest.mark.parametrize("score", [10**400, "1", [1], True])
+def test_scores_that_are_no_numbers(score: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A score that no float can hold is refused by the journal with file and line, like any other that is no number."""
+    isolate(monkeypatch, tmp_path)
+    path = Path("a.jsonl")
+    path.write_text(json.dumps({"row": 0, "score": score}) + "\n")
+    with pytest.raises(RunDirectoryError, match=r"details/a\.jsonl:1: score is .*, not a number or null"):
+        replay(path)

@@ -61,7 +61,7 @@ def test_damaged_run_directories(
     codes: Counter[int] = Counter()
     copy = tmp_path / "copy"
 
-    @tuned(quick=25, long=10_000, is_long=long_form)
+    @tuned(quick=25, long=4_000, is_long=long_form)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         shutil.rmtree(copy, ignore_errors=True)
