@@ -1,7 +1,7 @@
 """Calls the tool inside the test process, hundreds of times a second, and judges what it said."""
 
+import os
 import re
-from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -59,12 +59,10 @@ def assert_decent(said: Said) -> None:
         assert all(line.startswith("  ") for line in lines[lines.index(errors[0]) + 1 :]), said
 
 
-def isolate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, keep: Iterable[str] = ()) -> None:
+def isolate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Take settings and keys out of the environment of this process; home and working directory are made ones."""
-    import os  # noqa: PLC0415 - the environment is this function's matter alone
-
     for name in os.environ:
-        if name.startswith(("BOOTCAMP_", "OPENAI_")) and name not in keep:
+        if name.startswith(("BOOTCAMP_", "OPENAI_")):
             monkeypatch.delenv(name)
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home"))

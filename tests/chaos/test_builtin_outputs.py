@@ -1,6 +1,9 @@
 """No output, however long and made on purpose, costs a built-in bootcamp its time limit or its worker."""
 
 from random import Random
+from typing import Any
+
+import anyio
 
 from bootcamp_cli.bootcamps.catalog import CATALOG
 from bootcamp_cli.bootcamps.pool import VerifierPool
@@ -21,17 +24,21 @@ def test_adversarial_outputs(long_form: bool) -> None:  # noqa: FBT001 - a fixtu
     failed: list[tuple[object, ...]] = []
     n_tried = 0
 
-    async def judge(pool: VerifierPool) -> None:
+    async def judge_one(pool: VerifierPool, ref: BootcampRef, recipe: str, output: str, ground_truth: Any) -> None:
         nonlocal n_tried
+        verdict = await pool.verify(ref, output, ground_truth)
+        n_tried += 1
+        if verdict.failure is not None or not 0 <= (verdict.score or 0) <= 1:
+            failed.append((ref.data_source, recipe, len(output), output[:60], verdict.failure, verdict.error))
+
+    async def judge(pool: VerifierPool) -> None:
         for data_source, entry in CATALOG.items():
             ref = BootcampRef(data_source=data_source, origin="builtin", target=entry.module)
             ground_truth, answer = instance(data_source)
             for size in sizes:
-                for recipe, output in adversarial(answer, size, seeded):
-                    verdict = await pool.verify(ref, output, ground_truth)
-                    n_tried += 1
-                    if verdict.failure is not None or not 0 <= (verdict.score or 0) <= 1:
-                        failed.append((data_source, recipe, size, output[:60], verdict.failure, verdict.error))
+                async with anyio.create_task_group() as tasks:
+                    for recipe, output in adversarial(answer, size, seeded):
+                        tasks.start_soon(judge_one, pool, ref, recipe, output, ground_truth)
 
     in_pool(judge, workers=1, timeout_s=10, memory_mib=2048)
     assert failed == []
