@@ -27,20 +27,30 @@ WORKERS_SEEN = sys.platform == "linux"
 
 
 def leaks_of_workers(pid: int) -> tuple[int, list[str]]:
-    """How many descendants of a process there are, and which have a mark in command line or environment."""
+    """How many descendants of a process there are, and which have a mark in command line or environment.
+
+    Between fork and exec a child still shows the command line of its parent; it is looked at when it has its own.
+    """
     found: list[str] = []
+    own = process_file(pid, "cmdline")
     waiting, n_seen = children(pid), 0
     while waiting:
         child = waiting.pop()
-        for name in ("cmdline", "environ"):
-            try:
-                content = Path(f"/proc/{child}/{name}").read_bytes()
-            except OSError:
-                continue
-            n_seen += name == "environ" and bool(content)
-            found += [f"/proc/{child}/{name}"] if leaks_in_bytes(content) else []
+        command = process_file(child, "cmdline")
+        if command and command != own:
+            n_seen += 1
+            shown = {"cmdline": command, "environ": process_file(child, "environ")}
+            found += [f"{name} of {command!r}" for name, content in shown.items() if leaks_in_bytes(content)]
         waiting |= children(child)
     return n_seen, found
+
+
+def process_file(pid: int, name: str) -> bytes:
+    """What the system tells of a process; nothing where it is gone, or the system tells nothing."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
 
 
 def test_marked_keys_show_nowhere(
