@@ -39,7 +39,6 @@ MODEL_NAMES = (
     "=cmd|' /C calc'!A0",
     "\U0001f9e9",
     "..",
-    "\x1b[2J\x1b]0;owned\x07",
     "-x --y",
     "x" * 300,
 )
