@@ -5,13 +5,11 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -26,6 +24,7 @@ from bootcamp_cli.demo.config import OTHER_BOOTCAMPS, DemoConfig
 from bootcamp_cli.demo.faults import parse_fault
 from bootcamp_cli.demo.instances import make_test_dir
 from tests.client_server import TRANSPORTS, chosen_transport
+from tests.network_guard.sitecustomize import LOG_VARIABLE, guarded_path, refuse
 
 settings.register_profile("untimed", deadline=None)  # how long an example takes says nothing of its truth
 settings.load_profile("untimed")
@@ -177,19 +176,26 @@ def write_rows() -> WriteRows:
 
 
 @pytest.fixture
-def clean_environment(tmp_path: Path) -> dict[str, str]:
-    """An environment without settings, keys and proxies, whose home and user directories lie in `tmp_path`."""
+def clean_environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An environment without settings, keys and proxies, whose home and user directories lie in `tmp_path`.
+
+    Processes that get it, and those that they start, reach no network but loopback; one that tries fails the test.
+    """
     kept = ("PATH", "TMPDIR", "COVERAGE_PROCESS_START", "COVERAGE_FILE")
     home = tmp_path / ".home"
     home.mkdir(exist_ok=True)
-    return {
+    refused = tmp_path / ".network-refused"
+    yield {
         **{name: os.environ[name] for name in kept if name in os.environ},
         "HOME": str(home),
         **{f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CONFIG", "CACHE", "DATA", "STATE")},
         "LANG": "C.UTF-8",
         # the package that these tests import, installed or not
-        "PYTHONPATH": str(Path(bootcamp_cli.__file__).parents[1]),
+        "PYTHONPATH": guarded_path(str(Path(bootcamp_cli.__file__).parents[1])),
+        LOG_VARIABLE: str(refused),
     }
+    if refused.exists():
+        pytest.fail(f"a process of this test turned to the network:\n{refused.read_text()}")
 
 
 @pytest.fixture
@@ -272,28 +278,9 @@ def start_bootcamp(clean_environment: dict[str, str], tmp_path: Path) -> Iterato
 
 
 @pytest.fixture(autouse=True, scope="session")
-def loopback_only() -> Iterator[None]:
-    """Let no test of this process connect to anything but loopback and Unix sockets."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("connect", "connect_ex"):
-            patch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
-        yield
-
-
-def _guarded(connect: Callable[[socket.socket, Any], Any]) -> Callable[[socket.socket, Any], Any]:
-    def guarded(self: socket.socket, address: Any) -> Any:
-        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
-            raise RuntimeError(f"tests connect to loopback only, not to {address[0]}")
-        return connect(self, address)
-
-    return guarded
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def loopback_only() -> None:
+    """Let no test of this process, nor a process that it starts, turn to anything but loopback and Unix sockets."""
+    sys.addaudithook(refuse)
 
 
 def _bootcamp(args: Iterable[str | Path]) -> list[str]:

@@ -16,6 +16,7 @@ from bootcamp_cli.records import BootcampRef, Verdict
 from tests.bootcamps_builder import ECHO, in_pool, is_running, until, verify_all, write_bootcamp
 
 NEEDS_MEMORY_LIMIT = pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not limit the address space")
+NEEDS_WAITID = pytest.mark.skipif(not hasattr(os, "waitid"), reason="macOS cannot ask for children without reaping")
 
 PID = "import os\ndef extract_output(output): return os.getpid()\ndef check(solution, ground_truth): return True\n"
 WRITE_EVERYWHERE = "for fd in range(3, 100):\n    try: os.write(fd, b'{}\\n')\n    except OSError: pass"
@@ -155,6 +156,35 @@ def test_forks_do_not_answer(site: Path) -> None:
     ref = write_bootcamp(site, "forking", checking("child = os.fork()\nreturn 1.0 if child else 0.0", "import os"))
     verdicts = verify_all([(ref, str(number), None) for number in range(20)])
     assert [(verdict.score, verdict.extracted) for verdict in verdicts] == [(1.0, str(number)) for number in range(20)]
+
+
+@pytest.mark.parametrize("leaving", ["os.chdir('/')", "shutil.rmtree(os.getcwd())"])
+def test_the_next_sample_finds_its_directory(site: Path, leaving: str) -> None:
+    """A third-party verifier that goes elsewhere, or removes its directory, leaves the next sample one to write in."""
+    body = f"open('note', 'x').close()\nos.remove('note')\n{leaving}\nreturn True"
+    ref = write_bootcamp(site, "leaver", checking(body, "import os, shutil"))
+    third_party = BootcampRef(data_source="leaver", origin="entry_point", target=ref.target)
+    assert [verdict.score for verdict in verify_all([(third_party, "x", None)] * 3)] == [1.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("leak", "n_workers"),
+    [
+        pytest.param("if os.fork() == 0: time.sleep(1000)", 3, marks=NEEDS_WAITID),
+        ("for _ in range(9): threading.Thread(target=time.sleep, args=[1000]).start()", 3),
+        ("threading.Thread(target=time.sleep, args=[1000]).start()", 1),
+    ],
+)
+def test_leaks_do_not_pile_up(site: Path, leak: str, n_workers: int) -> None:
+    """A third-party verifier that leaves children or many threads behind gets a new worker for the next sample."""
+    source = checking(f"{leak}\nreturn True", "import os, threading, time").replace(
+        "return output", "return os.getpid()"
+    )
+    ref = write_bootcamp(site, "leaking", source)
+    third_party = BootcampRef(data_source="leaking", origin="entry_point", target=ref.target)
+    verdicts = verify_all([(third_party, "x", None)] * 3)
+    assert [verdict.score for verdict in verdicts] == [1.0] * 3
+    assert len({pid_of(verdict) for verdict in verdicts}) == n_workers
 
 
 def test_nothing_is_left_behind(site: Path) -> None:

@@ -190,7 +190,7 @@ def test_worker_imports_only_what_it_meets(tmp_path: Path, monkeypatch: pytest.M
     assert {"unmet", "anyio", "httpx", "typer", "rich", "asyncio", "numpy"} & set(modules) == set()
     assert [name for name in modules if name.startswith("bootcamp_cli.bootcamps.")] == [
         f"bootcamp_cli.bootcamps.{name}"
-        for name in ("loading", "scoring", "upstream", "upstream_index", "wire", "worker")
+        for name in ("leftovers", "loading", "scoring", "upstream", "upstream_index", "wire", "worker")
     ]
 
 

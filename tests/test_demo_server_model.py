@@ -108,6 +108,17 @@ def test_wrong_ground_truths_are_answered_all_the_same() -> None:
         assert generate(DemoConfig(skills={"*": skill}), "name", sample).text
 
 
+def test_a_rows_own_answer_is_given_word_for_word(tmp_path: Path) -> None:
+    """A row that has an answer gets exactly that, whatever the skill; others are answered as ever."""
+    row = {"prompt": "p", "data_source": "Riddles", "ground_truth": 1}
+    lines = [json.dumps(row | {"answer": "\x1b[2J 汉"}), json.dumps(row | {"prompt": "q", "answer": 5})]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    index = load_samples(tmp_path)
+    config = DemoConfig(skills={"*": 0.0})
+    assert generate(config, *index.find("p")) == Generated(text="\x1b[2J 汉", finish_reason="stop")
+    assert generate(config, *index.find("q")) == generate(config, digest("q"), None)
+
+
 def test_latencies_have_the_asked_mean_and_belong_to_the_prompt() -> None:
     """Exponential latencies have the mean that was asked for, fixed ones have it each, and none is drawn anew."""
     config = DemoConfig(latency_s=0.02)

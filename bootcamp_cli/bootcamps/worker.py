@@ -11,7 +11,9 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
+from bootcamp_cli.bootcamps.leftovers import go_to, is_left_over
 from bootcamp_cli.bootcamps.loading import load
 from bootcamp_cli.bootcamps.scoring import Verifier, described, score
 from bootcamp_cli.bootcamps.wire import Judged, Loaded, Ready, Reply, Task, decode_batch, encode_reply
@@ -42,10 +44,11 @@ class _Worker:
         self._sample_alarm_s = sample_alarm_s
         self._load_alarm_s = load_alarm_s
         self._pid = os.getpid()
+        self._directory = Path.cwd()
         self._met: dict[BootcampRef, Verifier | Verdict] = {}
 
     def serve(self) -> None:
-        """Answer one batch after another; after a sample that exhausted the memory or wanted to exit, end."""
+        """Answer one batch after another; after a sample that spoilt the process for those behind it, end."""
         self._send(Ready())
         with os.fdopen(self._channel, "rb", closefd=False) as lines:
             for line in lines:
@@ -61,9 +64,12 @@ class _Worker:
         if isinstance(verifier, Verdict):
             self._send(Judged(id=task.id, verdict=verifier, retire=False))
             return True
+        is_third_party = task.ref.origin != "builtin"
+        if is_third_party:
+            go_to(self._directory)
         with _dying_after(self._sample_alarm_s):
             verdict = _judge(verifier, task)
-        retire = verdict.failure == "verifier_crash"
+        retire = verdict.failure == "verifier_crash" or (is_third_party and is_left_over())
         self._send(Judged(id=task.id, verdict=verdict, retire=retire))
         return not retire
 

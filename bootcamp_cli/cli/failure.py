@@ -1,8 +1,10 @@
 """Any exception as what the user is told: one line, the lines below it, and the exit code."""
 
 import errno
+import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 # vendored by typer, which exports none of them; pyproject.toml holds typer to the release that has them here
 from typer._click.exceptions import ClickException, NoSuchOption, UsageError
@@ -12,6 +14,8 @@ from bootcamp_cli.errors import BootcampError, DatasetError, InterruptedRunError
 from bootcamp_cli.visible import visible
 
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_PATH_ERRORS = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP})
+"""What the system may have against any path that a user gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,10 @@ def failure_of(error: BaseException) -> Failure:
     single = _single(error)
     if isinstance(single, OSError) and single.errno in _DISK_ERRORS:
         single = disk_error(single, f"write {single.filename}" if single.filename else "write")
+    if isinstance(single, OSError) and single.errno in _PATH_ERRORS and isinstance(single.filename, str | bytes):
+        return Failure(message=f"{os.fsdecode(single.filename)}: {single.strerror}", exit_code=1)
+    if isinstance(single, FileNotFoundError) and _is_nowhere():
+        return Failure(message="the working directory is gone", hint="change to one that exists", exit_code=1)
     match single:
         case BootcampError():
             return _known(single)
@@ -66,6 +74,15 @@ def _single(error: BaseException) -> BaseException:
     if len(leaves) == 1 or all(isinstance(leaf, BootcampError) for leaf in leaves):
         return leaves[0]
     return error
+
+
+def _is_nowhere() -> bool:
+    """Whether this process stands in a directory that was removed."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

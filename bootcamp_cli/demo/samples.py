@@ -23,11 +23,12 @@ class KnownSample:
     """A row's data source and, where a built-in bootcamp can use it, its ground truth as JSON bytes.
 
     `others` are the ground truths of later rows with the same prompt; those of all of them, first to last, are `turns`
-    where one differs.
+    where one differs. `answer` is what a row of a test dir made for the demo wants said, word for word.
     """
 
     data_source: str
     ground_truth: bytes | None
+    answer: str | None = None
     others: tuple[bytes | None, ...] = ()
 
     @property
@@ -91,13 +92,13 @@ class SampleIndex:
     def __len__(self) -> int:
         return len(self._samples)
 
-    def add(self, prompt: str, data_source: str, ground_truth: Any) -> None:
+    def add(self, prompt: str, data_source: str, ground_truth: Any, answer: str | None = None) -> None:
         """Make a prompt known, or one more ground truth of a prompt that is."""
         solvable = data_source in CATALOG
         kept = json.dumps(ground_truth).encode() if solvable else None
         key = digest(prompt)
         if key not in self._samples:
-            self._samples[key] = KnownSample(data_source=data_source, ground_truth=kept)
+            self._samples[key] = KnownSample(data_source=data_source, ground_truth=kept, answer=answer)
             self._starts.setdefault(prompt[:_START_CHARS], set()).add(len(prompt))
         else:
             known = self._samples[key]
@@ -116,9 +117,10 @@ def load_samples(test_dir: Path | None) -> SampleIndex:
     for path in sorted(test_dir.glob("*.jsonl")) if test_dir else ():
         with path.open("rb") as lines:
             for line in lines:
-                match _row(line):
+                match row := _row(line):
                     case {"prompt": str(prompt), "data_source": str(data_source), "ground_truth": ground_truth}:
-                        index.add(prompt, data_source, ground_truth)
+                        answer = row.get("answer")
+                        index.add(prompt, data_source, ground_truth, answer if isinstance(answer, str) else None)
                     case _:
                         continue
     return index

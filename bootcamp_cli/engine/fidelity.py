@@ -62,7 +62,7 @@ async def verify_golden(golden_dir: Path, eval_dir: Path, settings: EvalSettings
     Raises:
         DatasetError: a golden file or test file is missing or not readable; the message names it.
     """
-    paths = await anyio.to_thread.run_sync(lambda: sorted(golden_dir.glob("*.jsonl")))
+    paths = await anyio.to_thread.run_sync(_golden_files, golden_dir)
     if not paths:
         raise DatasetError(
             f"{visible(str(golden_dir))} holds no golden file", hint="give a folder of DATA_SOURCE.jsonl"
@@ -70,6 +70,13 @@ async def verify_golden(golden_dir: Path, eval_dir: Path, settings: EvalSettings
     resolver = Resolver(settings.bootcamps, settings.bootcamps_path)
     async with await verifier_pool(settings) as pool:
         return [await _agreement(path, eval_dir, resolver.resolve(path.stem), pool) for path in paths]
+
+
+def _golden_files(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.glob("*.jsonl"))
+    except OSError as error:
+        raise DatasetError(f"cannot read {visible(str(directory))}: {error.strerror or error}") from error
 
 
 async def _agreement(path: Path, eval_dir: Path, ref: BootcampRef | None, pool: VerifierPool) -> Agreement:

@@ -10,8 +10,9 @@ from bootcamp_cli.dataset.scan import scan_test_dir
 from bootcamp_cli.dataset.testset import TestSet
 from bootcamp_cli.errors import SettingsError, UnknownBootcampError
 from bootcamp_cli.records import BootcampRef
+from bootcamp_cli.settings.convert import convert
 from bootcamp_cli.settings.eval_args import to_eval_args
-from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.settings.model import EvalSettings, parameters_by_name
 from bootcamp_cli.templates.model import Template
 
 
@@ -35,7 +36,12 @@ class Plan:
         return self.template if self.settings.api_mode == "completion" else None
 
     def with_model(self, model_name: str) -> "Plan":
-        """The same plan for the one model that the server lists."""
+        """The same plan for the one model that the server lists.
+
+        Raises:
+            SettingsError: the name could not be given by a flag, nor be read again by `resume`.
+        """
+        convert(parameters_by_name()["model_name"], model_name, "the only model that the server lists")
         return replace(
             self,
             settings=replace(self.settings, model_name=model_name),

@@ -17,6 +17,7 @@ from bootcamp_cli.settings.eval_args import to_eval_args
 from bootcamp_cli.store.atomic import replace_json
 from bootcamp_cli.store.journal import Journal, open_journal
 from bootcamp_cli.store.lock import acquire
+from bootcamp_cli.store.manifest import files_of
 from bootcamp_cli.store.replay import MISSING, REVERIFY
 from bootcamp_cli.store.run_dir import RunDir, create_run_dir, run_dirs_newest_first
 
@@ -93,7 +94,7 @@ def resumed_session(plan: Plan, run_dir: RunDir, say: Say) -> Iterator[Session]:
             raise RunDirectoryError(
                 f"{run_dir.path} has no manifest.json and cannot be resumed", hint="start a new run"
             )
-        _check_files(plan, manifest)
+        _check_files(plan, files_of(manifest, run_dir.manifest))
         journal = open_journal(run_dir, lock, [file.name for file in plan.test_set.files])
         for file in plan.test_set.files:
             index = journal.details[file.name]
@@ -156,13 +157,13 @@ def _files(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def _check_files(plan: Plan, manifest: dict[str, Any]) -> None:
+def _check_files(plan: Plan, files: list[dict[str, Any]]) -> None:
     """Refuse test files that are not those of the run; rows that were only appended are owed as well."""
     current = {file.name: file for file in plan.test_set.files}
-    known = {entry["name"] for entry in manifest["files"]}
+    known = {entry["name"] for entry in files}
     if extra := sorted(current.keys() - known):
         raise _other_data(f"{extra[0]} was not part of the run")
-    for entry in manifest["files"]:
+    for entry in files:
         file = current.get(entry["name"])
         if file is None:
             raise _other_data(f"{entry['name']} is missing")

@@ -11,8 +11,10 @@ from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.records import REVERIFIABLE, bootcamp_name
 from bootcamp_cli.results.aggregate import Aggregator, FileGroups, GroupPlan
 from bootcamp_cli.results.summary import RunSummary
+from bootcamp_cli.settings.masking import shortened
 from bootcamp_cli.store.journal import read_failures
-from bootcamp_cli.store.replay import read_heads
+from bootcamp_cli.store.manifest import files_of
+from bootcamp_cli.store.replay import RecordHead, read_heads
 from bootcamp_cli.store.run_dir import RunDir
 
 
@@ -27,11 +29,13 @@ def summarise(run_dir: RunDir) -> RunSummary:
         RunDirectoryError: a line of details or failures is no record; the message names it.
     """
     manifest = run_dir.read_manifest()
-    aggregator = Aggregator(_planned(manifest) if manifest else _found(run_dir))
+    aggregator = Aggregator(_planned(files_of(manifest, run_dir.manifest)) if manifest is not None else _found(run_dir))
     failures = {(failure["file"], failure["row"]): failure for failure in read_failures(run_dir)}
     for path in run_dir.detail_files():
         superseded: dict[Any, dict[str, Any]] = {}
         for number, _, head in read_heads(path):
+            if type(head.row) is not int or head.failure is not None:
+                _check_key(path.name, number, head)
             record = asdict(head)
             if head.score is UNSET:
                 record["score"] = None
@@ -50,6 +54,20 @@ def summarise(run_dir: RunDir) -> RunSummary:
     return aggregator.summary(model_name=model_name(run_dir), test_dir=_test_dir_name(run_dir, manifest))
 
 
+def _check_key(file: str, number: int, head: RecordHead) -> None:
+    """Refuse a record whose row or failure is of a type that neither is."""
+    row, failure = head.row, head.failure
+    for key, value, is_fine, expected in (
+        ("row", row, row is None or type(row) is int, "a row number"),
+        ("failure", failure, failure is None or isinstance(failure, str), "a text or null"),
+    ):
+        if not is_fine:
+            raise RunDirectoryError(
+                f"details/{file}:{number}: {key} must be {expected}, got {shortened(repr(value))}",
+                hint="mend or remove that line; nothing was changed",
+            )
+
+
 def model_name(run_dir: RunDir) -> str:
     """The evaluated model: of eval_args.json, else the directory's name."""
     name = (run_dir.read_eval_args() or {}).get("model_name")
@@ -65,7 +83,7 @@ def data_source_by_file(run_dir: RunDir) -> dict[str, str]:
     return {path.name: name.removesuffix("bootcamp") for path, name in zip(files, names, strict=True)}
 
 
-def _planned(manifest: dict[str, Any]) -> list[FileGroups]:
+def _planned(files: list[dict[str, Any]]) -> list[FileGroups]:
     return [
         FileGroups(
             file=file["name"],
@@ -74,7 +92,7 @@ def _planned(manifest: dict[str, Any]) -> list[FileGroups]:
                 for name, n in file["data_sources"]
             ),
         )
-        for file in manifest["files"]
+        for file in files
     ]
 
 

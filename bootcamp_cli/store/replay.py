@@ -19,8 +19,8 @@ MISSING, SCORED, REVERIFY, UNSCORED = range(4)
 
 _MAX_ROW = 1_000_000_000
 _BATCH_BYTES = 1024 * 1024
-_NUMBERS = frozenset({int, float})
 _FINAL = frozenset({SCORED, UNSCORED})
+_MAX_SCORE = 10**308
 
 
 class RecordHead(msgspec.Struct, gc=False):
@@ -143,12 +143,19 @@ def replay(path: Path) -> DetailIndex:
         row, score = head.row, head.score
         if type(row) is not int or not 0 <= row < _MAX_ROW:
             raise _damaged(place, number, f"row is {row!r}, not a row number")
-        if score is not None and type(score) not in _NUMBERS:
+        if score is not None and not _is_number(score):
             raise _damaged(place, number, f"score is {'' if score is UNSET else score!r}, not a number or null")
+        if head.failure is not None and not isinstance(head.failure, str):
+            raise _damaged(place, number, f"failure is {head.failure!r}, not a text or null")
         if index.state(row) in _FINAL:
             raise _damaged(place, number, f"row {row} already has a record")
         index.add(row, score, head.failure, length, head.output_len)
     return index
+
+
+def _is_number(score: Any) -> bool:
+    """Whether it is a number that a float can hold."""
+    return type(score) is float or (type(score) is int and abs(score) < _MAX_SCORE)
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, int, bytes]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.store.atomic import replace_json
+from bootcamp_cli.store.manifest import check_manifest
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -67,8 +68,15 @@ class RunDir:
         return _read_object(self.eval_args)
 
     def read_manifest(self) -> dict[str, Any] | None:
-        """The manifest as it was written, None where there is none (run directories of the reference script)."""
-        return _read_object(self.manifest)
+        """The manifest as it was written, None where there is none (run directories of the reference script).
+
+        Raises:
+            RunDirectoryError: it is not readable, or a part of it is not what was written.
+        """
+        manifest = _read_object(self.manifest)
+        if manifest is not None:
+            check_manifest(manifest, self.manifest)
+        return manifest
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Replace the manifest."""
@@ -113,10 +121,13 @@ def open_run_dir(path: Path) -> RunDir:
         RunDirectoryError: there is none at `path`.
     """
     run_dir = RunDir(path)
-    if not path.is_dir():
-        raise RunDirectoryError(f"{path}: no such run directory", hint="give the directory that an eval printed")
-    if not run_dir.details.is_dir():
-        raise RunDirectoryError(f"{path} is no run directory: it has no folder details")
+    try:
+        if not path.is_dir():
+            raise RunDirectoryError(f"{path}: no such run directory", hint="give the directory that an eval printed")
+        if not run_dir.details.is_dir():
+            raise RunDirectoryError(f"{path} is no run directory: it has no folder details")
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: cannot be opened as a run directory: {error.strerror or error}") from error
     return run_dir
 
 
