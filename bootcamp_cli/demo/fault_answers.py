@@ -129,8 +129,9 @@ def _marked(reply: Reply, raw: bytes) -> Reply:
 
 
 def _nested(fault: Fault, default: int) -> bytes:
+    """Lists within lists; the innermost one is filled with white space, which takes no depth to read."""
     levels = int(fault.option("levels", default))
-    return b"[" * levels + b"]" * levels
+    return b"[" * levels + b" " * int(fault.option("kib", 0) * 1024) + b"]" * levels
 
 
 def _with_marked_text(body: dict[str, Any]) -> dict[str, Any]:

@@ -73,12 +73,17 @@ def _bomb(mib: int, body: bytes) -> tuple[bytes, ...]:
     head, block = _spaces()
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     tail = packer.compress(body) + packer.flush()
+    size = (mib * len(_SPACES) + len(body)) % 2**32
+    trailer = zlib.crc32(body, _crc(mib)).to_bytes(4, "little") + size.to_bytes(4, "little")
+    return (head, *[block] * mib, tail + trailer)
+
+
+@cache
+def _crc(mib: int) -> int:
     crc = 0
     for _ in range(mib):
         crc = zlib.crc32(_SPACES, crc)
-    size = (mib * len(_SPACES) + len(body)) % 2**32
-    trailer = zlib.crc32(body, crc).to_bytes(4, "little") + size.to_bytes(4, "little")
-    return (head, *[block] * mib, tail + trailer)
+    return crc
 
 
 @cache

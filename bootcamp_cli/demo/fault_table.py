@@ -74,7 +74,7 @@ FAULTS: dict[str, FaultKind] = {
         behave=answers.deep_list,
         meaning="the model is listed, with lists within lists",
         routes=_MODELS,
-        options=frozenset({"levels"}),
+        options=frozenset({"kib", "levels"}),
         is_answer=True,
     ),
     "redirect": FaultKind(
@@ -102,7 +102,6 @@ FAULTS: dict[str, FaultKind] = {
         behave=bodies.gzip_members,
         meaning="16 MiB of empty gzip members before the answer",
         options=frozenset({"mib"}),
-        is_answer=True,
     ),
     "other-encoding": FaultKind(behave=bodies.other_encoding, meaning="a content encoding that was not offered"),
     "wrong-type": FaultKind(
@@ -113,7 +112,7 @@ FAULTS: dict[str, FaultKind] = {
         behave=answers.deep_json,
         meaning="100,000 lists within each other",
         routes=_COMPLETIONS,
-        options=frozenset({"levels"}),
+        options=frozenset({"kib", "levels"}),
     ),
     "empty-choices": FaultKind(behave=answers.empty_choices, meaning="an empty list of choices", routes=_COMPLETIONS),
     "null-choice": FaultKind(behave=answers.null_choice, meaning="neither text nor finish_reason", routes=_COMPLETIONS),
@@ -136,7 +135,7 @@ FAULTS: dict[str, FaultKind] = {
         behave=answers.deep_usage,
         meaning="900 lists within each other in the usage",
         routes=_COMPLETIONS,
-        options=frozenset({"levels"}),
+        options=frozenset({"kib", "levels"}),
         is_answer=True,
     ),
     "nan": FaultKind(
