@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import anyio
 from anyio import to_thread
 
-from bootcamp_cli.client.body import read_body
+from bootcamp_cli.client.body import LARGE_BYTES, body_room, read_body, room_for_large
 from bootcamp_cli.client.endpoint import Endpoint
 from bootcamp_cli.client.failures import Scope, TryFailed, bad_response, status_failure
 from bootcamp_cli.client.payload import GenerationConfig, build_payload
@@ -59,10 +59,13 @@ class CompletionClient:
     async def complete(self, prompt: str, lane: int) -> Answer:
         """One try to get an answer; nobody else may use `lane` meanwhile. Raises TryFailed and nothing else."""
         body = build_payload(self.config, prompt)
-        with self._outcome(self.timeout_s):
-            if self.config.stream:
-                return await self._streamed(lane, body)
-            return await self._whole(await self.transport.post(lane, self._path, body))
+        try:
+            with self._outcome(self.timeout_s):
+                if self.config.stream:
+                    return await self._streamed(lane, body)
+                return await self._whole(await self.transport.post(lane, self._path, body))
+        except TryFailed as failure:
+            raise failure.without_frames() from None
         raise AssertionError("an answer or a failure")
 
     async def models(self) -> list[dict[str, Any]]:
@@ -81,7 +84,7 @@ class CompletionClient:
         """Sets the deadline, and makes every failure's message fit to be shown: the one place of redaction."""
         try:
             try:
-                with anyio.fail_after(timeout_s):
+                with anyio.fail_after(timeout_s), body_room():
                     yield
             except TimeoutError:
                 text = f"no whole reply of {self.endpoint.base_url} within {shown_s(timeout_s)}"
@@ -130,6 +133,8 @@ class CompletionClient:
                 ) from None
             if not chunk:
                 return
+            if answer.n_pending_bytes > LARGE_BYTES:
+                await room_for_large()
             if answer.n_pending_bytes + len(chunk) > THREAD_BYTES:
                 await to_thread.run_sync(answer.feed, chunk)
             else:
