@@ -7,6 +7,7 @@ import anyio
 from bootcamp_cli.client.client import CompletionClient
 from bootcamp_cli.client.failures import TryFailed
 from bootcamp_cli.client.retry import RetryPolicy, attempts
+from bootcamp_cli.client.shown import shortened
 from bootcamp_cli.engine.events import Emit, RequestEnded, RequestStarted, RetryScheduled, Warned
 from bootcamp_cli.engine.gate import ServerGate
 from bootcamp_cli.engine.probation import Probation, is_refusal
@@ -15,6 +16,10 @@ from bootcamp_cli.engine.slots import Slots
 from bootcamp_cli.errors import ServerUnavailableError
 from bootcamp_cli.records import Answer, RequestFailure, Sample
 from bootcamp_cli.templates.model import Template
+
+_MAX_NAMES = 8
+"""After so many names of models in replies no further one is worth a warning."""
+_MAX_NAME_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +57,7 @@ class Generator:
         self._probation = probation
         self._shutdown = shutdown
         self._emit = emit
-        self._model: str | None = None
+        self._models: list[str] = []
 
     async def generate(self, sample: Sample, slot: int) -> Generated | None:
         """Send a sample until it has an answer or has failed; `slot` is taken already, for the first try.
@@ -145,10 +150,11 @@ class Generator:
             return
         self._gate.reached()
         self._probation.passed()
-        if outcome.model is not None and outcome.model != self._model:
-            if self._model is not None:
-                self._emit(Warned(message=f"the server's replies name the model {outcome.model}, before {self._model}"))
-            self._model = outcome.model
+        name = shortened(outcome.model or "", _MAX_NAME_CHARS)
+        if name and name not in self._models and len(self._models) < _MAX_NAMES:
+            if self._models:
+                self._emit(Warned(message=f"the server's replies name the model {name}, before {self._models[-1]}"))
+            self._models.append(name)
 
 
 @dataclass(slots=True)
