@@ -54,7 +54,8 @@ def _again(fact: SampleFact) -> str:
 
 
 def _outcome(fact: SampleFact) -> str:
-    return "an answer" if fact.kind is None else f"`{fact.kind}`"
+    outcome = "an answer" if fact.kind is None else f"`{fact.kind}`"
+    return f"{outcome}; {fact.also}" if fact.also else outcome
 
 
 def _is_answer(row: str) -> bool:

@@ -19,8 +19,9 @@ class SampleFact:
     """A request that meets `fault` (in the notation of the demo server's `--fault`).
 
     `kind` is that of the failure, None where the reply is an answer; `retried` says whether another try is made. The
-    fact holds for the `forms` of request. `deadline` names the time limit that ends the try, where one has to.
-    `hangs_up` says that the connection ends behind the reply: the next request may already be on its way on it.
+    fact holds for the `forms` of request. `deadline` names the time limit that ends the try, where one has to. `also`
+    is what happens to others meanwhile. `hangs_up` says that the connection ends behind the reply: the next request may
+    already be on its way on it.
     """
 
     does: str
@@ -29,6 +30,7 @@ class SampleFact:
     retried: bool = False
     forms: tuple[Form, ...] = BOTH
     deadline: Literal["", "timeout", "idle_timeout"] = ""
+    also: str = ""
     hangs_up: bool = False
 
 
@@ -91,13 +93,15 @@ def _status(status: int, *, retried: bool, does: str = "", fault: str = "", kind
     )
 
 
-def _limited(does: str, fault: str) -> SampleFact:
-    return _status(429, retried=True, does=does, fault=fault, kind="rate_limited")
+def _limited(does: str, fault: str, also: str = "") -> SampleFact:
+    return SampleFact(does=does, fault=fault, kind="rate_limited", retried=True, also=also)
 
 
 def _late(does: str, fault: str, kind: Literal["timeout", "idle_timeout"], forms: tuple[Form, ...]) -> SampleFact:
     return SampleFact(does=does, fault=fault, kind=kind, retried=True, deadline=kind, forms=forms)
 
+
+_HELD = "until then, but for `max_retrying_delay` at most, no request is sent"
 
 SAMPLE_FACTS: tuple[SampleFact, ...] = (
     _lost("closes the connection without a reply", "drop"),
@@ -125,9 +129,9 @@ SAMPLE_FACTS: tuple[SampleFact, ...] = (
     _status(422, retried=False),
     _status(425, retried=True),
     _limited("answers 429", "429"),
-    _limited("answers 429 with Retry-After in seconds", "429:retry-after=0.02"),
-    _limited("answers 429 with Retry-After as a date", "429:retry-after-date=3600"),
-    _limited("answers 429 with a Retry-After of a year", "429:retry-after=31536000"),
+    _limited("answers 429 with Retry-After in seconds", "429:retry-after=0.02", _HELD),
+    _limited("answers 429 with Retry-After as a date", "429:retry-after-date=3600", _HELD),
+    _limited("answers 429 with a Retry-After of a year", "429:retry-after=31536000", _HELD),
     _limited("answers 429 with a Retry-After that is no time", "429-nonsense"),
     _status(500, retried=True),
     _status(500, retried=True, does="answers 500 with 42 kB of tags that are never closed", fault="markup"),
@@ -258,7 +262,6 @@ RUN_FACTS: tuple[RunFact, ...] = (
         n_sent=11,
         n_answered=10,
         faults=("401:after=10",),
-        quick=True,
     ),
     RunFact(
         does="forbids (403) in mid-run",

@@ -35,7 +35,7 @@ def test_no_redirect_is_followed(
     assert all(f"http://127.0.0.1:{other.port}/v1/" in failure["last_error"] for failure in failures)
     assert server.stats()["by_status"].items() >= {str(status): 1 for status in STATUSES}.items()
     n_tried += len(STATUSES)
-    for status in STATUSES if long_form else STATUSES[-1:]:
+    for status in STATUSES if long_form else ():
         moved = demo_server(faults=[f"redirect:on=models:port={other.port}:status={status}"], api_key=KEY)
         ended = run_tool(eval_args(moved.url, demo_test_dir, form=form), clean_environment, tmp_path)
         assert ended.code == 4, ended.stderr
