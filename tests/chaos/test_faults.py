@@ -101,7 +101,7 @@ def test_silent_servers(scene: Scene, form: Form, deadline: str, write_rows: Wri
     few = write_rows(scene.cwd / "few" / "rows.jsonl", rows[:: len(rows) // len(facts)][: len(facts)]).parent
     faults = [f"{fact.fault}:sample={place}" for place, fact in enumerate(facts)]
     expected = dict.fromkeys(prompts_of(few).values(), _End(kind=deadline, attempts=2))
-    limits = ("--timeout", "1s") if deadline == "timeout" else ("--idle-timeout", "500ms")
+    limits = ("--timeout", "1500ms") if deadline == "timeout" else ("--idle-timeout", "500ms")
     flags = (*limits, "--max-retries", "1", "--max-concurrent-requests", "16")
     few_scene = Scene(test_dir=few, start=scene.start, environment=scene.environment, cwd=scene.cwd)
     check_run(few_scene, form, faults, expected, flags=flags, again=("--timeout", "60s"))
