@@ -29,6 +29,10 @@ class Sample:
     ground_truth: Any
 
 
+MAX_LEN = 2**53
+"""Lengths of outputs beyond it are no counts; sums and quotients of the others are safe."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What the server replied to one prompt.
@@ -47,7 +51,7 @@ class Answer:
     def completion_tokens(self) -> int | None:
         """The server's count of generated tokens, or None where it sent none that can be true."""
         value = (self.usage or {}).get("completion_tokens")
-        return value if type(value) is int and value >= 0 else None
+        return value if type(value) is int and 0 <= value <= MAX_LEN else None
 
 
 def judged_text(output: str, reasoning: str | None) -> str:

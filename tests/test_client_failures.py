@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from bootcamp_cli.client import aiohttp_transport, httpx_transport
 from bootcamp_cli.client.endpoint import endpoint
-from bootcamp_cli.client.failures import TryFailed, parse_retry_after, status_failure
+from bootcamp_cli.client.failures import TryFailed, html_words, parse_retry_after, status_failure
 from bootcamp_cli.client.httpx_transport import HttpxTransport
 from bootcamp_cli.client.meanings import meaning_of, translate
 from bootcamp_cli.client.transport import TransportName, make_transport
@@ -74,6 +74,22 @@ def test_any_reply_of_another_status_is_a_failure(status: int, body: bytes, valu
     assert failure.message.startswith(f"HTTP {status}")
     assert failure.message.isprintable()
     assert failure.retryable or failure.retry_after_s is None
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("<html><head><style>a {}</style><title>502 Bad\nGateway</title></head></html>", "502 Bad Gateway"),
+        ("<html><style>p { color: red }</style><h1>Busy</h1><script>x()</script> later</html>", "Busy later"),
+        ("<TITLE lang=en>Down</TITLE>", "Down"),
+        ("<title></title><p>Down</p>", "Down"),
+        ("<title <title <title", "<title <title <title"),
+        ("plain words", "plain words"),
+    ],
+)
+def test_the_words_of_a_page(page: str, said: str) -> None:
+    """A page's title or else its text is what it says; tags that never end are text."""
+    assert html_words(page.encode()) == said
 
 
 @given(st.text(max_size=40) | st.integers().map(str) | st.floats().map(str))

@@ -269,13 +269,24 @@ def test_gzip_is_understood() -> None:
         (gzip.compress(b"x" * 10_000_000, mtime=0), "gzip"),
         (b"no gzip", "gzip"),
         (gzip.compress(b"{}" * 100, mtime=0)[:-9], "gzip"),
+        (gzip.compress(b"", mtime=0) * 1001, "gzip"),
         (b"{}", "br"),
         (b" " * 1_000_001, "identity"),
     ],
 )
 def test_bodies_that_are_too_large_or_not_readable(body: bytes, encoding: str) -> None:
-    """A gzip bomb, a body over the limit, and a broken or unknown encoding are bad responses."""
+    """A gzip bomb, one of countless members, a body over the limit, a broken or unknown encoding are bad responses."""
     assert failed(http(200, body, content_encoding=encoding)).kind == "bad_response"
+
+
+def test_a_large_gzip_body_is_unpacked() -> None:
+    """What is longer than the steps in which it is unpacked comes out whole, and so do members that straddle them."""
+    text = "".join(f"{number}\n" for number in range(300_000))
+    raw = json.dumps(completion(text)).encode()
+    body = gzip.compress(raw[:1_500_000], mtime=0) + gzip.compress(raw[1_500_000:], mtime=0)
+    answer = tried(http(200, body, content_encoding="gzip"), max_body_bytes=10_000_000)
+    assert isinstance(answer, Answer)
+    assert answer.text == text
 
 
 def test_a_body_without_a_length_is_limited_too() -> None:

@@ -1,6 +1,7 @@
 """The demo server's faults: their notation, their draw, and what each does to a real client."""
 
 import json
+import math
 from collections.abc import Callable
 
 import anyio
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from bootcamp_cli.demo.config import DemoConfig
 from bootcamp_cli.demo.fault_table import FAULTS, fault_kind
-from bootcamp_cli.demo.faults import Fault, choose, parse_fault
+from bootcamp_cli.demo.faults import Fault, Meeting, choose, parse_fault
 from bootcamp_cli.demo.server import serve
 from bootcamp_cli.errors import SettingsError
 from tests.test_demo_server import chat, completion, events, served
@@ -26,6 +27,7 @@ fault_values = st.builds(
     first=counts,
     after=st.integers(min_value=0, max_value=10**6),
     attempts=counts,
+    sample=counts,
     options=st.dictionaries(
         st.sampled_from(["seconds", "limit"]), st.floats(min_value=0, allow_infinity=False, allow_nan=False)
     ).map(lambda options: tuple(options.items())),
@@ -68,7 +70,8 @@ def test_shares_add_up_and_attempts_draw_anew() -> None:
     faults = [parse_fault("500:0.1"), parse_fault("drop:0.2")]
 
     def draw(prompt: int, attempt: int) -> str:
-        fault = choose(faults, on="completions", seed=0, prompt=str(prompt), n_earlier=9, n_attempts=attempt)
+        met = Meeting(on="completions", prompt=str(prompt), n_earlier=9, n_attempts=attempt)
+        fault = choose(faults, met, seed=0)
         return fault.name if fault else "none"
 
     drawn = [draw(prompt, 0) for prompt in range(5000)]
@@ -79,20 +82,26 @@ def test_shares_add_up_and_attempts_draw_anew() -> None:
 
 
 def test_faults_are_limited_by_count_attempt_and_route() -> None:
-    """`first`, `after`, `attempts` and `on` decide to which requests a fault applies at all."""
+    """`first`, `after`, `attempts`, `sample` and `on` decide to which requests a fault applies at all."""
 
-    def meets(spec: str, n_earlier: int, n_attempts: int) -> bool:
-        fault = parse_fault(spec)
-        return bool(choose([fault], on="completions", seed=0, prompt="p", n_earlier=n_earlier, n_attempts=n_attempts))
+    def meets(spec: str, n_earlier: int, n_attempts: int, number: int | None = None) -> bool:
+        met = Meeting(on="completions", prompt="p", n_earlier=n_earlier, n_attempts=n_attempts, number=number)
+        return choose([parse_fault(spec)], met, seed=0) is not None
 
     assert [meets("503:first=2", n, 0) for n in range(4)] == [True, True, False, False]
     assert [meets("503:after=2", n, 0) for n in range(4)] == [False, False, True, True]
     assert [meets("503:attempts=1", 9, n) for n in range(3)] == [True, False, False]
+    assert [meets("503:sample=1", 9, 0, number) for number in (0, 1, None)] == [False, True, False]
     assert not meets("503:on=models", 0, 0)
 
 
 ANSWERS: dict[str, Callable[[httpx.Response], bool]] = {
     "500": lambda r: r.status_code == 500 and "message" in r.json()["error"],
+    "429:retry-after=31536000": lambda r: r.headers["retry-after"] == "31536000",
+    "429-nonsense": lambda r: r.status_code == 429 and not r.headers["retry-after"].isdigit(),
+    "redirect:port=9": lambda r: r.status_code == 307 and r.headers["location"] == "http://127.0.0.1:9/v1/completions",
+    "markup": lambda r: r.status_code == 500 and r.text.count("<style ") == 3000,
+    "no-content": lambda r: r.status_code == 200 and not r.content,
     "429:retry-after=0.5": lambda r: r.status_code == 429 and r.headers["retry-after"] == "0.5",
     "503:retry-after-date=9": lambda r: r.status_code == 503 and r.headers["retry-after"].endswith("GMT"),
     "400-context:limit=100": lambda r: r.status_code == 400 and "maximum context length" in r.text,
@@ -111,6 +120,24 @@ ANSWERS: dict[str, Callable[[httpx.Response], bool]] = {
     "slow:seconds=0.05": lambda r: r.elapsed.total_seconds() >= 0.05 and r.status_code == 200,
     "close": lambda r: r.status_code == 200 and "connection" not in r.headers,
     "huge:mib=1": lambda r: len(r.content) > 2**20 and "choices" in r.json(),
+    "huge:mib=1:declared=1": lambda r: int(r.headers["content-length"]) == len(r.content) > 2**20,
+    "gzip": lambda r: r.headers["content-encoding"] == "gzip" and bool(r.json()["choices"]),
+    "gzip-bomb:mib=3": lambda r: len(r.content) > 3 * 2**20 and "choices" in r.json(),
+    "gzip-members:mib=1": lambda r: r.headers["content-encoding"] == "gzip",
+    "wrong-type": lambda r: r.headers["content-type"].startswith("text/plain") and "choices" in r.json(),
+    "invalid-utf8": lambda r: b"\xff\xfe" in r.content,
+    "deep-json": lambda r: b"[" * 100_000 in r.content,
+    "deep-usage": lambda r: b"[" * 900 in r.content,
+    "negative-usage": lambda r: r.json()["usage"]["completion_tokens"] < 0,
+    "huge-usage": lambda r: r.json()["usage"]["completion_tokens"] == 10**400,
+    "nan": lambda r: math.isnan(r.json()["usage"]["completion_tokens"]),
+    "long-model": lambda r: len(r.json()["model"]) == 2**20,
+    "stream-error": lambda r: "error" in r.json(),
+    "unasked-stream": lambda r: r.text.startswith("data: {") and r.text.endswith("data: [DONE]\n\n"),
+    "reset-after": lambda r: r.status_code == 200 and bool(r.json()["choices"]),
+    "http10": lambda r: (r.http_version, r.status_code) == ("HTTP/1.0", 200) and bool(r.json()["choices"]),
+    "slow-head:seconds=0.0001": lambda r: r.status_code == 200 and bool(r.json()["choices"]),
+    "drip:seconds=0.0001": lambda r: r.status_code == 200 and bool(r.json()["choices"]),
     "truncated-json": lambda r: r.status_code == 200 and r.text.startswith("{") and not r.text.endswith("}"),
 }
 _RESET = (httpx.ReadError, httpx.RemoteProtocolError)  # anyio before 4.16 takes a reset for an end
@@ -119,14 +146,18 @@ CUTS: dict[str, type[Exception] | tuple[type[Exception], ...]] = {
     "drop-body": httpx.RemoteProtocolError,
     "reset": _RESET,
     "reset-body": _RESET,
+    "no-http": httpx.RemoteProtocolError,
+    "endless-head": httpx.RemoteProtocolError,
+    "broken-chunks": httpx.RemoteProtocolError,
     "hang": httpx.ReadTimeout,
     "stall": httpx.ReadTimeout,
 }
+ELSEWHERE = ("unlisted:on=models", "deep-list:on=models", "pings", "other-encoding")
 
 
 def test_every_fault_of_the_table_is_shown_here() -> None:
     """No row of the table goes without a test of what it does."""
-    tried = {parse_fault(spec).name for spec in [*ANSWERS, *CUTS, "unlisted:on=models"]}
+    tried = {parse_fault(spec).name for spec in [*ANSWERS, *CUTS, *ELSEWHERE]}
     assert set(FAULTS) <= tried
 
 
@@ -164,6 +195,43 @@ async def test_faults_of_the_model_list() -> None:
         assert (await client.post("/completions", json=completion())).status_code == 200
     assert replies[0].status_code == 404
     assert [reply.json()["data"][0]["id"] for reply in replies[1:]] == ["another-model", "demo"]
+
+
+@pytest.mark.anyio
+async def test_a_list_of_models_may_be_deep() -> None:
+    """The model is listed, with an entry that only a parser with much depth reads."""
+    async with served(faults=(parse_fault("deep-list:on=models"),)) as (_, client):
+        assert b"[" * 900 in (await client.get("/models")).content
+
+
+@pytest.mark.anyio
+async def test_an_encoding_may_be_claimed() -> None:
+    """The reply names an encoding that it does not have."""
+    async with (
+        served(faults=(parse_fault("other-encoding"),)) as (_, client),
+        client.stream("POST", "/completions", json=completion()) as reply,
+    ):
+        assert reply.headers["content-encoding"] == "br"
+
+
+@pytest.mark.anyio
+async def test_a_stream_may_consist_of_comments() -> None:
+    """Comments keep the stream open, and no event comes."""
+    async with (
+        served(faults=(parse_fault("pings:seconds=0.01"),)) as (_, client),
+        client.stream("POST", "/completions", json=completion(stream=True)) as reply,
+    ):
+        lines = reply.aiter_lines()
+        assert {await anext(lines) for _ in range(6)} == {": still here", ""}
+
+
+@pytest.mark.anyio
+async def test_a_stream_may_end_in_an_error() -> None:
+    """The second half of the stream is one event with an error."""
+    async with served(faults=(parse_fault("stream-error"),)) as (_, client):
+        text = (await client.post("/completions", json=completion(stream=True))).text
+    assert "error" in json.loads(text.rstrip().split("data: ")[-1])
+    assert "[DONE]" not in text
 
 
 @pytest.mark.anyio

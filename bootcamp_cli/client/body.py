@@ -2,10 +2,64 @@
 
 import zlib
 from collections.abc import AsyncIterator, Mapping
+from contextvars import ContextVar, Token
+from types import TracebackType
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
 
 from bootcamp_cli.client.failures import bad_response
+
+LARGE_BYTES = 1024 * 1024
+"""No answer of a usual length is larger; what is larger needs room, and there is room for few at a time."""
+
+_MAX_LARGE = 2
+_MAX_MEMBERS = 1000
+_WINDOW_BYTES = 64 * 1024
+
+_limiter: RunVar[CapacityLimiter] = RunVar("_limiter")
+_room: ContextVar["BodyRoom | None"] = ContextVar("_room", default=None)
+
+
+class BodyRoom:
+    """The block within which one reply is read and understood; whatever room its body takes is free again behind it.
+
+    However many replies are read at once, only two of them are large at any time: the others wait where they became
+    large, and their senders with them.
+    """
+
+    __slots__ = ("_limiter", "_token")
+
+    def __init__(self) -> None:
+        self._limiter: CapacityLimiter | None = None
+        self._token: Token[BodyRoom | None]
+
+    def __enter__(self) -> None:
+        self._token = _room.set(self)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        _room.reset(self._token)
+        self.leave()
+
+    async def enter(self) -> None:
+        """Wait for a place among the few bodies that may be large."""
+        if self._limiter is None:
+            limiter = _the_limiter()
+            await limiter.acquire_on_behalf_of(self)
+            self._limiter = limiter
+
+    def leave(self) -> None:
+        """Make the place free, if there is one."""
+        if self._limiter is not None:
+            self._limiter.release_on_behalf_of(self)
+            self._limiter = None
+
+
+async def room_for_large() -> None:
+    """Wait until the reply of this block may be large; outside such a block nothing is waited for."""
+    room = _room.get()
+    if room is not None:
+        await room.enter()
 
 
 async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], *, max_bytes: int) -> bytes:
@@ -17,17 +71,27 @@ async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], *,
         raise _too_large(max_bytes)
     parts: list[bytes] = []
     n_bytes = 0
+    large: bytearray | None = None
     async for chunk in chunks:
         n_bytes += len(chunk)
         if n_bytes > max_bytes:
             raise _too_large(max_bytes)
+        if large is not None:
+            large += chunk
+            continue
         parts.append(chunk)
-    body = b"".join(parts)
+        if n_bytes > LARGE_BYTES:
+            await room_for_large()
+            # one block that grows: thousands of small ones would leave the heap full of holes
+            large = bytearray().join(parts)
+            parts.clear()
+    body = b"".join(parts) if large is None else bytes(large)
+    del large
     match headers.get("content-encoding", "identity").strip().lower():
         case "" | "identity":
             return body
         case "gzip" | "x-gzip":
-            return await to_thread.run_sync(_gunzip, body, max_bytes)
+            return await _unzipped(body, max_bytes)
         case other:
             raise bad_response(f"a body with the content encoding {other}, which was not asked for")
 
@@ -37,23 +101,57 @@ def int_of(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
-def _gunzip(packed: bytes, max_bytes: int) -> bytes:
-    """Unpack all members of a gzip body."""
-    parts: list[bytes] = []
-    room = max_bytes
-    while packed:
-        member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-        try:
-            parts.append(member.decompress(packed, room + 1))
-        except zlib.error as error:
-            raise bad_response(f"a broken gzip body ({error})") from None
-        room -= len(parts[-1])
-        if room < 0:
-            raise _too_large(max_bytes)
-        if not member.eof:
-            raise bad_response("a truncated gzip body")
-        packed = member.unused_data
-    return b"".join(parts)
+def _the_limiter() -> CapacityLimiter:
+    try:
+        return _limiter.get()
+    except LookupError:
+        limiter = CapacityLimiter(_MAX_LARGE)
+        _limiter.set(limiter)
+        return limiter
+
+
+async def _unzipped(packed: bytes, max_bytes: int) -> bytes:
+    """A gzip body unpacked in a thread; only one that turns out to be large needs room."""
+    body = await to_thread.run_sync(_gunzip, packed, min(max_bytes, LARGE_BYTES))
+    if body is None and max_bytes > LARGE_BYTES:
+        await room_for_large()
+        body = await to_thread.run_sync(_gunzip, packed, max_bytes)
+    if body is None:
+        raise _too_large(max_bytes)
+    return body
+
+
+def _gunzip(packed: bytes, max_bytes: int) -> bytes | None:
+    """Unpack all members of a gzip body, in steps of bounded size; None where they hold more than `max_bytes`."""
+    body = bytearray()
+    member: zlib._Decompress | None = None
+    n_members = 0
+    for start in range(0, len(packed), _WINDOW_BYTES):
+        window = packed[start : start + _WINDOW_BYTES]
+        while window:
+            if member is None:
+                n_members += 1
+                member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+            part, window = _unpacked(member, window, LARGE_BYTES)
+            body += part
+            if len(body) > max_bytes:
+                return None
+            if member.eof:
+                member = None
+            if n_members > _MAX_MEMBERS:
+                raise bad_response(f"a gzip body of more than {_MAX_MEMBERS} members")
+    if member is not None:
+        raise bad_response("a truncated gzip body")
+    return bytes(body)
+
+
+def _unpacked(member: "zlib._Decompress", packed: bytes, max_bytes: int) -> tuple[bytes, bytes]:
+    """The next bytes of a member, and what is not unpacked of `packed`."""
+    try:
+        part = member.decompress(packed, max_bytes)
+    except zlib.error as error:
+        raise bad_response(f"a broken gzip body ({error})") from None
+    return part, member.unused_data if member.eof else member.unconsumed_tail
 
 
 def _too_large(max_bytes: int) -> Exception:

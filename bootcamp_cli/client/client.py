@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import anyio
 from anyio import to_thread
 
-from bootcamp_cli.client.body import read_body
+from bootcamp_cli.client.body import LARGE_BYTES, BodyRoom, read_body, room_for_large
 from bootcamp_cli.client.endpoint import Endpoint
 from bootcamp_cli.client.failures import Scope, TryFailed, bad_response, status_failure
 from bootcamp_cli.client.payload import GenerationConfig, build_payload
@@ -67,11 +67,11 @@ class CompletionClient:
     async def _within(self, timeout_s: float, exchange: Awaitable[_T]) -> _T:
         """Sets the deadline, and makes every failure's message fit to be shown: the one place of redaction."""
         try:
-            with anyio.move_on_after(timeout_s):
+            with anyio.move_on_after(timeout_s), BodyRoom():
                 return await exchange
         except TryFailed as failure:
             failure.reword(shortened(self.endpoint.redact(failure.message)))
-            raise
+            raise failure.without_frames() from None
         text = f"no whole reply of {self.endpoint.base_url} within {shown_s(timeout_s)}"
         raise TryFailed(kind="timeout", message=shortened(self.endpoint.redact(text)))
 
@@ -128,6 +128,8 @@ class CompletionClient:
                 ) from None
             if not chunk:
                 return
+            if answer.n_pending_bytes > LARGE_BYTES:
+                await room_for_large()
             if answer.n_pending_bytes + len(chunk) > THREAD_BYTES:
                 await to_thread.run_sync(answer.feed, chunk)
             else:

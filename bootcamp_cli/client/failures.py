@@ -19,8 +19,9 @@ _RETRIED_4XX = frozenset(
 )
 _STOPPING = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
-_TAG = re.compile(r"<(?:style|script)\b.*?</(?:style|script)\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+# both take time in proportion to the text, whatever stands in it: neither looks beyond the next "<"
+_TITLE = re.compile(r"<title\b[^<>]*>([^<]+)", re.IGNORECASE)
+_TAG = re.compile(r"<(?:style|script)\b[^<]*|<[^<>]*>", re.IGNORECASE)
 
 
 class TryFailed(Exception):  # noqa: N818 - a try that failed is an outcome, not an error of the program
@@ -55,6 +56,11 @@ class TryFailed(Exception):  # noqa: N818 - a try that failed is an outcome, not
     def reword(self, message: str) -> None:
         """Replace the message, as redaction does."""
         self.args = (message,)
+
+    def without_frames(self) -> "TryFailed":
+        """The failure without traceback and causes, whose frames would hold the reply for as long as it is kept."""
+        self.__cause__ = self.__context__ = None
+        return self.with_traceback(None)
 
 
 def bad_response(what: str, words: str = "") -> TryFailed:

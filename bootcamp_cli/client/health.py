@@ -9,6 +9,7 @@ import anyio
 
 from bootcamp_cli.client.client import CompletionClient
 from bootcamp_cli.client.failures import TryFailed
+from bootcamp_cli.client.keepable import is_keepable
 from bootcamp_cli.client.shown import one_line, shortened, shown_s
 from bootcamp_cli.errors import ServerUnavailableError, SettingsError
 from bootcamp_cli.records import Answer
@@ -24,8 +25,8 @@ _MAX_NAMES = 10
 class ModelEntry:
     """A model as the server lists it.
 
-    `max_model_len` is the context length in tokens where the server tells it, `raw` the whole entry. `listed` is
-    False where the server has no model list to ask.
+    `max_model_len` is the context length in tokens where the server tells it, `raw` the whole entry where that is fit
+    to be kept. `listed` is False where the server has no model list to ask.
     """
 
     name: str
@@ -99,7 +100,8 @@ def _find(url: str, models: list[dict[str, Any]], model_name: str | None) -> Mod
         if model_name in (None, entry["id"]):
             length = entry.get("max_model_len")
             is_length = type(length) is int and length > 0
-            return ModelEntry(name=entry["id"], max_model_len=length if is_length else None, raw=entry)
+            raw = entry if is_keepable(entry) else None
+            return ModelEntry(name=entry["id"], max_model_len=length if is_length else None, raw=raw)
     return None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from bootcamp_cli.client.failures import bad_response, html_words, server_words
+from bootcamp_cli.client.keepable import is_keepable
 from bootcamp_cli.records import Answer, ApiMode
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -121,7 +122,7 @@ def make_answer(*, text: str | None, reasoning: str | None, finish_reason: Any, 
         text=well_formed(text or ""),
         reasoning=well_formed(reasoning) if reasoning else None,
         finish_reason=finish_reason,
-        usage=usage if isinstance(usage, dict) and _writable(usage) else None,
+        usage=usage if isinstance(usage, dict) and is_keepable(usage) else None,
         model=well_formed(model) if model and isinstance(model, str) else None,
     )
 
@@ -133,14 +134,6 @@ def well_formed(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
-
-
-def _writable(usage: dict[str, Any]) -> bool:
-    try:
-        msgspec.json.encode(usage)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _finite(number: str) -> float | None:

@@ -22,7 +22,7 @@ class EventDecoder:
     """
 
     def __init__(self) -> None:
-        self._open_line: list[bytes] = []
+        self._open_line = bytearray()
         self._after_cr = False
         self._name = ""
         self._data: list[bytes] = []
@@ -38,15 +38,21 @@ class EventDecoder:
         self._after_cr = chunk.endswith(b"\r")
         *ended, rest = _LINE_END.split(chunk)
         for line in ended:
-            yield from self._line(b"".join((*self._open_line, line)))
-            self._open_line.clear()
-        self._open_line.append(rest)
+            yield from self._line(self._closed_line(line) if self._open_line else line)
+        self._open_line += rest
         self.n_pending_bytes += len(rest)
 
     def close(self) -> Iterator[ServerEvent]:
         """The event that the end of the stream completes, where the server left out the last blank line."""
-        yield from self._line(b"".join(self._open_line))
+        yield from self._line(self._closed_line(b""))
         yield from self._line(b"")
+
+    def _closed_line(self, end: bytes) -> bytes:
+        """The line that was open so far, with its end."""
+        self._open_line += end
+        line = bytes(self._open_line)
+        self._open_line.clear()
+        return line
 
     def _line(self, line: bytes) -> Iterator[ServerEvent]:
         if not line:

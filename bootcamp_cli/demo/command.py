@@ -99,7 +99,8 @@ def _parser() -> argparse.ArgumentParser:
         description="An OpenAI-compatible server on loopback that answers the built-in bootcamps.",
         epilog="Faults: a status of 400 to 599 (retry-after=SECONDS, retry-after-date=SECONDS), "
         + "; ".join(f"{name}: {kind.meaning}" for name, kind in FAULTS.items())
-        + ". Every fault takes on=models|completions, first=N, after=N (requests), attempts=N (of each prompt).",
+        + ". Every fault takes on=models|completions, first=N, after=N (requests), attempts=N (of each prompt), "
+        + "sample=N (of the test dir, from 0).",
         allow_abbrev=False,
     )
     add = parser.add_argument

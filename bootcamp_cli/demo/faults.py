@@ -11,7 +11,7 @@ from bootcamp_cli.errors import SettingsError
 Route = Literal["completions", "models"]
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*", re.ASCII)
-_COUNTS = ("first", "after", "attempts")
+_COUNTS = ("first", "after", "attempts", "sample")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,8 @@ class Fault:
     """Something that goes wrong with a share of the requests of one route.
 
     `name` is a row of the table in `fault_table.py`. `probability` is per request. `first` limits the fault to the
-    first N requests of the route, `after` spares the first N, `attempts` limits it to the first N of every prompt.
+    first N requests of the route, `after` spares the first N, `attempts` limits it to the first N of every prompt,
+    `sample` to one prompt: that of the N-th sample of the test dir, from 0, prompts that come again not counted.
     `options` are numbers that the behaviour reads, seconds for durations.
     """
 
@@ -29,6 +30,7 @@ class Fault:
     first: int | None = None
     after: int = 0
     attempts: int | None = None
+    sample: int | None = None
     options: tuple[tuple[str, float], ...] = ()
 
     def __str__(self) -> str:
@@ -38,7 +40,9 @@ class Fault:
             parts.append(f"on={self.on}")
         if self.after:
             parts.append(f"after={self.after}")
-        parts += [f"{key}={value}" for key in ("first", "attempts") if (value := getattr(self, key)) is not None]
+        parts += [
+            f"{key}={value}" for key in ("first", "attempts", "sample") if (value := getattr(self, key)) is not None
+        ]
         parts += [f"{key}={value!r}" for key, value in self.options]
         return ":".join(parts)
 
@@ -81,34 +85,53 @@ def parse_fault(spec: str) -> Fault:
         first=counts.get("first"),
         after=counts.get("after", 0),
         attempts=counts.get("attempts"),
+        sample=counts.get("sample"),
         options=tuple(options.items()),
     )
 
 
-def choose(
-    faults: Sequence[Fault], *, on: Route, seed: int, prompt: str, n_earlier: int, n_attempts: int
-) -> Fault | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meeting:
+    """A request that may meet a fault.
+
+    `prompt` is the digest of its prompt, `number` the place of that among the samples where it is known. `n_earlier`
+    counts the route's requests before this one, `n_attempts` those with the same prompt.
+    """
+
+    on: Route
+    n_earlier: int
+    n_attempts: int
+    prompt: str = ""
+    number: int | None = None
+
+
+def choose(faults: Sequence[Fault], met: Meeting, *, seed: int) -> Fault | None:
     """Decide which fault a request meets, if any.
 
-    `n_earlier` counts the route's requests before this one, `n_attempts` those with the same prompt. The draw depends
-    on the prompt and its attempt alone, so the order in which prompts arrive changes nothing, and a prompt that failed
-    draws anew. The shares of several faults add up.
+    The draw depends on the prompt and its attempt alone, so the order in which prompts arrive changes nothing, and a
+    prompt that failed draws anew. The shares of several faults add up.
     """
     draw: float | None = None
     share = 0.0
     for fault in faults:
-        if fault.on != on or n_earlier < fault.after:
-            continue
-        if fault.first is not None and n_earlier >= fault.first:
-            continue
-        if fault.attempts is not None and n_attempts >= fault.attempts:
+        if not _applies(fault, met):
             continue
         if draw is None:
-            draw = chance(seed, "fault", on, prompt, n_attempts)
+            draw = chance(seed, "fault", met.on, met.prompt, met.n_attempts)
         share += fault.probability
         if draw < share:
             return fault
     return None
+
+
+def _applies(fault: Fault, met: Meeting) -> bool:
+    return (
+        fault.on == met.on
+        and met.n_earlier >= fault.after
+        and (fault.first is None or met.n_earlier < fault.first)
+        and (fault.attempts is None or met.n_attempts < fault.attempts)
+        and (fault.sample is None or met.number == fault.sample)
+    )
 
 
 def _route(spec: str, value: str) -> Route:

@@ -55,6 +55,7 @@ class SampleIndex:
     """
 
     _samples: dict[str, KnownSample] = field(default_factory=dict)
+    _numbers: dict[str, int] = field(default_factory=dict)
     # how known prompts begin, and which lengths they have: where to look in a text around a prompt
     _starts: dict[str, set[int]] = field(default_factory=dict)
 
@@ -74,6 +75,10 @@ class SampleIndex:
                 if inner in self._samples:
                     return inner, self._samples[inner]
         return next(((found, self._samples[found]) for found in self._contained(text)), (own, None))
+
+    def number(self, prompt: str) -> int | None:
+        """The place of a prompt, given by its digest, among the known ones, from 0; None where it is not known."""
+        return self._numbers.get(prompt)
 
     def _contained(self, text: str) -> Iterator[str]:
         sizes = {len(start) for start in self._starts}
@@ -99,6 +104,7 @@ class SampleIndex:
         key = digest(prompt)
         if key not in self._samples:
             self._samples[key] = KnownSample(data_source=data_source, ground_truth=kept, answer=answer)
+            self._numbers[key] = len(self._numbers)
             self._starts.setdefault(prompt[:_START_CHARS], set()).add(len(prompt))
         else:
             known = self._samples[key]

@@ -12,7 +12,7 @@ from anyio.streams.stapled import MultiListener
 
 from bootcamp_cli.demo.config import DemoConfig
 from bootcamp_cli.demo.fault_table import fault_kind
-from bootcamp_cli.demo.faults import Route, choose
+from bootcamp_cli.demo.faults import Meeting, choose
 from bootcamp_cli.demo.model import Generated, generate, latency_s
 from bootcamp_cli.demo.protocol import (
     Ask,
@@ -105,9 +105,9 @@ class DemoServer:
 
     async def _list_models(self, wire: Wire, request: Request, visit: Visit) -> None:
         _expect_method(request, b"GET")
-        exchange = _Exchange(server=self, wire=wire)
+        exchange = _Exchange(server=self, wire=wire, path=request.path)
         n_earlier = self.traffic.paths[_MODELS_PATH] - 1
-        await self._reply(exchange, visit, on="models", prompt="", n_earlier=n_earlier, n_attempts=n_earlier)
+        await self._reply(exchange, visit, Meeting(on="models", n_earlier=n_earlier, n_attempts=n_earlier))
 
     async def _complete(self, wire: Wire, request: Request, visit: Visit) -> None:
         _expect_method(request, b"POST")
@@ -118,26 +118,17 @@ class DemoServer:
         if config.max_model_len and count_prompt_tokens(ask) + ask.max_tokens > config.max_model_len:
             raise too_long(ask, config.max_model_len)
         prompt, sample = self._samples.find(ask.text)
+        number = self._samples.number(prompt)
         n_earlier, n_attempts = traffic.n_received, traffic.received[prompt]
         if config.by_turns and sample is not None:
             sample = sample.at_turn(n_attempts)
         with traffic.completion(visit, prompt):
-            exchange = _Exchange(server=self, wire=wire, ask=ask, prompt=prompt, sample=sample)
-            await self._reply(
-                exchange, visit, on="completions", prompt=prompt, n_earlier=n_earlier, n_attempts=n_attempts
-            )
+            exchange = _Exchange(server=self, wire=wire, path=request.path, ask=ask, prompt=prompt, sample=sample)
+            met = Meeting(on="completions", prompt=prompt, number=number, n_earlier=n_earlier, n_attempts=n_attempts)
+            await self._reply(exchange, visit, met)
 
-    async def _reply(
-        self, exchange: "_Exchange", visit: Visit, *, on: Route, prompt: str, n_earlier: int, n_attempts: int
-    ) -> None:
-        fault = choose(
-            self.config.faults,
-            on=on,
-            seed=self.config.seed,
-            prompt=prompt,
-            n_earlier=n_earlier,
-            n_attempts=n_attempts,
-        )
+    async def _reply(self, exchange: "_Exchange", visit: Visit, met: Meeting) -> None:
+        fault = choose(self.config.faults, met, seed=self.config.seed)
         if fault is None:
             visit.is_answer = True
             reply = await exchange.regular()
@@ -180,6 +171,7 @@ class _Exchange:
 
     server: DemoServer
     wire: Wire
+    path: str
     ask: Ask | None = None
     prompt: str = ""
     sample: KnownSample | None = None

@@ -13,6 +13,8 @@ from anyio.abc import SocketAttribute, SocketStream
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
+_SENT_BYTES = 256 * 1024
+
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
@@ -38,7 +40,9 @@ class Request:
 class Reply:
     """A reply: one piece is sent with its length, several are sent chunked, `pause_s` seconds between them.
 
-    With `hang_up` the server closes the connection behind it, unannounced.
+    With `declares_length` several pieces have their length told beforehand. With `hang_up` the server closes the
+    connection behind the reply, unannounced. `head_pause_s` seconds pass before each byte of the head. With `http10`,
+    which goes with `hang_up`, it is a reply of HTTP/1.0 without a length.
     """
 
     status: int
@@ -47,6 +51,9 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
     pause_s: float = 0.0
     hang_up: bool = False
+    declares_length: bool = False
+    head_pause_s: float = 0.0
+    http10: bool = False
 
 
 class Wire:
@@ -94,14 +101,28 @@ class Wire:
                 raise ConnectionEndedError
 
     async def send(self, reply: Reply) -> None:
-        """Send a whole reply."""
-        blocks = list(self._encoded(reply))
-        if not reply.pause_s:
-            await self._send(b"".join(blocks))
-        else:
+        """Send a whole reply; a large one is never in memory as a whole."""
+        blocks = _http10(reply) if reply.http10 else self._encoded(reply)
+        if reply.head_pause_s:
+            for byte in next(blocks):
+                await self.wait(reply.head_pause_s)
+                await self._send(bytes([byte]))
+        if reply.pause_s:
             for block in blocks:
                 await self.wait(reply.pause_s)
                 await self._send(block)
+            return
+        waiting = bytearray()
+        for block in blocks:
+            waiting += block
+            if len(waiting) >= _SENT_BYTES:
+                await self._send(bytes(waiting))
+                waiting.clear()
+        await self._send(bytes(waiting))
+
+    async def send_raw(self, data: bytes) -> None:
+        """Send bytes that need not be HTTP."""
+        await self._send(data)
 
     async def send_half(self, reply: Reply) -> None:
         """Send the head and about half of the body: the client waits for the rest."""
@@ -127,8 +148,8 @@ class Wire:
         """The head, then the pieces; the last one ends the message."""
         *_, last = pieces = reply.pieces
         headers = [("content-type", reply.content_type), *reply.headers]
-        if len(pieces) == 1:
-            headers.append(("content-length", str(len(last))))
+        if len(pieces) == 1 or reply.declares_length:
+            headers.append(("content-length", str(sum(len(piece) for piece in pieces))))
         reason = responses.get(reply.status, "")
         yield _encode(self._http, h11.Response(status_code=reply.status, headers=headers, reason=reason))
         for piece in pieces[:-1]:
@@ -146,6 +167,12 @@ class Wire:
             return await self._stream.receive()
         except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             raise ConnectionEndedError from error
+
+
+def _http10(reply: Reply) -> Iterator[bytes]:
+    reason = responses.get(reply.status, "")
+    yield f"HTTP/1.0 {reply.status} {reason}\r\ncontent-type: {reply.content_type}\r\n\r\n".encode("latin-1")
+    yield from reply.pieces
 
 
 def _encode(http: h11.Connection, event: h11.Event) -> bytes:

@@ -11,6 +11,7 @@ import anyio
 from bootcamp_cli.client.client import CompletionClient
 from bootcamp_cli.client.failures import TryFailed
 from bootcamp_cli.client.retry import RetryPolicy, attempts
+from bootcamp_cli.client.shown import shortened
 from bootcamp_cli.engine.events import Emit, RequestEnded, RequestStarted, RetryScheduled, Warned
 from bootcamp_cli.engine.gate import ServerGate
 from bootcamp_cli.engine.probation import Probation, is_refusal
@@ -20,6 +21,9 @@ from bootcamp_cli.records import Answer, RequestFailure, Sample
 from bootcamp_cli.templates.model import Template
 
 _End = TypeVar("_End", Answer, RequestFailure)
+_MAX_NAMES = 8
+"""After so many names of models in replies no further one is worth a warning."""
+_MAX_NAME_CHARS = 80
 
 
 @dataclass(slots=True, eq=False)
@@ -57,7 +61,7 @@ class Generator:
         self._shutdown = shutdown
         self._emit = emit
         self._clock = clock
-        self._model: str | None = None
+        self._models: list[str] = []
 
     async def first_try(self, tries: Tries, lane: int, scope: anyio.CancelScope) -> Answer | RequestFailure | TryFailed:
         """The end of a sample after one try, or the failure after which others are to be made."""
@@ -143,10 +147,11 @@ class Generator:
             return outcome
         self._gate.reached()
         self._probation.passed()
-        if outcome.model is not None and outcome.model != self._model:
-            if self._model is not None:
-                self._emit(Warned(message=f"the server's replies name the model {outcome.model}, before {self._model}"))
-            self._model = outcome.model
+        name = shortened(outcome.model or "", _MAX_NAME_CHARS)
+        if name and name not in self._models and len(self._models) < _MAX_NAMES:
+            if self._models:
+                self._emit(Warned(message=f"the server's replies name the model {name}, before {self._models[-1]}"))
+            self._models.append(name)
         return outcome
 
 

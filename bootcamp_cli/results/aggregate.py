@@ -8,12 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bootcamp_cli.errors import RunDirectoryError
-from bootcamp_cli.records import bootcamp_name
+from bootcamp_cli.records import MAX_LEN, bootcamp_name
 from bootcamp_cli.results.exact import exact_sum
 from bootcamp_cli.results.summary import GroupSummary, RunSummary
-
-_MAX_LEN = 2**53
-"""Lengths beyond it are no counts; sums and quotients of the others are safe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +227,6 @@ def _score(record: Mapping[str, Any], where: _Place) -> float | None:
 def _output_len(record: Mapping[str, Any], where: _Place) -> int | None:
     """The output length, or None where the record has none."""
     value = record.get("output_len")
-    if value is None or (type(value) is int and 0 <= value <= _MAX_LEN):
+    if value is None or (type(value) is int and 0 <= value <= MAX_LEN):
         return value
     raise where.wrong("output_len", "a count of tokens or words")

@@ -1,0 +1,76 @@
+"""`python -m tests.chaos.fault_docs [--check]`: write the README's table of failures from the tests' declarations."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bootcamp_cli.cli.generated import update
+from tests.chaos.fault_facts import LOSS_FACTS, RUN_FACTS, SAMPLE_FACTS, LossFact, RunFact, SampleFact
+
+README = Path(__file__).parents[2] / "README.md"
+BEGIN = "<!-- faults:begin -->"
+END = "<!-- faults:end -->"
+
+_ONE = """\
+One request fails. A sample that is sent again fails after `max_retries` further tries, any other at once; the others go
+on. Its line in `failures.jsonl` has the kind below, and `bootcamp resume` sends it again.
+
+| the server | sent again | outcome |
+| --- | --- | --- |"""
+_RUN = """
+The run is concerned. Nothing that is answered is lost, and `bootcamp resume` goes on.
+
+| the server | sent again | effect | exit code |
+| --- | --- | --- | --- |"""
+
+
+def with_section(readme: str) -> str:
+    """The text with the section between its markers renewed.
+
+    Raises:
+        ValueError: the two markers do not stand there once each, in order.
+    """
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in before + after:
+        raise ValueError(f"README.md needs {BEGIN} and behind it {END}, once each, around the table of failures")
+    return f"{before}{BEGIN}\n\n{section().strip()}\n\n{END}{after}"
+
+
+def section() -> str:
+    """The section: what concerns one request, then what concerns the run."""
+    return "\n".join((_ONE, *sorted(_sample_rows(), key=_is_answer), _RUN, *_run_rows()))
+
+
+def _sample_rows() -> Iterator[str]:
+    for fact in SAMPLE_FACTS:
+        yield f"| {fact.does} | {_again(fact)} | {_outcome(fact)} |"
+
+
+def _again(fact: SampleFact) -> str:
+    if fact.hangs_up:
+        return "the next one, where it was on its way already"
+    return "yes" if fact.retried else "no"
+
+
+def _outcome(fact: SampleFact) -> str:
+    outcome = "an answer" if fact.kind is None else f"`{fact.kind}`"
+    return f"{outcome}; {fact.also}" if fact.also else outcome
+
+
+def _is_answer(row: str) -> bool:
+    return row.endswith("| an answer |")
+
+
+def _run_rows() -> Iterator[str]:
+    facts: tuple[RunFact | LossFact, ...] = (*RUN_FACTS, *LOSS_FACTS)
+    for fact in facts:
+        yield f"| {fact.does} | {fact.again} | {fact.effect} | {fact.exit_code} |"
+
+
+if __name__ == "__main__":
+    try:
+        text = with_section(README.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        sys.exit(f"fault_docs: {error}")
+    sys.exit(update({README: text}, check="--check" in sys.argv[1:]))

@@ -1,0 +1,35 @@
+"""The table of failures in README.md."""
+
+import pytest
+
+from bootcamp_cli.demo.fault_table import FAULTS
+from bootcamp_cli.demo.faults import parse_fault
+from tests.chaos.fault_docs import BEGIN, END, README, section, with_section
+from tests.chaos.fault_facts import RUN_FACTS, SAMPLE_FACTS
+
+
+def test_the_committed_table_is_up_to_date() -> None:
+    """README.md has the table that the facts give."""
+    text = README.read_text("utf-8")
+    assert with_section(text) == text, "run python -m tests.chaos.fault_docs"
+
+
+@pytest.mark.parametrize("readme", ["", BEGIN, f"{END}{BEGIN}", f"{BEGIN}{END}{END}", f"{BEGIN}{BEGIN}{END}"])
+def test_missing_markers_are_an_error(readme: str) -> None:
+    """Without the two markers, once each and in order, nothing is guessed."""
+    with pytest.raises(ValueError, match="table of failures"):
+        with_section(readme)
+
+
+def test_every_fact_has_a_row_of_its_own() -> None:
+    """No two facts read alike, and none breaks the table."""
+    rows = [line for line in section().splitlines() if line.startswith("| ") and not line.startswith("| ---")]
+    assert len({row.split(" | ")[0] for row in rows[1:]}) == len(rows) - 1
+    assert {row.count("|") for row in rows} == {4, 5}
+
+
+def test_every_fault_of_the_server_is_in_the_table() -> None:
+    """The demo server has no fault, but for the mere delay, of which no fact tells what the tool makes of it."""
+    told = {parse_fault(spec).name for fact in RUN_FACTS for spec in fact.faults}
+    told |= {parse_fault(fact.fault).name for fact in SAMPLE_FACTS}
+    assert set(FAULTS) - told == {"slow"}

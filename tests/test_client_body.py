@@ -1,0 +1,70 @@
+"""Bodies: how many of them may be large at the same time."""
+
+from collections.abc import AsyncIterator
+
+import anyio
+import pytest
+
+from bootcamp_cli.client.body import LARGE_BYTES, BodyRoom, read_body
+from bootcamp_cli.client.failures import TryFailed
+from tests.client_server import failed, http
+
+CHUNK = b" " * (LARGE_BYTES // 2)
+
+
+@pytest.mark.anyio
+async def test_two_bodies_at_a_time_are_large() -> None:
+    """A third large body waits until one of the first two is done with, and small ones never wait."""
+    taken: list[int] = []
+    done = [anyio.Event() for _ in range(3)]
+
+    async def chunks(number: int, n: int) -> AsyncIterator[bytes]:
+        for _ in range(n):
+            yield CHUNK
+        taken.append(number)
+
+    async def read(number: int) -> None:
+        with BodyRoom():
+            assert len(await read_body(chunks(number, 4), {}, max_bytes=10 * LARGE_BYTES)) == 4 * len(CHUNK)
+            await done[number].wait()
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(3):
+            tasks.start_soon(read, number)
+        await anyio.wait_all_tasks_blocked()
+        assert taken == [0, 1]
+        with BodyRoom():
+            await read_body(chunks(9, 2), {}, max_bytes=LARGE_BYTES)
+        done[1].set()
+        await anyio.wait_all_tasks_blocked()
+        assert taken == [0, 1, 9, 2]
+        for event in done:
+            event.set()
+
+
+@pytest.mark.anyio
+async def test_a_body_that_fails_gives_its_room_back() -> None:
+    """After bodies that are cut off or too large there is room as before."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield CHUNK
+        raise TryFailed(kind="connection", message="lost")
+
+    for limit in (LARGE_BYTES, 10 * LARGE_BYTES) * 3:
+        with pytest.raises(TryFailed), BodyRoom():
+            await read_body(chunks(), {}, max_bytes=limit)
+
+
+@pytest.mark.parametrize("body", ["x" * 100, "[" * 100, "<html>"])
+def test_a_failure_holds_no_reply(body: str) -> None:
+    """The failure of a try, which is kept while the next one is waited for, has no frame that holds the body."""
+    failure = failed(http(200, body))
+    assert failure.__context__ is None
+    assert failure.__cause__ is None
+    frames = []
+    trace = failure.__traceback__
+    while trace is not None:
+        frames.append(trace.tb_frame)
+        trace = trace.tb_next
+    assert not [name for frame in frames for name, value in frame.f_locals.items() if value == body.encode()]
