@@ -44,14 +44,14 @@ def failed(sample: Sample, failure: RequestFailure, n_attempts: int) -> Ended:
 class Recorder:
     """Writes what ended, tells the displays, and puts a file in order when its last owed sample is in.
 
-    `owed` counts the samples still to come by test file. `written` is called with the number of samples that reached
-    the disk. `batch` samples are written without waiting for more.
+    `owed` counts the samples still to come by test file. `written` is called with what reached the disk.
+    `batch` samples are written without waiting for more.
     """
 
     journal: Journal
     owed: dict[str, int]
     emit: Emit
-    written: Callable[[int], None]
+    written: Callable[[Sequence[Ended]], None]
     batch: int
     _ended: list[Ended] = field(default_factory=list)
     _wake: anyio.Event | None = None
@@ -107,7 +107,7 @@ class Recorder:
             await anyio.to_thread.run_sync(self._write_blocking, batch, finished, sync)
         if sync:
             self._last_sync = anyio.current_time()
-        self.written(len(batch))
+        self.written(batch)
         for end in batch:
             self.emit(_event(end))
         for file in finished:

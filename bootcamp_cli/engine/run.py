@@ -1,6 +1,6 @@
 """The run: every owed sample of a session goes through generate, verify and record. Read this page first."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -165,8 +165,9 @@ class _Stages:
                     tries = Tries(turn)
                     await self._at_risk.acquire()
                     outcome = await self._generator.first_try(tries, lane, scope)
-                    if isinstance(outcome, TryFailed):
+                    if not isinstance(outcome, Answer):
                         self._at_risk.release()
+                    if isinstance(outcome, TryFailed):
                         samples.start_soon(self._try_again, tries, outcome)
                     else:
                         self._generated(tries, outcome)
@@ -183,14 +184,17 @@ class _Stages:
 
     @asynccontextmanager
     async def _lane(self) -> AsyncIterator[int]:
-        """A lane for one more try; where that gives an answer, it stays at risk until it is written."""
-        await self._at_risk.acquire()
-        try:
-            async with self._turns.lane() as lane:
+        """A lane for one more try; where that gives an answer, it stays at risk until it is written.
+
+        First the lane, then the risk: whoever is at risk must be able to go on.
+        """
+        async with self._turns.lane() as lane:
+            await self._at_risk.acquire()
+            try:
                 yield lane
-        except BaseException:
-            self._at_risk.release()
-            raise
+            except BaseException:
+                self._at_risk.release()
+                raise
 
     def _generated(self, tries: Tries, outcome: Answer | RequestFailure) -> None:
         """Have an answer verified, and its record or the failure written."""
@@ -230,11 +234,12 @@ class _Stages:
         text = judged_text(record["output"], record.get("reasoning_content"))
         self._judge.judge(record["data_source"], text, record["ground_truth"], verified)
 
-    def _close_samples(self, n: int) -> None:
-        """So many samples are on disk."""
-        for _ in range(n):
+    def _close_samples(self, batch: Sequence[Ended]) -> None:
+        """These samples are on disk."""
+        for ended in batch:
             self._open.release()
-            self._at_risk.release()
+            if ended.record is not None:
+                self._at_risk.release()
 
 
 async def _watch_lock(lock: RunLock) -> None:
