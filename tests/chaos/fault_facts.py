@@ -39,7 +39,8 @@ class RunFact:
     """A server with these `faults` and this `config` that meets a whole run.
 
     The run ends with `exit_code` and says `said`; the server has counted `n_sent` completion requests, and `n_answered`
-    samples have a record. `is_up` False: nobody listens. `quick` facts are tried in the quick share.
+    samples have a record; with `or_more` further ones were sent while the list of models was looked at. `is_up` False:
+    nobody listens. `quick` facts are tried in the quick share.
     """
 
     does: str
@@ -52,6 +53,7 @@ class RunFact:
     faults: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
+    or_more: bool = False
     is_up: bool = True
     quick: bool = False
 
@@ -293,6 +295,7 @@ RUN_FACTS: tuple[RunFact, ...] = (
         said="the server does not list the model demo, and that for 1 s",
         n_sent=11,
         n_answered=10,
+        or_more=True,
         faults=("404-model:after=10", "unlisted:on=models:after=1"),
     ),
     RunFact(
