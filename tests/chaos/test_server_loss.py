@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.fault_facts import LOSS_FACTS, N_RUN_SAMPLES, RUN_FACTS, LossFact, RunFact
 from tests.chaos.fault_runs import (
     Scene,
     ToolRun,
@@ -17,6 +16,7 @@ from tests.chaos.fault_runs import (
     settled,
     start_tool,
 )
+from tests.chaos.run_facts import LOSS_FACTS, N_RUN_SAMPLES, RUN_FACTS, LossFact, RunFact
 from tests.conftest import DemoProcess, StartDemo
 
 N_BEFORE = 10
