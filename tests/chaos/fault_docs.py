@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bootcamp_cli.cli.generated import update
-from tests.chaos.fault_facts import LOSS_FACTS, RUN_FACTS, SAMPLE_FACTS, LossFact, RunFact, SampleFact
+from tests.chaos.fault_facts import SAMPLE_FACTS, SampleFact
+from tests.chaos.run_facts import LOSS_FACTS, RUN_FACTS, LossFact, RunFact
 
 README = Path(__file__).parents[2] / "README.md"
 BEGIN = "<!-- faults:begin -->"

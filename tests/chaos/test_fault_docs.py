@@ -5,7 +5,8 @@ import pytest
 from bootcamp_cli.demo.fault_table import FAULTS
 from bootcamp_cli.demo.faults import parse_fault
 from tests.chaos.fault_docs import BEGIN, END, README, section, with_section
-from tests.chaos.fault_facts import RUN_FACTS, SAMPLE_FACTS
+from tests.chaos.fault_facts import SAMPLE_FACTS
+from tests.chaos.run_facts import RUN_FACTS
 
 
 def test_the_committed_table_is_up_to_date() -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.fault_facts import LOSS_FACTS, N_RUN_SAMPLES, RUN_FACTS, LossFact, RunFact
 from tests.chaos.fault_runs import (
     Scene,
     ToolRun,
@@ -17,6 +16,7 @@ from tests.chaos.fault_runs import (
     settled,
     start_tool,
 )
+from tests.chaos.run_facts import LOSS_FACTS, N_RUN_SAMPLES, RUN_FACTS, LossFact, RunFact
 from tests.conftest import DemoProcess, StartDemo
 
 N_BEFORE = 10
@@ -52,7 +52,8 @@ def test_run_facts(scene: Scene, fact: RunFact, *, long_form: bool) -> None:
     assert fact.said in ended.stderr
     assert ended.stderr.count("warning: the server's replies name") <= 1
     if fact.is_up:
-        assert settled(server)["by_path"].get("/v1/completions", 0) == fact.n_sent
+        n_sent = settled(server)["by_path"].get("/v1/completions", 0)
+        assert n_sent == fact.n_sent or (fact.or_more and n_sent > fact.n_sent)
         server.stop()
     answered = {}
     if fact.n_sent:
