@@ -9,7 +9,7 @@ from bootcamp_cli.records import REVERIFIABLE, bootcamp_name
 from bootcamp_cli.results.aggregate import Aggregator, FileGroups, GroupPlan
 from bootcamp_cli.results.summary import RunSummary
 from bootcamp_cli.store.journal import read_failures
-from bootcamp_cli.store.replay import read_details
+from bootcamp_cli.store.replay import DetailIndex, read_details, take
 from bootcamp_cli.store.run_dir import RunDir
 
 _COUNTED = ("row", "data_source", "score", "failure", "output_len", "output_len_estimated", "finish_reason")
@@ -23,13 +23,15 @@ def summarise(run_dir: RunDir) -> RunSummary:
     order, else by the file's stem.
 
     Raises:
-        RunDirectoryError: a line of details or failures is no record; the message names it.
+        RunDirectoryError: a line of details or failures is no record, or a row of a run of ours has two; the message
+            names it.
     """
     manifest = run_dir.read_manifest()
     aggregator = Aggregator(_planned(manifest) if manifest else _found(run_dir))
     failures = {(failure["file"], failure["row"]): failure for failure in read_failures(run_dir)}
     for path in run_dir.detail_files():
         superseded: dict[Any, dict[str, Any]] = {}
+        index = DetailIndex()
         for line in read_details(path):
             record = line.record
             failures.pop((path.name, record.get("row")), None)
@@ -38,6 +40,8 @@ def summarise(run_dir: RunDir) -> RunSummary:
             else:
                 superseded.pop(record.get("row"), None)
                 aggregator.add_record(path.name, record, line=line.number)
+            if manifest:
+                take(index, path, line)
         for record in superseded.values():
             aggregator.add_record(path.name, record)
     for failure in failures.values():

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.records import REVERIFIABLE
+from bootcamp_cli.store.torn import is_torn
 
 MISSING, SCORED, REVERIFY, UNSCORED = range(4)
 """State of a row: no record; a score; a verifier failure to verify again; no verifier (waits for `rescore`)."""
@@ -94,7 +95,7 @@ def read_details(path: Path) -> Iterator[DetailLine]:
                 try:
                     record = json.loads(line.decode())
                 except (ValueError, RecursionError) as error:
-                    if not line.endswith(b"\n"):
+                    if is_torn(line):
                         return
                     raise _damaged(place, number, f"not readable as JSON ({error})") from error
                 if not isinstance(record, dict):
@@ -114,25 +115,35 @@ def replay(path: Path) -> DetailIndex:
     index = DetailIndex()
     if not path.exists():
         return index
-    place = f"details/{path.name}"
     for line in read_details(path):
-        record = line.record
-        row = record.get("row")
-        if type(row) is not int or not 0 <= row < _MAX_ROW:
-            raise _damaged(place, line.number, f"row is {row!r}, not a row number")
-        score = record.get("score", "")
-        if score is not None and type(score) not in (int, float):
-            raise _damaged(place, line.number, f"score is {score!r}, not a number or null")
-        if index.state(row) in (SCORED, UNSCORED):
-            raise _damaged(place, line.number, f"row {row} already has a record")
-        index.add(record, line.length)
+        take(index, path, line)
     return index
 
 
+def take(index: DetailIndex, path: Path, line: DetailLine) -> None:
+    """Add a line of the details file at `path` to its index.
+
+    Raises:
+        RunDirectoryError: it is no record, or its row has one already.
+    """
+    place = f"details/{path.name}"
+    row, score = line.record.get("row"), line.record.get("score", "")
+    if type(row) is not int or not 0 <= row < _MAX_ROW:
+        raise _damaged(place, line.number, f"row is {row!r}, not a row number")
+    if score is not None and type(score) not in (int, float):
+        raise _damaged(place, line.number, f"score is {score!r}, not a number or null")
+    if index.state(row) in (SCORED, UNSCORED):
+        raise _damaged(place, line.number, f"row {row} already has a record")
+    index.add(line.record, line.length)
+
+
 def mend_tail(path: Path) -> bool:
-    """Cut off a last line without its end, or end it where the record is whole; True where something was cut.
+    """Cut off a torn last line, or end it where the record is whole; True where something was cut.
 
     Only the holder of the lock may call it.
+
+    Raises:
+        RunDirectoryError: what stands behind the last newline is no line of ours; nothing was changed.
     """
     try:
         with path.open("r+b") as file:
@@ -145,6 +156,11 @@ def mend_tail(path: Path) -> bool:
             if _is_object(tail):
                 file.write(b"\n")
                 return False
+            if not is_torn(tail):
+                raise RunDirectoryError(
+                    f"{path}: the last line, which has no end, is not the start of a record",
+                    hint="mend or remove that line; nothing was changed",
+                )
             file.truncate(start)
             return True
     except FileNotFoundError:
