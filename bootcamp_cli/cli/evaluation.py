@@ -22,7 +22,7 @@ from bootcamp_cli.progress.log import ProgressLog
 from bootcamp_cli.results.summary import RunSummary
 from bootcamp_cli.store.run_dir import RunDir
 
-_DESCRIPTORS_BESIDE_CONNECTIONS = 256
+_DESCRIPTORS_BESIDE_CONNECTIONS = 512
 
 
 def evaluate(plan: Plan, console: Console) -> int:
@@ -46,7 +46,6 @@ def resume(plan: Plan, run_dir: RunDir, console: Console) -> int:
     with resumed_session(plan, run_dir, console.say) as session:
         if not session.n_owed:
             console.say(f"{run_dir.path} is finished: nothing is owed")
-            session.finish()
             return conclude(session, console)
         console.say(f"continuing {run_dir.path}: {session.n_owed} of {plan.test_set.n_rows} samples are owed")
         if any(session.n_unanswered(file) for file in plan.test_set.files):
@@ -90,10 +89,10 @@ def run_session(session: Session, console: Console) -> int:
         anyio.run(_run_with_displays, session, console)
     except BootcampError as error:
         if not isinstance(error, RunDirectoryError):
-            session.finish()
+            session.settle()
+            session.end()
         _tell_how_to_go_on(error, session.run_dir)
         raise
-    session.finish()
     return conclude(session, console)
 
 
@@ -107,7 +106,10 @@ async def _run_with_displays(session: Session, console: Console) -> None:
         log.handle(event)
 
     log = ProgressLog(
-        session.run_dir.progress_log, time.monotonic, warn=lambda text: display.handle(Warned(message=text))
+        session.run_dir.progress_log,
+        time.monotonic,
+        check=session.journal.lock.check,
+        warn=lambda text: display.handle(Warned(message=text)),
     )
     async with (
         open_client(session.plan.settings, session.plan.generation) as client,
@@ -124,8 +126,10 @@ async def _run_with_displays(session: Session, console: Console) -> None:
 
 
 def conclude(session: Session, console: Console) -> int:
-    """Write the reports of a session and print them; the exit code says whether anything is missing."""
-    summary = publish(session.run_dir)
+    """Settle what was written, write the reports and print them; the exit code says whether anything is missing."""
+    session.settle()
+    summary = publish(session.run_dir, session.journal.lock)
+    session.end()
     print_report(session.run_dir, summary, console)
     return exit_code(summary, allow_unscored=session.plan.settings.allow_unscored)
 

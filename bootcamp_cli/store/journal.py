@@ -2,16 +2,18 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from bootcamp_cli.errors import RunDirectoryError, disk_error
-from bootcamp_cli.store.atomic import encode_json, remove_leftovers, replacing, sync_directory
+from bootcamp_cli.store.atomic import encode_json, remove, remove_leftovers, replacing, sync_directory
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.record import encode_record
 from bootcamp_cli.store.replay import DetailIndex, mend_tail, replay
 from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.store.torn import is_torn
 
 
 class Journal:
@@ -33,22 +35,27 @@ class Journal:
         Raises:
             DiskError: the file system refuses; what was written before stays valid.
             LockLostError: another process took the run directory over; nothing was written.
+            RunDirectoryError: a file is not as this journal left it; nothing was written.
         """
         lines: dict[str, list[tuple[dict[str, Any], bytes]]] = {}
         for file, record in batch:
             lines.setdefault(file, []).append((record, encode_record(record)))
-        self.lock.check()
-        for file, entries in lines.items():
-            self._append_bytes(self.run_dir.details / file, b"".join(line for _, line in entries))
-            index = self.details[file]
-            for record, line in entries:
-                index.add(record, len(line))
+        with ExitStack() as stack:
+            opened = {file: stack.enter_context(self._opened_as_left(file)) for file in lines}
+            self.lock.check()
+            for file, entries in lines.items():
+                self._append_bytes(opened[file], self.run_dir.details / file, b"".join(line for _, line in entries))
+                index = self.details[file]
+                for record, line in entries:
+                    index.add(record, len(line))
 
     def append_failures(self, failures: Sequence[Mapping[str, Any]]) -> None:
         """Append samples that ended without an answer."""
         if failures:
-            self.lock.check()
-            self._append_bytes(self.run_dir.failures, b"".join(_encode_failure(failure) for failure in failures))
+            path = self.run_dir.failures
+            with self._opened(path, may_be_new=True) as descriptor:
+                self.lock.check()
+                self._append_bytes(descriptor, path, b"".join(_encode_failure(failure) for failure in failures))
 
     def read_record(self, file: str, position: int) -> dict[str, Any]:
         """The record at a line index of a details file."""
@@ -82,13 +89,12 @@ class Journal:
         index = self.details[file]
         if index.in_order():
             return
-        self.lock.check()
         path = self.run_dir.details / file
         ordered = DetailIndex(
             states=index.states, n_rows=index.n_rows, n_scored=index.n_scored, score_sum=index.score_sum
         )
         try:
-            with path.open("rb") as source, replacing(path) as target:
+            with path.open("rb") as source, replacing(path, self.lock.check) as target:
                 for i in index.latest_in_row_order():
                     source.seek(index.offsets[i])
                     target.write(source.read(index.lengths[i]))
@@ -96,7 +102,6 @@ class Journal:
                     ordered.offsets.append(ordered.size_bytes)
                     ordered.lengths.append(index.lengths[i])
                     ordered.size_bytes += index.lengths[i]
-                self.lock.check()
         except OSError as error:
             raise disk_error(error, f"order {path}") from error
         self._dirty.discard(path)
@@ -110,47 +115,71 @@ class Journal:
             if (index := self.details.get(failure["file"])) is None or not index.state(failure["row"])
         }
         failures = [last[key] for key in sorted(last)]
-        self.lock.check()
         if failures:
-            with replacing(self.run_dir.failures) as file:
+            with replacing(self.run_dir.failures, self.lock.check) as file:
                 file.writelines(_encode_failure(failure) for failure in failures)
         else:
-            try:
-                self.run_dir.failures.unlink(missing_ok=True)
-            except OSError as error:
-                raise disk_error(error, f"remove {self.run_dir.failures}") from error
+            remove(self.run_dir.failures, self.lock.check)
         self._dirty.discard(self.run_dir.failures)
         return failures
 
-    def _append_bytes(self, path: Path, content: bytes) -> None:
+    @contextmanager
+    def _opened_as_left(self, file: str) -> Iterator[int]:
+        """A details file opened for appending, as long as it is what this journal left there."""
+        path = self.run_dir.details / file
+        n_bytes = self.details[file].size_bytes
+        with self._opened(path, may_be_new=not n_bytes) as descriptor:
+            if (found := os.fstat(descriptor).st_size) != n_bytes:
+                raise RunDirectoryError(
+                    f"{path} has {found} bytes where this run left {n_bytes}: nothing more is written",
+                    hint="whoever else changed it must stop, then `bootcamp resume`",
+                )
+            yield descriptor
+
+    @contextmanager
+    def _opened(self, path: Path, *, may_be_new: bool) -> Iterator[int]:
+        """A file opened for appending, made where it may be new; errors of the block are its own."""
+        flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        try:
+            if may_be_new and not path.exists():
+                self.lock.check()
+                flags |= os.O_CREAT
+            descriptor = os.open(path, flags, 0o666)
+        except OSError as error:
+            raise disk_error(error, f"write {path}") from error
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _append_bytes(self, descriptor: int, path: Path, content: bytes) -> None:
         self._dirty.add(path)
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            start = os.fstat(descriptor).st_size
             try:
-                start = os.fstat(descriptor).st_size
-                try:
-                    _write_all(descriptor, content)
-                except OSError:
-                    os.ftruncate(descriptor, start)
-                    raise
-            finally:
-                os.close(descriptor)
+                _write_all(descriptor, content)
+            except OSError:
+                os.ftruncate(descriptor, start)
+                raise
         except OSError as error:
             raise disk_error(error, f"write {path}") from error
 
 
 def open_journal(run_dir: RunDir, lock: RunLock, files: Iterable[str]) -> Journal:
-    """Tidy up after a killed process, mend torn last lines and replay what is there.
+    """Tidy up after a killed process, replay what is there and mend torn last lines.
 
     Raises:
-        RunDirectoryError: a details file holds what no bootcamp wrote.
+        RunDirectoryError: a file holds what no bootcamp wrote; then none is changed.
     """
     for directory in (run_dir.path, run_dir.details):
         remove_leftovers(directory)
-    details = {}
-    for file in files:
-        mend_tail(run_dir.details / file)
-        details[file] = replay(run_dir.details / file)
+    paths = {file: run_dir.details / file for file in files}
+    details = {file: replay(path) for file, path in paths.items()}
+    read_failures(run_dir)
+    for file, path in paths.items():
+        mend_tail(path)
+        if details[file].size_bytes != _size_bytes(path):
+            details[file] = replay(path)
     mend_tail(run_dir.failures)
     return Journal(run_dir, lock, details)
 
@@ -174,13 +203,23 @@ def read_failures(run_dir: RunDir) -> list[dict[str, Any]]:
             if not isinstance(failure, dict) or type(failure["row"]) is not int or type(failure["file"]) is not str:
                 raise TypeError("not the object of a failed sample")  # noqa: TRY301 - one message for all that is odd
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            if not line.endswith(b"\n"):
+            if is_torn(line):
                 break
             raise RunDirectoryError(
                 f"failures.jsonl:{number}: not readable ({error})", hint="mend or remove that line"
             ) from error
         failures.append(failure)
     return failures
+
+
+def _size_bytes(path: Path) -> int:
+    """The size of a file, 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise disk_error(error, f"look at {path}") from error
 
 
 def _encode_failure(failure: Mapping[str, Any]) -> bytes:
