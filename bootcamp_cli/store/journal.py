@@ -41,8 +41,13 @@ class Journal:
         for file, record in batch:
             lines.setdefault(file, []).append((record, encode_record(record)))
         with ExitStack() as stack:
-            opened = {file: stack.enter_context(self._opened_as_left(file)) for file in lines}
+            opened = {}
+            for file in lines:
+                may_be_new = not self.details[file].size_bytes
+                opened[file] = stack.enter_context(self._opened(self.run_dir.details / file, may_be_new=may_be_new))
             self.lock.check()
+            for file, descriptor in opened.items():
+                self._require_as_left(file, descriptor)
             for file, entries in lines.items():
                 self._append_bytes(opened[file], self.run_dir.details / file, b"".join(line for _, line in entries))
                 index = self.details[file]
@@ -123,18 +128,14 @@ class Journal:
         self._dirty.discard(self.run_dir.failures)
         return failures
 
-    @contextmanager
-    def _opened_as_left(self, file: str) -> Iterator[int]:
-        """A details file opened for appending, as long as it is what this journal left there."""
-        path = self.run_dir.details / file
-        n_bytes = self.details[file].size_bytes
-        with self._opened(path, may_be_new=not n_bytes) as descriptor:
-            if (found := os.fstat(descriptor).st_size) != n_bytes:
-                raise RunDirectoryError(
-                    f"{path} has {found} bytes where this run left {n_bytes}: nothing more is written",
-                    hint="whoever else changed it must stop, then `bootcamp resume`",
-                )
-            yield descriptor
+    def _require_as_left(self, file: str, descriptor: int) -> None:
+        """Refuse a details file that is not what this journal left: the index would not be true any more."""
+        path, expected = self.run_dir.details / file, self.details[file].size_bytes
+        if (found := os.fstat(descriptor).st_size) != expected:
+            raise RunDirectoryError(
+                f"{path} has {found} bytes where this run left {expected}: nothing more is written",
+                hint="whoever else changed it must stop, then `bootcamp resume`",
+            )
 
     @contextmanager
     def _opened(self, path: Path, *, may_be_new: bool) -> Iterator[int]:

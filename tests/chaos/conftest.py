@@ -1,6 +1,6 @@
 """Fixtures of the chaos tests: evaluations of generated samples, and what they leave when nothing disturbs them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -54,8 +54,9 @@ def chaos_environment(clean_environment: dict[str, str], tmp_path: Path) -> dict
 @pytest.fixture
 def start_evaluation(
     sample_dirs: Path, demo_server: StartDemo, chaos_environment: dict[str, str], tmp_path: Path
-) -> StartEvaluation:
-    """Prepare evaluations, each with a server of its own."""
+) -> Iterator[StartEvaluation]:
+    """Prepare evaluations, each with a server of its own; what they started ends with the test."""
+    evaluations: list[Evaluation] = []
 
     def start(*, rows: int, latency: float, name: str = "out", files: int | None = None) -> Evaluation:
         test_dir = sample_dirs / f"samples{rows}x{files or 'all'}"
@@ -64,13 +65,18 @@ def start_evaluation(
             for path in sorted(test_dir.glob("*.jsonl"))[files or 1000 :]:
                 path.unlink()
         server = demo_server(test_dir=test_dir, latency=latency, latency_shape="fixed")
-        return Evaluation(test_dir=test_dir, server=server, output=tmp_path / name, environment=chaos_environment)
+        evaluations.append(
+            Evaluation(test_dir=test_dir, server=server, output=tmp_path / name, environment=chaos_environment)
+        )
+        return evaluations[-1]
 
-    return start
+    yield start
+    for evaluation in evaluations:
+        evaluation.end()
 
 
 @pytest.fixture
-def undisturbed(known_results: dict[Path, Left], start_evaluation: StartEvaluation) -> Undisturbed:
+def undisturbed(known_results: dict[Path, Left], sample_dirs: Path, start_evaluation: StartEvaluation) -> Undisturbed:
     """Evaluate a test dir without disturbance, or remember what that gave."""
 
     def result(evaluation: Evaluation) -> Left:
@@ -81,7 +87,9 @@ def undisturbed(known_results: dict[Path, Left], start_evaluation: StartEvaluati
             )
             done = calm.finish()
             assert done.code == 0, done.stderr
-            known_results[evaluation.test_dir] = left_by(calm.run_dir())
+            kept = sample_dirs / f"finished-{evaluation.test_dir.name}"
+            known_results[evaluation.test_dir] = left_by(calm.run_dir().rename(kept))
+            calm.server.stop()
         return known_results[evaluation.test_dir]
 
     return result

@@ -31,6 +31,7 @@ class Evaluation:
     output: Path
     environment: Mapping[str, str]
     options: tuple[str, ...] = ()
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def command(self, *, module: str = "bootcamp_cli") -> list[str]:
         """`bootcamp eval --resume`: starts a run, or continues the one that is there."""
@@ -44,7 +45,7 @@ class Evaluation:
         self, words: Sequence[str] | None = None, environment: Mapping[str, str] | None = None
     ) -> subprocess.Popen[str]:
         """Start the tool in a session of its own, by default with `command`; its stderr is a pipe."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             words or self.command(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -54,11 +55,19 @@ class Evaluation:
             cwd=self.output.parent,
             start_new_session=True,
         )
+        self.started.append(process)
+        return process
 
     def finish(self, *words: str, timeout_s: float = 300) -> "Finished":
         """Run `bootcamp WORDS`, by default `command`, to its end."""
         process = self.start([sys.executable, "-m", "bootcamp_cli", *words] if words else None)
         return finish(process, timeout_s=timeout_s)
+
+    def end(self) -> None:
+        """Kill what still runs of what was started."""
+        for process in self.started:
+            if process.poll() is None:
+                kill_group(process)
 
     def run_dir(self) -> Path:
         """The only run directory that came as far as its manifest."""
@@ -85,10 +94,11 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """What a run leaves that depends on nothing but the answers: records in order, reports to the byte."""
+    """What a run leaves that depends on nothing but the answers: records in order, reports to the byte; and where."""
 
     records: dict[str, list[dict[str, Any]]] = field(repr=False)
     reports: dict[str, bytes] = field(repr=False)
+    run_dir: Path = field(compare=False)
 
 
 def finish(process: subprocess.Popen[str], *, timeout_s: float = 300) -> Finished:
@@ -141,6 +151,7 @@ def left_by(run_dir: Path) -> Left:
     return Left(
         records=records_of(run_dir),
         reports={name: (run_dir / name).read_bytes() for name in ("meta.jsonl", "demo_scores.xlsx")},
+        run_dir=run_dir,
     )
 
 
