@@ -65,6 +65,8 @@ class Generator:
         try:
             with self._shutdown.sample() as scope:
                 outcome = await self._outcome(sample, prompt, tries, scope)
+            if isinstance(outcome, Answer):
+                await self._slots.await_room()
         except ServerUnavailableError as error:
             self._shutdown.stop(error)
         finally:

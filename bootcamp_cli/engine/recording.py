@@ -1,6 +1,6 @@
 """The last stage: one task that writes records and failures, in the order in which they come."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,11 +17,15 @@ _SYNC_EVERY_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """The end of one owed sample: its record, or the failure that it goes down with."""
+    """The end of one owed sample: its record, or the failure that it goes down with.
+
+    `written` is called when it is on disk.
+    """
 
     file: str
     record: dict[str, Any] | None = None
     failure: dict[str, Any] | None = None
+    written: Callable[[], None] | None = None
 
 
 def failed(sample: Sample, failure: RequestFailure, n_attempts: int) -> Ended:
@@ -70,6 +74,8 @@ class Recorder:
         if sync:
             self._last_sync = anyio.current_time()
         for end in batch:
+            if end.written is not None:
+                end.written()
             self.emit(_event(end))
         for file in finished:
             self.emit(FileFinished(file=file))

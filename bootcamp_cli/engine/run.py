@@ -145,7 +145,7 @@ class _Stages:
         )
         record = make_record(sample, answer, verdict, attempts=generated.attempts, latency_s=generated.latency_s)
         self._queue.observe(sample.file, record["output_len"])
-        return Ended(file=sample.file, record=record)
+        return Ended(file=sample.file, record=record, written=self._slots.recorded)
 
     async def _reverify(self, samples: TaskGroup, ended: MemoryObjectSendStream[Ended]) -> None:
         """Verify kept outputs again whose verifier failed; nothing is requested."""
