@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from bootcamp_cli.errors import RunDirectoryError, disk_error
-from bootcamp_cli.store.atomic import encode_json, remove, remove_leftovers, replacing, sync_directory
+from bootcamp_cli.store.atomic import encode_json, remove, replacing, sync_directory
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.record import encode_record
 from bootcamp_cli.store.replay import DetailIndex, mend_tail, replay
 from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.store.takeover import tidy
 from bootcamp_cli.store.torn import is_torn
 
 
@@ -172,8 +173,7 @@ def open_journal(run_dir: RunDir, lock: RunLock, files: Iterable[str]) -> Journa
     Raises:
         RunDirectoryError: a file holds what no bootcamp wrote; then none is changed.
     """
-    for directory in (run_dir.path, run_dir.details):
-        remove_leftovers(directory)
+    tidy(run_dir.path)
     paths = {file: run_dir.details / file for file in files}
     details = {file: replay(path) for file, path in paths.items()}
     read_failures(run_dir)

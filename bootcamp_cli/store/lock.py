@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bootcamp_cli.errors import LockLostError, RunDirectoryError, RunLockedError, disk_error
-from bootcamp_cli.store.takeover import shut_out
+from bootcamp_cli.store.takeover import shut_out, tidy
 
 HEARTBEAT_S = 5.0
 STALE_S = 30.0
@@ -153,11 +153,11 @@ def acquire(
         lock = _take(folder, (latest or 0) + 1, run_dir, alone=certain)
     except OSError as error:
         raise disk_error(error, f"lock {run_dir}") from error
-    if certain:
-        return lock
     try:
-        shut_out(run_dir)
-        lock.confirm_alone()
+        tidy(run_dir)
+        if not certain:
+            shut_out(run_dir)
+            lock.confirm_alone()
     except BaseException:
         lock.release()
         raise

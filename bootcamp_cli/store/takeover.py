@@ -11,8 +11,14 @@ from bootcamp_cli.errors import disk_error
 from bootcamp_cli.store.atomic import remove_leftovers, renew
 
 
+def tidy(run_dir: Path) -> None:
+    """Remove temporary names, those of dead processes and those of one that may wake; only for a taker of the lock."""
+    for directory in (run_dir, run_dir / "details"):
+        remove_leftovers(directory)
+
+
 def shut_out(run_dir: Path) -> None:
-    """Put copies in the place of the files that are appended to, and remove temporary names.
+    """Put copies in the place of the files that are appended to; temporary names must be gone already.
 
     Costs one copy of the details; needed only where nobody can tell whether the last holder is dead.
 
@@ -20,8 +26,6 @@ def shut_out(run_dir: Path) -> None:
         DiskError: it cannot be done; the next taker must do it.
     """
     details = run_dir / "details"
-    for directory in (run_dir, details):
-        remove_leftovers(directory)
     try:
         files = sorted(path for path in details.glob("*.jsonl") if path.is_file() and not path.is_symlink())
     except OSError as error:

@@ -13,8 +13,10 @@ def is_torn(tail: bytes) -> bool:
     """Whether `tail` is a line of ours that was cut off: the start of a JSON object in UTF-8, no whole one.
 
     After a power cut NULs may stand where the rest was to be written. Anything else was put there by someone else, and
-    must not be cut off.
+    must not be cut off. A line with its newline was not cut off either.
     """
+    if b"\n" in tail:
+        return False
     written = tail.rstrip(b"\0")
     try:
         text = codecs.getincrementaldecoder("utf-8")().decode(written)

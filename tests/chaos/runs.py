@@ -58,7 +58,7 @@ class Evaluation:
         self.started.append(process)
         return process
 
-    def finish(self, *words: str, timeout_s: float = 300) -> "Finished":
+    def finish(self, *words: str, timeout_s: float = 100) -> "Finished":
         """Run `bootcamp WORDS`, by default `command`, to its end."""
         process = self.start([sys.executable, "-m", "bootcamp_cli", *words] if words else None)
         return finish(process, timeout_s=timeout_s)
@@ -101,7 +101,7 @@ class Left:
     run_dir: Path = field(compare=False)
 
 
-def finish(process: subprocess.Popen[str], *, timeout_s: float = 300) -> Finished:
+def finish(process: subprocess.Popen[str], *, timeout_s: float = 100) -> Finished:
     """Wait for the end of the tool, however long it is: a run that hangs fails here."""
     try:
         _, stderr = process.communicate(timeout=timeout_s)

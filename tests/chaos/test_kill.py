@@ -82,7 +82,7 @@ def test_disturbed_at_random_times(
 ) -> None:
     """However often a run is killed or signalled, it ends with every id once, equal reports and few requests more."""
     plans: Sequence[tuple[Sequence[Disturb], int]] = (
-        [([kill], 220), ([signal_once], 100), ([signal_twice], 100)]
+        [([kill], 220), ([signal_once], 60), ([signal_twice], 60)]
         if long_form
         else [([kill, signal_once, signal_twice], 3)]
     )
