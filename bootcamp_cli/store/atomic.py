@@ -80,10 +80,10 @@ def replace_json(path: Path, value: Any, check: Check = no_check) -> None:
     replace_bytes(path, (encode_json(value, indent=2) + "\n").encode(), check)
 
 
-def renew(path: Path) -> None:
+def renew(path: Path, check: Check) -> None:
     """Put a copy in the place of `path`: what another process still writes into the file that it opened is not seen."""
     try:
-        with path.open("rb") as source, replacing(path) as target:
+        with path.open("rb") as source, replacing(path, check) as target:
             shutil.copyfileobj(source, target, 1 << 20)
     except FileNotFoundError:
         return

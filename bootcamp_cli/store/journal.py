@@ -178,10 +178,10 @@ def open_journal(run_dir: RunDir, lock: RunLock, files: Iterable[str]) -> Journa
     details = {file: replay(path) for file, path in paths.items()}
     read_failures(run_dir)
     for file, path in paths.items():
-        mend_tail(path)
+        mend_tail(path, lock.check)
         if details[file].size_bytes != _size_bytes(path):
             details[file] = replay(path)
-    mend_tail(run_dir.failures)
+    mend_tail(run_dir.failures, lock.check)
     return Journal(run_dir, lock, details)
 
 

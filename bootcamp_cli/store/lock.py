@@ -154,9 +154,10 @@ def acquire(
     except OSError as error:
         raise disk_error(error, f"lock {run_dir}") from error
     try:
+        lock.check()
         tidy(run_dir)
         if not certain:
-            shut_out(run_dir)
+            shut_out(run_dir, lock.check)
             lock.confirm_alone()
     except BaseException:
         lock.release()

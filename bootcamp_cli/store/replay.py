@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.records import REVERIFIABLE
+from bootcamp_cli.store.atomic import Check, no_check
 from bootcamp_cli.store.torn import is_torn
 
 MISSING, SCORED, REVERIFY, UNSCORED = range(4)
@@ -137,16 +138,17 @@ def take(index: DetailIndex, path: Path, line: DetailLine) -> None:
     index.add(line.record, line.length)
 
 
-def mend_tail(path: Path) -> bool:
+def mend_tail(path: Path, check: Check = no_check) -> bool:
     """Cut off a torn last line, or end it where the record is whole; True where something was cut.
 
-    Only the holder of the lock may call it.
+    Only the holder of the lock may call it, whose `check` is asked once the file is open.
 
     Raises:
         RunDirectoryError: what stands behind the last newline is no line of ours; nothing was changed.
     """
     try:
         with path.open("r+b") as file:
+            check()
             size = file.seek(0, os.SEEK_END)
             start = _last_line_start(file, size)
             file.seek(start)

@@ -8,7 +8,7 @@ in whose place a copy stands, or has a temporary name that is gone. What it had 
 from pathlib import Path
 
 from bootcamp_cli.errors import disk_error
-from bootcamp_cli.store.atomic import remove_leftovers, renew
+from bootcamp_cli.store.atomic import Check, remove_leftovers, renew
 
 
 def tidy(run_dir: Path) -> None:
@@ -17,10 +17,11 @@ def tidy(run_dir: Path) -> None:
         remove_leftovers(directory)
 
 
-def shut_out(run_dir: Path) -> None:
+def shut_out(run_dir: Path, check: Check) -> None:
     """Put copies in the place of the files that are appended to; temporary names must be gone already.
 
-    Costs one copy of the details; needed only where nobody can tell whether the last holder is dead.
+    `check` raises in a taker that was itself suspended and taken over. Costs one copy of the details; needed only where
+    nobody can tell whether the last holder is dead.
 
     Raises:
         DiskError: it cannot be done; the next taker must do it.
@@ -31,4 +32,4 @@ def shut_out(run_dir: Path) -> None:
     except OSError as error:
         raise disk_error(error, f"list {details}") from error
     for path in (*files, run_dir / "failures.jsonl"):
-        renew(path)
+        renew(path, check)
