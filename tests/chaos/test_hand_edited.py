@@ -76,7 +76,7 @@ WRONG: dict[str, tuple[Edit, int, str]] = {
 }
 """What is no journal of ours: how it is made, the line that is named, and what is said of it."""
 
-QUICK = ("reordered without a line end", "a last line in Latin-1", "a line twice")
+QUICK = ("reordered without a line end", "a last line in Latin-1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

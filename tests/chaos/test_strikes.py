@@ -77,7 +77,7 @@ def scene(start_evaluation: StartEvaluation, undisturbed: Undisturbed) -> Scene:
 
 
 COMMANDS = ("eval", "resume", "report", "rescore")
-QUICK = {"kill": {"resume": 2}, "disk": {"resume": 1, "eval": 1}}
+QUICK = {"kill": {"resume": 1}, "disk": {"eval": 1}}
 """How many operations of each command the quick share strikes."""
 
 

@@ -7,7 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from bootcamp_cli.store import lock as lock_module
+from bootcamp_cli.store.lock import acquire
 from tests.chaos.conftest import StartEvaluation, Undisturbed
+from tests.chaos.holders import as_if_elsewhere
 from tests.chaos.runs import Evaluation, assert_undisturbed, ended_within, finish
 from tests.chaos.templates import interrupted
 
@@ -51,6 +56,35 @@ def test_others_are_refused_whatever_path_they_take(
     assert evaluation.n_requests() == evaluation.n_samples()
     assert_undisturbed(run_dir, undisturbed(evaluation), evaluation.test_dir)
     tell(f"two at once: {len(others)} of {len(others)} other paths to a running directory refused")
+
+
+def test_another_host_name_does_not_open_the_lock(
+    start_evaluation: StartEvaluation,
+    undisturbed: Undisturbed,
+    monkeypatch: pytest.MonkeyPatch,
+    tell: Callable[[str], None],
+    long_form: bool,  # noqa: FBT001 - a fixture
+) -> None:
+    """Where the lock seems to be held on another host, its beats alone keep others from a directory in use."""
+    evaluation = start_evaluation(rows=4, latency=0)
+    run_dir = evaluation.output / "run"
+    evaluation.output.mkdir()
+    n_owed = interrupted(undisturbed(evaluation).run_dir, run_dir)
+    tool = [sys.executable, "-m", "bootcamp_cli", "resume", "--quiet", "--url", evaluation.server.url, str(run_dir)]
+    pace_s = lock_module.HEARTBEAT_S if long_form else 0.1
+    monkeypatch.setattr(lock_module, "HEARTBEAT_S", pace_s)
+    n_rounds = 3 if long_form else 1
+    with acquire(run_dir):
+        for _ in range(n_rounds):
+            as_if_elsewhere(run_dir)
+            done = evaluation.finish(*tool[3:])
+            assert done.code == 1, done
+            assert f"is in use by process {os.getpid()} on " in done.stderr.splitlines()[-1], done
+    assert evaluation.n_requests() == 0
+    done = evaluation.finish(*tool[3:])
+    assert done.code == 0, done.stderr
+    assert evaluation.n_requests() == n_owed
+    tell(f"two at once: {n_rounds} of {n_rounds} refused by the beats of a holder elsewhere, {pace_s:g} s apart")
 
 
 def test_of_resumes_at_the_same_moment_one_writes(
