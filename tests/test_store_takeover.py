@@ -150,6 +150,19 @@ def test_a_file_that_someone_else_changed_is_not_written_to(run_dir: RunDir, sle
     assert not path.exists()
 
 
+def test_a_record_that_is_no_longer_where_it_was_is_told(run_dir: RunDir, sleeper: Journal) -> None:
+    """Reading a record of a file that was reordered meanwhile tells so, and never gives the record of another row."""
+    path = run_dir.details / FILE
+    sleeper.append([(FILE, a_record(2, output="longer than before"))])
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[::-1]))
+    for position in (0, 1):
+        with pytest.raises(RunDirectoryError, match="is not where this run found it"):
+            sleeper.read_record(FILE, position)
+    take_over(run_dir, 3)
+    with pytest.raises(LockLostError):
+        sleeper.read_record(FILE, 0)
+
+
 def test_a_run_directory_that_is_gone_is_told(run_dir: RunDir, sleeper: Journal, tmp_path: Path) -> None:
     """A holder whose directory was moved away is told that, not that someone took it over."""
     run_dir.path.rename(tmp_path.with_name(f"{tmp_path.name}-moved"))

@@ -64,16 +64,31 @@ class Journal:
                 self._append_bytes(descriptor, path, b"".join(_encode_failure(failure) for failure in failures))
 
     def read_record(self, file: str, position: int) -> dict[str, Any]:
-        """The record at a line index of a details file."""
+        """The record at a line index of a details file.
+
+        Raises:
+            LockLostError: it is not there, because another process took the run directory over.
+            RunDirectoryError: it is not there, because someone else changed the file.
+        """
         index = self.details[file]
         path = self.run_dir.details / file
         try:
             with path.open("rb") as details:
                 details.seek(index.offsets[position])
-                record: dict[str, Any] = json.loads(details.read(index.lengths[position]))
+                line = details.read(index.lengths[position])
         except OSError as error:
             raise disk_error(error, f"read {path}") from error
-        return record
+        try:
+            record: dict[str, Any] = json.loads(line)
+            if record["row"] == index.rows[position]:
+                return record
+        except (ValueError, KeyError, TypeError):
+            pass
+        self.lock.check()
+        raise RunDirectoryError(
+            f"{path}: the record of row {index.rows[position]} is not where this run found it: nothing more is written",
+            hint="whoever else changed it must stop, then `bootcamp resume`",
+        )
 
     def sync(self) -> None:
         """Make everything appended so far survive a power cut."""
