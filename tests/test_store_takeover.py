@@ -156,11 +156,17 @@ def test_a_record_that_is_no_longer_where_it_was_is_told(run_dir: RunDir, sleepe
     sleeper.append([(FILE, a_record(2, output="longer than before"))])
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[::-1]))
     for position in (0, 1):
-        with pytest.raises(RunDirectoryError, match="is not where this run found it"):
+        with pytest.raises(RunDirectoryError, match="is not where this run left it"):
             sleeper.read_record(FILE, position)
+    before = path.read_bytes()
+    sleeper.details[FILE].rows.reverse()
+    with pytest.raises(RunDirectoryError, match="is not where this run left it"):
+        sleeper.put_in_order(FILE)
+    assert path.read_bytes() == before
     take_over(run_dir, 3)
-    with pytest.raises(LockLostError):
-        sleeper.read_record(FILE, 0)
+    for read in (lambda: sleeper.read_record(FILE, 0), lambda: sleeper.put_in_order(FILE)):
+        with pytest.raises((LockLostError, RunDirectoryError)):
+            read()
 
 
 def test_a_run_directory_that_is_gone_is_told(run_dir: RunDir, sleeper: Journal, tmp_path: Path) -> None:

@@ -85,10 +85,7 @@ class Journal:
         except (ValueError, KeyError, TypeError):
             pass
         self.lock.check()
-        raise RunDirectoryError(
-            f"{path}: the record of row {index.rows[position]} is not where this run found it: nothing more is written",
-            hint="whoever else changed it must stop, then `bootcamp resume`",
-        )
+        raise _moved(path, index.rows[position])
 
     def sync(self) -> None:
         """Make everything appended so far survive a power cut."""
@@ -106,7 +103,11 @@ class Journal:
         self._dirty.clear()
 
     def put_in_order(self, file: str) -> None:
-        """Put the details of one test file in row order, one line per row, by an atomic replacement."""
+        """Put the details of one test file in row order, one line per row, by an atomic replacement.
+
+        Raises:
+            RunDirectoryError: a record is not where this journal left it; the file stays as it is.
+        """
         index = self.details[file]
         if index.in_order():
             return
@@ -116,9 +117,14 @@ class Journal:
         )
         try:
             with path.open("rb") as source, replacing(path, self.lock.check) as target:
+                self._require_as_left(file, source.fileno())
                 for i in index.latest_in_row_order():
                     source.seek(index.offsets[i])
-                    target.write(source.read(index.lengths[i]))
+                    line = source.read(index.lengths[i])
+                    if line.find(b"\n") != index.lengths[i] - 1:
+                        self.lock.check()
+                        raise _moved(path, index.rows[i])
+                    target.write(line)
                     ordered.rows.append(index.rows[i])
                     ordered.offsets.append(ordered.size_bytes)
                     ordered.lengths.append(index.lengths[i])
@@ -148,6 +154,7 @@ class Journal:
         """Refuse a details file that is not what this journal left: the index would not be true any more."""
         path, expected = self.run_dir.details / file, self.details[file].size_bytes
         if (found := os.fstat(descriptor).st_size) != expected:
+            self.lock.check()
             raise RunDirectoryError(
                 f"{path} has {found} bytes where this run left {expected}: nothing more is written",
                 hint="whoever else changed it must stop, then `bootcamp resume`",
@@ -226,6 +233,13 @@ def read_failures(run_dir: RunDir) -> list[dict[str, Any]]:
             ) from error
         failures.append(failure)
     return failures
+
+
+def _moved(path: Path, row: int) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"{path}: the record of row {row} is not where this run left it: nothing more is written",
+        hint="whoever else changed it must stop, then `bootcamp resume`",
+    )
 
 
 def _size_bytes(path: Path) -> int:
