@@ -22,7 +22,7 @@ from bootcamp_cli.progress.log import ProgressLog
 from bootcamp_cli.results.summary import RunSummary
 from bootcamp_cli.store.run_dir import RunDir
 
-_DESCRIPTORS_BESIDE_CONNECTIONS = 512
+_DESCRIPTORS_BESIDE_CONNECTIONS = 256
 
 
 def evaluate(plan: Plan, console: Console) -> int:

@@ -16,6 +16,9 @@ from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.store.takeover import tidy
 from bootcamp_cli.store.torn import is_torn
 
+_OPEN_AT_ONCE = 32
+"""Details files that one look at the lock is for."""
+
 
 class Journal:
     """Appends records and failures to a locked run directory.
@@ -35,25 +38,15 @@ class Journal:
 
         Raises:
             DiskError: the file system refuses; what was written before stays valid.
-            LockLostError: another process took the run directory over; nothing was written.
-            RunDirectoryError: a file is not as this journal left it; nothing was written.
+            LockLostError: another process took the run directory over; nothing more was written.
+            RunDirectoryError: a file is not as this journal left it; nothing more was written.
         """
         lines: dict[str, list[tuple[dict[str, Any], bytes]]] = {}
         for file, record in batch:
             lines.setdefault(file, []).append((record, encode_record(record)))
-        with ExitStack() as stack:
-            opened = {}
-            for file in lines:
-                may_be_new = not self.details[file].size_bytes
-                opened[file] = stack.enter_context(self._opened(self.run_dir.details / file, may_be_new=may_be_new))
-            self.lock.check()
-            for file, descriptor in opened.items():
-                self._require_as_left(file, descriptor)
-            for file, entries in lines.items():
-                self._append_bytes(opened[file], self.run_dir.details / file, b"".join(line for _, line in entries))
-                index = self.details[file]
-                for record, line in entries:
-                    index.add(record, len(line))
+        files = list(lines)
+        for start in range(0, len(files), _OPEN_AT_ONCE):
+            self._append_lines({file: lines[file] for file in files[start : start + _OPEN_AT_ONCE]})
 
     def append_failures(self, failures: Sequence[Mapping[str, Any]]) -> None:
         """Append samples that ended without an answer."""
@@ -159,6 +152,22 @@ class Journal:
                 f"{path} has {found} bytes where this run left {expected}: nothing more is written",
                 hint="whoever else changed it must stop, then `bootcamp resume`",
             )
+
+    def _append_lines(self, lines: Mapping[str, Sequence[tuple[dict[str, Any], bytes]]]) -> None:
+        """Append to some details files, which are opened before the one look at the lock."""
+        with ExitStack() as stack:
+            opened = {}
+            for file in lines:
+                may_be_new = not self.details[file].size_bytes
+                opened[file] = stack.enter_context(self._opened(self.run_dir.details / file, may_be_new=may_be_new))
+            self.lock.check()
+            for file, descriptor in opened.items():
+                self._require_as_left(file, descriptor)
+            for file, entries in lines.items():
+                self._append_bytes(opened[file], self.run_dir.details / file, b"".join(line for _, line in entries))
+                index = self.details[file]
+                for record, line in entries:
+                    index.add(record, len(line))
 
     @contextmanager
     def _opened(self, path: Path, *, may_be_new: bool) -> Iterator[int]:
