@@ -95,6 +95,14 @@ class InterruptedRunError(BootcampError):
     exit_code = 130
 
 
+def first_error(group: ExceptionGroup[Exception]) -> BaseException:
+    """The user-facing error in a group of whatever nesting, else the group itself."""
+    error: BaseException | None = group.subgroup(BootcampError)
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error or group
+
+
 def disk_error(error: OSError, doing: str) -> RunDirectoryError:
     """Translate an OSError of a write below the run directory into one line that says what to do.
 

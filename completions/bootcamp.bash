@@ -84,6 +84,9 @@ _bootcamp() {
         *:--template)
             _bootcamp_words r1 qwen internthinker chatml deepseek_v3 qwq; return
             ;;
+        *:--transport)
+            _bootcamp_words auto aiohttp httpx; return
+            ;;
         *:--bootcamps)
             _bootcamp_words auto builtin upstream; return
             ;;
@@ -102,8 +105,8 @@ _bootcamp() {
         cur=${cur//_/-}
         case "$path" in
             "") _bootcamp_words --version --help ;;
-            "eval") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --insecure --no-insecure --test-dir --limit --include --exclude --skip-invalid --no-skip-invalid --api-mode --template --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --seed --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --stream --no-stream --idle-timeout --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
-            "resume") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --insecure --no-insecure --test-dir --limit --include --exclude --skip-invalid --no-skip-invalid --api-mode --template --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --seed --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --stream --no-stream --idle-timeout --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
+            "eval") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --insecure --no-insecure --test-dir --limit --include --exclude --skip-invalid --no-skip-invalid --api-mode --template --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --seed --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
+            "resume") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --insecure --no-insecure --test-dir --limit --include --exclude --skip-invalid --no-skip-invalid --api-mode --template --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --seed --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
             "check-model") _bootcamp_words --probe --url --api-key --model-name --headers --wait --poll-interval --ca-bundle --insecure --no-insecure --api-mode --extra-body --timeout --config --profile --json --quiet --debug --help ;;
             "demo") _bootcamp_words --rows --seed --latency --test-dir --api-mode --template --max-concurrent-requests --stream --no-stream --output-dir --config --profile --json --quiet --debug --help ;;
             "report") _bootcamp_words --format --sort --reverse --filter --json --quiet --debug --help ;;
@@ -115,7 +118,7 @@ _bootcamp() {
             "bootcamps list") _bootcamp_words --bootcamps --bootcamps-path --config --profile --json --quiet --debug --help ;;
             "bootcamps verify") _bootcamp_words --bootcamps --bootcamps-path --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "config") _bootcamp_words --help ;;
-            "config show") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --insecure --no-insecure --test-dir --limit --include --exclude --skip-invalid --no-skip-invalid --api-mode --template --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --seed --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --stream --no-stream --idle-timeout --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
+            "config show") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --insecure --no-insecure --test-dir --limit --include --exclude --skip-invalid --no-skip-invalid --api-mode --template --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --seed --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
             "completion") _bootcamp_words --help ;;
             "completion install") _bootcamp_words --shell --dest --json --quiet --debug --help ;;
         esac

@@ -5,9 +5,10 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from socket import SO_LINGER, SOL_SOCKET
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
@@ -18,10 +19,15 @@ from bootcamp_cli.client.client import CompletionClient
 from bootcamp_cli.client.endpoint import endpoint
 from bootcamp_cli.client.failures import TryFailed
 from bootcamp_cli.client.payload import GenerationConfig
-from bootcamp_cli.client.transport import HttpxTransport
+from bootcamp_cli.client.transport import TransportName, make_transport
 from bootcamp_cli.records import Answer
 
 KEY = "sk-marked-key-0123456789"
+
+TRANSPORTS = get_args(TransportName)
+
+chosen_transport: ContextVar[TransportName] = ContextVar("chosen_transport", default="aiohttp")
+"""What `client_of` sends with."""
 
 Reply = bytes | Callable[[ByteStream], Awaitable[None]]
 
@@ -146,7 +152,8 @@ async def client_of(
 ) -> AsyncIterator[CompletionClient]:
     """A client of an address, with the marked key."""
     target = endpoint(url, **({"api_key": KEY} | endpoint_options))
-    transport = HttpxTransport(target, environ=environ or {}, max_body_bytes=max_body_bytes)
+    name = chosen_transport.get()
+    transport = make_transport(target, name, environ=environ or {}, max_body_bytes=max_body_bytes)
     try:
         yield CompletionClient(
             transport, config(stream=stream), timeout_s=timeout_s, idle_timeout_s=idle_timeout_s, clock=lambda: 1e9

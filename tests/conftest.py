@@ -17,12 +17,18 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import settings
 
 import bootcamp_cli
+from bootcamp_cli.client.transport import TransportName
 from bootcamp_cli.demo.command import demo_command
 from bootcamp_cli.demo.config import OTHER_BOOTCAMPS, DemoConfig
 from bootcamp_cli.demo.faults import parse_fault
 from bootcamp_cli.demo.instances import make_test_dir
+from tests.client_server import TRANSPORTS, chosen_transport
+
+settings.register_profile("untimed", deadline=None)  # how long an example takes says nothing of its truth
+settings.load_profile("untimed")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -123,6 +129,15 @@ def long_form(request: pytest.FixtureRequest) -> bool:
 def anyio_backend() -> str:
     """The event loop of tests marked `anyio`."""
     return "asyncio"
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> Iterator[TransportName]:
+    """Each transport in turn, for `tests.client_server.client_of`."""
+    name: TransportName = request.param
+    token = chosen_transport.set(name)
+    yield name
+    chosen_transport.reset(token)
 
 
 @pytest.fixture(scope="session")

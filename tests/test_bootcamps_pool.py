@@ -321,7 +321,7 @@ def test_large_outputs_and_extractions(site: Path) -> None:
 def test_ground_truth_that_cannot_be_sent(site: Path) -> None:
     """A ground truth that JSON cannot hold is a verifier_error of its sample."""
     ref = write_bootcamp(site, "echo", ECHO)
-    verdict = verify_all([(ref, "x", {1, 2})])[0]
+    verdict = verify_all([(ref, "x", 1j)])[0]
     assert verdict.failure == "verifier_error"
     assert "cannot be sent" in str(verdict.error)
 

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bootcamp_cli.client.aiohttp_transport import AiohttpTransport
 from bootcamp_cli.client.endpoint import Endpoint, endpoint
+from bootcamp_cli.client.httpx_transport import HttpxTransport
 from bootcamp_cli.client.proxies import proxy_for
 from bootcamp_cli.client.shown import one_line, shown_url
-from bootcamp_cli.client.transport import HttpxTransport
+from bootcamp_cli.client.transport import TransportName, make_transport
 from bootcamp_cli.errors import SettingsError
 from tests.client_server import KEY
 
@@ -137,13 +139,22 @@ def test_proxies(url: str, environ: dict[str, str], proxy: str | None) -> None:
 
 def test_a_socks_proxy_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the package for SOCKS the error says how to get it, before anything is sent."""
-    monkeypatch.setattr("bootcamp_cli.client.transport.find_spec", lambda _: None)
+    monkeypatch.setattr("bootcamp_cli.client.httpx_transport.find_spec", lambda _: None)
     with pytest.raises(SettingsError, match=r"pip install 'httpx\[socks\]'"):
-        HttpxTransport(endpoint("http://h"), environ={"all_proxy": "socks5://p:1"})
+        make_transport(endpoint("http://h"), environ={"all_proxy": "socks5://p:1"})
 
 
-def test_an_unusable_proxy_is_named_without_its_password() -> None:
+def test_the_transport_follows_the_proxy() -> None:
+    """By default requests go through aiohttp, and through httpx where the proxy is a SOCKS one."""
+    assert isinstance(make_transport(endpoint("http://h"), environ={}), AiohttpTransport)
+    assert isinstance(make_transport(endpoint("http://h"), environ={"all_proxy": "http://p:1"}), AiohttpTransport)
+    direct = make_transport(endpoint("http://h"), environ={"all_proxy": "socks5://p:1", "no_proxy": "h"})
+    assert isinstance(direct, AiohttpTransport)
+    assert isinstance(make_transport(endpoint("http://h"), "httpx", environ={}), HttpxTransport)
+
+
+def test_an_unusable_proxy_is_named_without_its_password(transport: TransportName) -> None:
     """A proxy that cannot be used is an error of the settings that hides the credentials."""
     with pytest.raises(SettingsError, match="proxy gopher://p:1") as caught:
-        HttpxTransport(endpoint("http://h"), environ={"http_proxy": "gopher://u:secret@p:1"})
+        make_transport(endpoint("http://h"), transport, environ={"http_proxy": "gopher://u:secret@p:1"})
     assert "secret" not in str(caught.value)

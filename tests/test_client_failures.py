@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import aiohttp
 import anyio
 import httpx
 import pytest
@@ -17,25 +19,50 @@ from anyio.abc import ByteStream, SocketAttribute
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bootcamp_cli.client import aiohttp_transport, httpx_transport
 from bootcamp_cli.client.endpoint import endpoint
 from bootcamp_cli.client.failures import TryFailed, parse_retry_after, status_failure
-from bootcamp_cli.client.transport import MEANINGS, HttpxTransport, translate
+from bootcamp_cli.client.httpx_transport import HttpxTransport
+from bootcamp_cli.client.meanings import meaning_of, translate
+from bootcamp_cli.client.transport import TransportName, make_transport
 from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.records import Answer
 from tests.client_server import client_of, completion, failed, http, outcome, tried
 
-HTTPX_ERRORS = [value for value in vars(httpx).values() if isinstance(value, type) and issubclass(value, Exception)]
-UNREACHED = {httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError}
+
+def errors_of(library: ModuleType) -> list[type[Exception]]:
+    """The exceptions that a library makes public, warnings left out."""
+    classes = [value for value in vars(library).values() if isinstance(value, type)]
+    return [one for one in classes if issubclass(one, Exception) and not issubclass(one, Warning)]
 
 
-@pytest.mark.parametrize("error_class", HTTPX_ERRORS, ids=lambda error_class: error_class.__name__)
+HTTPX_UNREACHED = {httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError}
+AIOHTTP_UNREACHED = {
+    aiohttp.ClientConnectorError,
+    aiohttp.ClientConnectorCertificateError,
+    aiohttp.ClientConnectorDNSError,
+    aiohttp.ClientConnectorSSLError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ClientProxyConnectionError,
+    aiohttp.ClientSSLError,
+    aiohttp.ConnectionTimeoutError,
+}
+
+
+@pytest.mark.parametrize("error_class", errors_of(httpx))
 def test_every_exception_of_httpx_has_a_meaning(error_class: type[Exception]) -> None:
     """The mapping names each class of httpx's exception tree, and only failures to connect concern the server."""
-    assert error_class in MEANINGS
-    error = error_class.__new__(error_class)
-    failure = translate(error, endpoint("http://h/v1"))
-    assert (failure.scope == "connect") == (error_class in UNREACHED)
+    assert error_class in httpx_transport.MEANINGS
+    failure = translate(error_class.__new__(error_class), endpoint("http://h/v1"), httpx_transport.MEANINGS)
+    assert (failure.scope == "connect") == (error_class in HTTPX_UNREACHED)
     assert failure.message.isprintable()
+
+
+@pytest.mark.parametrize("error_class", [one for one in errors_of(aiohttp) if issubclass(one, aiohttp.ClientError)])
+def test_every_exception_of_aiohttp_has_a_meaning(error_class: type[Exception]) -> None:
+    """Each class of aiohttp's exception tree means something, and only failures to connect concern the server."""
+    meaning = meaning_of(error_class, aiohttp_transport.MEANINGS)
+    assert (meaning.scope == "connect") == (error_class in AIOHTTP_UNREACHED)
 
 
 @given(st.integers(100, 999), st.binary(max_size=50), st.text(max_size=20))
@@ -95,6 +122,7 @@ def server_context(certificate: Path) -> ssl.SSLContext:
     return context
 
 
+@pytest.mark.usefixtures("transport")
 def test_a_certificate_that_is_not_trusted_stops_the_run(certificate: Path) -> None:
     """A self-signed certificate is refused by default, which no other try can mend."""
     failure = failed(http(200, completion()), tls=server_context(certificate))
@@ -102,6 +130,7 @@ def test_a_certificate_that_is_not_trusted_stops_the_run(certificate: Path) -> N
     assert "self" in failure.message
 
 
+@pytest.mark.usefixtures("transport")
 @pytest.mark.parametrize("how", ["ca_bundle", "insecure", "environment"])
 def test_ways_to_trust_a_certificate(certificate: Path, how: str) -> None:
     """The own bundle, SSL_CERT_FILE and insecure let the same server answer."""
@@ -113,6 +142,7 @@ def test_ways_to_trust_a_certificate(certificate: Path, how: str) -> None:
     assert isinstance(tried(http(200, completion()), tls=server_context(certificate), **options[how]), Answer)
 
 
+@pytest.mark.usefixtures("transport")
 def test_a_server_without_tls_concerns_the_server() -> None:
     """A server that speaks no TLS where the address says https is a TLS failure, but none of the certificate."""
 
@@ -140,25 +170,25 @@ async def plain_listener(handle: Callable[[ByteStream], Awaitable[None]]) -> Asy
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_a_bundle_that_cannot_be_used(tmp_path: Path, content: str | None) -> None:
+def test_a_bundle_that_cannot_be_used(tmp_path: Path, content: str | None, transport: TransportName) -> None:
     """A missing or empty certificate bundle is an error of the setting, before anything is sent."""
     bundle = tmp_path / "ca.pem"
     if content is not None:
         bundle.write_text(content)
     with pytest.raises(SettingsError, match="ca_bundle: "):
-        HttpxTransport(endpoint("https://h", ca_bundle=bundle), environ={})
+        make_transport(endpoint("https://h", ca_bundle=bundle), transport, environ={})
 
 
 def test_lanes_share_one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many lanes there are, certificates are read once."""
     made: list[object] = []
-    original = httpx.create_ssl_context
+    original = ssl.create_default_context
 
     def counted(**options: Any) -> ssl.SSLContext:
         made.append(options)
         return original(**options)
 
-    monkeypatch.setattr(httpx, "create_ssl_context", counted)
+    monkeypatch.setattr(ssl, "create_default_context", counted)
     transport = HttpxTransport(endpoint("https://h"), environ={})
     assert len({id(transport._lane(lane)) for lane in range(5)}) == 5
     assert len(made) == 1

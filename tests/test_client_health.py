@@ -8,6 +8,7 @@ import pytest
 
 from bootcamp_cli.client.health import ModelEntry, probe, wait_for_model
 from bootcamp_cli.client.limits import raise_open_file_limit
+from bootcamp_cli.client.transport import TransportName
 from bootcamp_cli.errors import ServerUnavailableError, SettingsError
 from tests.client_server import KEY, Reply, client_of, closing, completion, http, resetting, serving
 
@@ -42,11 +43,17 @@ def test_a_listed_model() -> None:
     assert entry.raw == {"id": "m", "max_model_len": 4096}
 
 
-def test_waiting_says_what_is_missing() -> None:
+def lost(reply: Reply, transport: TransportName) -> list[Reply]:
+    """Replies that lose the connection of one look at the model list, which aiohttp by itself takes twice."""
+    return [reply] * (2 if transport == "aiohttp" else 1)
+
+
+def test_waiting_says_what_is_missing(transport: TransportName) -> None:
     """While server and model are on their way, each answer that is not the model is told."""
     said: list[str] = []
+    gone = lost(resetting(), transport)
     loading = http(503, {"error": {"message": "loading"}})
-    waited(resetting(), loading, models(), models("a\x1b", *range(12)), models("a", "b"), models("m"), said=said)
+    waited(*gone, loading, models(), models("a\x1b", *range(12)), models("a", "b"), models("m"), said=said)
     assert ["lost" in said[0], "HTTP 503: loading" in said[1], "no model is listed" in said[2]] == [True] * 3
     assert "model m is not listed, only a\\x1b;" in said[3]
     assert "only a, b;" in said[4]
@@ -105,10 +112,10 @@ def test_a_context_length_that_is_none(length: Any) -> None:
 
 
 @pytest.mark.parametrize("reply", [http(200, {"data": 5}), http(200, "<html>"), closing(b"")])
-def test_a_broken_model_list_is_waited_out(reply: Reply) -> None:
+def test_a_broken_model_list_is_waited_out(reply: Reply, transport: TransportName) -> None:
     """A list that is none counts as not ready."""
     said: list[str] = []
-    waited(reply, models("m"), said=said)
+    waited(*([reply] if isinstance(reply, bytes) else lost(reply, transport)), models("m"), said=said)
     assert len(said) == 1
 
 
@@ -120,7 +127,7 @@ def test_probe() -> None:
             result = await probe(client, "say hi")
         assert result.answer.text == "hi"
         assert result.latency_s >= 0
-        assert b'"max_tokens": 16' in server.bodies[0]
+        assert b'"max_tokens":16' in server.bodies[0]
 
     anyio.run(scenario)
 

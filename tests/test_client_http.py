@@ -10,6 +10,7 @@ import pytest
 from anyio.abc import ByteStream
 
 from bootcamp_cli.client.failures import TryFailed
+from bootcamp_cli.client.transport import TransportName
 from bootcamp_cli.records import Answer
 from tests.client_server import (
     KEY,
@@ -24,6 +25,8 @@ from tests.client_server import (
     stalling,
     tried,
 )
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 
 def test_an_answer_carries_what_the_server_sent() -> None:
@@ -46,14 +49,14 @@ def test_a_request_carries_key_payload_and_path() -> None:
     anyio.run(scenario)
 
 
-def test_lanes_keep_their_own_connection() -> None:
-    """Two requests of one lane share a connection, another lane has its own."""
+def test_lanes_keep_their_own_connection(transport: TransportName) -> None:
+    """Requests that follow each other share a connection; a pool that is dear to search has one for each lane."""
 
     async def scenario() -> None:
         async with serving(http(200, completion())) as server, client_of(server.url) as client:
             for lane in (0, 0, 1):
                 await client.complete("p", lane)
-            assert server.n_connections == 2
+            assert server.n_connections == (2 if transport == "httpx" else 1)
 
     anyio.run(scenario)
 

@@ -30,6 +30,8 @@ USAGE = b'data: {"choices": [], "usage": {"completion_tokens": 2}}\n\n'
 DONE = b"data: [DONE]\n\n"
 WHOLE = Answer(text="ja", finish_reason="stop", usage={"completion_tokens": 2}, model="m")
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 
 def chat(delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
     """One event of a stream in chat mode."""

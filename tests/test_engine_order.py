@@ -47,3 +47,19 @@ def test_the_longest_file_leads_once_lengths_are_known() -> None:
         queue.observe(name, n_tokens)
     rest = [sample.file for sample in queue.take_many(100)]
     assert rest == ["b"] * 3 + ["c"] * 3 + ["a"] * 3
+
+
+def test_expected_lengths_lead_from_the_start() -> None:
+    """A file whose lengths are known before needs no first samples, and the longest of them goes first."""
+    queue = WorkQueue({name: samples(name, 3) for name in "abc"}, expected={"a": 10.0, "b": 3000.0, "c": 200.0})
+    assert [sample.file for sample in queue.take_many(100)] == ["b"] * 3 + ["c"] * 3 + ["a"] * 3
+
+
+def test_what_comes_back_outweighs_what_was_expected() -> None:
+    """A file that turns out to be short gives way, however long it was in an earlier run."""
+    queue = WorkQueue({name: samples(name, 50) for name in "ab"}, expected={"a": 3000.0, "b": 500.0})
+    assert (first := queue.take())
+    assert first.file == "a"
+    for _ in range(40):
+        queue.observe("a", 10)
+    assert {sample.file for sample in queue.take_many(40)} == {"b"}

@@ -3,7 +3,8 @@
 import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TextIO
 
 import anyio
 import anyio.lowlevel
@@ -25,6 +26,7 @@ from bootcamp_cli.engine.events import (
     SampleRecorded,
     Warned,
 )
+from bootcamp_cli.progress.display import Board
 from bootcamp_cli.progress.frame import frame_lines
 from bootcamp_cli.progress.live import LiveDisplay
 from bootcamp_cli.progress.state import ProgressState
@@ -78,18 +80,28 @@ class Screen:
                 self.lines[self.row] = token
 
 
-def display(stream: io.StringIO, *, env: Mapping[str, str] | None = None, columns: int = 80) -> LiveDisplay:
+def display(
+    stream: TextIO,
+    *,
+    env: Mapping[str, str] | None = None,
+    size: Callable[[], os.terminal_size] = lambda: os.terminal_size((80, 24)),
+) -> LiveDisplay:
     """A display of a terminal of 24 rows."""
     env = {"TERM": "xterm-256color"} if env is None else env
-    return LiveDisplay(stream, lambda: 0.0, env=env, size=lambda: os.terminal_size((columns, 24)))
+    return LiveDisplay(stream, ProgressState(lambda: 0.0), env=env, size=size)
+
+
+def see(live: LiveDisplay, event: Event) -> None:
+    """Count an event and hand it to the display."""
+    Board(live.state, live).handle(event)
 
 
 def test_120_files_fit_in_24_rows() -> None:
     """With 120 files in work at 80 columns the frame fits, shows the first begun, and counts the others."""
     live = display(io.StringIO())
-    live.handle(started([f"korLogic{i}.jsonl" for i in range(120)]))
+    see(live, started([f"korLogic{i}.jsonl" for i in range(120)]))
     for i in range(110):
-        live.handle(RequestStarted(file=f"korLogic{i}.jsonl"))
+        see(live, RequestStarted(file=f"korLogic{i}.jsonl"))
     screen = Screen(80, 24)
     screen.feed(live.next_frame())
     assert len(screen.lines) <= 24
@@ -160,10 +172,10 @@ def test_warnings_stand_above_the_bars() -> None:
     """Warnings between frames stay above, once and whole; each frame replaces the one before."""
     live = display(io.StringIO())
     screen = Screen(80, 24)
-    live.handle(started(["a.jsonl"]))
+    see(live, started(["a.jsonl"]))
     for i in range(5):
-        live.handle(RequestStarted(file="a.jsonl"))
-        live.handle(Warned(message=f"number {i}\x1b[2J"))
+        see(live, RequestStarted(file="a.jsonl"))
+        see(live, Warned(message=f"number {i}\x1b[2J"))
         screen.feed(live.next_frame())
         screen.feed(live.next_frame())
     assert screen.lines[1:6] == [rf"warning: number {i}\x1b[2J" for i in range(5)]
@@ -174,8 +186,8 @@ def test_warnings_stand_above_the_bars() -> None:
 def test_narrowed_terminal_is_erased_whole() -> None:
     """Where the terminal became narrower and wrapped the old frame, the next frame goes up over all its rows."""
     columns = 80
-    live = LiveDisplay(io.StringIO(), lambda: 0.0, env={"TERM": "xterm"}, size=lambda: os.terminal_size((columns, 24)))
-    live.handle(started(["a.jsonl"]))
+    live = display(io.StringIO(), env={"TERM": "xterm"}, size=lambda: os.terminal_size((columns, 24)))
+    see(live, started(["a.jsonl"]))
     live.next_frame()
     drawn = re.sub(r"\x1b\[[\d;]*[A-Za-z]", "", live.next_frame()).strip("\r").splitlines()
     columns = 20
@@ -187,9 +199,9 @@ def test_narrowed_terminal_is_erased_whole() -> None:
 def test_no_color(env: dict[str, str], *, has_colour: bool) -> None:
     """With NO_COLOR frames carry no colour, and the two parts of a bar still differ."""
     live = display(io.StringIO(), env={"TERM": "xterm-256color", **env})
-    live.handle(started(["a.jsonl"]))
-    live.handle(SampleRecorded(file="a.jsonl", score=1.0, failure=None, output_len=1))
-    live.handle(Warned(message="careful"))
+    see(live, started(["a.jsonl"]))
+    see(live, SampleRecorded(file="a.jsonl", score=1.0, failure=None, output_len=1))
+    see(live, Warned(message="careful"))
     frame = live.next_frame()
     assert bool(re.search(r"\x1b\[[\d;]*[349]\dm", frame)) is has_colour
     assert "━" in frame
@@ -200,7 +212,7 @@ def test_ascii_terminal() -> None:
     """On a stream that has only ASCII bars are drawn with it and other characters are replaced, not raised."""
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
-    live = LiveDisplay(stream, lambda: 0.0, env={"TERM": "xterm"}, size=lambda: os.terminal_size((80, 24)))
+    live = display(stream, env={"TERM": "xterm"})
     run(live, started(["谜.jsonl"]), Warned(message="谜"), RunEnded())
     assert b"0/10 ---" in re.sub(rb"\x1b\[[\d;]*m", b"", raw.getvalue())
     assert b"warning: ?" in raw.getvalue()
@@ -214,7 +226,7 @@ def run(live: LiveDisplay, *events: Event) -> None:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(live.run)
                 for event in events:
-                    live.handle(event)
+                    see(live, event)
                     await anyio.lowlevel.checkpoint()
 
     anyio.run(main)
@@ -241,7 +253,7 @@ def test_notices_survive_cancellation() -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(live.run)
             await anyio.wait_all_tasks_blocked()
-            live.handle(Warned(message="the lock is gone"))
+            see(live, Warned(message="the lock is gone"))
             tasks.cancel_scope.cancel()
 
     anyio.run(main)
@@ -252,5 +264,5 @@ def test_lost_terminal_does_not_stop_the_run() -> None:
     """A stream that was closed takes no more frames, and that is all."""
     stream = io.StringIO()
     stream.close()
-    live = LiveDisplay(stream, lambda: 0.0, env={"TERM": "xterm"})
+    live = LiveDisplay(stream, ProgressState(lambda: 0.0), env={"TERM": "xterm"})
     run(live, started(["a"]), Warned(message="careful"), RunEnded())

@@ -15,6 +15,7 @@ from bootcamp_cli.engine.events import (
     SampleFailed,
     SampleRecorded,
 )
+from bootcamp_cli.progress.display import Board
 from bootcamp_cli.progress.log import ProgressLog, progress_text
 from bootcamp_cli.progress.state import ProgressState
 
@@ -64,6 +65,11 @@ def test_odd_names_keep_to_their_line() -> None:
     assert lines[2].startswith(r"\x1b[2J\xff.jsonl: 0/10 [")
 
 
+def see(log: ProgressLog, event: Event) -> None:
+    """Count an event and hand it to the log."""
+    Board(log.state, log).handle(event)
+
+
 def run_log(log: ProgressLog, *events: Event) -> None:
     """Run the log's task and hand it these events."""
 
@@ -72,7 +78,7 @@ def run_log(log: ProgressLog, *events: Event) -> None:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(log.run)
                 for event in events:
-                    log.handle(event)
+                    see(log, event)
                     await anyio.lowlevel.checkpoint()
 
     anyio.run(main)
@@ -81,7 +87,7 @@ def run_log(log: ProgressLog, *events: Event) -> None:
 def test_last_state_is_kept(tmp_path: Path) -> None:
     """After RunEnded the file has the last state, nothing else lies beside it, and the task has ended."""
     path = tmp_path / "progress.log"
-    run_log(ProgressLog(path, lambda: 0.0), started("a"), *[recorded("a")] * 10, RunEnded())
+    run_log(ProgressLog(path, ProgressState(lambda: 0.0)), started("a"), *[recorded("a")] * 10, RunEnded())
     assert path.read_text().startswith("Main Progress: 10/10 [##############################] 100.0% Elapsed: 0:00:00")
     assert [entry.name for entry in tmp_path.iterdir()] == ["progress.log"]
 
@@ -91,14 +97,14 @@ def test_first_state_comes_at_once(tmp_path: Path) -> None:
     path = tmp_path / "progress.log"
 
     async def main() -> None:
-        log = ProgressLog(path, lambda: 0.0)
+        log = ProgressLog(path, ProgressState(lambda: 0.0))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(log.run)
-            log.handle(started("a"))
+            see(log, started("a"))
             with anyio.fail_after(10):
                 while not path.exists():  # noqa: ASYNC110 - another thread makes it
                     await anyio.sleep(0.001)
-            log.handle(RunEnded())
+            see(log, RunEnded())
 
     anyio.run(main)
 
@@ -106,15 +112,15 @@ def test_first_state_comes_at_once(tmp_path: Path) -> None:
 def test_full_disk_is_told_once(tmp_path: Path) -> None:
     """A log that cannot be written is one warning and no exception."""
     warnings: list[str] = []
-    log = ProgressLog(tmp_path / "gone" / "progress.log", lambda: 0.0, warn=warnings.append)
+    log = ProgressLog(tmp_path / "gone" / "progress.log", ProgressState(lambda: 0.0), warn=warnings.append)
 
     async def main() -> None:
-        log.handle(started("a"))
+        see(log, started("a"))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(log.run)
             while not warnings:  # noqa: ASYNC110 - another thread writes
                 await anyio.sleep(0.001)
-            log.handle(RunEnded())
+            see(log, RunEnded())
 
     anyio.run(main)
     assert len(warnings) == 1
@@ -126,7 +132,7 @@ def test_cancelled_log_leaves_the_file_alone(tmp_path: Path) -> None:
     path = tmp_path / "progress.log"
 
     async def main() -> None:
-        log = ProgressLog(path, lambda: 0.0)
+        log = ProgressLog(path, ProgressState(lambda: 0.0))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(log.run)
             await anyio.wait_all_tasks_blocked()

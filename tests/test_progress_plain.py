@@ -24,7 +24,7 @@ from bootcamp_cli.engine.events import (
     SampleRecorded,
     Warned,
 )
-from bootcamp_cli.progress.display import Display, choose_display
+from bootcamp_cli.progress.display import Board, Display, choose_display
 from bootcamp_cli.progress.plain import PlainDisplay, status_line
 from bootcamp_cli.progress.state import ProgressState
 
@@ -48,15 +48,16 @@ class Terminal(io.StringIO):
         return True
 
 
-def shown(display: Display, *events: Event) -> None:
+def shown(state: ProgressState, display: Display, *events: Event) -> None:
     """Run the display's task and hand it these events."""
+    board = Board(state, display)
 
     async def main() -> None:
         with anyio.fail_after(10):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(display.run)
                 for event in (*events, RunEnded()):
-                    display.handle(event)
+                    board.handle(event)
                     await anyio.lowlevel.checkpoint()
 
     anyio.run(main)
@@ -64,9 +65,10 @@ def shown(display: Display, *events: Event) -> None:
 
 def test_plain_lines() -> None:
     """Start, warnings, pauses, interruption and each finished file have one line each, and nothing else has."""
-    stream = io.StringIO()
+    stream, state = io.StringIO(), ProgressState(lambda: 0.0)
     shown(
-        PlainDisplay(stream, lambda: 0.0),
+        state,
+        PlainDisplay(stream, state),
         STARTED,
         RequestStarted(file="a.jsonl"),
         RequestEnded(file="a.jsonl", n_tokens=5),
@@ -110,20 +112,22 @@ def test_status_line_comes_every_30_seconds() -> None:
     """A status line comes when 30 s of the run's clock have passed, and not before."""
     now = 0.0
     stream = io.StringIO()
-    display = PlainDisplay(stream, lambda: now)
+    state = ProgressState(lambda: now)
+    display = PlainDisplay(stream, state)
+    board = Board(state, display)
 
     async def main() -> None:
         nonlocal now
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(display.run)
             await anyio.wait_all_tasks_blocked()
-            display.handle(STARTED)
+            board.handle(STARTED)
             for now in (29.0, 31.0, 59.0, 62.0):
-                display.handle(Warned(message=f"at {now:g}"))
+                board.handle(Warned(message=f"at {now:g}"))
                 with anyio.fail_after(10):
                     while f"at {now:g}\n" not in stream.getvalue():  # noqa: ASYNC110 - another thread writes
                         await anyio.sleep(0.001)
-            display.handle(RunEnded())
+            board.handle(RunEnded())
 
     anyio.run(main)
     assert [line.split(", elapsed")[1][:8] for line in stream.getvalue().splitlines() if "elapsed" in line] == [
@@ -134,9 +138,17 @@ def test_status_line_comes_every_30_seconds() -> None:
 
 def test_quiet_shows_warnings_only() -> None:
     """A quiet run shows warnings and pauses and nothing else, also in a terminal."""
-    stream = Terminal()
-    display = choose_display(stream=stream, quiet=True, env={"TERM": "xterm"}, run_clock=lambda: 0.0)
-    shown(display, STARTED, RECORDED, FileFinished(file="a.jsonl"), Warned(message="careful"), RunPaused(reason="gone"))
+    stream, state = Terminal(), ProgressState(lambda: 0.0)
+    display = choose_display(state, stream=stream, quiet=True, env={"TERM": "xterm"})
+    shown(
+        state,
+        display,
+        STARTED,
+        RECORDED,
+        FileFinished(file="a.jsonl"),
+        Warned(message="careful"),
+        RunPaused(reason="gone"),
+    )
     assert stream.getvalue().splitlines() == ["warning: careful", "warning: paused, no new requests: gone"]
 
 
@@ -151,7 +163,7 @@ def test_quiet_shows_warnings_only() -> None:
 )
 def test_live_bars_need_a_terminal(stream: io.StringIO, env: dict[str, str], kind: str) -> None:
     """Live bars come in a terminal that can move the cursor, plain lines everywhere else."""
-    display = choose_display(stream=stream, quiet=False, env=env, run_clock=lambda: 0.0)
+    display = choose_display(ProgressState(lambda: 0.0), stream=stream, quiet=False, env=env)
     assert type(display).__name__ == kind
 
 
@@ -159,7 +171,8 @@ def test_plain_display_imports_no_rich() -> None:
     """Without a terminal rich is not even imported."""
     code = (
         "import sys; from bootcamp_cli.progress.display import choose_display;"
-        "choose_display(stream=sys.stderr, quiet=False, env={}, run_clock=float);"
+        "from bootcamp_cli.progress.state import ProgressState;"
+        "choose_display(ProgressState(float), stream=sys.stderr, quiet=False, env={});"
         "import bootcamp_cli.progress.log; print('rich' in sys.modules)"
     )
     done = subprocess.run(
@@ -172,13 +185,14 @@ def test_closed_pipe_does_not_stop_the_run() -> None:
     """A reader that went away takes no more lines, and that is all."""
     stream = io.StringIO()
     stream.close()
-    shown(PlainDisplay(stream, lambda: 0.0), STARTED, Warned(message="careful"))
+    state = ProgressState(lambda: 0.0)
+    shown(state, PlainDisplay(stream, state), STARTED, Warned(message="careful"))
 
 
 def test_lines_survive_cancellation() -> None:
     """What was to be said is said even where the run fails before its end."""
     stream = io.StringIO()
-    display = PlainDisplay(stream, lambda: 0.0)
+    display = PlainDisplay(stream, ProgressState(lambda: 0.0))
 
     async def main() -> None:
         async with anyio.create_task_group() as tasks:

@@ -21,6 +21,7 @@ SAMPLES = {
     "headers": ('{"X-A": "b"}', '{"X-A" = "b"}'),
     "api_mode": ("chat_completion", '"chat_completion"'),
     "bootcamps": ("builtin", '"builtin"'),
+    "transport": ("httpx", '"httpx"'),
     "stop": ("END", '["END"]'),
     "include": ("a*", '["a*"]'),
     "exclude": ("b*", '["b*"]'),

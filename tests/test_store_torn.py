@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bootcamp_cli.encoding import encode
 from bootcamp_cli.errors import RunDirectoryError
-from bootcamp_cli.store.atomic import encode_json
 from bootcamp_cli.store.replay import mend_tail
 from bootcamp_cli.store.torn import is_torn
 
@@ -22,7 +22,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 @given(st.dictionaries(st.text(), VALUES, min_size=1, max_size=4), st.data())
 def test_every_start_of_a_record_is_torn(record: dict[str, Any], data: st.DataObject) -> None:
     """A record that was cut off at any byte is recognised, also where a power cut left NULs behind it."""
-    line = encode_json(record).encode()
+    line = encode(record)
     cut = line[: data.draw(st.integers(min_value=0, max_value=len(line) - 1))]
     assert is_torn(cut)
     assert is_torn(cut + bytes(data.draw(st.integers(min_value=0, max_value=9))))

@@ -1,9 +1,7 @@
 """Samples that wait for a worker, and how many of them make a batch."""
 
 from collections import deque
-from collections.abc import Iterable
-
-import anyio
+from collections.abc import Callable, Iterable
 
 from bootcamp_cli.bootcamps.wire import Task, encode_task
 from bootcamp_cli.records import BootcampRef, Verdict
@@ -18,25 +16,23 @@ _LEAST_S = 1e-6
 _WEIGHT = 0.2
 
 
+Then = Callable[[Verdict | None], None]
+"""Takes a verdict, or None where there will be none; never raises, never blocks."""
+
+
 class Job:
-    """One call of `verify` on its way: done is set when the verdict is there, or when the pool closes (no verdict)."""
+    """One sample on its way: `then` is called with the verdict, or with None when the pool closes before."""
 
-    __slots__ = ("abandoned", "done", "encoded", "expected_s", "id", "ref", "verdict")
+    __slots__ = ("abandoned", "encoded", "expected_s", "id", "ref", "then")
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, then: "Then") -> None:
         """Encode the sample; raises WireError where JSON cannot hold its ground truth."""
         self.id = task.id
         self.ref = task.ref
         self.encoded = encode_task(task)
         self.expected_s = 0.0
-        self.done = anyio.Event()
-        self.verdict: Verdict | None = None
+        self.then = then
         self.abandoned = False
-
-    def finish(self, verdict: Verdict | None) -> None:
-        """Hand the verdict to the caller of `verify`."""
-        self.verdict = verdict
-        self.done.set()
 
 
 class JobQueue:
@@ -58,6 +54,11 @@ class JobQueue:
     def waiting_s(self) -> float:
         """Expected seconds of work in the queue; a third-party sample counts as a batch."""
         return max(self._waiting_s, _LEAST_S) if self._jobs else 0.0  # a sum that came and went may end below zero
+
+    @property
+    def makes_batch(self) -> bool:
+        """Whether what waits is worth a worker's while already."""
+        return self._waiting_s >= BATCH_S or len(self._jobs) >= _MAX_SAMPLES
 
     def put(self, job: Job) -> None:
         """Append a job."""

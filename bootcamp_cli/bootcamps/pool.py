@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from bootcamp_cli.bootcamps.jobs import BATCH_S, Job, JobQueue
+from bootcamp_cli.bootcamps.jobs import BATCH_S, Job, JobQueue, Then
 from bootcamp_cli.bootcamps.wire import Judged, Loaded, Task, WireError, join_batch
 from bootcamp_cli.bootcamps.worker_process import (
     WorkerEndedError,
@@ -30,6 +30,8 @@ _START_LIMIT_S = 60.0
 _LOAD_LIMIT_S = 120.0
 _MAX_FAILED_STARTS = 3
 _MAX_FAILED_LOADS = 2
+_LINGER_S = 0.02
+"""So long a few quick samples wait for others: waking a worker costs more than verifying them."""
 
 
 class VerifierPool:
@@ -66,6 +68,7 @@ class VerifierPool:
         self._n_failed_loads: Counter[BootcampRef] = Counter()
         self._unloadable: dict[BootcampRef, Verdict] = {}
         self._is_open = False
+        self._is_lingering = False
         self._tasks: TaskGroup
         self._plan: WorkerPlan
         self._directory: Path
@@ -102,29 +105,63 @@ class VerifierPool:
         Raises:
             anyio.ClosedResourceError: the pool is not open, or was closed meanwhile.
         """
-        verdict = await self._verify(ref, output, ground_truth)
-        if verdict.failure == "unscored" and ref.fallback is not None:
-            return await self._verify(ref.fallback, output, ground_truth)
-        return verdict
+        came = anyio.Event()
+        verdicts: list[Verdict | None] = []
 
-    async def _verify(self, ref: BootcampRef, output: str, ground_truth: Any) -> Verdict:
-        if not self._is_open:
-            raise anyio.ClosedResourceError
+        def then(verdict: Verdict | None) -> None:
+            verdicts.append(verdict)
+            came.set()
+
+        job = self.submit(ref, output, ground_truth, then)
         try:
-            job = Job(Task(id=next(self._ids), ref=ref, output=output, ground_truth=ground_truth))
+            await came.wait()
+        finally:
+            if job is not None:
+                job.abandoned = not verdicts
+        if verdicts[0] is None:
+            raise anyio.ClosedResourceError
+        return verdicts[0]
+
+    def submit(self, ref: BootcampRef, output: str, ground_truth: Any, then: Then) -> Job | None:
+        """As `verify`, without waiting: `then` is called with the verdict, or with None where the pool is closed.
+
+        Gives the job where there is one; `then` may have been called before this returns.
+        """
+
+        def judged(verdict: Verdict | None) -> None:
+            if verdict is not None and verdict.failure == "unscored" and ref.fallback is not None:
+                self.submit(ref.fallback, output, ground_truth, then)
+            else:
+                then(verdict)
+
+        if not self._is_open:
+            then(None)
+            return None
+        try:
+            task = Task(id=next(self._ids), ref=ref, output=output, ground_truth=ground_truth)
+            job = Job(task, then if ref.fallback is None else judged)
         except WireError as error:
-            return Verdict(score=None, failure="verifier_error", error=str(error))
+            then(Verdict(score=None, failure="verifier_error", error=str(error)))
+            return None
         self._queue.put(job)
         self._rouse()
-        try:
-            await job.done.wait()
-        finally:
-            job.abandoned = job.verdict is None
-        if job.verdict is None:
-            raise anyio.ClosedResourceError
-        return job.verdict
+        return job
 
     def _rouse(self) -> None:
+        """Wake or start workers for the waiting work: at once where it makes a batch, else when it had time to grow."""
+        if self._n_coming == 0 and not self._queue.makes_batch:
+            if self._queue and not self._is_lingering:
+                self._is_lingering = True
+                self._tasks.start_soon(self._linger)
+            return
+        self._rouse_now()
+
+    async def _linger(self) -> None:
+        await anyio.sleep(_LINGER_S)
+        self._is_lingering = False
+        self._rouse_now()
+
+    def _rouse_now(self) -> None:
         """Wake or start as many workers as the waiting work is worth, beside those that are on their way to it."""
         while self._queue.waiting_s > self._n_coming * BATCH_S:
             if self._idle:
@@ -187,7 +224,7 @@ class VerifierPool:
         pending: deque[Job] = deque()
         for job in batch:
             if verdict := self._unloadable.get(job.ref):
-                job.finish(verdict)
+                job.then(verdict)
             else:
                 pending.append(job)
         if not pending:
@@ -196,12 +233,12 @@ class VerifierPool:
             await worker.send(join_batch(job.encoded for job in pending), self._limits.load_limit_s)
             while pending:
                 judged = await self._judged(worker, pending[0])
-                pending.popleft().finish(judged.verdict)
+                pending.popleft().then(judged.verdict)
                 if judged.retire:
                     return False
         except (WorkerTimeoutError, WorkerEndedError) as error:
             job = pending.popleft()
-            job.finish(self._failure(worker, job.ref, error))
+            job.then(self._failure(worker, job.ref, error))
             return False
         finally:
             self._queue.put_back(pending)
@@ -241,4 +278,4 @@ class VerifierPool:
     def _finish_waiting(self, verdict: Verdict | None) -> None:
         while batch := self._queue.take():
             for job in batch:
-                job.finish(verdict)
+                job.then(verdict)

@@ -1,4 +1,4 @@
-"""What pool and worker say to each other: one JSON array per line, ASCII only.
+"""What pool and worker say to each other: one JSON array per line.
 
     to the worker     [[id, data_source, origin, target, path, output, ground_truth], ...]: a batch, in order
     from the worker   ["ready"]: started, limits set
@@ -14,6 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from bootcamp_cli.encoding import decode, encode, encode_line
 from bootcamp_cli.records import BootcampRef, Verdict, VerifierFailure
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
@@ -71,9 +74,12 @@ def encode_task(task: Task) -> bytes:
         WireError: a ground truth that JSON cannot hold.
     """
     ref = task.ref
-    row = [task.id, ref.data_source, ref.origin, ref.target, ref.path, task.output, task.ground_truth]
     try:
-        return _ENCODER.encode(row).encode("ascii")
+        truth = encode(task.ground_truth)
+        if b"null" in truth:  # what msgspec writes for NaN, too
+            truth = json.dumps(task.ground_truth).encode("ascii")
+        head = encode([task.id, ref.data_source, ref.origin, ref.target, ref.path])
+        return b"%b,%b,%b]" % (head[:-1], encode(task.output), truth)
     except (TypeError, ValueError, RecursionError) as error:
         raise WireError(f"the ground truth cannot be sent to a worker: {error}") from error
 
@@ -92,7 +98,7 @@ def decode_batch(line: bytes) -> list[Task]:
             output=output,
             ground_truth=ground_truth,
         )
-        for id_, data_source, origin, target, path, output, ground_truth in json.loads(line)
+        for id_, data_source, origin, target, path, output, ground_truth in decode(line)
     ]
 
 
@@ -106,7 +112,7 @@ def encode_reply(reply: Reply) -> bytes:
             row = ["loaded", id_]
         case Judged(id=id_, verdict=verdict, retire=retire):
             row = ["verdict", id_, verdict.score, verdict.extracted, verdict.failure, verdict.error, retire]
-    return _STRICT_ENCODER.encode(row).encode("ascii") + b"\n"
+    return encode_line(row)
 
 
 def decode_reply(line: bytes) -> Reply:
@@ -116,7 +122,7 @@ def decode_reply(line: bytes) -> Reply:
         WireError: no JSON, or none of the three forms.
     """
     try:
-        row = _STRICT_DECODER.decode(line.decode("ascii"))
+        row = _decoded(line)
     except (ValueError, RecursionError) as error:
         raise WireError(f"no message: {error}") from error
     match row:
@@ -133,6 +139,14 @@ def decode_reply(line: bytes) -> Reply:
             raise WireError("no message of a worker")
 
 
+def _decoded(line: bytes) -> Any:
+    """The value of a line; what msgspec refuses is looked at again for the sake of lone surrogates alone."""
+    try:
+        return _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _STRICT_DECODER.decode(line.decode())
+
+
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
@@ -140,6 +154,5 @@ def _finite(text: str) -> float:
     return value
 
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
-_STRICT_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_decode = msgspec.json.Decoder().decode
 _STRICT_DECODER = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)

@@ -1,8 +1,7 @@
 """One request: from a prompt to an answer or a failed try."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import anyio
@@ -59,36 +58,35 @@ class CompletionClient:
     async def complete(self, prompt: str, lane: int) -> Answer:
         """One try to get an answer; nobody else may use `lane` meanwhile. Raises TryFailed and nothing else."""
         body = build_payload(self.config, prompt)
-        with self._outcome(self.timeout_s):
-            if self.config.stream:
-                return await self._streamed(lane, body)
-            return await self._whole(await self.transport.post(lane, self._path, body))
-        raise AssertionError("an answer or a failure")
+        return await self._within(self.timeout_s, self._answer(lane, body))
 
     async def models(self) -> list[dict[str, Any]]:
         """The server's list of models: objects with at least an `id`. Raises TryFailed and nothing else."""
-        with self._outcome(min(self.timeout_s, MODELS_TIMEOUT_S)):
-            reply = await self.transport.get("/models")
-            self._refuse_status(reply, missing="sample")
-            listed = (await _in_thread(load_object, reply.body)).get("data")
-            if not isinstance(listed, list):
-                raise bad_response("a model list without data")
-            return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
-        raise AssertionError("a list or a failure")
+        return await self._within(min(self.timeout_s, MODELS_TIMEOUT_S), self._models())
 
-    @contextmanager
-    def _outcome(self, timeout_s: float) -> Iterator[None]:
+    async def _within(self, timeout_s: float, exchange: Awaitable[_T]) -> _T:
         """Sets the deadline, and makes every failure's message fit to be shown: the one place of redaction."""
         try:
-            try:
-                with anyio.fail_after(timeout_s):
-                    yield
-            except TimeoutError:
-                text = f"no whole reply of {self.endpoint.base_url} within {shown_s(timeout_s)}"
-                raise TryFailed(kind="timeout", message=text) from None
+            with anyio.move_on_after(timeout_s):
+                return await exchange
         except TryFailed as failure:
             failure.reword(shortened(self.endpoint.redact(failure.message)))
             raise
+        text = f"no whole reply of {self.endpoint.base_url} within {shown_s(timeout_s)}"
+        raise TryFailed(kind="timeout", message=shortened(self.endpoint.redact(text)))
+
+    async def _models(self) -> list[dict[str, Any]]:
+        reply = await self.transport.get("/models")
+        self._refuse_status(reply, missing="sample")
+        listed = (await _in_thread(load_object, reply.body)).get("data")
+        if not isinstance(listed, list):
+            raise bad_response("a model list without data")
+        return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+
+    async def _answer(self, lane: int, body: bytes) -> Answer:
+        if self.config.stream:
+            return await self._streamed(lane, body)
+        return await self._whole(await self.transport.post(lane, self._path, body))
 
     async def _whole(self, reply: Reply) -> Answer:
         self._refuse_status(reply, missing="model_missing")

@@ -1,10 +1,10 @@
 """The body of a request, from the generation parameters and the prompt; pure."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bootcamp_cli.encoding import encode
 from bootcamp_cli.records import ApiMode
 
 
@@ -51,7 +51,4 @@ def build_payload(config: GenerationConfig, prompt: str) -> bytes:
     if config.stream:
         payload |= {"stream": True, "stream_options": {"include_usage": True}}
     payload |= config.extra_body or {}
-    try:
-        return json.dumps(payload, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return json.dumps(payload).encode("ascii")
+    return encode(payload)

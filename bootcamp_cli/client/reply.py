@@ -4,6 +4,8 @@ import json
 import math
 from typing import Any
 
+import msgspec
+
 from bootcamp_cli.client.failures import bad_response, html_words, server_words
 from bootcamp_cli.records import Answer, ApiMode
 
@@ -39,7 +41,18 @@ def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
 def load_object(body: bytes | str) -> dict[str, Any]:
     """The JSON object of a body. NaN and infinite numbers, which are no JSON, are read as null."""
     try:
-        value = _JSON.decode(body if isinstance(body, str) else body.decode("utf-8-sig"))
+        value = _decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        value = _leniently_decoded(body)
+    if not isinstance(value, dict):
+        raise bad_response("a reply that is no JSON object")
+    return value
+
+
+def _leniently_decoded(body: bytes | str) -> Any:
+    """What msgspec refuses: a byte order mark, NaN, lone surrogates; TryFailed where it is not to be read at all."""
+    try:
+        return _LENIENT.decode(body if isinstance(body, str) else body.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise bad_response(f"a reply that is no UTF-8 ({error.reason} at byte {error.start})") from None
     except RecursionError:
@@ -50,9 +63,6 @@ def load_object(body: bytes | str) -> dict[str, Any]:
             raise bad_response("HTML instead of JSON", html_words(raw)) from None
         what = "an empty reply" if not raw.strip() else f"a reply that is no JSON ({error})"
         raise bad_response(what) from None
-    if not isinstance(value, dict):
-        raise bad_response("a reply that is no JSON object")
-    return value
 
 
 def refuse_error(reply: dict[str, Any]) -> None:
@@ -127,7 +137,7 @@ def well_formed(text: str) -> str:
 
 def _writable(usage: dict[str, Any]) -> bool:
     try:
-        json.dumps(usage, ensure_ascii=False, allow_nan=False).encode()
+        msgspec.json.encode(usage)
     except (ValueError, RecursionError):
         return False
     return True
@@ -138,4 +148,5 @@ def _finite(number: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-_JSON = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite)
+_decode = msgspec.json.Decoder().decode
+_LENIENT = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite)

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from bootcamp_cli.dataset.ids import OwnIds
 from bootcamp_cli.dataset.lines import LineReader
-from bootcamp_cli.dataset.rows import InvalidRowError, Row, parse_row
+from bootcamp_cli.dataset.rows import InvalidRowError, Row, parse_heads, parse_row
 from bootcamp_cli.dataset.selection import FileSelection
 from bootcamp_cli.dataset.testset import Problem, TestFile
 
 MAX_PROBLEMS_KEPT = 20
 """Problems shown one by one; the rest is counted."""
+
+_BATCH_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,11 @@ class _Problems:
             self.first.append(Problem(file=self._file, line=line, what=what))
         self.n += 1
 
+    def add_blank(self, last_line: int, n_blank: int) -> None:
+        """Add the blank lines that end with `last_line`."""
+        for line in range(last_line - n_blank + 1, last_line + 1):
+            self.add(line, "blank line")
+
 
 def _read(path: Path, selection: FileSelection, limit: int | None, problems: _Problems) -> TestFile | None:
     ids = OwnIds()
@@ -59,7 +66,7 @@ def _read(path: Path, selection: FileSelection, limit: int | None, problems: _Pr
     span: tuple[str, int] | None = None
     with path.open("rb") as file:
         reader = LineReader(file)
-        for row in _rows(reader, problems):
+        for row in _rows(reader, problems, n_bytes=_BATCH_BYTES if limit is None else 1):
             ids.add(row.own_id)
             if selection.selects(row.data_source) and (limit is None or n_rows < limit):
                 n_rows += 1
@@ -83,21 +90,28 @@ def _read(path: Path, selection: FileSelection, limit: int | None, problems: _Pr
     )
 
 
-def _rows(reader: LineReader, problems: _Problems) -> Iterator[Row]:
-    """The valid rows. Blank lines are a problem only where a row follows."""
-    line_number = n_blank = 0
-    for line_number, line in enumerate(reader, start=1):
-        if not line or line.isspace():
-            n_blank += 1
+def _rows(reader: LineReader, problems: _Problems, *, n_bytes: int) -> Iterator[Row]:
+    """The valid rows, read `n_bytes` at a time. Blank lines are a problem only where a row follows."""
+    n_lines = n_blank = 0
+    for lines in reader.batches(n_bytes):
+        if (heads := parse_heads(lines)) is not None:
+            problems.add_blank(n_lines, n_blank)
+            n_blank = 0
+            n_lines += len(lines)
+            yield from heads
             continue
-        for blank in range(line_number - n_blank, line_number):
-            problems.add(blank, "blank line")
-        n_blank = 0
-        try:
-            row = parse_row(line)
-        except InvalidRowError as error:
-            problems.add(line_number, str(error))
-        else:
-            yield row
-    if line_number == n_blank:
-        problems.add(1, "the file is empty" if line_number == 0 else "the file holds nothing but blank lines")
+        for line in lines:
+            n_lines += 1
+            if not line or line.isspace():
+                n_blank += 1
+                continue
+            problems.add_blank(n_lines - 1, n_blank)
+            n_blank = 0
+            try:
+                row = parse_row(line)
+            except InvalidRowError as error:
+                problems.add(n_lines, str(error))
+            else:
+                yield row
+    if n_lines == n_blank:
+        problems.add(1, "the file is empty" if n_lines == 0 else "the file holds nothing but blank lines")

@@ -2,8 +2,11 @@
 
 import json
 import math
-from collections.abc import Iterator
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import msgspec
 
 from bootcamp_cli.dataset.lines import MAX_LINE_BYTES
 
@@ -11,19 +14,31 @@ MAX_NESTING = 200
 """Deepest ground truth: what is nested deeper cannot be relied on to be copied and written again."""
 
 _MISSING: Any = object()
+_SCALARS = frozenset({str, int, float, bool})
 
 
 class InvalidRowError(ValueError):
     """The line is no usable row; the text says why, in one line."""
 
 
-class Row(NamedTuple):
-    """The parts of a row that count; `own_id` is None where its `id` is absent or no scalar."""
+class Row(msgspec.Struct, gc=False):
+    """The parts of a row that count."""
 
     data_source: str
     prompt: str
     ground_truth: Any
-    own_id: str | float | bool | None
+    id: Any = None
+
+    @property
+    def own_id(self) -> str | float | bool | None:
+        """The row's `id`; None where it is absent or no scalar."""
+        return self.id if type(self.id) in _SCALARS else None
+
+
+class RowHead(Row, gc=False):
+    """A row that was checked without making its ground truth: that is the JSON text."""
+
+    ground_truth: msgspec.Raw
 
 
 def parse_row(line: bytes) -> Row:
@@ -32,14 +47,69 @@ def parse_row(line: bytes) -> Row:
     Raises:
         InvalidRowError: where the line is not UTF-8, not JSON, no object, or lacks a key of the right type.
     """
+    if len(line) <= MAX_LINE_BYTES and not _is_doubtful(line):
+        with suppress(msgspec.DecodeError, ValueError, RecursionError):
+            row = _decode_row(line)
+            if row.data_source and not _may_be_deep(line):
+                return row
+    return _examined(line)
+
+
+def parse_heads(lines: Sequence[bytes]) -> list[RowHead] | None:
+    """Check many lines at once; None where one of them may be wrong, which `parse_row` then has to say."""
+    if any(map(_is_doubtful, lines)) or len(lines[-1]) > MAX_LINE_BYTES:
+        return None
+    try:
+        heads = list(map(_decode_head, lines))
+        for line, head in zip(lines, heads, strict=True):
+            truth = bytes(head.ground_truth)
+            if not head.data_source or _has_extreme_number(truth) or _may_be_deep(truth):
+                parse_row(line)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return heads
+
+
+def _is_doubtful(text: bytes) -> bool:
+    """Whether a text may be no UTF-8, or hold a lone surrogate: what msgspec does not see everywhere."""
+    return rb"\ud" in text or rb"\uD" in text or not (text.isascii() or _is_utf8(text))
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _has_extreme_number(text: bytes) -> bool:
+    """Whether a number may be beyond the range of a float or the digits of an integer: msgspec skips it unseen."""
+    classes = text.translate(_NUMBER_CLASSES)
+    return b"e000" in classes or b"e+000" in classes or _MANY_DIGITS in classes
+
+
+def _may_be_deep(text: bytes) -> bool:
+    """Whether a JSON text may be nested deeper than MAX_NESTING; brackets in strings can make it seem so."""
+    if len(text) <= 2 * MAX_NESTING or text.count(b"[") + text.count(b"{") <= MAX_NESTING:
+        return False
+    brackets = text.translate(None, _NO_BRACKETS)
+    for _ in range(MAX_NESTING):
+        left = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if len(left) == len(brackets):
+            break
+        brackets = left
+    return bool(brackets)
+
+
+def _examined(line: bytes) -> Row:
+    """Parse a line slowly and say what is wrong with it, if anything is."""
     values = _parse_object(line)
     faults = list(_faults(values))
     if faults:
         raise InvalidRowError("; ".join(faults))
-    own_id = values.get("id")
-    own_id = own_id if isinstance(own_id, str | int | float) else None
-    row = Row(values["data_source"], values["prompt"], values["ground_truth"], own_id)
-    if line.count(b"[") + line.count(b"{") > MAX_NESTING and _is_deeper(row.ground_truth, MAX_NESTING):
+    row = Row(values["data_source"], values["prompt"], values["ground_truth"], values.get("id"))
+    if _may_be_deep(line) and _is_deeper(row.ground_truth, MAX_NESTING):
         raise InvalidRowError(f"`ground_truth` is nested deeper than {MAX_NESTING} levels")
     if (rb"\ud" in line or rb"\uD" in line) and _has_lone_surrogate(row):
         raise InvalidRowError("a lone surrogate escape (\\ud800 to \\udfff), which is no character")
@@ -83,6 +153,12 @@ def _finite_float(text: str) -> float:
     return value
 
 
+_NUMBER_CLASSES = bytes.maketrans(b"0123456789E-", b"0000000000e+")
+_MANY_DIGITS = b"0" * 309
+_NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
+
+_decode_row = msgspec.json.Decoder(Row).decode
+_decode_head = msgspec.json.Decoder(RowHead).decode
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
 
 
@@ -132,7 +208,7 @@ def _children(value: object) -> Iterator[object]:
 
 def _has_lone_surrogate(row: Row) -> bool:
     try:
-        json.dumps(row, ensure_ascii=False).encode()
+        json.dumps((row.data_source, row.prompt, row.ground_truth, row.own_id), ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return True
     return False

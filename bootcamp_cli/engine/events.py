@@ -1,13 +1,13 @@
 """What happens in a run, as data: the engine emits these, displays and progress.log fold them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from bootcamp_cli.records import VerifierFailure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileTotal:
+class FileTotal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One test file of the run: its samples, and how many of them had a record before this process started."""
 
     name: str
@@ -17,8 +17,7 @@ class FileTotal:
     n_scored_before: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunStarted:
+class RunStarted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The run directory stands and the first request is about to be sent. `files` in name order."""
 
     run_dir: str
@@ -27,23 +26,20 @@ class RunStarted:
     n_slots: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestStarted:
+class RequestStarted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A slot took a sample: one more request is in flight."""
 
     file: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestEnded:
+class RequestEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A try ended, with an answer or not: one request less is in flight. `n_tokens` is 0 without an answer."""
 
     file: str
     n_tokens: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryScheduled:
+class RetryScheduled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A try failed with `kind` and is made again after `wait_s` seconds."""
 
     file: str
@@ -51,8 +47,7 @@ class RetryScheduled:
     wait_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SampleRecorded:
+class SampleRecorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A sample's record is on disk. `score` is None where the verifier failed (`failure` says how)."""
 
     file: str
@@ -61,51 +56,44 @@ class SampleRecorded:
     output_len: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SampleFailed:
+class SampleFailed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A sample ended without an answer and is owed at the next resume."""
 
     file: str
     kind: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileFinished:
+class FileFinished(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Every sample of the file ended."""
 
     file: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunPaused:
+class RunPaused(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """No new requests until the server or the model is back; `reason` says what is missing."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResumed:
+class RunResumed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The pause is over after `paused_s` seconds."""
 
     paused_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draining:
+class Draining(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A signal came: no new requests; those in flight get up to `grace_s` seconds."""
 
     grace_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Warned:
+class Warned(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Something the user should know, in one line."""
 
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunEnded:
+class RunEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """No event follows."""
 
 

@@ -42,6 +42,11 @@ class ServerGate:
         self._n_unreached = 0
         self._away_since: float | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a request may be sent at once."""
+        return self._paused is None and not self._held_until
+
     async def passable(self) -> None:
         """Return when a request may be sent."""
         while True:
@@ -50,6 +55,7 @@ class ServerGate:
             elif (held_s := self._held_until - anyio.current_time()) > 0:
                 await anyio.sleep(held_s)
             else:
+                self._held_until = 0.0
                 return
 
     def reached(self) -> None:

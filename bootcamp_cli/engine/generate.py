@@ -1,6 +1,9 @@
 """The first stage of a sample: from prompt to answer, over as many tries as it takes."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import anyio
 
@@ -11,25 +14,27 @@ from bootcamp_cli.engine.events import Emit, RequestEnded, RequestStarted, Retry
 from bootcamp_cli.engine.gate import ServerGate
 from bootcamp_cli.engine.probation import Probation, is_refusal
 from bootcamp_cli.engine.shutdown import Shutdown
-from bootcamp_cli.engine.slots import Slots
+from bootcamp_cli.engine.turns import Turns
 from bootcamp_cli.errors import ServerUnavailableError
 from bootcamp_cli.records import Answer, RequestFailure, Sample
 from bootcamp_cli.templates.model import Template
 
+_End = TypeVar("_End", Answer, RequestFailure)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generated:
-    """What came of a sample: an answer, or why there is none; `latency_s` is that of the last try."""
 
-    outcome: Answer | RequestFailure
-    attempts: int
-    latency_s: float
+@dataclass(slots=True, eq=False)
+class Tries:
+    """A sample and its tries: how many counted, how long the last one took."""
+
+    sample: Sample
+    n: int = 0
+    latency_s: float = 0.0
 
 
 class Generator:
-    """Sends prompts within the slots, retries what can succeed, stops or pauses the run where it concerns all samples.
+    """Makes the tries of samples and learns from them what concerns all: it pauses or stops the run.
 
-    `template` is None in chat mode.
+    `template` is None in chat mode. `clock` gives seconds for latencies.
     """
 
     def __init__(
@@ -38,89 +43,76 @@ class Generator:
         *,
         template: Template | None,
         policy: RetryPolicy,
-        slots: Slots,
         gate: ServerGate,
         probation: Probation,
         shutdown: Shutdown,
         emit: Emit,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._template = template
         self._policy = policy
-        self._slots = slots
         self._gate = gate
         self._probation = probation
         self._shutdown = shutdown
         self._emit = emit
+        self._clock = clock
         self._model: str | None = None
 
-    async def generate(self, sample: Sample, slot: int) -> Generated | None:
-        """Send a sample until it has an answer or has failed; `slot` is taken already, for the first try.
-
-        None where the run ended before: the sample stays owed.
-        """
-        prompt = self._template.render(sample.prompt) if self._template else sample.prompt
-        tries = _Tries(slot)
-        outcome: Answer | RequestFailure | None = None
+    async def first_try(self, tries: Tries, lane: int, scope: anyio.CancelScope) -> Answer | RequestFailure | TryFailed:
+        """The end of a sample after one try, or the failure after which others are to be made."""
         try:
-            with self._shutdown.sample() as scope:
-                outcome = await self._outcome(sample, prompt, tries, scope)
-            if isinstance(outcome, Answer):
-                await self._slots.await_room()
-        except ServerUnavailableError as error:
-            self._shutdown.stop(error)
-        finally:
-            if tries.slot is not None:
-                self._slots.release(tries.slot)
-        if outcome is None:
-            return None
-        self._judge(outcome)
-        return Generated(outcome=outcome, attempts=tries.n, latency_s=tries.latency_s)
+            tries.n = 1
+            return self._judged(await self._try(tries, lane, scope))
+        except TryFailed as failure:
+            return failure if failure.retryable and self._policy.max_retries else self._judged(_given_up(failure))
 
-    async def _outcome(
-        self, sample: Sample, prompt: str, tries: "_Tries", scope: anyio.CancelScope
+    async def further_tries(
+        self, tries: Tries, failed: TryFailed, turns: Turns, scope: anyio.CancelScope
     ) -> Answer | RequestFailure:
+        """The end of a sample whose first try `failed`; no lane is held while it waits."""
+
         def scheduled(failure: TryFailed, wait_s: float) -> None:
-            self._emit(RetryScheduled(file=sample.file, kind=failure.kind, wait_s=wait_s))
+            self._emit(RetryScheduled(file=tries.sample.file, kind=failure.kind, wait_s=wait_s))
 
         try:
             async for attempt in attempts(self._policy, scheduled):
                 with attempt:
+                    if attempt.num == 1:
+                        raise failed
                     tries.n += 1
-                    return await self._until_counted(sample, prompt, tries, scope)
+                    async with turns.lane() as lane:
+                        return self._judged(await self._try(tries, lane, scope))
         except TryFailed as failure:
-            return RequestFailure(kind=failure.kind, message=failure.message, status=failure.status)
+            return self._judged(_given_up(failure))
         raise AssertionError("the last attempt either returns or raises")
 
-    async def _until_counted(self, sample: Sample, prompt: str, tries: "_Tries", scope: anyio.CancelScope) -> Answer:
+    async def _try(self, tries: Tries, lane: int, scope: anyio.CancelScope) -> Answer:
         """One try that counts: tries that fail because server or model are away are made again for free."""
+        sample = tries.sample
+        prompt = self._template.render(sample.prompt) if self._template else sample.prompt
         while True:
-            try:
+            if not self._gate.is_open:
                 await self._gate.passable()
-                if tries.slot is None:
-                    tries.slot = await self._slots.acquire()
-                    await self._gate.passable()
-                with self._shutdown.in_flight(scope):
-                    return await self._send(sample.file, prompt, tries)
+            try:
+                return await self._send(tries, prompt, lane, scope)
             except TryFailed as failure:
-                if tries.slot is not None:
-                    self._slots.release(tries.slot)
-                    tries.slot = None
                 if not await self._is_free(failure):
                     raise
 
-    async def _send(self, file: str, prompt: str, tries: "_Tries") -> Answer:
-        assert tries.slot is not None  # noqa: S101 - the caller took it
-        started = anyio.current_time()
-        n_tokens = 0
+    async def _send(self, tries: Tries, prompt: str, lane: int, scope: anyio.CancelScope) -> Answer:
+        file = tries.sample.file
+        started = self._clock()
+        answer = None
         self._emit(RequestStarted(file=file))
+        self._shutdown.depart(scope)
         try:
-            answer = await self._client.complete(prompt, tries.slot)
-            n_tokens = answer.completion_tokens or 0
+            answer = await self._client.complete(prompt, lane)
             return answer
         finally:
-            tries.latency_s = anyio.current_time() - started
-            self._emit(RequestEnded(file=file, n_tokens=n_tokens))
+            self._shutdown.land(scope, failed=answer is None)
+            tries.latency_s = self._clock() - started
+            self._emit(RequestEnded(file=file, n_tokens=(answer and answer.completion_tokens) or 0))
 
     async def _is_free(self, failure: TryFailed) -> bool:
         """Deal with what concerns the whole run; True where the failed try is made again without counting."""
@@ -137,26 +129,22 @@ class Generator:
             self._probation.passed()
         return False
 
-    def _judge(self, outcome: Answer | RequestFailure) -> None:
-        """Learn about the server from the end of a sample."""
+    def _judged(self, outcome: _End) -> _End:
+        """The end of a sample, from which is learned about the server."""
         if isinstance(outcome, RequestFailure):
             if not is_refusal(outcome):
                 self._probation.passed()
             elif error := self._probation.refused(outcome):
                 self._shutdown.stop(error)
-            return
+            return outcome
         self._gate.reached()
         self._probation.passed()
         if outcome.model is not None and outcome.model != self._model:
             if self._model is not None:
                 self._emit(Warned(message=f"the server's replies name the model {outcome.model}, before {self._model}"))
             self._model = outcome.model
+        return outcome
 
 
-@dataclass(slots=True)
-class _Tries:
-    """The tries of one sample: the slot that is held at the moment, how many counted, how long the last one took."""
-
-    slot: int | None
-    n: int = 0
-    latency_s: float = 0.0
+def _given_up(failure: TryFailed) -> RequestFailure:
+    return RequestFailure(kind=failure.kind, message=failure.message, status=failure.status)

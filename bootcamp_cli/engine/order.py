@@ -1,25 +1,34 @@
 """The order of work: one queue over all test files, the file with the longest expected outputs first.
 
-A run that ends with its longest answers has idle slots at its end. Lengths are learned while the run goes: the first
-`PROBES` samples of every file are sent before anything else, then the file with the longest mean output so far leads.
+A run that ends with its longest answers has idle slots at its end. Where an earlier run tells nothing, lengths are
+learned while the run goes: a quarter of each such file, in turn, then the file with the longest mean output leads.
+Fewer would not do: short answers come back first, and a file that seemed short is not looked at again before the end.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
 from bootcamp_cli.records import Sample
 
 PROBES = 2
+"""Of each file at least so many samples are sent before lengths count, at most _MAX_PROBES."""
+
+_MAX_PROBES = 64
+_PROBED_SHARE = 0.25
+
+
+_WEIGHT = 4
+"""An expected length counts as much as so many answers: a model may have changed since."""
 
 
 @dataclass(slots=True)
 class _FileQueue:
     name: str
     samples: Iterator[Sample]
-    n_seen: int = 0
-    n_tokens: int = 0
+    n_seen: float = 0
+    n_tokens: float = 0
 
     @property
     def expected(self) -> float:
@@ -29,9 +38,15 @@ class _FileQueue:
 
 @dataclass(slots=True)
 class WorkQueue:
-    """Streams the owed samples of all files; rows are read when they are taken."""
+    """Streams the owed samples of all files; rows are read when they are taken.
+
+    `expected` holds mean lengths of answers, in tokens, by file, as far as they are known before; `n_owed` the number
+    of samples by file, as far as that is known.
+    """
 
     files: dict[str, Iterator[Sample]]
+    expected: Mapping[str, float] = field(default_factory=dict)
+    n_owed: Mapping[str, int] = field(default_factory=dict)
     _queues: dict[str, _FileQueue] = field(init=False)
     _probing: list[str] = field(init=False)
     _heap: list[tuple[float, int, str]] = field(init=False)
@@ -39,11 +54,19 @@ class WorkQueue:
 
     def __post_init__(self) -> None:
         self._queues = {name: _FileQueue(name, samples) for name, samples in self.files.items()}
-        self._probing = list(self.files) * PROBES
+        for name in self._queues.keys() & self.expected.keys():
+            self._queues[name].n_seen = _WEIGHT
+            self._queues[name].n_tokens = _WEIGHT * self.expected[name]
+        n_probes = {name: self._n_probes(name) for name in self.files if name not in self.expected}
+        rounds = range(max(n_probes.values(), default=0))
+        self._probing = [name for i in rounds for name, n in n_probes.items() if i < n]
         self._probing.reverse()
         self._heap = []
         for name in self.files:
             self._push(name)
+
+    def _n_probes(self, name: str) -> int:
+        return min(_MAX_PROBES, max(PROBES, int(_PROBED_SHARE * self.n_owed.get(name, 0))))
 
     def take_many(self, n: int) -> list[Sample]:
         """The next samples, at most `n`; none when none is owed any more. Reads files: belongs into a thread."""

@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
 
 from bootcamp_cli.engine.events import Emit, FileFinished, SampleFailed, SampleRecorded
 from bootcamp_cli.records import RequestFailure, Sample
 from bootcamp_cli.store.journal import Journal
 
-_BATCH = 256
+LINGER_S = 0.05
+"""So long the first record of a batch waits for others: a write costs the same for one as for many."""
+
+_ENOUGH = 64
 _SYNC_EVERY_S = 1.0
 
 
@@ -46,33 +48,65 @@ def failed(sample: Sample, failure: RequestFailure, n_attempts: int) -> Ended:
 class Recorder:
     """Writes what ended, tells the displays, and puts a file in order when its last owed sample is in.
 
-    `owed` counts the samples still to come by test file.
+    `owed` counts the samples still to come by test file. `written` is called with the number of samples that reached
+    the disk.
     """
 
     journal: Journal
     owed: dict[str, int]
     emit: Emit
-    _last_sync: float = field(default=0.0)
+    written: Callable[[int], None]
+    _ended: list[Ended] = field(default_factory=list)
+    _wake: anyio.Event | None = None
+    _is_closed: bool = False
+    _last_sync: float = 0.0
 
-    async def run(self, ended: MemoryObjectReceiveStream[Ended]) -> None:
-        """Write until the stream is closed; what stands in the stream is written also when the run is cancelled."""
-        with ended:
-            try:
-                async for first in ended:
-                    await self._write([first, *_waiting(ended)])
-            finally:
-                with anyio.CancelScope(shield=True):
-                    while batch := _waiting(ended):
-                        await self._write(batch)
-                    await anyio.to_thread.run_sync(self.journal.sync)
+    def add(self, ended: Ended) -> None:
+        """Take the end of a sample; it is written soon."""
+        self._ended.append(ended)
+        if self._wake is not None and len(self._ended) in (1, _ENOUGH):
+            self._wake.set()
 
-    async def _write(self, batch: Sequence[Ended]) -> None:
+    def close(self) -> None:
+        """Nothing more will come."""
+        self._is_closed = True
+        if self._wake is not None:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Write until it is closed; what was added is written also when the run is cancelled."""
+        try:
+            while await self._batch_is_due():
+                await self._write()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._write()
+                await anyio.to_thread.run_sync(self.journal.sync)
+
+    async def _batch_is_due(self) -> bool:
+        """Wait for a first record, then a little for more; False once it is closed."""
+        if not self._ended and not self._is_closed:
+            await self._woken()
+        if len(self._ended) < _ENOUGH and not self._is_closed:
+            with anyio.move_on_after(LINGER_S):
+                await self._woken()
+        return not self._is_closed
+
+    async def _woken(self) -> None:
+        self._wake = anyio.Event()
+        await self._wake.wait()
+
+    async def _write(self) -> None:
+        batch, self._ended = self._ended, []
+        if not batch:
+            return
         finished = self._count(batch)
         sync = anyio.current_time() - self._last_sync >= _SYNC_EVERY_S
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._write_blocking, batch, finished, sync)
         if sync:
             self._last_sync = anyio.current_time()
+        self.written(len(batch))
         for end in batch:
             if end.written is not None:
                 end.written()
@@ -96,17 +130,6 @@ class Recorder:
             if not self.owed[end.file]:
                 finished.append(end.file)
         return finished
-
-
-def _waiting(ended: MemoryObjectReceiveStream[Ended]) -> list[Ended]:
-    """What can be had without waiting, up to a batch."""
-    batch: list[Ended] = []
-    while len(batch) < _BATCH:
-        try:
-            batch.append(ended.receive_nowait())
-        except (anyio.WouldBlock, anyio.EndOfStream):
-            break
-    return batch
 
 
 def _event(end: Ended) -> SampleRecorded | SampleFailed:

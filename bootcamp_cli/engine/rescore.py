@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,7 +12,7 @@ from bootcamp_cli.bootcamps.pool import VerifierPool
 from bootcamp_cli.bootcamps.resolve import Resolver
 from bootcamp_cli.engine.summarise import data_source_by_file
 from bootcamp_cli.engine.verifiers import verifier_pool
-from bootcamp_cli.errors import RunDirectoryError
+from bootcamp_cli.errors import RunDirectoryError, first_error
 from bootcamp_cli.records import BootcampRef, Verdict, judged_text
 from bootcamp_cli.settings.model import EvalSettings
 from bootcamp_cli.store.atomic import replacing
@@ -23,6 +22,9 @@ from bootcamp_cli.store.replay import DetailLine, read_details
 from bootcamp_cli.store.run_dir import RunDir
 
 _CHUNK = 512
+_CHUNK_BYTES = 4 * 1024 * 1024
+_N_FILES = 4
+"""Files in work at once: while one is read or written, the workers have the records of the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +61,15 @@ async def rescore(run_dir: RunDir, settings: EvalSettings, lock: RunLock | None)
     resolver = _Memory(Resolver(settings.bootcamps, settings.bootcamps_path))
     known = data_source_by_file(run_dir)
     async with await verifier_pool(settings) as pool:
-        for path in run_dir.detail_files():
-            one = _FileRescore(path, known.get(path.name), resolver, pool, result)
-            await one.run(lock)
+        files = [_FileRescore(path, known.get(path.name), resolver, pool, result) for path in run_dir.detail_files()]
+        limiter = anyio.CapacityLimiter(_N_FILES)
+        try:
+            async with anyio.create_task_group() as tasks:
+                for file in files:
+                    tasks.start_soon(file.run, lock, limiter)
+        except ExceptionGroup as group:
+            raise first_error(group) from group
+    result.changes.sort(key=lambda change: (change.file, change.line))
     return result
 
 
@@ -90,10 +98,15 @@ class _FileRescore:
         self._pool = pool
         self._result = result
 
-    async def run(self, lock: RunLock | None) -> None:
+    async def run(self, lock: RunLock | None, limiter: anyio.CapacityLimiter) -> None:
+        """Verify the file's records; `limiter` holds the number of files that are in work at once."""
         lines = read_details(self._path)
+        async with limiter:
+            await self._run(lines, lock)
+
+    async def _run(self, lines: Iterator[DetailLine], lock: RunLock | None) -> None:
         with _replacing(self._path, lock) as target:
-            while chunk := await anyio.to_thread.run_sync(lambda: list(islice(lines, _CHUNK))):
+            while chunk := await anyio.to_thread.run_sync(_chunk, lines):
                 records = await self._verified(chunk)
                 if target is not None:
                     await anyio.to_thread.run_sync(target.writelines, [encode_record(record) for record in records])
@@ -142,6 +155,16 @@ class _FileRescore:
                     hint="a record needs id, prompt, output, ground_truth and data_source",
                 )
         return judged_text(str(output), reasoning), str(data_source)
+
+
+def _chunk(lines: Iterator[DetailLine]) -> list[DetailLine]:
+    """The next records, as many as make a batch for all workers and no burden for the memory."""
+    chunk: list[DetailLine] = []
+    n_bytes = 0
+    while len(chunk) < _CHUNK and n_bytes < _CHUNK_BYTES and (line := next(lines, None)):
+        chunk.append(line)
+        n_bytes += line.length
+    return chunk
 
 
 @contextlib.contextmanager

@@ -1,28 +1,30 @@
 """The run: every owed sample of a session goes through generate, verify and record. Read this page first."""
 
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectSendStream
 
 from bootcamp_cli.bootcamps.pool import VerifierPool
 from bootcamp_cli.client.client import CompletionClient
+from bootcamp_cli.client.failures import TryFailed
 from bootcamp_cli.client.retry import RetryPolicy
 from bootcamp_cli.dataset.stream import iter_samples
 from bootcamp_cli.engine.events import Emit, FileTotal, RunEnded, RunStarted
+from bootcamp_cli.engine.foresight import expected_lengths
 from bootcamp_cli.engine.gate import ServerGate
-from bootcamp_cli.engine.generate import Generated, Generator
+from bootcamp_cli.engine.generate import Generator, Tries
+from bootcamp_cli.engine.judge import Judge
 from bootcamp_cli.engine.order import WorkQueue
 from bootcamp_cli.engine.probation import Probation
 from bootcamp_cli.engine.recording import Ended, Recorder, failed
 from bootcamp_cli.engine.session import Session
 from bootcamp_cli.engine.shutdown import Shutdown
-from bootcamp_cli.engine.slots import Slots
+from bootcamp_cli.engine.turns import LaneLoan, Turns
 from bootcamp_cli.engine.verifiers import verifier_pool
-from bootcamp_cli.errors import BootcampError, InterruptedRunError
-from bootcamp_cli.records import RequestFailure, Sample, Verdict, judged_text
+from bootcamp_cli.errors import BootcampError, InterruptedRunError, ServerUnavailableError, first_error
+from bootcamp_cli.records import Answer, RequestFailure, Verdict, judged_text
 from bootcamp_cli.store.lock import HEARTBEAT_S, RunLock
 from bootcamp_cli.store.record import make_record, with_verdict
 from bootcamp_cli.store.replay import REVERIFY
@@ -49,11 +51,12 @@ async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
         ):
             tasks.start_soon(shutdown.watch_signals, tasks.cancel_scope)
             tasks.start_soon(_watch_lock, session.journal.lock)
-            stages = _Stages(session, client, pool, shutdown, emit)
+            expected = await anyio.to_thread.run_sync(expected_lengths, session)
+            stages = _Stages(session, client, pool, shutdown, emit, expected)
             await stages.work_off()
             tasks.cancel_scope.cancel()
     except ExceptionGroup as group:
-        raise _user_error(group) from group
+        raise first_error(group) from group
     finally:
         emit(RunEnded())
     if shutdown.error is not None:
@@ -63,23 +66,31 @@ async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
 
 
 class _Stages:
-    """The life of every owed sample: an open sample waits, is in flight, is verified or is about to be recorded."""
+    """The life of every owed sample: it waits its turn, is in flight, is verified, is recorded.
+
+    The slots send; the callbacks of verifier and recorder carry a sample on, so that no task waits for it. A sample is
+    open from its reading until it is on disk, and the number of open ones is bounded.
+    """
 
     def __init__(
-        self, session: Session, client: CompletionClient, pool: VerifierPool, shutdown: Shutdown, emit: Emit
+        self,
+        session: Session,
+        client: CompletionClient,
+        pool: VerifierPool,
+        shutdown: Shutdown,
+        emit: Emit,
+        expected: Mapping[str, float],
     ) -> None:
         plan, settings = session.plan, session.plan.settings
         self._session = session
-        self._pool = pool
         self._shutdown = shutdown
-        self._slots = Slots(settings.max_concurrent_requests)
         self._open = anyio.Semaphore(4 * settings.max_concurrent_requests + 1000, fast_acquire=True)
+        self._room = anyio.Semaphore(settings.max_concurrent_requests, fast_acquire=True)
         self._probation = Probation(settings.max_concurrent_requests)
         self._generator = Generator(
             client,
             template=plan.prompt_template,
             policy=RetryPolicy(max_retries=settings.max_retries, max_delay_s=settings.max_retrying_delay),
-            slots=self._slots,
             gate=ServerGate(
                 client,
                 model_name=plan.generation.model,
@@ -98,78 +109,116 @@ class _Stages:
                 file.name: iter_samples(file, skip=partial(session.has_record, file))
                 for file in plan.test_set.files
                 if session.n_unanswered(file)
-            }
+            },
+            expected=expected,
+            n_owed={file.name: session.n_unanswered(file) for file in plan.test_set.files},
         )
+        self._turns = Turns(_READ_AHEAD)
+        self._judge = Judge(pool, plan.refs)
         owed = {file.name: session.n_unanswered(file) + session.n_to_reverify(file) for file in plan.test_set.files}
-        self._recorder = Recorder(journal=session.journal, owed=owed, emit=emit)
+        self._recorder = Recorder(journal=session.journal, owed=owed, emit=emit, written=self._close_samples)
+        self._n_slots = min(settings.max_concurrent_requests, sum(map(session.n_unanswered, plan.test_set.files)))
 
     async def work_off(self) -> None:
         """Return when every owed sample has its end, or when the run ends early."""
-        send, receive = anyio.create_memory_object_stream[Ended](1000)
         async with anyio.create_task_group() as recording:
-            recording.start_soon(self._recorder.run, receive)
-            async with send, anyio.create_task_group() as samples:
-                samples.start_soon(self._reverify, samples, send)
-                await self._feed(samples, send)
+            recording.start_soon(self._recorder.run)
+            async with anyio.create_task_group() as samples:
+                samples.start_soon(self._reverify)
+                for lane in range(self._n_slots):
+                    samples.start_soon(self._slot, lane, samples)
+                await self._feed()
+            await self._judge.drained()
+            self._recorder.close()
         if not self._shutdown.ending and (error := self._probation.verdict()):
             self._shutdown.stop(error)
 
-    async def _feed(self, samples: TaskGroup, ended: MemoryObjectSendStream[Ended]) -> None:
-        """Start a sample whenever a slot is free."""
-        with self._shutdown.sample():
+    async def _feed(self) -> None:
+        """Read samples ahead of the slots."""
+        with self._shutdown.scope():
             try:
                 while batch := await anyio.to_thread.run_sync(self._queue.take_many, _READ_AHEAD):
                     for sample in batch:
                         await self._probation.admit()
                         await self._open.acquire()
-                        slot = await self._slots.acquire()
-                        samples.start_soon(self._answer, sample, slot, ended)
+                        await self._turns.put(sample)
+                self._turns.put_last()
             except BootcampError as error:
                 self._shutdown.stop(error)
 
-    async def _answer(self, sample: Sample, slot: int, ended: MemoryObjectSendStream[Ended]) -> None:
-        """Generate, verify, record."""
-        try:
-            generated = await self._generator.generate(sample, slot)
-            if generated is not None:
-                await ended.send(await self._end(sample, generated))
-        finally:
-            self._open.release()
+    async def _slot(self, lane: int, samples: TaskGroup) -> None:
+        """Send one sample after another; what has to be tried again waits elsewhere."""
+        with self._shutdown.scope() as scope:
+            try:
+                while not self._shutdown.ending and (turn := await self._turns.take()) is not None:
+                    if isinstance(turn, LaneLoan):
+                        await turn.lend(lane)
+                        continue
+                    tries = Tries(turn)
+                    outcome = await self._generator.first_try(tries, lane, scope)
+                    if isinstance(outcome, TryFailed):
+                        samples.start_soon(self._try_again, tries, outcome)
+                    else:
+                        self._generated(tries, outcome)
+                        await self._await_room(outcome)
+            except ServerUnavailableError as error:
+                self._shutdown.stop(error)
 
-    async def _end(self, sample: Sample, generated: Generated) -> Ended:
-        answer = generated.outcome
-        if isinstance(answer, RequestFailure):
-            return failed(sample, answer, generated.attempts)
-        verdict = await self._verify(
-            sample.data_source, judged_text(answer.text, answer.reasoning), sample.ground_truth
-        )
-        record = make_record(sample, answer, verdict, attempts=generated.attempts, latency_s=generated.latency_s)
-        self._queue.observe(sample.file, record["output_len"])
-        return Ended(file=sample.file, record=record, written=self._slots.recorded)
+    async def _try_again(self, tries: Tries, failed_try: TryFailed) -> None:
+        with self._shutdown.scope() as scope:
+            try:
+                outcome = await self._generator.further_tries(tries, failed_try, self._turns, scope)
+                self._generated(tries, outcome)
+                await self._await_room(outcome)
+            except ServerUnavailableError as error:
+                self._shutdown.stop(error)
 
-    async def _reverify(self, samples: TaskGroup, ended: MemoryObjectSendStream[Ended]) -> None:
+    async def _await_room(self, outcome: Answer | RequestFailure) -> None:
+        """Wait with the next request while as many answers as slots have no record: a kill would lose them."""
+        if isinstance(outcome, Answer):
+            await self._room.acquire()
+
+    def _generated(self, tries: Tries, outcome: Answer | RequestFailure) -> None:
+        """Have an answer verified, and its record or the failure written."""
+        sample = tries.sample
+        self._turns.answered()
+        if isinstance(outcome, RequestFailure):
+            self._recorder.add(failed(sample, outcome, tries.n))
+            return
+
+        def verified(verdict: Verdict | None) -> None:
+            if verdict is None:
+                return
+            record = make_record(sample, outcome, verdict, attempts=tries.n, latency_s=tries.latency_s)
+            self._queue.observe(sample.file, record["output_len"])
+            self._recorder.add(Ended(file=sample.file, record=record, written=self._room.release))
+
+        text = judged_text(outcome.text, outcome.reasoning)
+        self._judge.judge(sample.data_source, text, sample.ground_truth, verified)
+
+    async def _reverify(self) -> None:
         """Verify kept outputs again whose verifier failed; nothing is requested."""
-        with self._shutdown.sample():
+        with self._shutdown.scope():
             for file, index in self._session.journal.details.items():
                 for position in index.latest_in_row_order() if REVERIFY in index.states else ():
                     if index.state(index.rows[position]) == REVERIFY:
                         await self._open.acquire()
-                        samples.start_soon(self._verify_again, file, position, ended)
+                        await self._verify_again(file, position)
 
-    async def _verify_again(self, file: str, position: int, ended: MemoryObjectSendStream[Ended]) -> None:
-        try:
-            record = await anyio.to_thread.run_sync(self._session.journal.read_record, file, position)
-            text = judged_text(record["output"], record.get("reasoning_content"))
-            verdict = await self._verify(record["data_source"], text, record["ground_truth"])
-            await ended.send(Ended(file=file, record=with_verdict(record, verdict)))
-        finally:
+    async def _verify_again(self, file: str, position: int) -> None:
+        record = await anyio.to_thread.run_sync(self._session.journal.read_record, file, position)
+
+        def verified(verdict: Verdict | None) -> None:
+            if verdict is not None:
+                self._recorder.add(Ended(file=file, record=with_verdict(record, verdict)))
+
+        text = judged_text(record["output"], record.get("reasoning_content"))
+        self._judge.judge(record["data_source"], text, record["ground_truth"], verified)
+
+    def _close_samples(self, n: int) -> None:
+        """So many samples are on disk."""
+        for _ in range(n):
             self._open.release()
-
-    async def _verify(self, data_source: str, output: str, ground_truth: Any) -> Verdict:
-        ref = self._session.plan.refs[data_source]
-        if ref is None:
-            return Verdict(score=None, failure="unscored", error=f"no bootcamp for {data_source}")
-        return await self._pool.verify(ref, output, ground_truth)
 
 
 async def _watch_lock(lock: RunLock) -> None:
@@ -197,11 +246,3 @@ def _run_started(session: Session) -> RunStarted:
         ),
         n_slots=settings.max_concurrent_requests,
     )
-
-
-def _user_error(group: ExceptionGroup[Exception]) -> BaseException:
-    """The user-facing error in a group of whatever nesting, else the group itself."""
-    error: BaseException | None = group.subgroup(BootcampError)
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error or group

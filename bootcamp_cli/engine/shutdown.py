@@ -16,7 +16,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(slots=True)
 class Shutdown:
-    """Knows which samples wait and which are in flight, and cancels them when the run ends early.
+    """Knows which tasks wait and which have a request in flight, and cancels them when the run ends early.
 
     `interrupted` is set by a signal, `error` by what concerns the whole run (a refused key, a server that is gone).
     """
@@ -33,8 +33,8 @@ class Shutdown:
         return self.interrupted or self.error is not None
 
     @contextmanager
-    def sample(self) -> Iterator[anyio.CancelScope]:
-        """The scope of one sample, or of the feeder, while it has no answer; cancelled when the run ends early."""
+    def scope(self) -> Iterator[anyio.CancelScope]:
+        """The scope of a task that works for samples without an answer; cancelled when the run ends early."""
         with anyio.CancelScope() as scope:
             self._open.add(scope)
             if self.ending:
@@ -44,18 +44,15 @@ class Shutdown:
             finally:
                 self._open.discard(scope)
 
-    @contextmanager
-    def in_flight(self, scope: anyio.CancelScope) -> Iterator[None]:
-        """While a request is on its way: it gets the grace of a drain. A request that fails then is not made again."""
+    def depart(self, scope: anyio.CancelScope) -> None:
+        """A request goes on its way in this scope: it gets the grace of a drain."""
         self._in_flight.add(scope)
-        try:
-            yield
-        except BaseException:
-            if self.ending:
-                scope.cancel()
-            raise
-        finally:
-            self._in_flight.discard(scope)
+
+    def land(self, scope: anyio.CancelScope, *, failed: bool) -> None:
+        """It is back. One that failed while the run ends is not made again."""
+        self._in_flight.discard(scope)
+        if failed and self.ending:
+            scope.cancel()
 
     def stop(self, error: BootcampError) -> None:
         """End the run at once because of `error`; answers that arrived are still verified and recorded."""

@@ -3,16 +3,17 @@
 import json
 from typing import Any
 
+from msgspec import UNSET
+from msgspec.structs import asdict
+
 from bootcamp_cli.bootcamps.ceilings import ceilings_by_digest
 from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.records import REVERIFIABLE, bootcamp_name
 from bootcamp_cli.results.aggregate import Aggregator, FileGroups, GroupPlan
 from bootcamp_cli.results.summary import RunSummary
 from bootcamp_cli.store.journal import read_failures
-from bootcamp_cli.store.replay import DetailIndex, read_details, take
+from bootcamp_cli.store.replay import DetailIndex, read_heads, take
 from bootcamp_cli.store.run_dir import RunDir
-
-_COUNTED = ("row", "data_source", "score", "failure", "output_len", "output_len_estimated", "finish_reason")
 
 
 def summarise(run_dir: RunDir) -> RunSummary:
@@ -32,16 +33,20 @@ def summarise(run_dir: RunDir) -> RunSummary:
     for path in run_dir.detail_files():
         superseded: dict[Any, dict[str, Any]] = {}
         index = DetailIndex()
-        for line in read_details(path):
-            record = line.record
-            failures.pop((path.name, record.get("row")), None)
-            if record.get("failure") in REVERIFIABLE:
-                superseded[record.get("row")] = {key: record[key] for key in _COUNTED if key in record}
+        for number, length, head in read_heads(path):
+            record = asdict(head)
+            if head.score is UNSET:
+                record["score"] = None
+            if failures:
+                failures.pop((path.name, head.row), None)
+            if head.failure in REVERIFIABLE:
+                superseded[head.row] = record
             else:
-                superseded.pop(record.get("row"), None)
-                aggregator.add_record(path.name, record, line=line.number)
+                if superseded:
+                    superseded.pop(head.row, None)
+                aggregator.add_record(path.name, record, line=number)
             if manifest:
-                take(index, path, line)
+                take(index, path, number, length, head)
         for record in superseded.values():
             aggregator.add_record(path.name, record)
     for failure in failures.values():

@@ -1,27 +1,42 @@
 """Which display a run gets: live bars in a terminal, plain lines elsewhere, warnings alone when quiet."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol, TextIO
 
 from bootcamp_cli.engine.events import Event
+from bootcamp_cli.progress.state import ProgressState
 
 
 class Display(Protocol):
     """Shows a run. `handle` and `run` belong to the same event loop."""
 
     def handle(self, event: Event) -> None:
-        """Take the next event; returns at once, never raises."""
+        """Take the next event, which the state has seen already; returns at once, never raises."""
 
     async def run(self) -> None:
         """Draw or write until `RunEnded` was handled."""
 
 
-def choose_display(*, stream: TextIO, quiet: bool, env: Mapping[str, str], run_clock: Callable[[], float]) -> Display:
+class Board:
+    """The displays of one run over one state: each event is counted once and then shown by all."""
+
+    def __init__(self, state: ProgressState, *displays: Display) -> None:
+        self._state = state
+        self._displays = displays
+
+    def handle(self, event: Event) -> None:
+        """Take the next event; returns at once, never raises."""
+        self._state.handle(event)
+        for display in self._displays:
+            display.handle(event)
+
+
+def choose_display(state: ProgressState, *, stream: TextIO, quiet: bool, env: Mapping[str, str]) -> Display:
     """The display for this stream; only what it needs is imported."""
     if stream.isatty() and not quiet and env.get("TERM", "dumb") not in ("dumb", "unknown", ""):
         from bootcamp_cli.progress.live import LiveDisplay  # noqa: PLC0415 - rich takes 50 ms to import
 
-        return LiveDisplay(stream, run_clock, env=env)
+        return LiveDisplay(stream, state, env=env)
     from bootcamp_cli.progress.plain import PlainDisplay, QuietDisplay  # noqa: PLC0415 - as above, anyio
 
-    return QuietDisplay(stream) if quiet else PlainDisplay(stream, run_clock)
+    return QuietDisplay(stream) if quiet else PlainDisplay(stream, state)

@@ -35,7 +35,7 @@ class LiveDisplay:
     def __init__(
         self,
         stream: TextIO,
-        clock: Callable[[], float],
+        state: ProgressState,
         *,
         env: Mapping[str, str],
         size: Callable[[], os.terminal_size] | None = None,
@@ -44,14 +44,13 @@ class LiveDisplay:
         self._styled = io.StringIO()
         self._console = Console(file=self._styled, force_terminal=True, _environ=env)
         self._size = size or (lambda: _terminal_size(stream))
-        self._state = ProgressState(clock)
+        self.state = state
         self._ticker = Ticker()
         self._above: list[Text] = []
         self._drawn: list[int] = []
 
     def handle(self, event: Event) -> None:
         """Take the next event; returns at once."""
-        self._state.handle(event)
         if isinstance(event, RunEnded):
             self._ticker.end()
         elif line := notice_line(event):
@@ -83,13 +82,13 @@ class LiveDisplay:
         return erase + styled
 
     def _frame(self, columns: int, rows: int, *, is_last: bool) -> list[Text]:
-        if not self._state.files:
+        if not self.state.files:
             return []
         width = max(1, columns - 1)  # a full last column makes some terminals wrap
         height = rows - _ROWS_ABOVE if rows > 4 * _ROWS_ABOVE else max(1, rows - 1)
         if is_last:
-            return summary_lines(self._state, width=width, is_unicode=self._output.is_unicode)
-        return frame_lines(self._state, width=width, height=height, is_unicode=self._output.is_unicode)
+            return summary_lines(self.state, width=width, is_unicode=self._output.is_unicode)
+        return frame_lines(self.state, width=width, height=height, is_unicode=self._output.is_unicode)
 
 
 def _terminal_size(stream: TextIO) -> os.terminal_size:

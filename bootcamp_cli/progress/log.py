@@ -28,20 +28,19 @@ class ProgressLog:
     def __init__(
         self,
         path: Path,
-        clock: Callable[[], float],
+        state: ProgressState,
         *,
         check: Check = no_check,
         warn: Callable[[str], None] | None = None,
     ) -> None:
         self._path = path
         self._check = check
-        self._state = ProgressState(clock)
+        self.state = state
         self._warn = warn
         self._ticker = Ticker()
 
     def handle(self, event: Event) -> None:
         """Take the next event; returns at once."""
-        self._state.handle(event)
         if isinstance(event, RunStarted):
             self._ticker.wake()
         elif isinstance(event, RunEnded):
@@ -50,13 +49,13 @@ class ProgressLog:
     async def run(self) -> None:
         """Write until `RunEnded`."""
         while await self._ticker.wait(_INTERVAL_S):
-            if self._state.files:
+            if self.state.files:
                 await self._write()
         await self._write()
 
     async def _write(self) -> None:
         try:
-            await anyio.to_thread.run_sync(self._replace, progress_text(self._state).encode())
+            await anyio.to_thread.run_sync(self._replace, progress_text(self.state).encode())
         except DiskError as error:
             if self._warn is not None:
                 self._warn(f"{visible(error.message)}; the run goes on")

@@ -1,6 +1,5 @@
 """Events -> plain lines, where stderr is no terminal or the user wants it quiet."""
 
-from collections.abc import Callable
 from typing import TextIO
 
 import anyio
@@ -19,14 +18,13 @@ INTERVAL_S = 30.0
 class PlainDisplay:
     """One line every 30 s, at each finished file, at pauses, interruptions and warnings."""
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
+    def __init__(self, stream: TextIO, state: ProgressState) -> None:
         self._lines = LineWriter(stream)
-        self._clock = clock
-        self._state = ProgressState(clock)
+        self._clock = state.clock
+        self._state = state
 
     def handle(self, event: Event) -> None:
         """Take the next event; returns at once."""
-        self._state.handle(event)
         if isinstance(event, FileFinished) and event.file in self._state.files:
             self._lines.add(finished_line(self._state, event.file))
         elif isinstance(event, RunEnded):

@@ -80,23 +80,23 @@ class ProgressState:
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+        self.clock = clock
         self._ended_s: float | None = None
         self._begin(())
 
     def handle(self, event: Event) -> None:
         """Take the next event."""
         match event:
-            case RunStarted():
-                self._begin(event.files)
             case RequestStarted():
                 self._start_request(event.file)
             case RequestEnded():
                 self._end_request(event.file, event.n_tokens)
-            case RetryScheduled():
-                self.n_retries += 1
             case SampleRecorded():
                 self._end_sample(event.file, is_failed=False, score=event.score)
+            case RunStarted():
+                self._begin(event.files)
+            case RetryScheduled():
+                self.n_retries += 1
             case SampleFailed():
                 self._end_sample(event.file, is_failed=True, score=None)
             case FileFinished():
@@ -110,7 +110,7 @@ class ProgressState:
             case Warned():
                 pass
             case RunEnded():
-                self._ended_s = self._clock()
+                self._ended_s = self.clock()
 
     def elapsed_s(self) -> float:
         """Seconds since the run started, standing still after its end."""
@@ -151,10 +151,10 @@ class ProgressState:
         return min(run_s, file.n_left * self.file_elapsed_s(file) / file.n_ended_now)
 
     def _now(self) -> float:
-        return self._clock() if self._ended_s is None else self._ended_s
+        return self.clock() if self._ended_s is None else self._ended_s
 
     def _begin(self, files: tuple[FileTotal, ...]) -> None:
-        now = self._clock()
+        now = self.clock()
         self.files = {total.name: _resumed(total, now) for total in files}
         self.started: list[FileProgress] = []
         self.totals = Counts(

@@ -183,7 +183,7 @@ class _Group:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Place:
     """An entry and where it stands, to read its fields and to complain about them."""
 

@@ -15,6 +15,7 @@ from bootcamp_cli.settings.param import Param, Parameter
 from bootcamp_cli.settings.secrets import Secret
 
 BootcampChoice = Literal["auto", "builtin", "upstream"]
+TransportChoice = Literal["auto", "aiohttp", "httpx"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -247,6 +248,14 @@ class EvalSettings:
             help="longest silence of a stream before the try is given up", group="Requests", kind="duration", above=0.0
         ),
     ] = 300.0
+    transport: Annotated[
+        TransportChoice,
+        Param(
+            help="HTTP library of the requests; auto: aiohttp, but httpx through a SOCKS proxy",
+            group="Requests",
+            kind="choice",
+        ),
+    ] = "auto"
 
     bootcamps: Annotated[
         BootcampChoice,

@@ -77,7 +77,11 @@ def replace_bytes(path: Path, content: bytes, check: Check = no_check) -> None:
 
 def replace_json(path: Path, value: Any, check: Check = no_check) -> None:
     """Replace `path` by an indented JSON document, non-ASCII text as it is."""
-    replace_bytes(path, (encode_json(value, indent=2) + "\n").encode(), check)
+    try:
+        content = json.dumps(value, ensure_ascii=False, indent=2).encode()
+    except UnicodeEncodeError:  # lone surrogates, which UTF-8 cannot hold
+        content = json.dumps(value, indent=2).encode("ascii")
+    replace_bytes(path, content + b"\n", check)
 
 
 def renew(path: Path, check: Check) -> None:
@@ -105,16 +109,6 @@ def remove(path: Path, check: Check) -> None:
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def encode_json(value: Any, *, indent: int | None = None) -> str:
-    """Encode as JSON with non-ASCII text as it is; escaped where it holds lone surrogates, which UTF-8 cannot."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, ensure_ascii=True, indent=indent)
-    return text
 
 
 def sync_directory(directory: Path) -> None:

@@ -7,8 +7,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from bootcamp_cli.encoding import encode_line
 from bootcamp_cli.errors import RunDirectoryError, disk_error
-from bootcamp_cli.store.atomic import encode_json, remove, replacing, sync_directory
+from bootcamp_cli.store.atomic import remove, replacing, sync_directory
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.record import encode_record
 from bootcamp_cli.store.replay import DetailIndex, mend_tail, replay
@@ -54,7 +55,7 @@ class Journal:
             path = self.run_dir.failures
             with self._opened(path, may_be_new=True) as descriptor:
                 self.lock.check()
-                self._append_bytes(descriptor, path, b"".join(_encode_failure(failure) for failure in failures))
+                self._append_bytes(descriptor, path, b"".join(map(encode_line, failures)))
 
     def read_record(self, file: str, position: int) -> dict[str, Any]:
         """The record at a line index of a details file.
@@ -106,14 +107,17 @@ class Journal:
             return
         path = self.run_dir.details / file
         ordered = DetailIndex(
-            states=index.states, n_rows=index.n_rows, n_scored=index.n_scored, score_sum=index.score_sum
+            states=index.states,
+            n_rows=index.n_rows,
+            n_scored=index.n_scored,
+            score_sum=index.score_sum,
+            len_sum=index.len_sum,
         )
         try:
-            with path.open("rb") as source, replacing(path, self.lock.check) as target:
+            with path.open("rb", buffering=0) as source, replacing(path, self.lock.check) as target:
                 self._require_as_left(file, source.fileno())
                 for i in index.latest_in_row_order():
-                    source.seek(index.offsets[i])
-                    line = source.read(index.lengths[i])
+                    line = os.pread(source.fileno(), index.lengths[i], index.offsets[i])
                     if line.find(b"\n") != index.lengths[i] - 1:
                         self.lock.check()
                         raise _moved(path, index.rows[i])
@@ -137,7 +141,7 @@ class Journal:
         failures = [last[key] for key in sorted(last)]
         if failures:
             with replacing(self.run_dir.failures, self.lock.check) as file:
-                file.writelines(_encode_failure(failure) for failure in failures)
+                file.writelines(map(encode_line, failures))
         else:
             remove(self.run_dir.failures, self.lock.check)
         self._dirty.discard(self.run_dir.failures)
@@ -167,7 +171,7 @@ class Journal:
                 self._append_bytes(opened[file], self.run_dir.details / file, b"".join(line for _, line in entries))
                 index = self.details[file]
                 for record, line in entries:
-                    index.add(record, len(line))
+                    index.add(record["row"], record["score"], record.get("failure"), len(line), record["output_len"])
 
     @contextmanager
     def _opened(self, path: Path, *, may_be_new: bool) -> Iterator[int]:
@@ -259,10 +263,6 @@ def _size_bytes(path: Path) -> int:
         return 0
     except OSError as error:
         raise disk_error(error, f"look at {path}") from error
-
-
-def _encode_failure(failure: Mapping[str, Any]) -> bytes:
-    return (encode_json(dict(failure)) + "\n").encode()
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from bootcamp_cli.encoding import encode_line
 from bootcamp_cli.records import Answer, Sample, Verdict, judged_text
-from bootcamp_cli.store.atomic import encode_json
 
 REFERENCE_FIELDS = ("id", "prompt", "output", "output_len", "ground_truth", "score", "extracted_output")
 
@@ -50,4 +50,4 @@ def with_verdict(record: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
 
 def encode_record(record: dict[str, Any]) -> bytes:
     """The record as one line, newline included."""
-    return (encode_json(record) + "\n").encode()
+    return encode_line(record)

@@ -1,6 +1,5 @@
 """Reading a journal back: records with their place, the state of every row, a torn last line."""
 
-import json
 import os
 from array import array
 from collections.abc import Iterator
@@ -8,6 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+from msgspec import UNSET
+
+from bootcamp_cli.encoding import decode
 from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.records import REVERIFIABLE
 from bootcamp_cli.store.atomic import Check, no_check
@@ -17,6 +20,21 @@ MISSING, SCORED, REVERIFY, UNSCORED = range(4)
 """State of a row: no record; a score; a verifier failure to verify again; no verifier (waits for `rescore`)."""
 
 _MAX_ROW = 1_000_000_000
+_BATCH_BYTES = 1024 * 1024
+_NUMBERS = frozenset({int, float})
+_FINAL = frozenset({SCORED, UNSCORED})
+
+
+class RecordHead(msgspec.Struct, gc=False):
+    """The fields of a record that count; None, but UNSET for the score, where it lacks one."""
+
+    row: Any = None
+    data_source: Any = None
+    score: Any = UNSET
+    failure: Any = None
+    output_len: Any = None
+    output_len_estimated: Any = None
+    finish_reason: Any = None
 
 
 class DetailLine(NamedTuple):
@@ -43,26 +61,27 @@ class DetailIndex:
     n_rows: int = 0
     n_scored: int = 0
     score_sum: float = 0.0
+    len_sum: int = 0
     size_bytes: int = 0
 
     def state(self, row: int) -> int:
         """MISSING, SCORED, REVERIFY or UNSCORED."""
         return self.states[row] if row < len(self.states) else MISSING
 
-    def add(self, record: dict[str, Any], length: int) -> None:
+    def add(self, row: int, score: float | None, failure: str | None, length: int, output_len: Any = None) -> None:
         """Take note of a record that stands, or is about to stand, at the end of the file."""
-        row: int = record["row"]
-        if row >= len(self.states):
-            self.states.extend(bytes(row + 1 - len(self.states)))
-        if self.states[row] == MISSING:
+        states = self.states
+        if row >= len(states):
+            states.extend(bytes(row + 1 - len(states)))
+        if states[row] == MISSING:
             self.n_rows += 1
-        score = record["score"]
+            self.len_sum += output_len if type(output_len) is int else 0
         if score is not None:
             self.n_scored += 1
             self.score_sum += score
-            self.states[row] = SCORED
+            states[row] = SCORED
         else:
-            self.states[row] = REVERIFY if record.get("failure") in REVERIFIABLE else UNSCORED
+            states[row] = REVERIFY if failure in REVERIFIABLE else UNSCORED
         self.rows.append(row)
         self.offsets.append(self.size_bytes)
         self.lengths.append(length)
@@ -88,21 +107,26 @@ def read_details(path: Path) -> Iterator[DetailLine]:
     Raises:
         RunDirectoryError: a line is no record; the message names `file:line`. Nothing is changed.
     """
-    place = f"details/{path.name}"
-    offset = 0
+    for number, offset, line in _numbered(path):
+        record = _record(path, number, line)
+        if record is None:
+            return
+        yield DetailLine(number, offset, len(line), record)
+
+
+def read_heads(path: Path) -> Iterator[tuple[int, int, RecordHead]]:
+    """As `read_details`, several times as fast: 1-based number, length and head of each complete line.
+
+    Prompts, outputs and ground truths are passed over, and whole batches decoded at once.
+    """
+    number = 0
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    record = json.loads(line.decode())
-                except (ValueError, RecursionError) as error:
-                    if is_torn(line):
-                        return
-                    raise _damaged(place, number, f"not readable as JSON ({error})") from error
-                if not isinstance(record, dict):
-                    raise _damaged(place, number, "not a JSON object")
-                yield DetailLine(number, offset, len(line), record)
-                offset += len(line)
+            while lines := file.readlines(_BATCH_BYTES):
+                heads = _heads(lines) or _heads_one_by_one(path, number + 1, lines)
+                for line, head in zip(lines, heads, strict=False):
+                    number += 1
+                    yield number, len(line), head
     except OSError as error:
         raise disk_error(error, f"read {path}") from error
 
@@ -116,26 +140,71 @@ def replay(path: Path) -> DetailIndex:
     index = DetailIndex()
     if not path.exists():
         return index
-    for line in read_details(path):
-        take(index, path, line)
+    for number, length, head in read_heads(path):
+        take(index, path, number, length, head)
     return index
 
 
-def take(index: DetailIndex, path: Path, line: DetailLine) -> None:
+def take(index: DetailIndex, path: Path, number: int, length: int, head: RecordHead) -> None:
     """Add a line of the details file at `path` to its index.
 
     Raises:
         RunDirectoryError: it is no record, or its row has one already.
     """
+    row, score = head.row, head.score
     place = f"details/{path.name}"
-    row, score = line.record.get("row"), line.record.get("score", "")
     if type(row) is not int or not 0 <= row < _MAX_ROW:
-        raise _damaged(place, line.number, f"row is {row!r}, not a row number")
-    if score is not None and type(score) not in (int, float):
-        raise _damaged(place, line.number, f"score is {score!r}, not a number or null")
-    if index.state(row) in (SCORED, UNSCORED):
-        raise _damaged(place, line.number, f"row {row} already has a record")
-    index.add(line.record, line.length)
+        raise _damaged(place, number, f"row is {row!r}, not a row number")
+    if score is not None and type(score) not in _NUMBERS:
+        raise _damaged(place, number, f"score is {'' if score is UNSET else score!r}, not a number or null")
+    if index.state(row) in _FINAL:
+        raise _damaged(place, number, f"row {row} already has a record")
+    index.add(row, score, head.failure, length, head.output_len)
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """The lines of a file with their 1-based numbers and byte offsets."""
+    offset = 0
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                yield number, offset, line
+                offset += len(line)
+    except OSError as error:
+        raise disk_error(error, f"read {path}") from error
+
+
+def _record(path: Path, number: int, line: bytes) -> dict[str, Any] | None:
+    """The record of a line; None where it is torn."""
+    try:
+        record = decode(line)
+    except (ValueError, RecursionError) as error:
+        if is_torn(line):
+            return None
+        raise _damaged(f"details/{path.name}", number, f"not readable as JSON ({error})") from error
+    if not isinstance(record, dict):
+        raise _damaged(f"details/{path.name}", number, "not a JSON object")
+    return record
+
+
+def _heads(lines: list[bytes]) -> list[RecordHead] | None:
+    """The heads of whole lines; None where one of them needs a closer look."""
+    try:
+        for line in lines:
+            if not line.isascii():
+                line.decode()
+        return list(map(_decode_head, lines))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+
+
+def _heads_one_by_one(path: Path, first: int, lines: list[bytes]) -> Iterator[RecordHead]:
+    """The heads of lines among which one is damaged, torn, or not what msgspec reads; ends at a torn one."""
+    for number, line in enumerate(lines, start=first):
+        record = _record(path, number, line)
+        if record is None:
+            return
+        yield RecordHead(**{key: record[key] for key in RecordHead.__struct_fields__ if key in record})
 
 
 def mend_tail(path: Path, check: Check = no_check) -> bool:
@@ -186,10 +255,13 @@ def _last_line_start(file: Any, size: int) -> int:
 
 def _is_object(line: bytes) -> bool:
     try:
-        return isinstance(json.loads(line.decode()), dict)
+        return isinstance(decode(line), dict)
     except (ValueError, RecursionError):
         return False
 
 
 def _damaged(place: str, number: int, what: str) -> RunDirectoryError:
     return RunDirectoryError(f"{place}:{number}: {what}", hint="mend or remove that line; nothing was changed")
+
+
+_decode_head = msgspec.json.Decoder(RecordHead).decode

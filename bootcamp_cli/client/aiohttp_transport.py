@@ -1,0 +1,183 @@
+"""Requests through aiohttp, a quarter of httpx's cost; the only file that imports aiohttp."""
+
+import io
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import aiohttp
+from aiohttp import http_exceptions
+from yarl import URL
+
+from bootcamp_cli.client.body import read_body
+from bootcamp_cli.client.endpoint import Endpoint
+from bootcamp_cli.client.meanings import (
+    BROKEN,
+    LOST,
+    NO_CONNECTION,
+    NO_CONNECTION_IN_TIME,
+    NO_PROXY,
+    NO_REPLY_IN_TIME,
+    UNUSABLE,
+    Meanings,
+    translate,
+    translated,
+)
+from bootcamp_cli.client.proxies import proxy_for
+from bootcamp_cli.client.reply import MAX_BODY_BYTES
+from bootcamp_cli.client.shown import shown_url
+from bootcamp_cli.client.tls import tls_context
+from bootcamp_cli.client.transport import KEEPALIVE_S, OpenReply, Reply
+from bootcamp_cli.errors import SettingsError
+
+_LARGE_BODY_BYTES = 1024 * 1024
+"""aiohttp writes a larger body piece by piece where it comes as a file."""
+
+_SMALL_BODY_BYTES = 128 * 1024
+"""A body that is announced to be smaller is read at once."""
+
+_MAX_CLOSING = 3
+"""So many kept connections in a row may turn out to be closing; that costs no try."""
+
+
+class AiohttpTransport:
+    """One pool of connections for all lanes: finding a free one takes the same time however many there are.
+
+    Raises SettingsError for a certificate bundle, proxy or host name that cannot be used.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, environ: Mapping[str, str], max_body_bytes: int = MAX_BODY_BYTES) -> None:
+        self.endpoint = endpoint
+        self._max_body_bytes = max_body_bytes
+        self._tls = tls_context(endpoint, environ)
+        self._proxy = _proxy(proxy_for(endpoint.base_url, environ))
+        self._headers = {name.decode("ascii"): value.decode() for name, value in endpoint.headers}
+        self._headers["Accept-Encoding"] = "identity"
+        self._urls: dict[str, URL] = {}
+        self._opened: aiohttp.ClientSession | None = None
+        self._url("")
+
+    async def post(self, lane: int, path: str, body: bytes) -> Reply:  # noqa: ARG002 - lanes share the pool
+        """Send a JSON body and read the whole reply."""
+        return await self._whole("POST", path, body)
+
+    def post_stream(self, lane: int, path: str, body: bytes) -> AbstractAsyncContextManager[OpenReply]:  # noqa: ARG002 - as above
+        """Send a JSON body; the reply's body is read within the context."""
+        return self._stream(path, body)
+
+    async def get(self, path: str) -> Reply:
+        """Ask for a path and read the whole reply."""
+        return await self._whole("GET", path, None)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._opened is not None:
+            await self._opened.close()
+
+    async def _whole(self, method: str, path: str, body: bytes | None) -> Reply:
+        try:
+            async with await self._response(method, path, body) as response:
+                headers = response.headers
+                if self._is_small(response):
+                    content = await response.read()
+                else:
+                    content = await read_body(response.content.iter_any(), headers, max_bytes=self._max_body_bytes)
+        except _TRANSLATED as error:
+            raise translate(error, self.endpoint, MEANINGS) from error
+        return Reply(status=response.status, headers=headers, body=content)
+
+    @asynccontextmanager
+    async def _stream(self, path: str, body: bytes) -> AsyncIterator[OpenReply]:
+        with translated(self.endpoint, MEANINGS):
+            async with await self._response("POST", path, body) as response:
+                chunks = response.content.iter_any()
+                yield OpenReply(status=response.status, headers=response.headers, chunks=chunks)
+
+    def _is_small(self, response: aiohttp.ClientResponse) -> bool:
+        """Whether the body, as it is announced, can be read without a second look."""
+        announced = response.content_length
+        limit = min(_SMALL_BODY_BYTES, self._max_body_bytes)
+        return announced is not None and announced <= limit and "Content-Encoding" not in response.headers
+
+    async def _response(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
+        for _ in range(_MAX_CLOSING):
+            try:
+                return await self._sent(method, path, body)
+            except aiohttp.ClientConnectionError as error:
+                if not _was_closing(error):
+                    raise
+        return await self._sent(method, path, body)
+
+    async def _sent(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
+        data = io.BytesIO(body) if body and len(body) > _LARGE_BODY_BYTES else body
+        return await self._session().request(
+            method, self._url(path), data=data, proxy=self._proxy, allow_redirects=False
+        )
+
+    def _session(self) -> aiohttp.ClientSession:
+        """The session, which can be made within a running event loop only."""
+        if self._opened is None:
+            self._opened = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=0,
+                    keepalive_timeout=KEEPALIVE_S,
+                    ssl=self._tls,
+                    resolver=aiohttp.ThreadedResolver(),
+                ),
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._opened
+
+    def _url(self, path: str) -> URL:
+        if path not in self._urls:
+            try:
+                url = URL(self.endpoint.url_of(path))
+                url.raw_host  # noqa: B018 - raises for a host name that cannot be encoded
+            except ValueError as error:
+                raise SettingsError(f"url: {self.endpoint.base_url}: {error}") from None
+            self._urls[path] = url
+        return self._urls[path]
+
+
+def _was_closing(error: aiohttp.ClientConnectionError) -> bool:
+    """Whether the connection was closing before a byte of the request could be written."""
+    return isinstance(error, aiohttp.ClientConnectionResetError) or isinstance(
+        error.__cause__, aiohttp.ClientConnectionResetError
+    )
+
+
+def _proxy(url: str | None) -> URL | None:
+    if url is None:
+        return None
+    try:
+        proxy = URL(url)
+    except ValueError:
+        proxy = URL()
+    if proxy.scheme not in ("http", "https") or not proxy.host:
+        raise SettingsError(f"proxy {shown_url(url)}: not a usable proxy address", hint="see http_proxy")
+    return proxy
+
+
+MEANINGS: Meanings = {
+    aiohttp.ConnectionTimeoutError: NO_CONNECTION_IN_TIME,
+    aiohttp.ServerTimeoutError: NO_REPLY_IN_TIME,
+    aiohttp.ClientHttpProxyError: NO_PROXY,
+    aiohttp.ClientProxyConnectionError: NO_PROXY,
+    aiohttp.ClientConnectorError: NO_CONNECTION,
+    aiohttp.ClientSSLError: NO_CONNECTION,
+    aiohttp.InvalidURL: UNUSABLE,
+    aiohttp.ClientResponseError: LOST,
+    aiohttp.ClientPayloadError: LOST,
+    aiohttp.ClientConnectionError: LOST,
+    aiohttp.ContentTypeError: BROKEN,
+    aiohttp.TooManyRedirects: BROKEN,
+    aiohttp.ClientError: BROKEN,
+    http_exceptions.HttpProcessingError: LOST,
+    OSError: LOST,
+}
+"""Every exception of aiohttp, by itself or by its base, and those of the layers below that it lets through."""
+
+_TRANSLATED = tuple(MEANINGS)

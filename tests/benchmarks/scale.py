@@ -1,0 +1,186 @@
+"""What grows with the data: start, check, replay, report, rescore, memory, cost per sample at every size.
+
+`python -m tests.benchmarks.scale` (about 6 minutes; `--full` adds 1,000,000 rows and takes half an hour).
+"""
+
+import json
+import os
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+from subprocess import DEVNULL
+from subprocess import run as run_process
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from bootcamp_cli.dataset.scan import scan_test_dir
+from bootcamp_cli.records import Answer, Sample, Verdict
+from bootcamp_cli.store.record import encode_record, make_record
+from bootcamp_cli.store.replay import replay
+from tests.benchmarks.data import n_rows, public_test_dir, repeated
+from tests.benchmarks.measure import Cost, run, stub, tool_command
+
+Figures = dict[str, Any]
+
+_N_STARTS = 15
+
+
+def help_starts() -> Figures:
+    """How many starts of a bare interpreter `bootcamp --help` and `bootcamp eval --help` take; medians of pairs."""
+    ratios: dict[str, list[float]] = {"bootcamp --help": [], "bootcamp eval --help": []}
+    for _ in range(_N_STARTS):
+        for name, found in ratios.items():
+            bare_s = _wall_s([sys.executable, "-c", "pass"])
+            found.append(_wall_s([sys.executable, "-m", "bootcamp_cli", *name.split()[1:]]) / bare_s)
+    return {f"{name}, starts of python -c pass": median(found) for name, found in ratios.items()}
+
+
+def first_request() -> Figures:
+    """From launch to the first request, with the whole public set checked before."""
+    with public_test_dir(slow=True) as test_dir:
+        costs = [_run_tool(test_dir, n_slots=128, server=("--shape=fixed", "--latency=0.01")) for _ in range(7)]
+    return {"launch to first request, s": median(cost.first_request_s for cost in costs), "rows": costs[0].n}
+
+
+def check_speed() -> Figures:
+    """The check of a large test dir, in MB/s."""
+    with public_test_dir(slow=True) as public, repeated(public, 100_000) as test_dir:
+        n_bytes = sum(path.stat().st_size for path in test_dir.iterdir())
+        seconds = min(_timed(lambda: scan_test_dir(test_dir)) for _ in range(3))
+    return {"check of a test dir, MB/s": n_bytes / seconds / 1e6, "MB": n_bytes / 1e6}
+
+
+def replay_speed() -> Figures:
+    """Replay of 1 GB of details, in MB/s, with records of 4 kB and of 1 kB."""
+    figures = {}
+    for size in (4000, 1000):
+        with _details(1_000_000_000 // size, size) as run_dir:
+            path = next((run_dir / "details").iterdir())
+            seconds = min(_timed(partial(replay, path)) for _ in range(2))
+            figures[f"replay of 1 GB, records of {size} bytes, MB/s"] = path.stat().st_size / seconds / 1e6
+    return figures
+
+
+def report_speed() -> Figures:
+    """`bootcamp report` of 1,000,000 records of 1 kB."""
+    with _details(1_000_000, 1000) as run_dir:
+        command = [sys.executable, "-m", "bootcamp_cli", "report", str(run_dir), "--json"]
+        cost = _account(command)
+    return {"report of 1,000,000 records, s": cost.wall_s, "report, MB": cost.main_mb}
+
+
+def rescore_speed() -> Figures:
+    """`bootcamp rescore` of the public set's outputs: wall time and how many cores it used."""
+    with public_test_dir() as test_dir, TemporaryDirectory(prefix="bootcamp-bench-") as output:
+        with stub("--chars=4000") as url:
+            run("eval", tool_command(url, test_dir, Path(output), n_slots=128), url)
+        [run_dir] = Path(output).iterdir()
+        command = [sys.executable, "-m", "bootcamp_cli", "rescore", str(run_dir), "--dry-run", "--json"]
+        cost = _account(command)
+        n = n_rows(test_dir)
+    return {"rescore, records/s": n / cost.wall_s, "rescore, cores used": cost.cpu_s / cost.wall_s, "records": n}
+
+
+def growth(sizes: list[int]) -> Figures:
+    """CPU seconds per 1000 samples and memory of the main process by the number of samples."""
+    figures: Figures = {}
+    with public_test_dir() as public:
+        fixed = _growth_of(public, 20)
+        for size in sizes:
+            cost = _growth_of(public, size)
+            figures[f"{size} samples"] = {
+                "CPU-s/1000, everything": cost.cpu_s_per_1000,
+                "CPU-s/1000 beyond the start": 1000 * (cost.cpu_s - fixed.cpu_s) / (cost.n - fixed.n),
+                "main process, MB": cost.main_mb,
+            }
+    return figures
+
+
+def slot_memory() -> Figures:
+    """Memory of the main process per further slot."""
+    with public_test_dir() as public:
+        few, many = (
+            _run_tool(public, n_slots=n_slots, server=("--shape=fixed", "--latency=1")) for n_slots in (128, 4096)
+        )
+    return {"per further slot, kB": 1024 * (many.main_mb - few.main_mb) / (4096 - 128), "MB at 128": few.main_mb}
+
+
+def _growth_of(public: Path, size: int) -> Cost:
+    with repeated(public, size) as test_dir:
+        return _run_tool(test_dir, n_slots=128, server=())
+
+
+def _run_tool(test_dir: Path, *, n_slots: int, server: tuple[str, ...]) -> Cost:
+    with stub(*server) as url, TemporaryDirectory(prefix="bootcamp-bench-") as output:
+        return run("bootcamp", tool_command(url, test_dir, Path(output), n_slots=n_slots), url)
+
+
+@contextmanager
+def _details(n: int, n_bytes: int) -> Iterator[Path]:
+    """A run directory with one details file of n records of about so many bytes."""
+    sample = Sample(file="a.jsonl", row=0, id=0, data_source="Any", prompt="p" * (n_bytes // 4), ground_truth=[1, 2])
+    answer = Answer(text="", finish_reason="stop", usage={"completion_tokens": 100}, model="m")
+    verdict = Verdict(score=1.0, extracted="x")
+    bare = len(encode_record(make_record(sample, answer, verdict, attempts=1, latency_s=1.0)))
+    answer = replace(answer, text="o" * max(0, n_bytes - bare - 8))
+    with TemporaryDirectory(prefix="bootcamp-bench-") as folder:
+        (Path(folder) / "details").mkdir()
+        with (Path(folder) / "details" / "a.jsonl").open("wb") as file:
+            for row in range(n):
+                record = make_record(replace(sample, row=row, id=row), answer, verdict, attempts=1, latency_s=1.0)
+                file.write(encode_record(record))
+        yield Path(folder)
+
+
+def _account(command: list[str]) -> Cost:
+    """The cost of a command that asks no server."""
+    with stub() as url:
+        return run(command[3], command, url)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _wall_s(command: list[str]) -> float:
+    return _timed(lambda: run_process(command, stdout=DEVNULL, check=True, env=os.environ))
+
+
+def main() -> None:
+    """Measure one thing after another and print what came of it."""
+    parser = ArgumentParser(prog="python -m tests.benchmarks.scale")
+    parser.add_argument("--full", action="store_true", help="with 1,000,000 rows as well")
+    parser.add_argument("--only", action="append", default=[], help="the name of a measurement; repeatable")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    given = parser.parse_args()
+    sizes = [1000, 10_000, 100_000, *([1_000_000] if given.full else [])]
+    measurements: dict[str, Callable[[], Figures]] = {
+        "help": help_starts,
+        "start": first_request,
+        "check": check_speed,
+        "replay": replay_speed,
+        "report": report_speed,
+        "rescore": rescore_speed,
+        "slots": slot_memory,
+        "growth": lambda: growth(sizes),
+    }
+    results = {}
+    for name, measure in measurements.items():
+        if not given.only or name in given.only:
+            results[name] = measure()
+            sys.stdout.write(f"{name}: {json.dumps(results[name], indent=2)}\n")
+            sys.stdout.flush()
+    if given.json:
+        given.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
