@@ -1,6 +1,7 @@
 """Files of a run directory that someone edited: what is wrong is said with file and line, and nothing is changed."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ def as_text(lines: list[bytes]) -> str:
 
 def with_e_acute(line: bytes) -> bytes:
     """A line with a letter outside of ASCII, in Latin-1."""
-    return line.replace(b'"prompt": "', '"prompt": "é'.encode("latin-1"), 1)
+    return re.sub(rb'("prompt": ?")', lambda found: found[0] + b"\xe9", line, count=1)
 
 
 HARMLESS: dict[str, Edit] = {
