@@ -76,5 +76,7 @@ def _rebuilt(run_dir: "RunDir", call: Call) -> "RunSummary":
     except RunLockedError as locked:
         call.console.warn(f"{locked.message}: the results so far are shown, nothing is written")
     except DiskError as error:
+        summary = summarise(run_dir)  # what cannot be read either ends the command here
         call.console.warn(f"{error.message}: the results are shown, nothing is written")
+        return summary
     return summarise(run_dir)
