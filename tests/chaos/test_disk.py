@@ -156,7 +156,7 @@ def test_a_run_directory_that_vanishes_stops_the_run(
     long_form: bool,  # noqa: FBT001 - a fixture
 ) -> None:
     """When the directory or a part is moved away in mid-run, one line says so and nothing is made anew in its place."""
-    evaluation = start_evaluation(rows=24 if long_form else 4, latency=0.2)
+    evaluation = start_evaluation(rows=24 if long_form else 4, latency=0.5 if long_form else 1)
     names = [name for name in LOSSES if long_form or name == "the run directory moved"]
     for name in names:
         shutil.rmtree(evaluation.output, ignore_errors=True)

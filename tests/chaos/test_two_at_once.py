@@ -30,7 +30,7 @@ def test_others_are_refused_whatever_path_they_take(
     tell: Callable[[str], None],
 ) -> None:
     """While a run holds it, resumes by symlink, relative path or `eval --resume` are refused at once, naming it."""
-    evaluation = start_evaluation(rows=4, latency=0.1)
+    evaluation = start_evaluation(rows=4, latency=0.3, files=6)
     running = evaluation.start()
     wait_for_records(evaluation, running, 1)
     os.killpg(running.pid, signal.SIGSTOP)
@@ -66,7 +66,7 @@ def test_another_host_name_does_not_open_the_lock(
     long_form: bool,  # noqa: FBT001 - a fixture
 ) -> None:
     """Where the lock seems to be held on another host, its beats alone keep others from a directory in use."""
-    evaluation = start_evaluation(rows=4, latency=0)
+    evaluation = start_evaluation(rows=4, latency=0, files=2)
     run_dir = evaluation.output / "run"
     evaluation.output.mkdir()
     n_owed = interrupted(undisturbed(evaluation).run_dir, run_dir)
@@ -94,7 +94,7 @@ def test_of_resumes_at_the_same_moment_one_writes(
     long_form: bool,  # noqa: FBT001 - a fixture
 ) -> None:
     """Of resumes started together one works off what is owed; the others are refused or come when it is done."""
-    evaluation = start_evaluation(rows=4, latency=0.1)
+    evaluation = start_evaluation(rows=4, latency=0.1, files=2)
     expected = undisturbed(evaluation)
     evaluation.output.mkdir()
     n_refused = n_rounds = 0
