@@ -112,6 +112,8 @@ def disk_error(error: OSError, doing: str) -> RunDirectoryError:
         hint = "free some space, then `bootcamp resume`: everything written so far is kept"
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         hint = "make the directory writable, then `bootcamp resume`"
+    elif error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+        hint = "it was removed or moved while in use: put it back, then `bootcamp resume`, or start a new run"
     else:
         hint = "then `bootcamp resume`: everything written so far is kept"
     return DiskError(f"cannot {doing}: {error.strerror or error}", hint=hint)

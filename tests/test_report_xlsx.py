@@ -220,9 +220,9 @@ def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> No
 
 def test_what_cannot_be_written_is_a_disk_error(tmp_path: Path) -> None:
     """A missing directory or a target that is a directory ends in one line, and no temporary file stays."""
-    with pytest.raises(DiskError, match=r"cannot write scores\.xlsx: No such file or directory"):
+    with pytest.raises(DiskError, match=r"cannot write .*/gone/scores\.xlsx: No such file or directory"):
         write_scores(tmp_path / "gone" / "scores.xlsx", run_of(), {})
     (tmp_path / "scores.xlsx").mkdir()
-    with pytest.raises(DiskError, match=r"cannot write scores\.xlsx: "):
+    with pytest.raises(DiskError, match=r"cannot write .*/scores\.xlsx: "):
         write_scores(tmp_path / "scores.xlsx", run_of(), {})
     assert [entry.name for entry in tmp_path.iterdir()] == ["scores.xlsx"]

@@ -47,7 +47,6 @@ def resume(plan: Plan, run_dir: RunDir, console: Console) -> int:
     with resumed_session(plan, run_dir, console.say) as session:
         if not session.n_owed:
             console.say(f"{run_dir.path} is finished: nothing is owed")
-            session.finish()
             return conclude(session, console)
         console.say(f"continuing {run_dir.path}: {session.n_owed} of {plan.test_set.n_rows} samples are owed")
         if any(session.n_unanswered(file) for file in plan.test_set.files):
@@ -92,10 +91,10 @@ def run_session(session: Session, console: Console) -> int:
         anyio.run(_run_with_displays, session, console)
     except BootcampError as error:
         if not isinstance(error, RunDirectoryError):
-            session.finish()
+            session.settle()
+            session.end()
         _tell_how_to_go_on(error, session.run_dir)
         raise
-    session.finish()
     return conclude(session, console)
 
 
@@ -108,7 +107,12 @@ def _calm_collector() -> None:
 async def _run_with_displays(session: Session, console: Console) -> None:
     state = ProgressState(time.monotonic)
     display = choose_display(state, stream=sys.stderr, quiet=console.quiet, env=os.environ)
-    log = ProgressLog(session.run_dir.progress_log, state, warn=lambda text: display.handle(Warned(message=text)))
+    log = ProgressLog(
+        session.run_dir.progress_log,
+        state,
+        check=session.journal.lock.check,
+        warn=lambda text: display.handle(Warned(message=text)),
+    )
     board = Board(state, display, log)
     error: BootcampError | None = None
     async with (
@@ -126,10 +130,12 @@ async def _run_with_displays(session: Session, console: Console) -> None:
 
 
 def conclude(session: Session, console: Console) -> int:
-    """Write the reports of a session and print them; the exit code says whether anything is missing."""
+    """Settle what was written, write the reports and print them; the exit code says whether anything is missing."""
     from bootcamp_cli.cli.reporting import print_report, publish  # openpyxl takes 140 ms, and waits for its turn
 
-    summary = publish(session.run_dir)
+    session.settle()
+    summary = publish(session.run_dir, session.journal.lock)
+    session.end()
     print_report(session.run_dir, summary, console)
     return exit_code(summary, allow_unscored=session.plan.settings.allow_unscored)
 

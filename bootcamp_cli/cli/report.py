@@ -71,10 +71,12 @@ def _rebuilt(run_dir: "RunDir", call: Call) -> "RunSummary":
     from bootcamp_cli.store.lock import acquire
 
     try:
-        with acquire(run_dir.path, say=call.console.say):
-            return publish(run_dir)
+        with acquire(run_dir.path, say=call.console.say) as lock:
+            return publish(run_dir, lock)
     except RunLockedError as locked:
         call.console.warn(f"{locked.message}: the results so far are shown, nothing is written")
     except DiskError as error:
+        summary = summarise(run_dir)  # what cannot be read either ends the command here
         call.console.warn(f"{error.message}: the results are shown, nothing is written")
+        return summary
     return summarise(run_dir)

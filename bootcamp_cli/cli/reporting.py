@@ -13,6 +13,7 @@ from bootcamp_cli.report.render import render
 from bootcamp_cli.report.xlsx import write_scores
 from bootcamp_cli.results.summary import RunSummary
 from bootcamp_cli.store.atomic import replace_bytes
+from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.run_dir import RunDir
 
 _DECIDING = (
@@ -35,11 +36,11 @@ _DECIDING = (
 )
 
 
-def publish(run_dir: RunDir) -> RunSummary:
-    """Rebuild meta.jsonl and the workbook from details; only the holder of the lock may call it."""
+def publish(run_dir: RunDir, lock: RunLock) -> RunSummary:
+    """Rebuild meta.jsonl and the workbook from details, under the lock of the run directory."""
     summary = summarise(run_dir)
-    replace_bytes(run_dir.meta, meta_lines(summary).encode())
-    write_scores(run_dir.scores(model_name(run_dir)), summary, answer_parameters(run_dir))
+    replace_bytes(run_dir.meta, meta_lines(summary).encode(), lock.check)
+    write_scores(run_dir.scores(model_name(run_dir)), summary, answer_parameters(run_dir), lock.check)
     return summary
 
 

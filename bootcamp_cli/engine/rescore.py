@@ -173,9 +173,8 @@ def _replacing(path: Path, lock: RunLock | None) -> Iterator[BinaryIO | None]:
     if lock is None:
         yield None
         return
-    with replacing(path) as target:
+    with replacing(path, lock.check) as target:
         yield target
-        lock.check()
 
 
 def _completed(record: dict[str, Any], output: str) -> dict[str, Any]:

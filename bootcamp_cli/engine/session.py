@@ -52,14 +52,17 @@ class Session:
         """Whether a row is answered: it is never requested again."""
         return self.journal.details[file.name].state(row) != MISSING
 
-    def finish(self) -> None:
-        """Order what is not in order, settle the failures and write the end into the manifest."""
+    def settle(self) -> None:
+        """Order what is not in order, and keep of the failures what still has no record."""
         for file in self.journal.details:
             self.journal.put_in_order(file)
-        failures = self.journal.settle_failures()
-        n_missing = sum(self.n_unanswered(file) for file in self.plan.test_set.files)
-        complete = not failures and not n_missing and not self.n_owed
-        self.run_dir.write_manifest(self.manifest | {"ended": _now(), "complete": complete})
+        self.journal.settle_failures()
+
+    def end(self) -> None:
+        """Write the end into the manifest, as the last thing: a run is complete when all that it leaves is there."""
+        self.run_dir.write_manifest(
+            self.manifest | {"ended": _now(), "complete": not self.n_owed}, self.journal.lock.check
+        )
 
 
 @contextmanager
@@ -73,9 +76,9 @@ def new_session(plan: Plan, model_entry: dict[str, Any] | None, say: Say) -> Ite
         now=datetime.now().astimezone(),
     )
     with acquire(run_dir.path, say=say) as lock:
-        replace_json(run_dir.eval_args, to_eval_args(settings))
+        replace_json(run_dir.eval_args, to_eval_args(settings), lock.check)
         manifest = _manifest(plan, model_entry)
-        run_dir.write_manifest(manifest)
+        run_dir.write_manifest(manifest, lock.check)
         journal = open_journal(run_dir, lock, [file.name for file in plan.test_set.files])
         yield Session(plan=plan, run_dir=run_dir, journal=journal, manifest=manifest)
 
@@ -103,8 +106,9 @@ def resumed_session(plan: Plan, run_dir: RunDir, say: Say) -> Iterator[Session]:
                     f"details/{file.name} has {index.n_rows} records, the test file only {file.n_rows} rows",
                     hint="resume with the test dir and the options of the run",
                 )
-        replace_json(run_dir.eval_args, to_eval_args(plan.settings))
+        replace_json(run_dir.eval_args, to_eval_args(plan.settings), lock.check)
         manifest = {**manifest, "files": _files(plan), "identity": plan.identity(), "complete": False}
+        run_dir.write_manifest(manifest, lock.check)
         yield Session(plan=plan, run_dir=run_dir, journal=journal, manifest=manifest)
 
 

@@ -14,7 +14,7 @@ from bootcamp_cli.results.summary import RunSummary
 from bootcamp_cli.settings.masking import shortened
 from bootcamp_cli.store.journal import read_failures
 from bootcamp_cli.store.manifest import files_of
-from bootcamp_cli.store.replay import RecordHead, read_heads
+from bootcamp_cli.store.replay import DetailIndex, RecordHead, read_heads, take
 from bootcamp_cli.store.run_dir import RunDir
 
 
@@ -26,14 +26,16 @@ def summarise(run_dir: RunDir) -> RunSummary:
     order, else by the file's stem.
 
     Raises:
-        RunDirectoryError: a line of details or failures is no record; the message names it.
+        RunDirectoryError: a line of details or failures is no record, or a row of a run of ours has two; the message
+            names it.
     """
     manifest = run_dir.read_manifest()
     aggregator = Aggregator(_planned(files_of(manifest, run_dir.manifest)) if manifest is not None else _found(run_dir))
     failures = {(failure["file"], failure["row"]): failure for failure in read_failures(run_dir)}
     for path in run_dir.detail_files():
         superseded: dict[Any, dict[str, Any]] = {}
-        for number, _, head in read_heads(path):
+        index = DetailIndex()
+        for number, length, head in read_heads(path):
             if type(head.row) is not int or head.failure is not None:
                 _check_key(path.name, number, head)
             record = asdict(head)
@@ -47,6 +49,8 @@ def summarise(run_dir: RunDir) -> RunSummary:
                 if superseded:
                     superseded.pop(head.row, None)
                 aggregator.add_record(path.name, record, line=number)
+            if manifest:
+                take(index, path, number, length, head)
         for record in superseded.values():
             aggregator.add_record(path.name, record)
     for failure in failures.values():

@@ -6,9 +6,11 @@ from pathlib import Path
 import anyio.to_thread
 
 from bootcamp_cli.engine.events import Event, RunEnded, RunStarted
+from bootcamp_cli.errors import DiskError, RunDirectoryError
 from bootcamp_cli.progress.figures import bar, h_mm_ss, percent
 from bootcamp_cli.progress.state import Counts, ProgressState
 from bootcamp_cli.progress.ticker import Ticker
+from bootcamp_cli.store.atomic import Check, no_check, replacing
 from bootcamp_cli.visible import visible
 
 _INTERVAL_S = 1.0
@@ -19,11 +21,20 @@ class ProgressLog:
     """Keeps `path` up to date while `run` runs: replaced whole, at most once a second, in another thread.
 
     A write that fails (disk full) is told to `warn` once and tried again; the run does not depend on it. After
-    `RunEnded` the last state is written and stays; where `run` is cancelled nothing more is written.
+    `RunEnded` the last state is written and stays; where `run` is cancelled, or `check` raises because the run
+    directory is no longer this process's, nothing more is written.
     """
 
-    def __init__(self, path: Path, state: ProgressState, *, warn: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        state: ProgressState,
+        *,
+        check: Check = no_check,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
         self._path = path
+        self._check = check
         self.state = state
         self._warn = warn
         self._ticker = Ticker()
@@ -44,11 +55,17 @@ class ProgressLog:
 
     async def _write(self) -> None:
         try:
-            await anyio.to_thread.run_sync(_replace, self._path, progress_text(self.state))
-        except OSError as error:
+            await anyio.to_thread.run_sync(self._replace, progress_text(self.state).encode())
+        except DiskError as error:
             if self._warn is not None:
-                self._warn(f"cannot write {visible(str(self._path))}: {error.strerror or error}; the run goes on")
+                self._warn(f"{visible(error.message)}; the run goes on")
                 self._warn = None
+        except RunDirectoryError:
+            return  # the run itself ends with that error
+
+    def _replace(self, content: bytes) -> None:
+        with replacing(self._path, self._check, durable=False) as file:
+            file.write(content)
 
 
 def progress_text(state: ProgressState) -> str:
@@ -71,13 +88,3 @@ def _line(name: str, counts: Counts, *, elapsed_s: float, remaining_s: float | N
     progress = f"{current}/{total} [{bar(current, total, width=_BAR_WIDTH)}] {percent(current, total)}"
     failed = f" Failed: {counts.n_failed}" if counts.n_failed else ""
     return f"{name}: {progress} Elapsed: {h_mm_ss(elapsed_s)} Remaining: {h_mm_ss(remaining_s)}{failed}"
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,27 +10,24 @@ from openpyxl import Workbook
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
-from bootcamp_cli.errors import disk_error
 from bootcamp_cli.report.chart import score_chart
 from bootcamp_cli.report.columns import COLUMNS, Cell, Kind
 from bootcamp_cli.report.pinned_zip import workbook_file
 from bootcamp_cli.report.table import TOTAL
 from bootcamp_cli.report.workbook_cells import fit_columns, put_header, put_row
 from bootcamp_cli.results.summary import GroupSummary, RunSummary
+from bootcamp_cli.store.atomic import Check, no_check, replace_bytes
 
 _Row = tuple[Kind, *tuple[Cell, ...]]
 
 
-def write_scores(path: Path, summary: RunSummary, parameters: Mapping[str, Any]) -> None:
+def write_scores(path: Path, summary: RunSummary, parameters: Mapping[str, Any], check: Check = no_check) -> None:
     """Write the workbook to `path` by an atomic replacement: there is the old file or the whole new one.
 
     Raises:
         DiskError: it cannot be written.
     """
-    try:
-        _replace(path, scores_workbook(summary, parameters))
-    except OSError as error:
-        raise disk_error(error, f"write {path.name}") from error
+    replace_bytes(path, scores_workbook(summary, parameters), check)
 
 
 def scores_workbook(summary: RunSummary, parameters: Mapping[str, Any]) -> bytes:
@@ -123,16 +119,3 @@ def _parameters(parameters: Mapping[str, Any]) -> Iterator[_Row]:
             yield "text", name, value
         else:
             yield "text", name, json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f".scores-{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise

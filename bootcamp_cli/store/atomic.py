@@ -2,8 +2,9 @@
 
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,10 +13,23 @@ from bootcamp_cli.errors import disk_error
 
 _PREFIX = ".tmp-"
 
+Check = Callable[[], None]
+"""Raises where this process no longer may write; asked once the temporary name exists, before it takes effect.
+
+Whoever takes a run directory over removes the temporary names in it. So a process that is suspended between the
+question and the rename, and wakes after it was shut out, finds nothing to rename.
+"""
+
+
+def no_check() -> None:
+    """The check of a file that has one writer by its nature."""
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path` that takes its place, synced to disk, when the block ends without error.
+def replacing(path: Path, check: Check = no_check, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path` that takes its place when the block ends without error.
+
+    It is synced to disk before, unless `durable` is false: for what a power cut may take.
 
     Raises:
         DiskError: the file cannot be written; `path` is then unchanged.
@@ -27,11 +41,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
+        check()
         temporary.replace(path)
-        sync_directory(path.parent)
+        if durable:
+            sync_directory(path.parent)
     except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            check()
         raise disk_error(error, f"write {path}") from error
     finally:
         if temporary is not None:
@@ -42,24 +61,54 @@ def remove_leftovers(directory: Path) -> None:
     """Remove the temporary files of a process that was killed while replacing; its lock must be held."""
     try:
         for path in directory.glob(f"{_PREFIX}*"):
-            path.unlink(missing_ok=True)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
     except OSError as error:
         raise disk_error(error, f"tidy {directory}") from error
 
 
-def replace_bytes(path: Path, content: bytes) -> None:
+def replace_bytes(path: Path, content: bytes, check: Check = no_check) -> None:
     """Replace the content of `path` atomically."""
-    with replacing(path) as file:
+    with replacing(path, check) as file:
         file.write(content)
 
 
-def replace_json(path: Path, value: Any) -> None:
+def replace_json(path: Path, value: Any, check: Check = no_check) -> None:
     """Replace `path` by an indented JSON document, non-ASCII text as it is."""
     try:
         content = json.dumps(value, ensure_ascii=False, indent=2).encode()
     except UnicodeEncodeError:  # lone surrogates, which UTF-8 cannot hold
         content = json.dumps(value, indent=2).encode("ascii")
-    replace_bytes(path, content + b"\n")
+    replace_bytes(path, content + b"\n", check)
+
+
+def renew(path: Path, check: Check) -> None:
+    """Put a copy in the place of `path`: what another process still writes into the file that it opened is not seen."""
+    try:
+        with path.open("rb") as source, replacing(path, check) as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise disk_error(error, f"copy {path}") from error
+
+
+def remove(path: Path, check: Check) -> None:
+    """Remove `path`, where there is one, by renaming it into a temporary directory first: see `Check`."""
+    folder: Path | None = None
+    try:
+        if path.exists():
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=path.parent))
+            check()
+            path.rename(folder / path.name)
+    except OSError as error:
+        check()
+        raise disk_error(error, f"remove {path}") from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def sync_directory(directory: Path) -> None:

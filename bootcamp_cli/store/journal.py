@@ -2,17 +2,23 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from bootcamp_cli.encoding import encode_line
 from bootcamp_cli.errors import RunDirectoryError, disk_error
-from bootcamp_cli.store.atomic import remove_leftovers, replacing, sync_directory
+from bootcamp_cli.store.atomic import remove, replacing, sync_directory
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.record import encode_record
 from bootcamp_cli.store.replay import DetailIndex, mend_tail, replay
 from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.store.takeover import tidy
+from bootcamp_cli.store.torn import is_torn
+
+_OPEN_AT_ONCE = 32
+"""Details files that one look at the lock is for."""
 
 
 class Journal:
@@ -33,35 +39,47 @@ class Journal:
 
         Raises:
             DiskError: the file system refuses; what was written before stays valid.
-            LockLostError: another process took the run directory over; nothing was written.
+            LockLostError: another process took the run directory over; nothing more was written.
+            RunDirectoryError: a file is not as this journal left it; nothing more was written.
         """
         lines: dict[str, list[tuple[dict[str, Any], bytes]]] = {}
         for file, record in batch:
             lines.setdefault(file, []).append((record, encode_record(record)))
-        self.lock.check()
-        for file, entries in lines.items():
-            self._append_bytes(self.run_dir.details / file, b"".join(line for _, line in entries))
-            index = self.details[file]
-            for record, line in entries:
-                index.add(record["row"], record["score"], record.get("failure"), len(line), record["output_len"])
+        files = list(lines)
+        for start in range(0, len(files), _OPEN_AT_ONCE):
+            self._append_lines({file: lines[file] for file in files[start : start + _OPEN_AT_ONCE]})
 
     def append_failures(self, failures: Sequence[Mapping[str, Any]]) -> None:
         """Append samples that ended without an answer."""
         if failures:
-            self.lock.check()
-            self._append_bytes(self.run_dir.failures, b"".join(map(encode_line, failures)))
+            path = self.run_dir.failures
+            with self._opened(path, may_be_new=True) as descriptor:
+                self.lock.check()
+                self._append_bytes(descriptor, path, b"".join(map(encode_line, failures)))
 
     def read_record(self, file: str, position: int) -> dict[str, Any]:
-        """The record at a line index of a details file."""
+        """The record at a line index of a details file.
+
+        Raises:
+            LockLostError: it is not there, because another process took the run directory over.
+            RunDirectoryError: it is not there, because someone else changed the file.
+        """
         index = self.details[file]
         path = self.run_dir.details / file
         try:
             with path.open("rb") as details:
                 details.seek(index.offsets[position])
-                record: dict[str, Any] = json.loads(details.read(index.lengths[position]))
+                line = details.read(index.lengths[position])
         except OSError as error:
             raise disk_error(error, f"read {path}") from error
-        return record
+        try:
+            record: dict[str, Any] = json.loads(line)
+            if record["row"] == index.rows[position]:
+                return record
+        except (ValueError, KeyError, TypeError):
+            pass
+        self.lock.check()
+        raise _moved(path, index.rows[position])
 
     def sync(self) -> None:
         """Make everything appended so far survive a power cut."""
@@ -79,11 +97,14 @@ class Journal:
         self._dirty.clear()
 
     def put_in_order(self, file: str) -> None:
-        """Put the details of one test file in row order, one line per row, by an atomic replacement."""
+        """Put the details of one test file in row order, one line per row, by an atomic replacement.
+
+        Raises:
+            RunDirectoryError: a record is not where this journal left it; the file stays as it is.
+        """
         index = self.details[file]
         if index.in_order():
             return
-        self.lock.check()
         path = self.run_dir.details / file
         ordered = DetailIndex(
             states=index.states,
@@ -93,14 +114,18 @@ class Journal:
             len_sum=index.len_sum,
         )
         try:
-            with path.open("rb", buffering=0) as source, replacing(path) as target:
+            with path.open("rb", buffering=0) as source, replacing(path, self.lock.check) as target:
+                self._require_as_left(file, source.fileno())
                 for i in index.latest_in_row_order():
-                    target.write(os.pread(source.fileno(), index.lengths[i], index.offsets[i]))
+                    line = os.pread(source.fileno(), index.lengths[i], index.offsets[i])
+                    if line.find(b"\n") != index.lengths[i] - 1:
+                        self.lock.check()
+                        raise _moved(path, index.rows[i])
+                    target.write(line)
                     ordered.rows.append(index.rows[i])
                     ordered.offsets.append(ordered.size_bytes)
                     ordered.lengths.append(index.lengths[i])
                     ordered.size_bytes += index.lengths[i]
-                self.lock.check()
         except OSError as error:
             raise disk_error(error, f"order {path}") from error
         self._dirty.discard(path)
@@ -114,48 +139,84 @@ class Journal:
             if (index := self.details.get(failure["file"])) is None or not index.state(failure["row"])
         }
         failures = [last[key] for key in sorted(last)]
-        self.lock.check()
         if failures:
-            with replacing(self.run_dir.failures) as file:
+            with replacing(self.run_dir.failures, self.lock.check) as file:
                 file.writelines(map(encode_line, failures))
         else:
-            try:
-                self.run_dir.failures.unlink(missing_ok=True)
-            except OSError as error:
-                raise disk_error(error, f"remove {self.run_dir.failures}") from error
+            remove(self.run_dir.failures, self.lock.check)
         self._dirty.discard(self.run_dir.failures)
         return failures
 
-    def _append_bytes(self, path: Path, content: bytes) -> None:
+    def _require_as_left(self, file: str, descriptor: int) -> None:
+        """Refuse a details file that is not what this journal left: the index would not be true any more."""
+        path, expected = self.run_dir.details / file, self.details[file].size_bytes
+        if (found := os.fstat(descriptor).st_size) != expected:
+            self.lock.check()
+            raise RunDirectoryError(
+                f"{path} has {found} bytes where this run left {expected}: nothing more is written",
+                hint="whoever else changed it must stop, then `bootcamp resume`",
+            )
+
+    def _append_lines(self, lines: Mapping[str, Sequence[tuple[dict[str, Any], bytes]]]) -> None:
+        """Append to some details files, which are opened before the one look at the lock."""
+        with ExitStack() as stack:
+            opened = {}
+            for file in lines:
+                may_be_new = not self.details[file].size_bytes
+                opened[file] = stack.enter_context(self._opened(self.run_dir.details / file, may_be_new=may_be_new))
+            self.lock.check()
+            for file, descriptor in opened.items():
+                self._require_as_left(file, descriptor)
+            for file, entries in lines.items():
+                self._append_bytes(opened[file], self.run_dir.details / file, b"".join(line for _, line in entries))
+                index = self.details[file]
+                for record, line in entries:
+                    index.add(record["row"], record["score"], record.get("failure"), len(line), record["output_len"])
+
+    @contextmanager
+    def _opened(self, path: Path, *, may_be_new: bool) -> Iterator[int]:
+        """A file opened for appending, made where it may be new; errors of the block are its own."""
+        flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        try:
+            if may_be_new and not path.exists():
+                self.lock.check()
+                flags |= os.O_CREAT
+            descriptor = os.open(path, flags, 0o666)
+        except OSError as error:
+            raise disk_error(error, f"write {path}") from error
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _append_bytes(self, descriptor: int, path: Path, content: bytes) -> None:
         self._dirty.add(path)
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            start = os.fstat(descriptor).st_size
             try:
-                start = os.fstat(descriptor).st_size
-                try:
-                    _write_all(descriptor, content)
-                except OSError:
-                    os.ftruncate(descriptor, start)
-                    raise
-            finally:
-                os.close(descriptor)
+                _write_all(descriptor, content)
+            except OSError:
+                os.ftruncate(descriptor, start)
+                raise
         except OSError as error:
             raise disk_error(error, f"write {path}") from error
 
 
 def open_journal(run_dir: RunDir, lock: RunLock, files: Iterable[str]) -> Journal:
-    """Tidy up after a killed process, mend torn last lines and replay what is there.
+    """Tidy up after a killed process, replay what is there and mend torn last lines.
 
     Raises:
-        RunDirectoryError: a details file holds what no bootcamp wrote.
+        RunDirectoryError: a file holds what no bootcamp wrote; then none is changed.
     """
-    for directory in (run_dir.path, run_dir.details):
-        remove_leftovers(directory)
-    details = {}
-    for file in files:
-        mend_tail(run_dir.details / file)
-        details[file] = replay(run_dir.details / file)
-    mend_tail(run_dir.failures)
+    tidy(run_dir.path)
+    paths = {file: run_dir.details / file for file in files}
+    details = {file: replay(path) for file, path in paths.items()}
+    read_failures(run_dir)
+    for file, path in paths.items():
+        mend_tail(path, lock.check)
+        if details[file].size_bytes != _size_bytes(path):
+            details[file] = replay(path)
+    mend_tail(run_dir.failures, lock.check)
     return Journal(run_dir, lock, details)
 
 
@@ -178,13 +239,30 @@ def read_failures(run_dir: RunDir) -> list[dict[str, Any]]:
             if not isinstance(failure, dict) or type(failure["row"]) is not int or type(failure["file"]) is not str:
                 raise TypeError("not the object of a failed sample")  # noqa: TRY301 - one message for all that is odd
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            if not line.endswith(b"\n"):
+            if is_torn(line):
                 break
             raise RunDirectoryError(
                 f"failures.jsonl:{number}: not readable ({error})", hint="mend or remove that line"
             ) from error
         failures.append(failure)
     return failures
+
+
+def _moved(path: Path, row: int) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"{path}: the record of row {row} is not where this run left it: nothing more is written",
+        hint="whoever else changed it must stop, then `bootcamp resume`",
+    )
+
+
+def _size_bytes(path: Path) -> int:
+    """The size of a file, 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise disk_error(error, f"look at {path}") from error
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -2,8 +2,9 @@
 
 Every holder owns one generation, the file `.lock/<n>`; the highest generation holds the lock. Taking it means creating
 the next generation exclusively (`link`, atomic on NFS as well), so of two takers one wins; nobody deletes the highest
-generation, so a holder that was suspended finds a higher one when it wakes, and stops writing. Releasing marks the own
-generation as released. A holder rewrites its file with a growing counter: where its process cannot be looked up
+generation, so a holder that was suspended finds a higher one when it wakes, and stops writing. A holder that may be
+suspended between that look and its write is shut out (see `takeover.py`). Releasing marks the own generation as
+released. A holder rewrites its file with a growing counter: where its process cannot be looked up
 (another host, boot or process namespace), a counter that stands still for `STALE_S` on the watcher's own clock is a
 dead holder.
 """
@@ -22,6 +23,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bootcamp_cli.errors import LockLostError, RunDirectoryError, RunLockedError, disk_error
+from bootcamp_cli.store.takeover import shut_out, tidy
 
 HEARTBEAT_S = 5.0
 STALE_S = 30.0
@@ -30,7 +32,10 @@ _FOLDER = ".lock"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """What a lock file says of its holder. `started` tells a reused process id from the holder's."""
+    """What a lock file says of its holder. `started` tells a reused process id from the holder's.
+
+    `alone` is false until the holder has shut out one before it that may still live.
+    """
 
     host: str
     boot: str
@@ -38,12 +43,14 @@ class Holder:
     started: str
     counter: int = 0
     released: bool = False
+    alone: bool = True
 
 
 class RunLock:
     """The held lock of one run directory; a context manager that releases it.
 
-    A thread of its own shows every HEARTBEAT_S that the holder lives. `check` belongs before every write.
+    A thread of its own shows every HEARTBEAT_S that the holder lives. `check` belongs before every write, and behind
+    the opening of what is written to.
     """
 
     def __init__(self, folder: Path, generation: int, holder: Holder) -> None:
@@ -51,6 +58,7 @@ class RunLock:
         self._generation = generation
         self._holder = holder
         self._released = threading.Event()
+        self._telling = threading.Lock()
         threading.Thread(target=self._keep_beating, name="run lock", daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -60,27 +68,54 @@ class RunLock:
         self.release()
 
     def check(self) -> None:
-        """Raise LockLostError if another process took the run directory over."""
-        if _latest(self._folder) != self._generation:
+        """Raise LockLostError if another process took the run directory over.
+
+        Raises:
+            RunDirectoryError: the directory cannot be looked at, or is gone.
+        """
+        try:
+            latest = _latest(self._folder)
+        except OSError as error:
+            raise disk_error(error, f"look at the lock of {self._folder.parent}") from error
+        if latest is None:
+            raise RunDirectoryError(
+                f"{self._folder.parent} or its lock was removed or moved while in use: nothing more is written",
+                hint="put it back, then `bootcamp resume`, or start a new run",
+            )
+        if latest != self._generation:
             raise LockLostError(
                 f"{self._folder.parent} was taken over by another process: nothing more is written",
                 hint="let that process finish, then `bootcamp resume`",
             )
 
+    def confirm_alone(self) -> None:
+        """Write down that whoever held the lock before is shut out."""
+        self._tell(alone=True)
+
     def beat(self) -> None:
         """Show that the holder lives: rewrite the own lock file with the next counter."""
-        self.check()
-        self._holder = replace(self._holder, counter=self._holder.counter + 1)
-        _write(self._own, self._holder)
+        self._tell()
 
     def release(self) -> None:
         """Give the lock back; harmless where it was lost or the directory is gone."""
         self._released.set()
         try:
-            self.check()
-            _write(self._own, replace(self._holder, released=True))
+            self._tell(released=True)
         except (OSError, RunDirectoryError):
             return
+
+    def _tell(self, *, alone: bool = False, released: bool = False) -> None:
+        """Rewrite the own lock file with a higher counter; what once was true stays so."""
+        with self._telling:
+            self.check()
+            before = self._holder
+            self._holder = replace(
+                before,
+                counter=before.counter + 1,
+                alone=before.alone or alone,
+                released=before.released or released,
+            )
+            _write(self._own, self._holder)
 
     def _keep_beating(self) -> None:
         """Beat until the lock is released or lost. A beat that cannot be written (disk full) is left out."""
@@ -89,7 +124,7 @@ class RunLock:
                 self.beat()
             except LockLostError:
                 return
-            except OSError:
+            except (OSError, RunDirectoryError):
                 continue
 
     @property
@@ -114,24 +149,36 @@ def acquire(
     try:
         folder.mkdir(exist_ok=True)
         latest = _latest(folder)
-        if latest is not None:
-            _await_end(folder / str(latest), run_dir, say, sleep, clock)
-        return _take(folder, (latest or 0) + 1, run_dir)
+        certain = latest is None or _await_end(folder / str(latest), run_dir, say, sleep, clock)
+        lock = _take(folder, (latest or 0) + 1, run_dir, alone=certain)
     except OSError as error:
         raise disk_error(error, f"lock {run_dir}") from error
+    try:
+        lock.check()
+        tidy(run_dir)
+        if not certain:
+            shut_out(run_dir, lock.check)
+            lock.confirm_alone()
+    except BaseException:
+        lock.release()
+        raise
+    return lock
 
 
 def _await_end(
     file: Path, run_dir: Path, say: Callable[[str], None], sleep: Callable[[float], None], clock: Callable[[], float]
-) -> None:
-    """Return once the lock in `file` is released or its holder dead; raise RunLockedError once it shows life."""
+) -> bool:
+    """Return once the lock in `file` is released or its holder seems dead; raise RunLockedError once it shows life.
+
+    False where a process may live that had the lock, and may be in the middle of a write.
+    """
     first = _read(file)
     if first is not None:
         if first.released:
-            return
+            return first.alone
         alive = _is_alive(first)
         if alive is False:
-            return
+            return first.alone
         if alive:
             raise _locked(run_dir, first)
     elif not file.exists():
@@ -145,19 +192,20 @@ def _await_end(
         if seen is None and not file.exists():
             raise _beaten(run_dir)
         if seen is not None and seen.released:
-            return
+            return seen.alone
         if seen is not None and (first is None or seen.counter != first.counter):
             raise _locked(run_dir, seen)
+    return False
 
 
-def _take(folder: Path, generation: int, run_dir: Path) -> RunLock:
-    holder = _myself()
+def _take(folder: Path, generation: int, run_dir: Path, *, alone: bool) -> RunLock:
+    holder = replace(_myself(), alone=alone)
     descriptor, name = tempfile.mkstemp(prefix="new-", dir=folder)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump(asdict(holder), file)
         os.link(name, folder / str(generation))
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):
         raise _beaten(run_dir) from None
     finally:
         Path(name).unlink(missing_ok=True)
@@ -165,9 +213,9 @@ def _take(folder: Path, generation: int, run_dir: Path) -> RunLock:
     if max(generations) > generation:
         (folder / str(generation)).unlink(missing_ok=True)
         raise _beaten(run_dir)
-    for old in generations:
-        if old < generation:
-            (folder / str(old)).unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if not path.name.isdecimal() or int(path.name) < generation:
+            path.unlink(missing_ok=True)
     return RunLock(folder, generation, holder)
 
 

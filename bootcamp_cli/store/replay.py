@@ -13,6 +13,8 @@ from msgspec import UNSET
 from bootcamp_cli.encoding import decode
 from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.records import REVERIFIABLE
+from bootcamp_cli.store.atomic import Check, no_check
+from bootcamp_cli.store.torn import is_torn
 
 MISSING, SCORED, REVERIFY, UNSCORED = range(4)
 """State of a row: no record; a score; a verifier failure to verify again; no verifier (waits for `rescore`)."""
@@ -138,19 +140,28 @@ def replay(path: Path) -> DetailIndex:
     index = DetailIndex()
     if not path.exists():
         return index
-    place = f"details/{path.name}"
     for number, length, head in read_heads(path):
-        row, score = head.row, head.score
-        if type(row) is not int or not 0 <= row < _MAX_ROW:
-            raise _damaged(place, number, f"row is {row!r}, not a row number")
-        if score is not None and not _is_number(score):
-            raise _damaged(place, number, f"score is {'' if score is UNSET else score!r}, not a number or null")
-        if head.failure is not None and not isinstance(head.failure, str):
-            raise _damaged(place, number, f"failure is {head.failure!r}, not a text or null")
-        if index.state(row) in _FINAL:
-            raise _damaged(place, number, f"row {row} already has a record")
-        index.add(row, score, head.failure, length, head.output_len)
+        take(index, path, number, length, head)
     return index
+
+
+def take(index: DetailIndex, path: Path, number: int, length: int, head: RecordHead) -> None:
+    """Add a line of the details file at `path` to its index.
+
+    Raises:
+        RunDirectoryError: it is no record, or its row has one already.
+    """
+    row, score = head.row, head.score
+    place = f"details/{path.name}"
+    if type(row) is not int or not 0 <= row < _MAX_ROW:
+        raise _damaged(place, number, f"row is {row!r}, not a row number")
+    if score is not None and not _is_number(score):
+        raise _damaged(place, number, f"score is {'' if score is UNSET else score!r}, not a number or null")
+    if head.failure is not None and not isinstance(head.failure, str):
+        raise _damaged(place, number, f"failure is {head.failure!r}, not a text or null")
+    if index.state(row) in _FINAL:
+        raise _damaged(place, number, f"row {row} already has a record")
+    index.add(row, score, head.failure, length, head.output_len)
 
 
 def _is_number(score: Any) -> bool:
@@ -175,7 +186,7 @@ def _record(path: Path, number: int, line: bytes) -> dict[str, Any] | None:
     try:
         record = decode(line)
     except (ValueError, RecursionError) as error:
-        if not line.endswith(b"\n"):
+        if is_torn(line):
             return None
         raise _damaged(f"details/{path.name}", number, f"not readable as JSON ({error})") from error
     if not isinstance(record, dict):
@@ -203,13 +214,17 @@ def _heads_one_by_one(path: Path, first: int, lines: list[bytes]) -> Iterator[Re
         yield RecordHead(**{key: record[key] for key in RecordHead.__struct_fields__ if key in record})
 
 
-def mend_tail(path: Path) -> bool:
-    """Cut off a last line without its end, or end it where the record is whole; True where something was cut.
+def mend_tail(path: Path, check: Check = no_check) -> bool:
+    """Cut off a torn last line, or end it where the record is whole; True where something was cut.
 
-    Only the holder of the lock may call it.
+    Only the holder of the lock may call it, whose `check` is asked once the file is open.
+
+    Raises:
+        RunDirectoryError: what stands behind the last newline is no line of ours; nothing was changed.
     """
     try:
         with path.open("r+b") as file:
+            check()
             size = file.seek(0, os.SEEK_END)
             start = _last_line_start(file, size)
             file.seek(start)
@@ -219,6 +234,11 @@ def mend_tail(path: Path) -> bool:
             if _is_object(tail):
                 file.write(b"\n")
                 return False
+            if not is_torn(tail):
+                raise RunDirectoryError(
+                    f"{path}: the last line, which has no end, is not the start of a record",
+                    hint="mend or remove that line; nothing was changed",
+                )
             file.truncate(start)
             return True
     except FileNotFoundError:

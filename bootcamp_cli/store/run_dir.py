@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bootcamp_cli.errors import RunDirectoryError, disk_error
-from bootcamp_cli.store.atomic import replace_json
+from bootcamp_cli.store.atomic import Check, replace_json
 from bootcamp_cli.store.manifest import check_manifest
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -78,9 +78,9 @@ class RunDir:
             check_manifest(manifest, self.manifest)
         return manifest
 
-    def write_manifest(self, manifest: dict[str, Any]) -> None:
+    def write_manifest(self, manifest: dict[str, Any], check: Check) -> None:
         """Replace the manifest."""
-        replace_json(self.manifest, manifest)
+        replace_json(self.manifest, manifest, check)
 
 
 def safe_name(name: str) -> str:

@@ -16,7 +16,7 @@ from bootcamp_cli.engine.session import Session
 from tests.chaos.figure import tell
 from tests.chaos.invocation import invoke, isolate
 from tests.chaos.marks import MARK, SOURCES, Source, leaks_in_bytes, leaks_in_files, leaks_in_text, marked
-from tests.chaos.processes import children
+from tests.chaos.processes import children_of
 from tests.conftest import StartBootcamp, StartDemo
 from tests.test_eval_interrupted import wait_for_records
 
@@ -33,7 +33,7 @@ def leaks_of_workers(pid: int) -> tuple[int, list[str]]:
     """
     found: list[str] = []
     own = process_file(pid, "cmdline")
-    waiting, n_seen = children(pid), 0
+    waiting, n_seen = children_of(pid), 0
     while waiting:
         child = waiting.pop()
         command = process_file(child, "cmdline")
@@ -41,7 +41,7 @@ def leaks_of_workers(pid: int) -> tuple[int, list[str]]:
             n_seen += 1
             shown = {"cmdline": command, "environ": process_file(child, "environ")}
             found += [f"{name} of {command!r}" for name, content in shown.items() if leaks_in_bytes(content)]
-        waiting |= children(child)
+        waiting |= children_of(child)
     return n_seen, found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.figure import tell
-from tests.chaos.processes import children
+from tests.chaos.processes import children_of
 from tests.conftest import RunBootcamp, StartBootcamp, StartDemo, WriteRows
 from tests.test_eval_run_directory import records, run_dir_of
 
@@ -44,7 +44,7 @@ def signal_workers(process: "subprocess.Popen[str]", site: Path, seeded: random.
     """Send signals to workers that verify, until the run ends; counts those that reached one."""
     sent: Counter[str] = Counter()
     while process.poll() is None:
-        busy = children(process.pid).intersection(int(note.name) for note in (site / "pids").iterdir())
+        busy = children_of(process.pid).intersection(int(note.name) for note in (site / "pids").iterdir())
         if busy:
             number = seeded.choice(SIGNALS)
             try:
