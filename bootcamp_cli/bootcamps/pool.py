@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 import tempfile
+import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -248,17 +249,18 @@ class VerifierPool:
 
     async def _judged(self, worker: WorkerProcess, job: Job) -> Judged:
         """The worker's verdict of this job, which it turns to as soon as the one before is answered."""
+        begun = time.monotonic()
         if job.ref not in worker.loaded:
             reply = await worker.receive(self._limits.load_limit_s)
             if reply != Loaded(id=job.id):
                 raise WorkerEndedError("the worker answered out of turn")
             worker.loaded.add(job.ref)
             del self._n_failed_loads[job.ref]
-        begun = anyio.current_time()
-        reply = await worker.receive(self._limits.timeout_s)
+            begun = time.monotonic()
+        reply = worker.arrived() or await worker.receive(self._limits.timeout_s)
         if not (isinstance(reply, Judged) and reply.id == job.id):
             raise WorkerEndedError("the worker answered out of turn")
-        self._queue.learn(job.ref, anyio.current_time() - begun)
+        self._queue.learn(job.ref, time.monotonic() - begun)
         return reply
 
     def _failure(self, worker: WorkerProcess, ref: BootcampRef, error: Exception) -> Verdict:

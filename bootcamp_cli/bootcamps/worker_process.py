@@ -191,10 +191,12 @@ class WorkerProcess:
         line = await self._receive_line(limit_s)
         if line is None:
             raise await self._ended()
-        try:
-            return decode_reply(line)
-        except WireError as error:
-            raise WorkerEndedError(f"the worker's channel was disturbed: {error}") from error
+        return _reply(line)
+
+    def arrived(self) -> Reply | None:
+        """The next message where it is here already, as `receive` gives it; else None."""
+        line = self._next_line()
+        return _reply(line) if line is not None else None
 
     async def kill(self) -> None:
         """End the worker and what its verifiers started, and wait until it is gone."""
@@ -230,6 +232,10 @@ class WorkerProcess:
                     await anyio.wait_readable(self._channel)
             if not self._has_arrived():
                 raise WorkerTimeoutError
+        return self._next_line()
+
+    def _next_line(self) -> bytes | None:
+        """Take the next line out of the buffer, without its end; None where it holds no whole one."""
         end = self._buffer.find(b"\n")
         if end < 0:
             return None
@@ -268,3 +274,10 @@ class WorkerProcess:
                 return WorkerEndedError(f"the worker was killed by {signal.Signals(-code).name}")
             case code:
                 return WorkerEndedError(f"the worker exited with code {code}")
+
+
+def _reply(line: bytes) -> Reply:
+    try:
+        return decode_reply(line)
+    except WireError as error:
+        raise WorkerEndedError(f"the worker's channel was disturbed: {error}") from error

@@ -16,6 +16,9 @@ PROBES = 2
 """Of each file at least so many samples are sent before lengths count, at most _MAX_PROBES."""
 
 _MAX_PROBES = 64
+_PROBES_AT_ONCE = 4
+"""Of one file in a row: its rows are read, verified and written together."""
+
 _PROBED_SHARE = 0.25
 
 
@@ -58,8 +61,10 @@ class WorkQueue:
             self._queues[name].n_seen = _WEIGHT
             self._queues[name].n_tokens = _WEIGHT * self.expected[name]
         n_probes = {name: self._n_probes(name) for name in self.files if name not in self.expected}
-        rounds = range(max(n_probes.values(), default=0))
-        self._probing = [name for i in rounds for name, n in n_probes.items() if i < n]
+        rounds = range(0, max(n_probes.values(), default=0), _PROBES_AT_ONCE)
+        self._probing = [
+            name for i in rounds for name, n in n_probes.items() for _ in range(min(n - i, _PROBES_AT_ONCE))
+        ]
         self._probing.reverse()
         self._heap = []
         for name in self.files:

@@ -31,7 +31,7 @@ from bootcamp_cli.store.record import make_record, with_verdict
 from bootcamp_cli.store.replay import REVERIFY
 
 _READ_AHEAD = 64
-"""Rows read at once: enough that slots do not wait for the disk, few enough that their order is still worth it."""
+"""Rows read at once, at least: slots must not wait for the disk. As many as slots, else: their order must be fresh."""
 
 
 async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
@@ -115,7 +115,8 @@ class _Stages:
             expected=expected,
             n_owed={file.name: session.n_unanswered(file) for file in plan.test_set.files},
         )
-        self._turns = Turns(_READ_AHEAD)
+        self._read_ahead = max(_READ_AHEAD, settings.max_concurrent_requests)
+        self._turns = Turns(self._read_ahead)
         self._judge = Judge(pool, plan.refs)
         owed = {file.name: session.n_unanswered(file) + session.n_to_reverify(file) for file in plan.test_set.files}
         self._recorder = Recorder(
@@ -123,7 +124,7 @@ class _Stages:
             owed=owed,
             emit=emit,
             written=self._close_samples,
-            batch=settings.max_concurrent_requests // 4,
+            batch=settings.max_concurrent_requests // 2,
         )
         self._n_slots = min(settings.max_concurrent_requests, sum(map(session.n_unanswered, plan.test_set.files)))
 
@@ -145,7 +146,7 @@ class _Stages:
         """Read samples ahead of the slots."""
         with self._shutdown.scope():
             try:
-                while batch := await anyio.to_thread.run_sync(self._queue.take_many, _READ_AHEAD):
+                while batch := await anyio.to_thread.run_sync(self._queue.take_many, self._read_ahead):
                     for sample in batch:
                         await self._probation.admit()
                         await self._open.acquire()
