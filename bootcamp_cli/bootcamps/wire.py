@@ -125,18 +125,28 @@ def decode_reply(line: bytes) -> Reply:
         row = _decoded(line)
     except (ValueError, RecursionError) as error:
         raise WireError(f"no message: {error}") from error
+    if (judged := _scored(row)) is not None:
+        return judged
     match row:
         case ["ready"]:
             return Ready()
         case ["loaded", int(id_)]:
             return Loaded(id=id_)
-        case ["verdict", int(id_), float(score), extracted, None, None, bool(retire)]:
-            return Judged(id=id_, verdict=Verdict(score=score, extracted=extracted), retire=retire)
         case ["verdict", int(id_), None, extracted, str(failure), str(text), bool(retire)] if failure in _FAILURES:
             verdict = Verdict(score=None, extracted=extracted, failure=_FAILURES[failure], error=text)
             return Judged(id=id_, verdict=verdict, retire=retire)
         case _:
             raise WireError("no message of a worker")
+
+
+def _scored(row: Any) -> Judged | None:
+    """The message of a verdict with a score, of which there are by far the most; None for every other row."""
+    if type(row) is not list or len(row) != 7 or row[0] != "verdict":
+        return None
+    _, id_, score, extracted, failure, error, retire = row
+    if type(id_) is int and type(score) is float and failure is error is None and type(retire) is bool:
+        return Judged(id=id_, verdict=Verdict(score=score, extracted=extracted), retire=retire)
+    return None
 
 
 def _decoded(line: bytes) -> Any:

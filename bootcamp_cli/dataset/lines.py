@@ -1,4 +1,4 @@
-"""The lines of a test file, read one at a time, counted and hashed on the way."""
+"""The lines of a test file, read a few at a time, counted and hashed on the way."""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class LineReader:
-    """Iterates over the lines of a binary file without holding more than one.
+    """Reads the lines of a binary file in batches.
 
     Lines come with their line feed and without a byte order mark; a line above MAX_LINE_BYTES comes cut to one byte
-    more than that. `n_read` and `digest()` speak of the bytes up to the end of the line that came last. Reading ends
+    more than that. `n_read` and `digest()` speak of the bytes up to the end of the batch that came last. Reading ends
     with the file or after `n_bytes`.
     """
 
@@ -24,17 +24,8 @@ class LineReader:
         self._n_bytes = n_bytes
         self._sha256 = hashlib.sha256()
 
-    def __iter__(self) -> Iterator[bytes]:
-        line = self._read()
-        if line.startswith(_BOM):
-            yield line.removeprefix(_BOM)
-            line = self._read()
-        while line:
-            yield line
-            line = self._read()
-
     def batches(self, n_bytes: int) -> Iterator[list[bytes]]:
-        """Lists of lines, about `n_bytes` together (at least one line): quicker than line by line."""
+        """Lists of lines, about `n_bytes` together, at least one line."""
         is_first = True
         while lines := self._read_batch(n_bytes):
             if is_first and lines[0].startswith(_BOM):
@@ -47,6 +38,8 @@ class LineReader:
         return self._sha256.hexdigest()
 
     def _read_batch(self, n_bytes: int) -> list[bytes]:
+        if self._n_bytes is not None:
+            n_bytes = min(n_bytes, self._n_bytes - self.n_read)
         block = self._file.read(n_bytes)
         self._count(block)
         lines = block.splitlines(keepends=True) if b"\r" not in block else _split(block)

@@ -47,7 +47,7 @@ def parse_row(line: bytes) -> Row:
     Raises:
         InvalidRowError: where the line is not UTF-8, not JSON, no object, or lacks a key of the right type.
     """
-    if len(line) <= MAX_LINE_BYTES and not _is_doubtful(line):
+    if len(line) <= MAX_LINE_BYTES and not _is_doubtful((line,), line):
         with suppress(msgspec.DecodeError, ValueError, RecursionError):
             row = _decode_row(line)
             if row.data_source and not _may_be_deep(line):
@@ -57,7 +57,7 @@ def parse_row(line: bytes) -> Row:
 
 def parse_heads(lines: Sequence[bytes]) -> list[RowHead] | None:
     """Check many lines at once; None where one of them may be wrong, which `parse_row` then has to say."""
-    if any(map(_is_doubtful, lines)) or len(lines[-1]) > MAX_LINE_BYTES:
+    if _is_doubtful(lines, b"".join(lines)) or len(lines[-1]) > MAX_LINE_BYTES:
         return None
     try:
         heads = list(map(_decode_head, lines))
@@ -70,12 +70,22 @@ def parse_heads(lines: Sequence[bytes]) -> list[RowHead] | None:
     return heads
 
 
-def _is_doubtful(text: bytes) -> bool:
-    """Whether a text may be no UTF-8, or hold a lone surrogate: what msgspec does not see everywhere."""
-    return rb"\ud" in text or rb"\uD" in text or not (text.isascii() or _is_utf8(text))
+def parse_known_row(line: bytes) -> Row:
+    """Parse a line that was found right before; raises InvalidRowError where it is not the same any more."""
+    try:
+        return _decode_row(line)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return parse_row(line)
+
+
+def _is_doubtful(lines: Sequence[bytes], text: bytes) -> bool:
+    """Whether lines, joined in `text`, may be no UTF-8, or hold lone surrogates: msgspec does not see it everywhere."""
+    return rb"\ud" in text or rb"\uD" in text or not (text.isascii() or all(map(_is_utf8, lines)))
 
 
 def _is_utf8(text: bytes) -> bool:
+    if text.isascii():
+        return True
     try:
         text.decode()
     except UnicodeDecodeError:
