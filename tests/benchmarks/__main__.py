@@ -81,7 +81,7 @@ SHORT = (
         server=(),
         n_slots=128,
         clients=(TOOL, "aiohttp"),
-        n_rounds=3,
+        n_rounds=5,
     ),
     Setting(
         title="128 slots, no latency, httpx",
@@ -93,7 +93,7 @@ SHORT = (
 )
 
 
-def measured(setting: Setting, test_dir: Path) -> dict[str, list[Cost]]:
+def measured(setting: Setting, test_dir: Path, python: str) -> dict[str, list[Cost]]:
     """The costs of each client, the clients in turn so that a machine that gets slower slows all of them."""
     costs: dict[str, list[Cost]] = {client: [] for client in setting.clients}
     n = n_rows(test_dir)
@@ -101,10 +101,12 @@ def measured(setting: Setting, test_dir: Path) -> dict[str, list[Cost]]:
         for client, found in costs.items():
             with stub(*setting.server) as url, TemporaryDirectory(prefix="bootcamp-bench-") as output:
                 if client in LOOPS:
-                    command = loop_command(client, url, test_dir, n=n, n_slots=setting.n_slots)
+                    command = loop_command(client, url, test_dir, n=n, n_slots=setting.n_slots, python=python)
                 else:
                     options = ["--transport=httpx"] if client == TOOL_HTTPX else []
-                    command = tool_command(url, test_dir, Path(output), n_slots=setting.n_slots, options=options)
+                    command = tool_command(
+                        url, test_dir, Path(output), n_slots=setting.n_slots, options=options, python=python
+                    )
                 cost = run(client, command, url)
             if cost.exit_code or cost.n != n:
                 raise SystemExit(f"{client}: exit code {cost.exit_code}, {cost.n} of {n} samples")
@@ -116,6 +118,12 @@ def ratio_to(costs: dict[str, list[Cost]], client: str, other: str) -> float:
     """The median of the ratios of cost, round by round."""
     pairs = zip(costs[client], costs[other], strict=True)
     return median(one.cpu_s_per_1000 / two.cpu_s_per_1000 for one, two in pairs)
+
+
+def least_ratio(costs: dict[str, list[Cost]], client: str, other: str) -> float:
+    """The ratio of the least costs: what the clients take where the machine disturbs them least."""
+    one, two = (min(cost.cpu_s_per_1000 for cost in costs[name]) for name in (client, other))
+    return one / two
 
 
 def table(setting: Setting, costs: dict[str, list[Cost]]) -> str:
@@ -144,6 +152,9 @@ def main() -> int:
     """Measure, print the tables, and judge the short form."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("--short", action="store_true", help="the form for CI: fails above 2.5 times the bare loop")
+    parser.add_argument(
+        "--python", default=sys.executable, help="interpreter of tool and loops, without packages beside"
+    )
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     given = parser.parse_args()
     results: list[dict[str, Any]] = []
@@ -151,7 +162,7 @@ def main() -> int:
     with public_test_dir() as public, repeated(public, N_SHORT) as many:
         test_dir = many if given.short else public
         for setting in SHORT if given.short else FULL:
-            costs = measured(setting, test_dir)
+            costs = measured(setting, test_dir, given.python)
             sys.stdout.write(f"{table(setting, costs)}\n\n")
             sys.stdout.flush()
             results.append(
@@ -160,7 +171,7 @@ def main() -> int:
                     "clients": {name: [cost.as_json() for cost in found] for name, found in costs.items()},
                 }
             )
-            ratio = ratio_to(costs, setting.clients[0], setting.clients[-1])
+            ratio = least_ratio(costs, setting.clients[0], setting.clients[-1])
             if given.short and ratio > MAX_RATIO:
                 too_dear.append(f"{setting.title}: {ratio:.2f} times the bare loop, more than {MAX_RATIO}")
     if given.json:

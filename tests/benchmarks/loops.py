@@ -117,9 +117,11 @@ PEER_LOOPS = {"openai": openai_sdk}
 """Loops of packages that only the comparison with peers installs."""
 
 
-def loop_command(loop: str, url: str, test_dir: Path, *, n: int, n_slots: int) -> list[str]:
+def loop_command(
+    loop: str, url: str, test_dir: Path, *, n: int, n_slots: int, python: str = sys.executable
+) -> list[str]:
     """The command line of a loop."""
-    return [sys.executable, "-m", "tests.benchmarks.loops", loop, url, str(test_dir), str(n), str(n_slots)]
+    return [python, "-m", "tests.benchmarks.loops", loop, url, str(test_dir), str(n), str(n_slots)]
 
 
 def main() -> None:

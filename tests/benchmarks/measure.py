@@ -128,10 +128,18 @@ class _Peak:
                 self.mb = max(self.mb, int(found[0]) / 1024)
 
 
-def tool_command(url: str, test_dir: Path, output_dir: Path, *, n_slots: int, options: Sequence[str] = ()) -> list[str]:
+def tool_command(
+    url: str,
+    test_dir: Path,
+    output_dir: Path,
+    *,
+    n_slots: int,
+    options: Sequence[str] = (),
+    python: str = sys.executable,
+) -> list[str]:
     """The command line of an evaluation by this tool."""
     return [
-        sys.executable,
+        python,
         "-m",
         "bootcamp_cli",
         "eval",
