@@ -2,8 +2,11 @@
 
 import pytest
 
-from bootcamp_cli.cli.docs import BEGIN, END, README, with_table
+from bootcamp_cli.cli.docs import README, with_table
 from bootcamp_cli.settings.table import parameter_table
+
+BEGIN = "<!-- parameters:begin -->"
+END = "<!-- parameters:end -->"
 
 
 def test_the_table_is_renewed_between_its_markers() -> None:
@@ -16,7 +19,7 @@ def test_the_table_is_renewed_between_its_markers() -> None:
 @pytest.mark.parametrize("readme", ["", BEGIN, f"{END}{BEGIN}", f"{BEGIN}{END}{END}", f"{BEGIN}{BEGIN}{END}"])
 def test_missing_markers_are_an_error(readme: str) -> None:
     """Without the two markers, once each and in order, nothing is guessed."""
-    with pytest.raises(ValueError, match="parameter table"):
+    with pytest.raises(ValueError, match="around the generated part"):
         with_table(readme)
 
 

@@ -3,12 +3,10 @@
 import sys
 from pathlib import Path
 
-from bootcamp_cli.cli.generated import update
+from bootcamp_cli.cli.generated import renewed, update
 from bootcamp_cli.settings.table import parameter_table
 
 README = Path(__file__).parents[2] / "README.md"
-BEGIN = "<!-- parameters:begin -->"
-END = "<!-- parameters:end -->"
 
 
 def with_table(readme: str) -> str:
@@ -17,11 +15,7 @@ def with_table(readme: str) -> str:
     Raises:
         ValueError: the two markers do not stand there once each, in order.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in before + after:
-        raise ValueError(f"README.md needs {BEGIN} and behind it {END}, once each, around the parameter table")
-    return f"{before}{BEGIN}\n\n{parameter_table().strip()}\n\n{END}{after}"
+    return renewed(readme, "parameters", parameter_table())
 
 
 if __name__ == "__main__":

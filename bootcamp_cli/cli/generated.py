@@ -14,3 +14,17 @@ def update(contents: Mapping[Path, str], *, check: bool) -> int:
             path.write_text(text, "utf-8")
         print(f"{path}: {'out of date' if check else 'written'}", file=sys.stderr)  # noqa: T201 - a build command
     return 1 if check and stale else 0
+
+
+def renewed(readme: str, name: str, content: str) -> str:
+    """The text with what stands between `<!-- name:begin -->` and `<!-- name:end -->` replaced.
+
+    Raises:
+        ValueError: the two markers do not stand there once each, in order.
+    """
+    first, last = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, begin, rest = readme.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end or first in rest or last in before + after:
+        raise ValueError(f"README.md needs {first} and behind it {last}, once each, around the generated part")
+    return f"{before}{first}\n\n{content.strip()}\n\n{last}{after}"

@@ -4,13 +4,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bootcamp_cli.cli.generated import update
+from bootcamp_cli.cli.generated import renewed, update
 from tests.chaos.fault_facts import SAMPLE_FACTS, SampleFact
 from tests.chaos.run_facts import LOSS_FACTS, RUN_FACTS, LossFact, RunFact
 
 README = Path(__file__).parents[2] / "README.md"
-BEGIN = "<!-- faults:begin -->"
-END = "<!-- faults:end -->"
 
 _ONE = """\
 One request fails. A sample that is sent again fails after `max_retries` further tries, any other at once; the others go
@@ -31,11 +29,7 @@ def with_section(readme: str) -> str:
     Raises:
         ValueError: the two markers do not stand there once each, in order.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in before + after:
-        raise ValueError(f"README.md needs {BEGIN} and behind it {END}, once each, around the table of failures")
-    return f"{before}{BEGIN}\n\n{section().strip()}\n\n{END}{after}"
+    return renewed(readme, "faults", section())
 
 
 def section() -> str:

@@ -1,0 +1,71 @@
+"""How long the event loop stands still during a run: a task that wants to wake every 5 ms says how late it comes.
+
+`python -m tests.benchmarks.heartbeat`: answers of 4 kB from 128 slots without latency, and some of several MB.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from statistics import quantiles
+from tempfile import TemporaryDirectory
+
+import anyio
+
+from bootcamp_cli.engine.connect import open_client
+from bootcamp_cli.engine.plan import make_plan
+from bootcamp_cli.engine.run import run
+from bootcamp_cli.engine.session import new_session
+from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.templates.builtin import BUILTIN_TEMPLATES
+from tests.benchmarks.data import public_test_dir
+from tests.benchmarks.measure import stub
+
+_BEAT_S = 0.005
+
+
+def lateness_s(url: str, test_dir: Path, output_dir: Path, limit: int | None) -> list[float]:
+    """How late each beat of one run came, in seconds."""
+    settings = EvalSettings(url=url, model_name="stub", test_dir=test_dir, output_dir=output_dir, limit=limit)
+    plan = make_plan(settings, BUILTIN_TEMPLATES[0], sys_prompt=None)
+    late: list[float] = []
+
+    async def beat() -> None:
+        while True:
+            due = time.perf_counter() + _BEAT_S
+            await anyio.sleep(_BEAT_S)
+            late.append(time.perf_counter() - due)
+
+    async def main() -> None:
+        async with open_client(settings, plan.generation) as client, anyio.create_task_group() as tasks:
+            tasks.start_soon(beat)
+            await run(session, client, lambda _: None)
+            tasks.cancel_scope.cancel()
+
+    with new_session(plan, None, lambda _: None) as session:
+        anyio.run(main)
+    return late
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.heartbeat")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    given = parser.parse_args()
+    figures = {}
+    for title, n_chars, limit in (("answers of 4 kB", 4000, None), ("answers of 2 MB", 2_000_000, 4)):
+        with public_test_dir() as test_dir, TemporaryDirectory() as output, stub(f"--chars={n_chars}") as url:
+            late = lateness_s(url, test_dir, Path(output), limit)
+        figures[title] = {
+            "beats": len(late),
+            "99 % come within, ms": 1000 * quantiles(late, n=100)[-1],
+            "latest, ms": 1000 * max(late),
+        }
+        print(f"{title}: {json.dumps(figures[title])}")
+    if given.json:
+        given.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
