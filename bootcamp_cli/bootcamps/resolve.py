@@ -1,7 +1,6 @@
 """data_source -> the bootcamp that verifies it; looks into tables, metadata and text, and imports no verifier."""
 
 from functools import cached_property
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal
 
@@ -68,6 +67,8 @@ class Resolver:
     @cached_property
     def _entry_points(self) -> dict[str, str]:
         """Name -> `module:attribute`; of two distributions with the same name the first on the search path wins."""
+        from importlib.metadata import entry_points  # noqa: PLC0415 - 7 ms, where all is built in for nothing
+
         found: dict[str, str] = {}
         for entry in entry_points(group=ENTRY_POINT_GROUP):
             found.setdefault(entry.name, entry.value)

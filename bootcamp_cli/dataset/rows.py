@@ -47,21 +47,23 @@ def parse_row(line: bytes) -> Row:
     Raises:
         InvalidRowError: where the line is not UTF-8, not JSON, no object, or lacks a key of the right type.
     """
-    if len(line) <= MAX_LINE_BYTES and not _is_doubtful((line,), line):
-        with suppress(msgspec.DecodeError, ValueError, RecursionError):
-            row = _decode_row(line)
-            if row.data_source and not _may_be_deep(line):
-                return row
+    with suppress(msgspec.DecodeError, ValueError, RecursionError):
+        line.decode()  # msgspec passes over what it skips without looking at its encoding
+        row = _decode_row(line)
+        if row.data_source and len(line) <= MAX_LINE_BYTES and not _may_be_deep(line):
+            return row
     return _examined(line)
 
 
 def parse_heads(lines: Sequence[bytes]) -> list[RowHead] | None:
     """Check many lines at once; None where one of them may be wrong, which `parse_row` then has to say."""
-    if _is_doubtful(lines, b"".join(lines)) or len(lines[-1]) > MAX_LINE_BYTES:
+    if len(lines[-1]) > MAX_LINE_BYTES:
         return None
     try:
         heads = list(map(_decode_head, lines))
         for line, head in zip(lines, heads, strict=True):
+            if not line.isascii():
+                line.decode()
             truth = bytes(head.ground_truth)
             if not head.data_source or _has_extreme_number(truth) or _may_be_deep(truth):
                 parse_row(line)
@@ -78,25 +80,12 @@ def parse_known_row(line: bytes) -> Row:
         return parse_row(line)
 
 
-def _is_doubtful(lines: Sequence[bytes], text: bytes) -> bool:
-    """Whether lines, joined in `text`, may be no UTF-8, or hold lone surrogates: msgspec does not see it everywhere."""
-    return rb"\ud" in text or rb"\uD" in text or not (text.isascii() or all(map(_is_utf8, lines)))
-
-
-def _is_utf8(text: bytes) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _has_extreme_number(text: bytes) -> bool:
     """Whether a number may be beyond the range of a float or the digits of an integer: msgspec skips it unseen."""
     classes = text.translate(_NUMBER_CLASSES)
-    return b"e000" in classes or b"e+000" in classes or _MANY_DIGITS in classes
+    if b"e000" in classes or b"e+000" in classes:
+        return True
+    return len(text) >= len(_MANY_DIGITS) and _MANY_DIGITS in classes
 
 
 def _may_be_deep(text: bytes) -> bool:

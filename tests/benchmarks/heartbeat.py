@@ -5,7 +5,6 @@
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 from statistics import quantiles
@@ -68,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
