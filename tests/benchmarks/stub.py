@@ -21,6 +21,9 @@ from typing import Literal, get_args
 Shape = Literal["none", "fixed", "exponential", "pareto", "lognormal", "prompt"]
 """How latencies are distributed; `prompt`: each prompt says its own, as in `latency=0.25;`."""
 
+TOKENS_PER_S = 1000.0
+"""How fast an answer comes whose latency is the prompt's."""
+
 _LIFETIME_S = 3600.0
 _N_BODIES = 64
 _PARETO_ALPHA = 2.5
@@ -151,8 +154,11 @@ class Stub(asyncio.Protocol):
             return
         latency_s = self._latency(request)
         self._traffic.start(latency_s)
-        bodies_ = self._bodies if b" /v1/completions" in request[:40] else self._chat_bodies
-        body = bodies_[self._traffic.n_requests % len(bodies_)]
+        if b"latency=" in request:
+            body = body_of("short", n_tokens=round(TOKENS_PER_S * latency_s), chat=False)
+        else:
+            bodies_ = self._bodies if b" /v1/completions" in request[:40] else self._chat_bodies
+            body = bodies_[self._traffic.n_requests % len(bodies_)]
         if latency_s:
             asyncio.get_running_loop().call_later(latency_s, self._finish, body)
         else:
@@ -178,17 +184,22 @@ def bodies(n_chars: int, *, chat: bool) -> list[bytes]:
     for number in range(_N_BODIES):
         words = random.Random(number).choices(_WORDS, k=max(1, n_chars // 6))  # noqa: S311 - no secrets
         text = f"{' '.join(words)}\nThe answer is [[{number}]] \\boxed{{{number}}}"
-        said = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
-        reply = {
-            "id": f"cmpl-{number}",
-            "object": "chat.completion" if chat else "text_completion",
-            "created": 1_700_000_000,
-            "model": "stub",
-            "choices": [{"index": 0, **said, "logprobs": None, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 300, "completion_tokens": len(words), "total_tokens": 300 + len(words)},
-        }
-        found.append(_reply(json.dumps(reply).encode()))
+        found.append(body_of(text, n_tokens=len(words), chat=chat))
     return found
+
+
+def body_of(text: str, *, n_tokens: int, chat: bool) -> bytes:
+    """The whole reply with a text."""
+    said = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+    reply = {
+        "id": "cmpl-1",
+        "object": "chat.completion" if chat else "text_completion",
+        "created": 1_700_000_000,
+        "model": "stub",
+        "choices": [{"index": 0, **said, "logprobs": None, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 300, "completion_tokens": n_tokens, "total_tokens": 300 + n_tokens},
+    }
+    return _reply(json.dumps(reply).encode())
 
 
 _WORDS = ("first", "then", "the", "row", "holds", "three", "so", "cell", "must", "be", "seven", "and", "hence")
