@@ -3,6 +3,7 @@
 `python -m tests.benchmarks.scale` (about 6 minutes; `--full` adds 1,000,000 rows and takes half an hour).
 """
 
+import asyncio
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ from subprocess import DEVNULL
 from subprocess import run as run_process
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 
 from bootcamp_cli.dataset.scan import scan_test_dir
 from bootcamp_cli.records import Answer, Sample, Verdict
@@ -29,6 +31,44 @@ from tests.benchmarks.measure import Cost, run, stub, tool_command
 Figures = dict[str, Any]
 
 _N_STARTS = 15
+
+
+def stub_limit() -> Figures:
+    """How many requests per second the stub answers to a client that hardly looks at the replies."""
+    with stub() as url:
+        seconds = asyncio.run(_hammered(urlsplit(url).port or 0, 50_000))
+    return {"stub, requests/s": 50_000 / seconds}
+
+
+async def _hammered(port: int, n: int) -> float:
+    """Seconds that n requests take over 64 connections, each sending as soon as a reply begins."""
+    request = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+    left = n
+    done = asyncio.Event()
+
+    class Hammer(asyncio.Protocol):
+        transport: asyncio.Transport
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            self.transport = transport
+            transport.write(request)
+
+        def data_received(self, data: bytes) -> None:
+            nonlocal left
+            for _ in range(data.count(b"HTTP/1.1 200")):
+                left -= 1
+                self.transport.write(request)
+            if left <= 0:
+                done.set()
+
+    loop = asyncio.get_running_loop()
+    started = time.perf_counter()
+    transports = [(await loop.create_connection(Hammer, "127.0.0.1", port))[0] for _ in range(64)]
+    await done.wait()
+    for transport in transports:
+        transport.close()
+    return time.perf_counter() - started
 
 
 def help_starts() -> Figures:
@@ -163,6 +203,7 @@ def main() -> None:
     given = parser.parse_args()
     sizes = [1000, 10_000, 100_000, *([1_000_000] if given.full else [])]
     measurements: dict[str, Callable[[], Figures]] = {
+        "stub": stub_limit,
         "help": help_starts,
         "start": first_request,
         "check": check_speed,
