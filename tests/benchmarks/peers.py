@@ -12,12 +12,13 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import environ
+from os.path import relpath
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.benchmarks.data import n_rows, public_test_dir
 from tests.benchmarks.loops import loop_command
-from tests.benchmarks.measure import Cost, run, stub, tool_command
+from tests.benchmarks.measure import ROOT, Cost, run, stub, tool_command
 
 N_SLOTS = 128
 
@@ -66,9 +67,8 @@ def _inspect(url: str, test_dir: Path, folder: Path, python: Path) -> list[str]:
     return [
         str(python.with_name("inspect")),
         "eval",
-        str(folder / "task.py"),
+        relpath(folder / "task.py", ROOT),
         "--model=openai-api/stub/stub",
-        "-M=api_key=EMPTY",
         "--max-tokens=32768",
         f"--max-samples={N_SLOTS}",
         *options,
@@ -106,7 +106,11 @@ def measured(name: str, server: list[str]) -> Cost:
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *peer.packages], check=True)
         with stub(*server) as url:
             offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": folder, "HOME": folder}
-            return run(name, peer.command(url, test_dir, Path(folder), python), url, env=environ | offline)
+            offline["STUB_API_KEY"] = "EMPTY"
+            cost = run(name, peer.command(url, test_dir, Path(folder), python), url, env=environ | offline)
+    if not cost.n:
+        raise SystemExit(f"{name}: exit code {cost.exit_code} before the first request")
+    return cost
 
 
 def _rows(test_dir: Path, folder: Path) -> Path:
