@@ -64,6 +64,13 @@ def test_a_changed_file_is_unknown(test_dir: Path, tmp_path: Path, write_rows: W
     assert expected(test_dir, output) == {"b.jsonl": 20.0}
 
 
+def test_an_unfinished_run_tells_what_it_has(test_dir: Path, tmp_path: Path) -> None:
+    """A file of which nothing was scored is unknown, the others of that run are not."""
+    output = tmp_path / "output"
+    earlier_run(test_dir, output, "m", [row("a.jsonl", None, 0), row("b.jsonl", 20.0)])
+    assert expected(test_dir, output) == {"b.jsonl": 20.0}
+
+
 @pytest.mark.parametrize("content", ["", "{", '{"file": "a.jsonl"}', '{"file": [], "avg_len": 1, "n_scored": 1}', "[]"])
 def test_an_unreadable_earlier_run_is_passed_over(test_dir: Path, tmp_path: Path, content: str) -> None:
     """What cannot be read is no reason not to start."""

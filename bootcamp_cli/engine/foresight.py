@@ -69,6 +69,8 @@ def _mean_lengths(run_dir: RunDir) -> dict[str, float]:
     try:
         for line in run_dir.meta.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
+            if row["avg_len"] is None:  # nothing of it was scored
+                continue
             total, n = sums.get(row["file"], (0.0, 0))
             sums[row["file"]] = total + float(row["avg_len"]) * int(row["n_scored"]), n + int(row["n_scored"])
     except (OSError, ValueError, KeyError, TypeError):

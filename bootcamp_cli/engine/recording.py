@@ -10,7 +10,7 @@ from bootcamp_cli.engine.events import Emit, FileFinished, SampleFailed, SampleR
 from bootcamp_cli.records import RequestFailure, Sample
 from bootcamp_cli.store.journal import Journal
 
-LINGER_S = 0.05
+_LINGER_S = 0.05
 """So long the first record of a batch waits for others: a write costs the same for one as for many."""
 
 _MAX_BATCH = 64
@@ -89,7 +89,7 @@ class Recorder:
         if not self._ended and not self._is_closed:
             await self._woken()
         if len(self._ended) < self._enough and not self._is_closed:
-            with anyio.move_on_after(LINGER_S):
+            with anyio.move_on_after(_LINGER_S):
                 await self._woken()
         return not self._is_closed
 
