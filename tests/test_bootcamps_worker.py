@@ -24,7 +24,8 @@ from bootcamp_cli.bootcamps.wire import (
     decode_batch,
     decode_reply,
     encode_reply,
-    encode_task,
+    encode_sample,
+    encode_truth,
     join_batch,
 )
 from bootcamp_cli.bootcamps.worker_process import WorkerLimits, plan_workers
@@ -77,7 +78,7 @@ def test_batches_round_trip(samples: list[tuple[str, Any]]) -> None:
     """What the pool sends is what the worker gets, on one line of UTF-8, with ground truths of their own."""
     ref = BootcampRef(data_source="x\n", origin="upstream", target="a:b", path="/p q")
     tasks = [Task(id=n, ref=ref, output=output, ground_truth=truth) for n, (output, truth) in enumerate(samples)]
-    line = join_batch(map(encode_task, tasks))
+    line = join_batch(encode_sample(task.id, task.ref, task.output, encode_truth(task.ground_truth)) for task in tasks)
     assert line.decode()
     assert line.index(b"\n") == len(line) - 1
     assert decode_batch(line) == tasks
@@ -207,7 +208,7 @@ def test_hanging_worker_ends_without_the_pool(tmp_path: Path, monkeypatch: pytes
     monkeypatch.syspath_prepend(tmp_path)
     ref = write_bootcamp(tmp_path, "endless", ECHO.replace("return output", "exec('while True: pass')"))
     with worker(tmp_path, timeout_s=0.1) as (process, channel):
-        channel.sendall(join_batch([encode_task(Task(id=1, ref=ref, output="x", ground_truth=None))]))
+        channel.sendall(join_batch([encode_sample(1, ref, "x", b"null")]))
         assert channel.recv(100) == b'["loaded",1]\n'
         channel.close()
         assert process.wait(timeout=30) == -signal.SIGALRM
@@ -217,7 +218,7 @@ def test_answering_worker_ends_without_the_pool(tmp_path: Path) -> None:
     """A worker that has something to say to a pool that is gone ends, with its group."""
     missing = BootcampRef(data_source="x", origin="builtin", target="missing_module")
     with worker(tmp_path) as (process, channel):
-        channel.sendall(join_batch([encode_task(Task(id=5, ref=missing, output="x", ground_truth=None))]))
+        channel.sendall(join_batch([encode_sample(5, missing, "x", b"null")]))
         channel.close()
         assert process.wait(timeout=30) == -signal.SIGKILL
 
@@ -227,5 +228,5 @@ def test_terminal_interrupt_is_ignored(tmp_path: Path) -> None:
     with worker(tmp_path) as (process, channel):
         os.kill(process.pid, signal.SIGINT)
         missing = BootcampRef(data_source="x", origin="builtin", target="missing_module")
-        channel.sendall(join_batch([encode_task(Task(id=5, ref=missing, output="x", ground_truth=None))]))
+        channel.sendall(join_batch([encode_sample(5, missing, "x", b"null")]))
         assert channel.makefile("rb").readline() == b'["loaded",5]\n'

@@ -2,8 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
-from bootcamp_cli.bootcamps.wire import Task, encode_task
+from bootcamp_cli.bootcamps.wire import encode_sample, encode_truth
 from bootcamp_cli.records import BootcampRef, Verdict
 
 BATCH_S = 0.1
@@ -25,16 +26,26 @@ Then = Callable[[Verdict | None], None]
 class Job:
     """One sample on its way: `then` is called with the verdict, or with None when the pool closes before."""
 
-    __slots__ = ("abandoned", "encoded", "expected_s", "id", "ref", "then")
+    __slots__ = ("_output", "_truth", "abandoned", "expected_s", "id", "ref", "then")
 
-    def __init__(self, task: Task, then: "Then") -> None:
-        """Encode the sample; raises WireError where JSON cannot hold its ground truth."""
-        self.id = task.id
-        self.ref = task.ref
-        self.encoded = encode_task(task)
+    def __init__(self, id_: int, ref: BootcampRef, output: str, ground_truth: Any, then: Then) -> None:
+        """Raises WireError where JSON cannot hold the ground truth."""
+        self.id = id_
+        self.ref = ref
+        self._output = output
+        self._truth = encode_truth(ground_truth)
         self.expected_s = 0.0
         self.then = then
         self.abandoned = False
+
+    @property
+    def size(self) -> int:
+        """About the bytes that the sample takes on its way to a worker."""
+        return len(self._output) + len(self._truth)
+
+    def encoded(self) -> bytes:
+        """The sample as it is sent to a worker."""
+        return encode_sample(self.id, self.ref, self._output, self._truth)
 
 
 class JobQueue:
@@ -84,7 +95,7 @@ class JobQueue:
             job = self._jobs[0]
             if not job.abandoned:
                 seconds += job.expected_s
-                n_bytes += len(job.encoded)
+                n_bytes += job.size
                 if batch and (seconds > BATCH_S or n_bytes > _MAX_BYTES or len(batch) == MAX_SAMPLES):
                     break
                 batch.append(job)

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +16,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from bootcamp_cli.bootcamps.jobs import BATCH_S, MAX_SAMPLES, Job, JobQueue, Then
-from bootcamp_cli.bootcamps.wire import Judged, Loaded, Task, WireError, join_batch
+from bootcamp_cli.bootcamps.wire import Judged, Loaded, WireError, join_batch
 from bootcamp_cli.bootcamps.worker_process import (
     WorkerEndedError,
     WorkerLimits,
@@ -31,6 +31,9 @@ _START_LIMIT_S = 60.0
 _LOAD_LIMIT_S = 120.0
 _MAX_FAILED_STARTS = 3
 _MAX_FAILED_LOADS = 2
+_THREAD_BYTES = 256 * 1024
+"""Outputs of together this size are encoded in a thread: the event loop would stand still for milliseconds."""
+
 _LINGER_S = 0.02
 """So long a few quick samples wait for others: waking a worker costs more than verifying them."""
 
@@ -141,8 +144,7 @@ class VerifierPool:
             then(None)
             return None
         try:
-            task = Task(id=next(self._ids), ref=ref, output=output, ground_truth=ground_truth)
-            job = Job(task, then if ref.fallback is None else judged)
+            job = Job(next(self._ids), ref, output, ground_truth, then if ref.fallback is None else judged)
         except WireError as error:
             then(Verdict(score=None, failure="verifier_error", error=str(error)))
             return None
@@ -233,7 +235,7 @@ class VerifierPool:
         if not pending:
             return True
         try:
-            await worker.send(join_batch(job.encoded for job in pending), self._limits.load_limit_s)
+            await worker.send(await _encoded(pending), self._limits.load_limit_s)
             while pending:
                 judged = await self._judged(worker, pending[0])
                 pending.popleft().then(judged.verdict)
@@ -283,3 +285,14 @@ class VerifierPool:
         while batch := self._queue.take():
             for job in batch:
                 job.then(verdict)
+
+
+async def _encoded(jobs: Sequence[Job]) -> bytes:
+    """The line for a worker."""
+    if sum(job.size for job in jobs) <= _THREAD_BYTES:
+        return _line(jobs)
+    return await anyio.to_thread.run_sync(_line, jobs)
+
+
+def _line(jobs: Sequence[Job]) -> bytes:
+    return join_batch(job.encoded() for job in jobs)

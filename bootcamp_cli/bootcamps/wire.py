@@ -35,7 +35,7 @@ class WireError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One sample on its way to a worker; `id` is unique in the life of the pool."""
+    """One sample that came to a worker; `id` is unique in the life of the pool."""
 
     id: int
     ref: BootcampRef
@@ -67,21 +67,23 @@ class Judged:
 Reply = Ready | Loaded | Judged
 
 
-def encode_task(task: Task) -> bytes:
-    """One sample as JSON.
+def encode_truth(ground_truth: Any) -> bytes:
+    """A ground truth as JSON.
 
     Raises:
-        WireError: a ground truth that JSON cannot hold.
+        WireError: JSON cannot hold it.
     """
-    ref = task.ref
     try:
-        truth = encode(task.ground_truth)
-        if b"null" in truth:  # what msgspec writes for NaN, too
-            truth = json.dumps(task.ground_truth).encode("ascii")
-        head = encode([task.id, ref.data_source, ref.origin, ref.target, ref.path])
-        return b"%b,%b,%b]" % (head[:-1], encode(task.output), truth)
+        truth = encode(ground_truth)
+        return json.dumps(ground_truth).encode("ascii") if b"null" in truth else truth  # null: also msgspec's NaN
     except (TypeError, ValueError, RecursionError) as error:
         raise WireError(f"the ground truth cannot be sent to a worker: {error}") from error
+
+
+def encode_sample(id_: int, ref: BootcampRef, output: str, truth: bytes) -> bytes:
+    """One sample as JSON; `truth` is encoded already."""
+    head = encode([id_, ref.data_source, ref.origin, ref.target, ref.path])
+    return b"%b,%b,%b]" % (head[:-1], encode(output), truth)
 
 
 def join_batch(encoded: Iterable[bytes]) -> bytes:

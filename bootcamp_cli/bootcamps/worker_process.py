@@ -14,6 +14,7 @@ from typing import Self
 
 import anyio
 from anyio.abc import Process
+from anyio.lowlevel import checkpoint
 
 from bootcamp_cli.bootcamps.wire import MAX_REPLY_BYTES, Ready, Reply, WireError, decode_reply
 from bootcamp_cli.records import BootcampRef
@@ -174,6 +175,8 @@ class WorkerProcess:
             while rest:
                 try:
                     rest = rest[self._channel.send(rest) :]
+                    if rest:
+                        await checkpoint()  # a worker that reads as fast as this writes would keep the event loop
                 except BlockingIOError:
                     await anyio.wait_writable(self._channel)
                 except OSError:

@@ -1,8 +1,10 @@
 """Requests through aiohttp, a quarter of httpx's cost; the only file that imports aiohttp."""
 
 import io
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import http_exceptions
@@ -29,11 +31,17 @@ from bootcamp_cli.client.tls import tls_context
 from bootcamp_cli.client.transport import KEEPALIVE_S, OpenReply, Reply
 from bootcamp_cli.errors import SettingsError
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 _LARGE_BODY_BYTES = 1024 * 1024
 """aiohttp writes a larger body piece by piece where it comes as a file."""
 
 _SMALL_BODY_BYTES = 128 * 1024
 """A body that is announced to be smaller is read at once."""
+
+_READ_BYTES = 64 * 1024
+"""Most that is read from a connection at once: of hundreds that are full, the event loop reads each in its turn."""
 
 _MAX_CLOSING = 3
 """So many kept connections in a row may turn out to be closing; that costs no try."""
@@ -122,6 +130,7 @@ class AiohttpTransport:
                     keepalive_timeout=KEEPALIVE_S,
                     ssl=self._tls,
                     resolver=aiohttp.ThreadedResolver(),
+                    socket_factory=_socket,
                 ),
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
@@ -140,6 +149,23 @@ class AiohttpTransport:
                 raise SettingsError(f"url: {self.endpoint.base_url}: {error}") from None
             self._urls[path] = url
         return self._urls[path]
+
+
+class _Socket(socket.socket):
+    """One that reads in small pieces."""
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """As ever, but not more than that at once."""
+        return super().recv(min(bufsize, _READ_BYTES), flags)
+
+    def recv_into(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
+        """As ever, but not more than that at once."""
+        return super().recv_into(buffer, min(nbytes or memoryview(buffer).nbytes, _READ_BYTES), flags)
+
+
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    return _Socket(family, kind, protocol)
 
 
 def _was_closing(error: aiohttp.ClientConnectionError) -> bool:

@@ -1,5 +1,6 @@
 """The run: every owed sample of a session goes through generate, verify and record. Read this page first."""
 
+import gc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -17,6 +18,7 @@ from bootcamp_cli.engine.foresight import expected_lengths
 from bootcamp_cli.engine.gate import ServerGate
 from bootcamp_cli.engine.generate import Generator, Tries
 from bootcamp_cli.engine.judge import Judge
+from bootcamp_cli.engine.loop_share import LoopShare
 from bootcamp_cli.engine.order import WorkQueue
 from bootcamp_cli.engine.probation import Probation
 from bootcamp_cli.engine.recording import Ended, Recorder, failed
@@ -45,6 +47,7 @@ async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
     shutdown = Shutdown(emit)
     settings = session.plan.settings
     emit(_run_started(session))
+    gc.freeze()  # a full collection that looks at every module again would keep the event loop for 30 ms
     try:
         async with (
             await verifier_pool(settings) as pool,
@@ -59,6 +62,7 @@ async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
     except ExceptionGroup as group:
         raise first_error(group) from group
     finally:
+        gc.unfreeze()
         emit(RunEnded())
     if shutdown.error is not None:
         raise shutdown.error
@@ -117,6 +121,7 @@ class _Stages:
         )
         self._read_ahead = max(_READ_AHEAD, settings.max_concurrent_requests)
         self._turns = Turns(self._read_ahead)
+        self._loop_share = LoopShare()
         self._judge = Judge(pool, plan.refs)
         owed = {file.name: session.n_unanswered(file) + session.n_to_reverify(file) for file in plan.test_set.files}
         self._recorder = Recorder(
@@ -160,6 +165,7 @@ class _Stages:
         with self._shutdown.scope() as scope:
             try:
                 while not self._shutdown.ending and (turn := await self._turns.take()) is not None:
+                    await self._loop_share.begin()
                     if isinstance(turn, LaneLoan):
                         await turn.lend(lane)
                         continue
