@@ -10,6 +10,7 @@ from pathlib import Path
 from bootcamp_cli.dataset.rows import InvalidRowError, parse_row
 from bootcamp_cli.settings.model import parameters
 from tests.chaos.invocation import NOWHERE, invoke_decently
+from tests.chaos.raw_replies import REPLY, end_of_try
 
 Feed = Callable[[bytes], None]
 
@@ -90,6 +91,7 @@ def targets(directory: Path) -> Mapping[str, Target]:
 
     return {
         "rows": Target(feed=_parse_row, seed=_line(ROW)),
+        "reply": Target(feed=_feed_reply, seed=REPLY),
         "test_file": Target(feed=feed_test_file, seed=_line(ROW) * 2),
         "toml": Target(feed=feed_toml, seed=TOML),
         "environment": Target(feed=_feed_environment, seed=b"\x02m\x00\x05true"),
@@ -106,6 +108,11 @@ def _parse_row(data: bytes) -> None:
     with suppress(InvalidRowError):
         row = parse_row(data)
         assert json.loads(json.dumps(row.ground_truth)) == row.ground_truth
+
+
+def _feed_reply(data: bytes) -> None:
+    """Get a reply; whether a stream was asked for is told by its length."""
+    end_of_try(data, "aiohttp", stream=len(data) % 2 == 1)
 
 
 def _feed_environment(data: bytes) -> None:

@@ -22,6 +22,7 @@ from tests.chaos.fault_runs import (
     sent,
     settled,
 )
+from tests.client_server import TRANSPORTS
 from tests.conftest import StartDemo, WriteRows
 
 MAX_RETRIES = 2
@@ -33,10 +34,21 @@ API_MODES: Mapping[Form, tuple[str, str]] = {
 """For each form of request the mode of the quick share, and the one of the long form."""
 
 
-@pytest.fixture
-def scene(demo_test_dir: Path, demo_server: StartDemo, clean_environment: dict[str, str], tmp_path: Path) -> Scene:
-    """A scene with the generated test dir."""
-    return Scene(test_dir=demo_test_dir, start=demo_server, environment=clean_environment, cwd=tmp_path)
+@pytest.fixture(params=TRANSPORTS)
+def scene(
+    request: pytest.FixtureRequest,
+    demo_test_dir: Path,
+    demo_server: StartDemo,
+    clean_environment: dict[str, str],
+    tmp_path: Path,
+    *,
+    long_form: bool,
+) -> Scene:
+    """A scene with the generated test dir; through httpx in the long form only."""
+    if request.param == "httpx" and not long_form:
+        pytest.skip("in the long form only")
+    environment = {**clean_environment, "BOOTCAMP_TRANSPORT": request.param}
+    return Scene(test_dir=demo_test_dir, start=demo_server, environment=environment, cwd=tmp_path)
 
 
 def facts_of(form: Form, *deadlines: str) -> list[SampleFact]:
