@@ -136,6 +136,15 @@ def test_any_body_is_an_answer_or_a_bad_response(body: bytes, chats: bool) -> No
         assert answer.text.encode() or answer.reasoning or answer.finish_reason
 
 
+def test_millions_of_values_are_not_read() -> None:
+    """A reply of a few MB that would take hundreds of MB as lists is refused; 3 million commas in a text are not."""
+    many = b"[]," * 2_000_000
+    with pytest.raises(TryFailed, match="more than 4000000 values"):
+        parse_reply(b'{"choices": [{"text": "a"}], "x": [%b0]}' % many, "completion")
+    answer = parse_reply(json.dumps(completion("," * 3_000_000)).encode(), "completion")
+    assert len(answer.text) == 3_000_000
+
+
 @given(st.text(min_size=1, max_size=50))
 def test_a_text_is_handed_on_unchanged(text: str) -> None:
     """The text of an answer is the text that the server sent."""

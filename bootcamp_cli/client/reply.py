@@ -13,6 +13,9 @@ from bootcamp_cli.records import Answer, ApiMode
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A larger reply is no answer."""
 
+_MAX_VALUES = 4_000_000
+"""Nor is one of more values: read as JSON it would take 10 to 30 times the memory that it takes as text."""
+
 
 def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
     """The answer in a whole reply.
@@ -41,6 +44,8 @@ def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
 
 def load_object(body: bytes | str) -> dict[str, Any]:
     """The JSON object of a body. NaN and infinite numbers, which are no JSON, are read as null."""
+    if len(body) > _MAX_VALUES and _n_separators(body) > _MAX_VALUES:
+        raise bad_response(f"a reply of more than {_MAX_VALUES} values")
     try:
         value = _decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
@@ -48,6 +53,11 @@ def load_object(body: bytes | str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise bad_response("a reply that is no JSON object")
     return value
+
+
+def _n_separators(body: bytes | str) -> int:
+    """How many values a body has at most, and a little more: separators within texts count, too."""
+    return sum(map(body.count, ",[{")) if isinstance(body, str) else sum(map(body.count, (b",", b"[", b"{")))
 
 
 def _leniently_decoded(body: bytes | str) -> Any:
