@@ -1,10 +1,12 @@
-"""Bodies: how many of them may be large at the same time."""
+"""Bodies: how many of them may be large at the same time, and how much is read at once."""
 
+import socket
 from collections.abc import AsyncIterator
 
 import anyio
 import pytest
 
+from bootcamp_cli.client.aiohttp_transport import piecewise_socket
 from bootcamp_cli.client.body import LARGE_BYTES, BodyRoom, read_body
 from bootcamp_cli.client.failures import TryFailed
 from tests.client_server import failed, http
@@ -68,3 +70,19 @@ def test_a_failure_holds_no_reply(body: str) -> None:
         frames.append(trace.tb_frame)
         trace = trace.tb_next
     assert not [name for frame in frames for name, value in frame.f_locals.items() if value == body.encode()]
+
+
+def test_connections_are_read_in_pieces() -> None:
+    """However much has arrived, at most 64 KiB are taken at once: other connections have their turn."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        piecewise_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", server.getsockname())) as ours,
+    ):
+        ours.connect(server.getsockname())
+        theirs, _ = server.accept()
+        with theirs:
+            theirs.sendall(bytes(100_000))
+            assert len(ours.recv(100_000, socket.MSG_PEEK | socket.MSG_WAITALL)) == 65_536
+            assert ours.recv_into(bytearray(100_000), 0, socket.MSG_WAITALL) == 65_536
+            assert ours.recv_into(bytearray(100), 10) == 10
+            assert len(ours.recv(100)) == 100

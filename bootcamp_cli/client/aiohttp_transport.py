@@ -130,7 +130,7 @@ class AiohttpTransport:
                     keepalive_timeout=KEEPALIVE_S,
                     ssl=self._tls,
                     resolver=aiohttp.ThreadedResolver(),
-                    socket_factory=_socket,
+                    socket_factory=piecewise_socket,
                 ),
                 headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
@@ -163,7 +163,8 @@ class _Socket(socket.socket):
         return super().recv_into(buffer, min(nbytes or memoryview(buffer).nbytes, _READ_BYTES), flags)
 
 
-def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+def piecewise_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket for the connector that is read in small pieces."""
     family, kind, protocol, _, _ = address
     return _Socket(family, kind, protocol)
 
