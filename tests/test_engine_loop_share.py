@@ -1,51 +1,59 @@
 """The share that the slots have of the event loop."""
 
-from collections.abc import Iterator
-from itertools import count, repeat
-
 import anyio
+import anyio.lowlevel
 import pytest
 
-from bootcamp_cli.engine.loop_share import SHARE_S, LoopShare
+from bootcamp_cli.engine.loop_share import PER_ROUND, LoopShare
 
 pytestmark = pytest.mark.anyio
 
 
-def clock(times: Iterator[float]) -> LoopShare:
-    """A share by a clock that shows these times."""
-    return LoopShare(lambda: next(times))
-
-
-async def order_of_work(share: LoopShare, n_slots: int) -> list[str]:
-    """In which order slots come to work that all begin at once, and something else that has to be done."""
+async def order_of_work(n_slots: int, n_others: int) -> str:
+    """In which order slots (s) come to work that all begin at once, and others (o) that need one pass each."""
+    share = LoopShare()
     done: list[str] = []
 
     async def slot() -> None:
         await share.begin()
-        done.append("slot")
+        done.append("s")
 
-    async def other() -> None:
-        done.append("other")
+    async def others() -> None:
+        for _ in range(n_others):
+            done.append("o")
+            await anyio.lowlevel.checkpoint()
 
     async with anyio.create_task_group() as tasks:
         for _ in range(n_slots):
             tasks.start_soon(slot)
-        tasks.start_soon(other)
-    return done
+        tasks.start_soon(others)
+    return "".join(done)
 
 
-async def test_slots_within_their_share_go_on() -> None:
-    """Slots that have hardly worked yet begin at once, before anything else."""
-    assert await order_of_work(clock(repeat(0.0)), 3) == ["slot", "slot", "slot", "other"]
+async def test_a_few_slots_begin_at_once() -> None:
+    """As many slots as make a round wait for nobody."""
+    assert await order_of_work(PER_ROUND, 1) == "s" * PER_ROUND + "o"
 
 
-async def test_slots_over_their_share_let_others_go_first() -> None:
-    """Slots that have worked for longer wait for a round in which all else has its turn, and then all begin."""
-    times = iter([0.0, *repeat(SHARE_S, 50)])
-    assert await order_of_work(clock(times), 3) == ["other", "slot", "slot", "slot"]
+async def test_many_slots_begin_in_rounds() -> None:
+    """All else has its turn after each round, and every slot begins."""
+    done = await order_of_work(3 * PER_ROUND + 1, 20)
+    rounds = [len(word) for word in done.split("o") if word]
+    assert rounds == [PER_ROUND, PER_ROUND, PER_ROUND, 1]
 
 
-async def test_each_slot_begins_however_slow_the_work() -> None:
-    """When the work of a single slot takes more than the share, each round has one slot."""
-    done = await order_of_work(clock(count(0.0, 2 * SHARE_S)), 5)
-    assert done.count("slot") == 5
+async def test_a_slot_that_is_cancelled_keeps_nobody() -> None:
+    """Slots behind those that are cancelled while they wait begin all the same."""
+    share = LoopShare()
+    begun = []
+
+    async def slot(number: int) -> None:
+        await share.begin()
+        begun.append(number)
+
+    async with anyio.create_task_group() as tasks, anyio.create_task_group() as cancelled:
+        for number in range(3 * PER_ROUND):
+            cancelled.start_soon(slot, number)
+        tasks.start_soon(slot, 1000)
+        cancelled.cancel_scope.cancel()
+    assert 1000 in begun

@@ -1,33 +1,40 @@
-"""A bound on the time for which the slots keep the event loop from all else."""
+"""A bound on how long the slots keep the event loop from all else."""
 
-import time
-from collections.abc import Callable
+from asyncio import get_running_loop
+from collections import deque
 
-from anyio.lowlevel import checkpoint
+import anyio
 
-SHARE_S = 0.005
-"""So long the slots work before signals, the lock, verdicts and the display get their turn."""
+PER_ROUND = 16
+"""Requests that go out before signals, the lock, verdicts and the display get their turn: some 4 ms of work."""
 
 
 class LoopShare:
     """When hundreds of answers arrive at once, hundreds of requests follow: the slots send them in several rounds.
 
-    Each slot asks for its share before it sends; `clock` gives seconds.
+    A round is one pass of the event loop. Slots ask before they send, and begin in the order in which they ask.
     """
 
-    __slots__ = ("_begun", "_clock", "_round")
+    __slots__ = ("_n_begun", "_waiting")
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
-        self._round = 0
-        self._begun = clock()
+    def __init__(self) -> None:
+        self._n_begun = 0
+        self._waiting: deque[anyio.Event] = deque()
 
     async def begin(self) -> None:
-        """Return at once while the slots have been at work for less than their share, else when all else had a turn."""
-        while self._clock() - self._begun >= SHARE_S:
-            before = self._round
-            await checkpoint()
-            if self._round == before:  # the first slot to come back opens the round, for itself in any case
-                self._round += 1
-                self._begun = self._clock()
-                return
+        """Return at once where few slots began in this round, else in a later one."""
+        if not self._n_begun:
+            get_running_loop().call_soon(self._open_round)
+        if self._n_begun < PER_ROUND:
+            self._n_begun += 1
+            return
+        place = anyio.Event()
+        self._waiting.append(place)
+        await place.wait()
+
+    def _open_round(self) -> None:
+        self._n_begun = min(PER_ROUND, len(self._waiting))
+        for _ in range(self._n_begun):
+            self._waiting.popleft().set()
+        if self._n_begun:
+            get_running_loop().call_soon(self._open_round)
