@@ -1,5 +1,6 @@
 """The entry point: every error ends in one line on stderr and an exit code."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,11 +15,17 @@ from bootcamp_cli.cli.spelling import is_on
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `bootcamp` with these words, by default those of the process, and return its exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    """Run `bootcamp` with these words and return its exit code.
+
+    By default the words are those of the process, which is to end with that code: signals no longer change it then.
+    """
+    is_process = argv is None
+    words = sys.argv[1:] if argv is None else list(argv)
     masked: list[str] = []
+    if is_process:
+        _open_missing_streams()
     try:
-        with _terminated_as_interrupted():
+        with _terminated_as_interrupted(to_the_end=is_process):
             return _run(words, masked)
     except typer.Exit as end:
         return end.exit_code
@@ -37,9 +44,19 @@ def _run(words: list[str], masked: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _open_missing_streams() -> None:
+    """Where a standard stream is closed (as cron and daemons may), nothing else may get its number, nor fail for it."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8")
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
+
+
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM is answered as SIGINT is, whoever handles that at the moment."""
+def _terminated_as_interrupted(*, to_the_end: bool) -> Iterator[None]:
+    """SIGTERM is answered as SIGINT is, whoever handles that at the moment; `to_the_end`: later both are ignored."""
     try:
         before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     except ValueError:  # not the main thread
@@ -48,7 +65,9 @@ def _terminated_as_interrupted() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if to_the_end else before)
+        if to_the_end:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _print_traceback(error: BaseException, masked: list[str]) -> None:

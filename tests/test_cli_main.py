@@ -242,3 +242,15 @@ def test_json_with_controls_reads_back_the_same() -> None:
     assert json.loads(text) == data
     assert "é" in text
     assert not {"\x9b", "\u202e", "\U000e0001"} & set(text)
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_streams(closed: str, tmp_path: Path) -> None:
+    """With standard streams closed, as cron may leave them, a run is made, and none of its files gets their number."""
+    script = f'exec "$0" -m bootcamp_cli demo --output-dir "$1" {closed}'
+    done = subprocess.run(["sh", "-c", script, sys.executable, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    [run_dir] = tmp_path.glob("demo_*")
+    assert len((run_dir / "meta.jsonl").read_text().splitlines()) == 14
+    written = b"".join(path.read_bytes() for path in run_dir.rglob("*.jsonl"))
+    assert all(line.startswith(b"{") for line in written.splitlines())

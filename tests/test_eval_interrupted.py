@@ -215,3 +215,28 @@ def test_a_server_that_restarts_is_waited_for(
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
     assert report_bytes(run_dir_of(tmp_path / "out")) == report_bytes(undisturbed)
+
+
+def test_the_last_samples_wait_for_the_server(
+    run_bootcamp: Callable[..., Any], demo_server: Any, demo_test_dir: Path, tmp_path: Path
+) -> None:
+    """A single sample left is enough to pause for a server that is gone: none fails, and its retries are not spent."""
+    server = demo_server(test_dir=demo_test_dir)
+    server.stop()
+    command = eval_command(server, demo_test_dir, "--limit", "1", "--include", "sudoku.jsonl", "--wait", "1s")
+    done = run_bootcamp(*command, "--output-dir", "out", "--no-check-model-url", "--max-retries", "0")
+    assert done.returncode == 4
+    assert "the server cannot be reached" in done.stderr
+    assert not (run_dir_of(tmp_path / "out") / "failures.jsonl").exists()
+
+
+def test_a_refused_rest_is_no_refusal_of_the_run(
+    run_bootcamp: Callable[..., Any], demo_server: Any, demo_test_dir: Path, tmp_path: Path
+) -> None:
+    """When a server that has answered most of a run refuses all that is left, the resume ends with the report."""
+    server = demo_server(test_dir=demo_test_dir, faults=["400:sample=0"])
+    done = run_bootcamp(*eval_command(server, demo_test_dir, "--limit", "2"), "--output-dir", "out")
+    assert done.returncode == 3, done.stderr
+    done = run_bootcamp("resume", str(run_dir_of(tmp_path / "out")))
+    assert done.returncode == 3, done.stderr
+    assert "27 of 28 samples scored" in done.stderr + done.stdout

@@ -10,11 +10,14 @@ from bootcamp_cli.engine.events import Emit, RunPaused, RunResumed
 from bootcamp_cli.errors import ServerUnavailableError
 
 _FIRST_POLL_S = 1.0
+_MAX_ALIKE = 16
 
 
 class ServerGate:
     """Pauses the run instead of spending retries when the trouble concerns all samples.
 
+    `n_in_work` tells how many samples have requests in flight or tries to come: when as many failed to connect in a
+    row, at most 16, the server is away.
     `wait_s` bounds the time without any reply to a completion request, `poll_interval_s` the time between two looks,
     which start at one second and double. `max_hold_s` caps what a 429 with Retry-After may ask for.
     """
@@ -24,7 +27,7 @@ class ServerGate:
         client: CompletionClient,
         *,
         model_name: str,
-        n_slots: int,
+        n_in_work: Callable[[], int],
         wait_s: float,
         poll_interval_s: float,
         max_hold_s: float,
@@ -32,7 +35,7 @@ class ServerGate:
     ) -> None:
         self._client = client
         self._model_name = model_name
-        self._n_alike = min(n_slots, 16)
+        self._n_in_work = n_in_work
         self._wait_s = wait_s
         self._poll_interval_s = poll_interval_s
         self._max_hold_s = max_hold_s
@@ -75,7 +78,7 @@ class ServerGate:
             ServerUnavailableError: it did not come back within the wait.
         """
         self._n_unreached += 1
-        if self._n_unreached < self._n_alike and self._paused is None:
+        if self._n_unreached < min(self._n_in_work(), _MAX_ALIKE) and self._paused is None:
             return False
         await self._pause(f"the server cannot be reached ({failure.message})", self._server_answers)
         return True

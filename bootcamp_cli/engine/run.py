@@ -93,6 +93,9 @@ class _Stages:
         self._open = anyio.Semaphore(4 * settings.max_concurrent_requests + 1000, fast_acquire=True)
         self._at_risk = anyio.Semaphore(2 * settings.max_concurrent_requests, fast_acquire=True)
         self._probation = Probation(settings.max_concurrent_requests)
+        if any(index.n_rows for index in session.journal.details.values()):
+            self._probation.passed()
+        self._turns = Turns(max(_READ_AHEAD, settings.max_concurrent_requests))
         self._generator = Generator(
             client,
             template=plan.prompt_template,
@@ -100,7 +103,7 @@ class _Stages:
             gate=ServerGate(
                 client,
                 model_name=plan.generation.model,
-                n_slots=settings.max_concurrent_requests,
+                n_in_work=self._n_in_work,
                 wait_s=settings.wait,
                 poll_interval_s=settings.poll_interval,
                 max_hold_s=settings.max_retrying_delay,
@@ -119,8 +122,6 @@ class _Stages:
             expected=expected,
             n_owed={file.name: session.n_unanswered(file) for file in plan.test_set.files},
         )
-        self._read_ahead = max(_READ_AHEAD, settings.max_concurrent_requests)
-        self._turns = Turns(self._read_ahead)
         self._loop_share = LoopShare()
         self._judge = Judge(pool, plan.refs)
         owed = {file.name: session.n_unanswered(file) + session.n_to_reverify(file) for file in plan.test_set.files}
@@ -142,7 +143,7 @@ class _Stages:
                 for lane in range(self._n_slots):
                     samples.start_soon(self._slot, lane, samples)
                 await self._feed()
-            await self._judge.drained()
+            await self._verdicts()
             self._recorder.close()
         if not self._shutdown.ending and (error := self._probation.verdict()):
             self._shutdown.stop(error)
@@ -151,7 +152,7 @@ class _Stages:
         """Read samples ahead of the slots."""
         with self._shutdown.scope():
             try:
-                while batch := await anyio.to_thread.run_sync(self._queue.take_many, self._read_ahead):
+                while batch := await anyio.to_thread.run_sync(self._queue.take_many, self._turns.read_ahead):
                     for sample in batch:
                         await self._probation.admit()
                         await self._open.acquire()
@@ -220,6 +221,20 @@ class _Stages:
 
         text = judged_text(outcome.text, outcome.reasoning)
         self._judge.judge(sample.data_source, text, sample.ground_truth, verified)
+
+    def _n_in_work(self) -> int:
+        return min(self._n_slots, self._turns.n_unanswered)
+
+    async def _verdicts(self) -> None:
+        """Wait for the verdicts of what was answered; those that a run that ends early cannot wait for come later."""
+        async with anyio.create_task_group() as waiting:
+            waiting.start_soon(self._give_up_verdicts)
+            await self._judge.drained()
+            waiting.cancel_scope.cancel()
+
+    async def _give_up_verdicts(self) -> None:
+        await self._shutdown.grace_over()
+        self._judge.give_up("the run was stopped before the verdict")
 
     async def _reverify(self) -> None:
         """Verify kept outputs again whose verifier failed; nothing is requested."""

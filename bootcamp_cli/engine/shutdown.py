@@ -24,6 +24,7 @@ class Shutdown:
     emit: Emit
     interrupted: bool = False
     error: BootcampError | None = None
+    _ended: anyio.Event = field(default_factory=anyio.Event)
     _open: set[anyio.CancelScope] = field(default_factory=set)
     _in_flight: set[anyio.CancelScope] = field(default_factory=set)
 
@@ -58,6 +59,7 @@ class Shutdown:
         """End the run at once because of `error`; answers that arrived are still verified and recorded."""
         if self.error is None:
             self.error = error
+        self._ended.set()
         self._cancel(self._open)
 
     async def watch_signals(self, run: anyio.CancelScope) -> None:
@@ -69,9 +71,15 @@ class Shutdown:
                         run.cancel()
                         return
                     self.interrupted = True
+                    self._ended.set()
                     self.emit(Draining(grace_s=GRACE_S))
                     self._cancel(self._open - self._in_flight)
                     tasks.start_soon(self._end_grace)
+
+    async def grace_over(self) -> None:
+        """Return when the run was to end and its grace is over."""
+        await self._ended.wait()
+        await anyio.sleep(GRACE_S)
 
     async def _end_grace(self) -> None:
         await anyio.sleep(GRACE_S)

@@ -29,25 +29,25 @@ class Turns:
     """What the slots take one after another: tries that are made again go first, then samples in their order.
 
     At most `read_ahead` samples wait here, so that their order is still worth it. `take` gives None to every slot once
-    all samples were put and `answered` was called for each.
+    all samples were put and `answered` was called for each; `n_unanswered` is the number of those that it was not yet.
     """
 
     def __init__(self, read_ahead: int) -> None:
-        self._read_ahead = read_ahead
+        self.read_ahead = read_ahead
         self._samples: deque[Sample] = deque()
         self._loans: deque[LaneLoan] = deque()
         self._available = anyio.Semaphore(0, fast_acquire=True)
         self._room: anyio.Event | None = None
-        self._n_unanswered = 0
+        self.n_unanswered = 0
         self._is_last = False
 
     async def put(self, sample: Sample) -> None:
         """Add a sample when there is room."""
-        while len(self._samples) >= self._read_ahead:
+        while len(self._samples) >= self.read_ahead:
             self._room = anyio.Event()
             await self._room.wait()
         self._samples.append(sample)
-        self._n_unanswered += 1
+        self.n_unanswered += 1
         self._available.release()
 
     def put_last(self) -> None:
@@ -57,7 +57,7 @@ class Turns:
 
     def answered(self) -> None:
         """A sample that was taken needs no further try."""
-        self._n_unanswered -= 1
+        self.n_unanswered -= 1
         self._end_if_done()
 
     async def take(self) -> Sample | LaneLoan | None:
@@ -69,7 +69,7 @@ class Turns:
                 return loan
         if self._samples:
             sample = self._samples.popleft()
-            if self._room is not None and 2 * len(self._samples) <= self._read_ahead:
+            if self._room is not None and 2 * len(self._samples) <= self.read_ahead:
                 self._room.set()
                 self._room = None
             return sample
@@ -93,7 +93,7 @@ class Turns:
 
     @property
     def _is_done(self) -> bool:
-        return self._is_last and self._n_unanswered == 0
+        return self._is_last and self.n_unanswered == 0
 
     def _end_if_done(self) -> None:
         if self._is_done:

@@ -51,9 +51,21 @@ def evaluated(test_dir: Path, tmp_path: Path, *server: str, n_slots: int, env: M
         return run_measured("eval", tool_command(url, test_dir, tmp_path / "out", n_slots=n_slots), url, env=env)
 
 
-def test_many_slots(tmp_path: Path, clean_environment: dict[str, str], long_form: bool) -> None:
-    """Every slot has its request in flight, every sample one request, and a slot costs little memory."""
-    n_slots, n_rows, latency_s = (10_000, 100_000, 2.0) if long_form else (400, 1600, 0.5)
+LOADS = [(10_000, 100_000, 2.0, 5000), (10_000, 30_000, 8.0, 10_000)]
+"""Slots, samples, latency in seconds, and how many requests are to be in flight at once at least.
+
+No server on two cores answers 10,000 requests in 2 s, so fewer are in flight; in 8 s all are.
+"""
+
+
+@pytest.mark.parametrize("load", LOADS, ids=lambda load: f"{load[2]:g} s")
+def test_many_slots(
+    tmp_path: Path, clean_environment: dict[str, str], load: tuple[int, int, float, int], long_form: bool
+) -> None:
+    """Slots have their requests in flight, every sample one request, and a slot costs little memory."""
+    if not long_form and load is not LOADS[0]:
+        pytest.skip("in the long form only")
+    n_slots, n_rows, latency_s, least = load if long_form else (400, 1600, 0.5, 400)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < n_slots + 1000:
         pytest.skip(f"only {hard} files may be open")
@@ -63,7 +75,7 @@ def test_many_slots(tmp_path: Path, clean_environment: dict[str, str], long_form
     )
     print(f"{n_slots} slots, {cost.n} samples: peak {cost.main_mb:.0f} MB, {cost.requests['max_in_flight']} in flight")
     assert (cost.exit_code, cost.n) == (0, n_rows)
-    assert cost.requests["max_in_flight"] == n_slots
+    assert cost.requests["max_in_flight"] >= least
     assert cost.main_mb < 120 + n_slots * 0.045
 
 
