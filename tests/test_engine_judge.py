@@ -31,5 +31,5 @@ def test_verdicts_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             await judge.drained()
 
     in_pool(work, timeout_s=60)
-    stopped = Verdict(score=None, failure="unscored", error="stopped")
+    stopped = Verdict(score=None, failure="verifier_timeout", error="stopped")
     assert verdicts == [("quick", Verdict(score=1.0, extracted="a")), *[("endless", stopped)] * 3]

@@ -43,9 +43,9 @@ class Judge:
             await self._drained.wait()
 
     def give_up(self, reason: str) -> None:
-        """Wait for no verdict any longer: what is open gets none, and may get one at a resume."""
+        """Wait for no verdict any longer: what is open counts as timed out, and gets its verdict at the resume."""
         for number in list(self._open):
-            self._close(number, Verdict(score=None, failure="unscored", error=reason))
+            self._close(number, Verdict(score=None, failure="verifier_timeout", error=reason))
 
     def _close(self, number: int, verdict: Verdict | None) -> None:
         """Hand a verdict on, once."""
