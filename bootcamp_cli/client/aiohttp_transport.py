@@ -1,10 +1,12 @@
 """Requests through aiohttp, a quarter of httpx's cost; the only file that imports aiohttp."""
 
 import io
+import select
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp import http_exceptions
@@ -33,6 +35,9 @@ from bootcamp_cli.errors import SettingsError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
 
 _LARGE_BODY_BYTES = 1024 * 1024
 """aiohttp writes a larger body piece by piece where it comes as a file."""
@@ -125,7 +130,7 @@ class AiohttpTransport:
         """The session, which can be made within a running event loop only."""
         if self._opened is None:
             self._opened = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
+                connector=_Connector(
                     limit=0,
                     keepalive_timeout=KEEPALIVE_S,
                     ssl=self._tls,
@@ -149,6 +154,43 @@ class AiohttpTransport:
                 raise SettingsError(f"url: {self.endpoint.base_url}: {error}") from None
             self._urls[path] = url
         return self._urls[path]
+
+
+class _Connector(aiohttp.TCPConnector):
+    """One that takes no kept connection on which something came unasked: that would be read as the next reply."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._taken: WeakSet[ResponseHandler] = WeakSet()
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: "list[Trace]",
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
+    ) -> "Connection":
+        """A new connection, or a kept one that is silent; aiohttp itself looks only when it puts one back."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            if protocol is None or protocol not in self._taken:
+                break
+            if _is_silent(connection):
+                return connection
+            connection.close()
+        if protocol is not None:
+            self._taken.add(protocol)
+        return connection
+
+
+def _is_silent(connection: "Connection") -> bool:
+    """Whether nothing came on a kept connection: neither read by the event loop nor waiting to be read."""
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None or protocol.should_close:
+        return False
+    readable = select.poll()
+    readable.register(transport.get_extra_info("socket"), select.POLLIN)
+    return not readable.poll(0)
 
 
 class _Socket(socket.socket):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.util import find_spec
+from typing import Any
 
 import anyio
 import httpx
@@ -81,6 +82,8 @@ class HttpxTransport:
                 yield OpenReply(status=response.status_code, headers=headers, chunks=response.aiter_raw())
             finally:
                 await response.aclose()
+                if _has_unasked(self._lanes[lane]):
+                    await self._lanes.pop(lane).aclose()
 
     def _lane(self, lane: int) -> httpx.AsyncHTTPTransport:
         if lane not in self._lanes:
@@ -111,6 +114,22 @@ class HttpxTransport:
             return httpx.Proxy(url, ssl_context=self._tls if url.startswith("https:") else None)
         except (httpx.InvalidURL, ValueError):
             raise SettingsError(f"proxy {shown_url(url)}: not a usable proxy address", hint="see http_proxy") from None
+
+
+def _has_unasked(lane: httpx.AsyncHTTPTransport) -> bool:
+    """Whether more was read than the reply: it would be read as the next one.
+
+    httpcore looks only at what it has not yet read, and shows its parser to nobody: hence the private names. Proxied
+    connections hold the plain one within.
+    """
+    for kept in lane._pool.connections:  # noqa: SLF001
+        connection: Any = kept
+        while hasattr(connection, "_connection"):
+            connection = connection._connection  # noqa: SLF001
+        parser = getattr(connection, "_h11_state", None)
+        if parser is not None and parser.trailing_data[0]:
+            return True
+    return False
 
 
 MEANINGS: Meanings = {
