@@ -3,6 +3,7 @@
 import io
 import select
 import socket
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -59,12 +60,15 @@ class AiohttpTransport:
     """
 
     def __init__(self, endpoint: Endpoint, *, environ: Mapping[str, str], max_body_bytes: int = MAX_BODY_BYTES) -> None:
-        self.endpoint = endpoint
+        proxy = proxy_for(endpoint.base_url, environ)
+        self.endpoint = endpoint.behind(proxy)
         self._max_body_bytes = max_body_bytes
         self._tls = tls_context(endpoint, environ)
-        self._proxy = _proxy(proxy_for(endpoint.base_url, environ))
+        self._proxy, self._proxy_headers = _proxy(proxy)
         self._headers = {name.decode("ascii"): value.decode() for name, value in endpoint.headers}
         self._headers["Accept-Encoding"] = "identity"
+        if endpoint.base_url.startswith("http:"):  # no tunnel: the proxy reads the request itself
+            self._headers |= self._proxy_headers
         self._urls: dict[str, URL] = {}
         self._opened: aiohttp.ClientSession | None = None
         self._url("")
@@ -123,7 +127,13 @@ class AiohttpTransport:
     async def _sent(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
         data = io.BytesIO(body) if body and len(body) > _LARGE_BODY_BYTES else body
         return await self._session().request(
-            method, self._url(path), data=data, proxy=self._proxy, allow_redirects=False
+            method,
+            self._url(path),
+            data=data,
+            headers=self._headers,  # those of a session would go to the proxy, too, the key among them
+            proxy=self._proxy,
+            proxy_headers=self._proxy_headers,
+            allow_redirects=False,
         )
 
     def _session(self) -> aiohttp.ClientSession:
@@ -137,7 +147,6 @@ class AiohttpTransport:
                     resolver=aiohttp.ThreadedResolver(),
                     socket_factory=piecewise_socket,
                 ),
-                headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
@@ -218,16 +227,20 @@ def _was_closing(error: aiohttp.ClientConnectionError) -> bool:
     )
 
 
-def _proxy(url: str | None) -> URL | None:
+def _proxy(url: str | None) -> tuple[URL | None, dict[str, str]]:
+    """The proxy's address, without the credentials, which errors would show; and those as a header."""
     if url is None:
-        return None
+        return None, {}
     try:
         proxy = URL(url)
     except ValueError:
         proxy = URL()
     if proxy.scheme not in ("http", "https") or not proxy.host:
         raise SettingsError(f"proxy {shown_url(url)}: not a usable proxy address", hint="see http_proxy")
-    return proxy
+    if proxy.user is None and proxy.password is None:
+        return proxy, {}
+    basic = b64encode(f"{proxy.user or ''}:{proxy.password or ''}".encode()).decode("ascii")
+    return proxy.with_user(None), {"Proxy-Authorization": f"Basic {basic}"}
 
 
 MEANINGS: Meanings = {

@@ -1,9 +1,10 @@
 """Where requests go and what they carry: the base URL, the headers, how TLS is verified."""
 
+import json
 import re
 from base64 import b64encode
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -47,6 +48,10 @@ class Endpoint:
             text = text.replace(secret, "***")
         return text
 
+    def behind(self, proxy: str | None) -> "Endpoint":
+        """The endpoint that is asked through a proxy, whose credentials are secrets, too."""
+        return replace(self, secrets=_forms((*self.secrets, *_credentials(proxy)))) if proxy else self
+
 
 def endpoint(
     url: str,
@@ -89,7 +94,7 @@ def endpoint(
             _header(name, value, "headers: " if name in (headers or {}) else "api_key: ")
             for name, value in given.items()
         ),
-        secrets=tuple(sorted({" ".join(s.split()) for s in secrets if s != NO_KEY}, key=len, reverse=True)),
+        secrets=_forms(secret for secret in secrets if secret != NO_KEY),
         ca_bundle=ca_bundle,
         insecure=insecure,
     )
@@ -122,6 +127,23 @@ def _header(name: str, value: str, origin: str) -> tuple[bytes, bytes]:
         return name.encode("ascii"), value.encode("utf-8")
     except UnicodeEncodeError:
         raise SettingsError(f"{origin}{shown}: the value is no valid text") from None
+
+
+def _credentials(url: str) -> list[str]:
+    """What user and password of a proxy's URL may come back as: written, decoded, as a Basic authorization."""
+    written = url.partition("://")[2].rpartition("@")[0]
+    decoded = unquote(written)
+    user, _, password = written.partition(":")
+    pairs = [written, decoded, b64encode(decoded.encode(errors="replace")).decode("ascii")]
+    return _at_least(_MIN_SECRET_CHARS, *pairs, password or user, unquote(password or user))
+
+
+def _forms(secrets: Iterable[str]) -> tuple[str, ...]:
+    """Secrets as they look in one line, and there within a JSON text; the longest first, as one may hold another."""
+    forms: set[str] = set()
+    for secret in map(one_line, secrets):
+        forms |= {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    return tuple(sorted(forms - {""}, key=len, reverse=True))
 
 
 def _at_least(n_chars: int, *secrets: str) -> list[str]:

@@ -41,10 +41,11 @@ class HttpxTransport:
     """
 
     def __init__(self, endpoint: Endpoint, *, environ: Mapping[str, str], max_body_bytes: int = MAX_BODY_BYTES) -> None:
-        self.endpoint = endpoint
+        proxy = proxy_for(endpoint.base_url, environ)
+        self.endpoint = endpoint.behind(proxy)
         self._max_body_bytes = max_body_bytes
         self._tls = tls_context(endpoint, environ)
-        self._proxy = self._proxy_of(proxy_for(endpoint.base_url, environ))
+        self._proxy = self._proxy_of(proxy)
         self._headers = httpx.Headers([*endpoint.headers, (b"Accept-Encoding", b"identity")])
         self._urls: dict[str, httpx.URL] = {}
         self._lanes: dict[int, httpx.AsyncHTTPTransport] = {}
