@@ -8,7 +8,8 @@ import pytest
 from anyio.abc import ByteStream
 
 from bootcamp_cli.client.failures import TryFailed
-from tests.client_server import KEY, Reply, client_of, outcome, serving
+from bootcamp_cli.records import Answer
+from tests.client_server import KEY, Reply, client_of, closing, completion, config, http, outcome, serving, tried
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -65,3 +66,46 @@ def test_a_proxy_that_tunnels_does_not_get_the_key(credentials: str) -> None:
     assert head.startswith(b"CONNECT model.invalid:443 ")
     assert KEY.encode() not in head
     assert b"s3cret" not in head
+
+
+ODD_KEY = 'sk-"odd\\kéy"-0123'
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+@pytest.mark.parametrize("reply", [{"error": {"said": ODD_KEY}}, {"odd": [ODD_KEY]}, {"error": ODD_KEY}])
+def test_a_key_quoted_in_json_is_not_shown(reply: dict[str, object], ascii_only: bool) -> None:  # noqa: FBT001 - a table
+    """A key with characters that JSON escapes is masked however the server writes it."""
+    raw = json.dumps(reply, ensure_ascii=ascii_only)
+    for body in (raw, raw + " no JSON"):
+        failure = tried(http(400, body), api_key="", headers={"X-Key": ODD_KEY})
+        assert isinstance(failure, TryFailed)
+        assert "***" in failure.message
+        assert not any(part in failure.message for part in ("odd\\", "k\\u00e9y", "-0123"))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_names_no_key_beside_its_text(stream: bool) -> None:  # noqa: FBT001 - a table's column
+    """In model, finish_reason and usage a key is masked; the text is data and stays."""
+    usage = {"completion_tokens": 3, "by": [{"key": KEY}]}
+    body = completion(KEY, f"stop {KEY}", usage=usage, model=f"m for {KEY}")
+    raw = http(200, body, content_type="application/json", connection="close")
+    if stream:
+        raw = b"HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\n\r\ndata: " + json.dumps(body).encode() + b"\n\n"
+    assert tried(closing(raw), stream=stream) == Answer(
+        text=KEY,
+        finish_reason="stop ***",
+        usage={"completion_tokens": 3, "by": [{"key": "***"}]},
+        model="m for ***",
+    )
+
+
+def test_the_name_that_was_asked_for_is_no_secret() -> None:
+    """A key that is part of the model's name does not make another model of it."""
+
+    async def scenario() -> None:
+        reply = http(200, completion(model="own-model-7"))
+        async with serving(reply) as server, client_of(server.url, api_key="own-model") as client:
+            client.config = config(model="own-model-7")
+            assert (await client.complete("p", 0)).model == "own-model-7"
+
+    anyio.run(scenario)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import anyio
@@ -56,16 +57,19 @@ class CompletionClient:
         return self.transport.endpoint
 
     async def complete(self, prompt: str, lane: int) -> Answer:
-        """One try to get an answer; nobody else may use `lane` meanwhile. Raises TryFailed and nothing else."""
+        """One try to get an answer; nobody else may use `lane` meanwhile. Raises TryFailed and nothing else.
+
+        Text and reasoning are data and stay as they came; whatever else a server says is redacted.
+        """
         body = build_payload(self.config, prompt)
-        return await self._within(self.timeout_s, self._answer(lane, body))
+        return self._redacted(await self._within(self.timeout_s, self._answer(lane, body)))
 
     async def models(self) -> list[dict[str, Any]]:
         """The server's list of models: objects with at least an `id`. Raises TryFailed and nothing else."""
         return await self._within(min(self.timeout_s, MODELS_TIMEOUT_S), self._models())
 
     async def _within(self, timeout_s: float, exchange: Awaitable[_T]) -> _T:
-        """Sets the deadline, and makes every failure's message fit to be shown: the one place of redaction."""
+        """Sets the deadline, and makes every failure's message fit to be shown: the one place of its redaction."""
         try:
             with anyio.move_on_after(timeout_s), BodyRoom():
                 return await exchange
@@ -74,6 +78,15 @@ class CompletionClient:
             raise failure.without_frames() from None
         text = f"no whole reply of {self.endpoint.base_url} within {shown_s(timeout_s)}"
         raise TryFailed(kind="timeout", message=shortened(self.endpoint.redact(text)))
+
+    def _redacted(self, answer: Answer) -> Answer:
+        """The answer without secrets in what a server says about it; the name that was asked for is none."""
+        redacted = self.endpoint.redacted
+        model = answer.model if answer.model == self.config.model else redacted(answer.model)
+        finish_reason, usage = redacted(answer.finish_reason), redacted(answer.usage)
+        if (model, finish_reason, usage) == (answer.model, answer.finish_reason, answer.usage):
+            return answer
+        return replace(answer, model=model, finish_reason=finish_reason, usage=usage)
 
     async def _models(self) -> list[dict[str, Any]]:
         reply = await self.transport.get("/models")

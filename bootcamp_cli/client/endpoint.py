@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from bootcamp_cli import __version__
@@ -47,6 +48,14 @@ class Endpoint:
         for secret in self.secrets:
             text = text.replace(secret, "***")
         return text
+
+    def redacted(self, value: Any) -> Any:
+        """A JSON value whose texts are redacted; the names in it stay, as one may hold a key such as `token`."""
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, dict):
+            return {name: self.redacted(child) for name, child in value.items()}
+        return [self.redacted(child) for child in value] if isinstance(value, list) else value
 
     def behind(self, proxy: str | None) -> "Endpoint":
         """The endpoint that is asked through a proxy, whose credentials are secrets, too."""
