@@ -104,6 +104,13 @@ def test_text_can_be_written_as_utf8() -> None:
     assert answer.text == "\U0001f600 \ufffd"
 
 
+def test_the_choice_of_index_0_is_the_answer() -> None:
+    """Of several choices that of index 0 counts, wherever it stands, and the first where there is none."""
+    body = b'{"choices": [{"index": %d, "text": "a"}, {"index": %d, "text": "b"}]}'
+    texts = [parse_reply(body % indices, "completion").text for indices in ((0, 1), (1, 0), (1, 2))]
+    assert texts == ["a", "b", "a"]
+
+
 @pytest.mark.parametrize("body", [b"[" * 200_000, b'{"choices":' * 100_000, b'{"a": ' + b"9" * 5000 + b"}"])
 def test_hostile_json(body: bytes) -> None:
     """Nesting and numbers beyond what Python reads are bad responses."""

@@ -127,9 +127,10 @@ def test_a_broken_connection_within_a_stream() -> None:
     assert failed(closing(raw), stream=True).kind == "connection"
 
 
-def test_a_server_that_does_not_stream() -> None:
-    """A whole JSON reply to a request for a stream is an answer."""
-    answer = tried(http(200, completion("whole"), content_type="application/json"), stream=True)
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=UTF-8"])
+def test_a_server_that_does_not_stream(content_type: str) -> None:
+    """A whole JSON reply to a request for a stream is an answer; media types ignore case."""
+    answer = tried(http(200, completion("whole"), content_type=content_type), stream=True)
     assert isinstance(answer, Answer)
     assert answer.text == "whole"
 
@@ -174,11 +175,13 @@ def test_surrogates_of_two_pieces_are_joined() -> None:
         piece("ja", "stop").replace(b': "ja"', b":\ndata: " + b'"ja"') + USAGE,
         (piece("ja", "stop") + USAGE + DONE).replace(b"data: ", b"data:").rstrip(),
         piece("ja", "stop") + b'data: {"choices": [{"index": 1, "text": "nein"}]}\n\n' + USAGE,
+        (piece("ja", "stop") + USAGE).replace(b'"choices": [{', b'"choices": [{"index": 1, "text": "nein"}, {'),
+        b"\xef\xbb\xbf" + piece("j") + piece("a", "stop") + USAGE + DONE,
     ],
 )
 @given(data=st.data())
 def test_bytes_may_be_cut_anywhere(raw: bytes, data: st.DataObject) -> None:
-    """Line ends, comments, several data lines and a missing end: any split gives the answer of the whole."""
+    """Whatever lines, line ends, other choices and a byte order mark there are: any split gives the whole answer."""
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=12)))
     stream = StreamedAnswer("completion")
     for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):

@@ -111,11 +111,11 @@ class CompletionClient:
 
     async def _streamed(self, lane: int, body: bytes) -> Answer:
         async with self.transport.post_stream(lane, self._path, body) as reply:
-            streams = "json" not in reply.headers.get("content-type", "")
+            streams = "json" not in reply.headers.get("content-type", "").lower()
             if not 200 <= reply.status < 300 or not streams:
                 whole = await read_body(reply.chunks, reply.headers, max_bytes=MAX_BODY_BYTES)
                 return await self._whole(Reply(status=reply.status, headers=reply.headers, body=whole))
-            encoding = reply.headers.get("content-encoding", "identity")
+            encoding = reply.headers.get("content-encoding", "identity").lower()
             if encoding != "identity":
                 raise bad_response(f"a stream with the content encoding {encoding}, which was not asked for")
             answer = StreamedAnswer(self.config.api_mode)

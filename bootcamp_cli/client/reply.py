@@ -83,14 +83,19 @@ def refuse_error(reply: dict[str, Any]) -> None:
 
 
 def first_choice(reply: dict[str, Any]) -> dict[str, Any] | None:
-    """The first choice, or None where there is none; only one is ever asked for."""
+    """The choice of index 0, else the first, or None where there is none; only one is ever asked for."""
     choices = reply.get("choices")
     if not choices:
         return None
-    if not isinstance(choices, list) or not isinstance(choices[0], dict):
+    if not isinstance(choices, list):
         raise bad_response("choices of a wrong type")
-    refuse_error(choices[0])
-    return choices[0]
+    first = choices[0]
+    if len(choices) > 1:
+        first = next((one for one in choices if isinstance(one, dict) and one.get("index") == 0), first)
+    if not isinstance(first, dict):
+        raise bad_response("choices of a wrong type")
+    refuse_error(first)
+    return first
 
 
 def text_of(content: Any) -> str | None:

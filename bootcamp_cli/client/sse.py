@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -18,11 +19,14 @@ class ServerEvent:
 class EventDecoder:
     """Takes the bytes of a stream as they come; lines may end in LF, CRLF or CR, comments are skipped.
 
+    So is a byte order mark at the beginning.
+
     Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
     """
 
     def __init__(self) -> None:
         self._open_line = bytearray()
+        self._at_start = True
         self._after_cr = False
         self._name = ""
         self._data: list[bytes] = []
@@ -55,6 +59,9 @@ class EventDecoder:
         return line
 
     def _line(self, line: bytes) -> Iterator[ServerEvent]:
+        if self._at_start:
+            self._at_start = False
+            line = line.removeprefix(_BYTE_ORDER_MARK)
         if not line:
             if self._data:
                 yield ServerEvent(name=self._name, data=b"\n".join(self._data))
