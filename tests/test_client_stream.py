@@ -1,6 +1,7 @@
 """Answers that are streamed: from real servers, and cut anywhere."""
 
 import json
+import threading
 from typing import Any
 
 import anyio
@@ -151,6 +152,33 @@ def test_a_large_piece_of_a_stream() -> None:
     answer = tried(closing(EVENT_STREAM + piece("x" * 500_000, "stop") + DONE), stream=True)
     assert isinstance(answer, Answer)
     assert len(answer.text) == 500_000
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r"])
+def test_many_lines_are_read_in_a_thread(monkeypatch: pytest.MonkeyPatch, end: bytes) -> None:
+    """A piece of thousands of empty lines does not hold up the event loop."""
+    threads: set[int] = set()
+    feed = StreamedAnswer.feed
+
+    def noted(self: StreamedAnswer, chunk: bytes) -> None:
+        if chunk.count(end) > 10_000:
+            threads.add(threading.get_ident())
+        feed(self, chunk)
+
+    monkeypatch.setattr(StreamedAnswer, "feed", noted)
+    answer = tried(closing(EVENT_STREAM + end * 500_000 + piece("ja", "stop") + USAGE + DONE), stream=True)
+    assert answer == WHOLE
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+def test_empty_data_lines_count_as_pending() -> None:
+    """Lines of an event without a character each are bytes that are held."""
+    stream = StreamedAnswer("completion")
+    stream.feed(b"data:\n" * 5000 + b"da")
+    assert stream.n_pending_bytes == 5002
+    stream.feed(b"ta:\n\n")
+    assert stream.n_pending_bytes == 0
 
 
 def test_reasoning_in_a_stream() -> None:

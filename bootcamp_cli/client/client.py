@@ -24,6 +24,9 @@ MODELS_TIMEOUT_S = 30.0
 THREAD_BYTES = 256 * 1024
 """From this size on JSON is read in a thread: the event loop would stand still for milliseconds."""
 
+THREAD_LINES = 2000
+"""From so many lines in one piece of a stream on they are taken apart in a thread."""
+
 _AFTER_END_S = 5.0
 _T = TypeVar("_T")
 
@@ -143,7 +146,7 @@ class CompletionClient:
                 return
             if answer.n_pending_bytes > LARGE_BYTES:
                 await room_for_large()
-            if answer.n_pending_bytes + len(chunk) > THREAD_BYTES:
+            if answer.n_pending_bytes + len(chunk) > THREAD_BYTES or _n_lines(chunk) > THREAD_LINES:
                 await to_thread.run_sync(answer.feed, chunk)
             else:
                 answer.feed(chunk)
@@ -153,3 +156,8 @@ class CompletionClient:
 async def _in_thread(read: Callable[[bytes], _T], body: bytes) -> _T:
     """Read a small body at once and a large one in a thread."""
     return read(body) if len(body) <= THREAD_BYTES else await to_thread.run_sync(read, body)
+
+
+def _n_lines(chunk: bytes) -> int:
+    """How many lines a piece has at most."""
+    return chunk.count(b"\n") + chunk.count(b"\r")
