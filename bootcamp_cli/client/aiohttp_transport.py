@@ -14,7 +14,7 @@ from aiohttp import http_exceptions
 from yarl import URL
 
 from bootcamp_cli.client.body import read_body
-from bootcamp_cli.client.endpoint import Endpoint
+from bootcamp_cli.client.endpoint import Endpoint, is_host
 from bootcamp_cli.client.meanings import (
     BROKEN,
     LOST,
@@ -160,7 +160,7 @@ class AiohttpTransport:
                 url = URL(self.endpoint.url_of(path))
                 url.raw_host  # noqa: B018 - raises for a host name that cannot be encoded
             except ValueError as error:
-                raise SettingsError(f"url: {self.endpoint.base_url}: {error}") from None
+                raise SettingsError(f"url: {self.endpoint.base_url}: not a usable host name ({error})") from None
             self._urls[path] = url
         return self._urls[path]
 
@@ -235,7 +235,7 @@ def _proxy(url: str | None) -> tuple[URL | None, dict[str, str]]:
         proxy = URL(url)
     except ValueError:
         proxy = URL()
-    if proxy.scheme not in ("http", "https") or not proxy.host:
+    if proxy.scheme not in ("http", "https") or not is_host(proxy.host or ""):
         raise SettingsError(f"proxy {shown_url(url)}: not a usable proxy address", hint="see http_proxy")
     if proxy.user is None and proxy.password is None:
         return proxy, {}
@@ -258,6 +258,7 @@ MEANINGS: Meanings = {
     aiohttp.TooManyRedirects: BROKEN,
     aiohttp.ClientError: BROKEN,
     http_exceptions.HttpProcessingError: LOST,
+    UnicodeError: UNUSABLE,
     OSError: LOST,
 }
 """Every exception of aiohttp, by itself or by its base, and those of the layers below that it lets through."""

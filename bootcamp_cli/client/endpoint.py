@@ -18,6 +18,7 @@ NO_KEY = "EMPTY"
 
 _MIN_SECRET_CHARS = 4
 _MIN_SECRET_HEADER_CHARS = 6
+_MAX_LABEL_CHARS = 63
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 _HEADER_VALUE = re.compile(r"[^\x00-\x1f\x7f]*")
 _OUR_OWN = frozenset({"content-length", "transfer-encoding", "connection", "accept-encoding"})
@@ -109,6 +110,11 @@ def endpoint(
     )
 
 
+def is_host(host: str) -> bool:
+    """Whether the labels of a host name are neither empty nor too long to be looked up; IPv6 addresses have none."""
+    return ":" in host or all(0 < len(label) <= _MAX_LABEL_CHARS for label in host.removesuffix(".").split("."))
+
+
 def _split(url: str) -> SplitResult:
     shown = shown_url(url)
     try:
@@ -118,6 +124,8 @@ def _split(url: str) -> SplitResult:
         usable, parts = False, SplitResult("", "", "", "", "")
     if not usable or not parts.geturl().isprintable() or " " in parts.geturl():
         raise SettingsError(f"url: not an http or https address: {shown}", hint="for example http://127.0.0.1:8000/v1")
+    if not is_host(parts.hostname or ""):
+        raise SettingsError(f"url: {shown}: not a usable host name", hint="for example http://127.0.0.1:8000/v1")
     for path in _PATHS:
         if parts.path.rstrip("/").endswith(path):
             raise SettingsError(f"url: {shown} names one function of the server", hint=f"leave out {path}")

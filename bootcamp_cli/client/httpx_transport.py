@@ -1,7 +1,7 @@
 """Requests through httpx, for what aiohttp cannot do (SOCKS proxies); the only file that imports httpx."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -9,7 +9,7 @@ import anyio
 import httpx
 
 from bootcamp_cli.client.body import read_body
-from bootcamp_cli.client.endpoint import Endpoint
+from bootcamp_cli.client.endpoint import Endpoint, is_host
 from bootcamp_cli.client.meanings import (
     BROKEN,
     LOST,
@@ -99,9 +99,11 @@ class HttpxTransport:
     def _url(self, path: str) -> httpx.URL:
         if path not in self._urls:
             try:
-                self._urls[path] = httpx.URL(self.endpoint.url_of(path))
-            except httpx.InvalidURL as error:
-                raise SettingsError(f"url: {self.endpoint.base_url}: {error}") from None
+                url = httpx.URL(self.endpoint.url_of(path))
+                url.host  # noqa: B018 - raises for a host name that cannot be decoded
+            except (httpx.InvalidURL, ValueError) as error:
+                raise SettingsError(f"url: {self.endpoint.base_url}: not a usable host name ({error})") from None
+            self._urls[path] = url
         return self._urls[path]
 
     def _proxy_of(self, url: str | None) -> httpx.Proxy | None:
@@ -111,10 +113,11 @@ class HttpxTransport:
             raise SettingsError(
                 f"proxy {shown_url(url)}: the package socksio is not installed", hint="pip install 'httpx[socks]'"
             )
-        try:
-            return httpx.Proxy(url, ssl_context=self._tls if url.startswith("https:") else None)
-        except (httpx.InvalidURL, ValueError):
-            raise SettingsError(f"proxy {shown_url(url)}: not a usable proxy address", hint="see http_proxy") from None
+        with suppress(httpx.InvalidURL, ValueError):
+            proxy = httpx.Proxy(url, ssl_context=self._tls if url.startswith("https:") else None)
+            if is_host(proxy.url.host):
+                return proxy
+        raise SettingsError(f"proxy {shown_url(url)}: not a usable proxy address", hint="see http_proxy")
 
 
 def _has_unasked(lane: httpx.AsyncHTTPTransport) -> bool:
@@ -165,6 +168,7 @@ MEANINGS: Meanings = {
     anyio.BrokenResourceError: LOST,
     anyio.ClosedResourceError: LOST,
     anyio.EndOfStream: LOST,
+    UnicodeError: UNUSABLE,
     OSError: LOST,
 }
 """Every exception of httpx, and those of the layers below that it lets through."""
