@@ -258,7 +258,7 @@ MEANINGS: Meanings = {
     aiohttp.TooManyRedirects: BROKEN,
     aiohttp.ClientError: BROKEN,
     http_exceptions.HttpProcessingError: LOST,
-    UnicodeError: UNUSABLE,
+    UnicodeError: BROKEN,
     OSError: LOST,
 }
 """Every exception of aiohttp, by itself or by its base, and those of the layers below that it lets through."""

@@ -77,14 +77,15 @@ class HttpxTransport:
     @asynccontextmanager
     async def _send(self, lane: int, request: httpx.Request) -> AsyncIterator[OpenReply]:
         with translated(self.endpoint, MEANINGS):
-            response = await self._lane(lane).handle_async_request(request)
+            transport = self._lane(lane)
+            response = await transport.handle_async_request(request)
             try:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 yield OpenReply(status=response.status_code, headers=headers, chunks=response.aiter_raw())
             finally:
                 await response.aclose()
-                if _has_unasked(self._lanes[lane]):
-                    await self._lanes.pop(lane).aclose()
+                if _has_unasked(transport):
+                    await transport.aclose()
 
     def _lane(self, lane: int) -> httpx.AsyncHTTPTransport:
         if lane not in self._lanes:
@@ -168,7 +169,7 @@ MEANINGS: Meanings = {
     anyio.BrokenResourceError: LOST,
     anyio.ClosedResourceError: LOST,
     anyio.EndOfStream: LOST,
-    UnicodeError: UNUSABLE,
+    UnicodeError: BROKEN,
     OSError: LOST,
 }
 """Every exception of httpx, and those of the layers below that it lets through."""
