@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
+from bootcamp_cli.client import body
 from bootcamp_cli.client.aiohttp_transport import piecewise_socket
 from bootcamp_cli.client.body import LARGE_BYTES, BodyRoom, read_body
 from bootcamp_cli.client.failures import TryFailed
@@ -58,10 +59,47 @@ async def test_a_body_that_fails_gives_its_room_back() -> None:
             await read_body(chunks(), {}, max_bytes=limit)
 
 
-@pytest.mark.parametrize("body", ["x" * 100, "[" * 100, "<html>"])
-def test_a_failure_holds_no_reply(body: str) -> None:
+@pytest.mark.anyio
+@pytest.mark.parametrize("rest", [b"", b"x"])
+async def test_large_bodies_that_stall_starve_no_other(monkeypatch: pytest.MonkeyPatch, rest: bytes) -> None:
+    """A large body that falls silent or trickles is given up, and the next one gets its room."""
+    monkeypatch.setattr(body, "_STALL_S", 0.1)
+    kinds: list[str] = []
+
+    async def stalled() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield CHUNK
+        while True:
+            await anyio.sleep(0.01)
+            if rest:
+                yield rest
+
+    async def read() -> None:
+        try:
+            with BodyRoom():
+                await read_body(stalled(), {}, max_bytes=10 * LARGE_BYTES)
+        except TryFailed as failure:
+            kinds.append(failure.kind)
+
+    async def steady() -> AsyncIterator[bytes]:
+        for _ in range(12):
+            yield CHUNK
+            await anyio.sleep(0.02)
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            tasks.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            with BodyRoom():
+                assert len(await read_body(steady(), {}, max_bytes=10 * LARGE_BYTES)) == 12 * len(CHUNK)
+    assert kinds == ["timeout"] * 2
+
+
+@pytest.mark.parametrize("text", ["x" * 100, "[" * 100, "<html>"])
+def test_a_failure_holds_no_reply(text: str) -> None:
     """The failure of a try, which is kept while the next one is waited for, has no frame that holds the body."""
-    failure = failed(http(200, body))
+    failure = failed(http(200, text))
     assert failure.__context__ is None
     assert failure.__cause__ is None
     frames = []
@@ -69,7 +107,7 @@ def test_a_failure_holds_no_reply(body: str) -> None:
     while trace is not None:
         frames.append(trace.tb_frame)
         trace = trace.tb_next
-    assert not [name for frame in frames for name, value in frame.f_locals.items() if value == body.encode()]
+    assert not [name for frame in frames for name, value in frame.f_locals.items() if value == text.encode()]
 
 
 def test_connections_are_read_in_pieces() -> None:

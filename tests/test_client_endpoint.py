@@ -62,10 +62,24 @@ def test_unusable_addresses(url: str) -> None:
     assert "s3cret" not in str(caught.value)
 
 
-def test_a_host_name_that_cannot_be_encoded() -> None:
+@pytest.mark.parametrize("host", ["a..b", ".x", ".", "x" * 64, "ü" * 64, f"a.{'x' * 70}.b"])
+def test_a_host_name_that_cannot_be_looked_up(host: str) -> None:
+    """A host with an empty label, or one of more than 63 characters, is an error of the setting."""
+    with pytest.raises(SettingsError, match=r"^url: .*: not a usable host name"):
+        endpoint(f"http://{host}/v1")
+
+
+@pytest.mark.parametrize("host", ["a.b.", "[::1]", "x" * 63, "münchen.example", "a_b"])
+def test_host_names_that_can_be_asked_for(host: str, transport: TransportName) -> None:
+    """Names of whole labels are left to the resolver."""
+    make_transport(endpoint(f"http://{host}/v1"), transport, environ={})
+
+
+@pytest.mark.parametrize("host", ["xn--\xff", "xn--a", "ü" * 60])
+def test_a_host_name_that_cannot_be_encoded(host: str) -> None:
     """A host that is no internet name is an error of the setting."""
-    with pytest.raises(SettingsError, match=r"^url: "):
-        HttpxTransport(endpoint("http://xn--\xff/v1"), environ={})
+    with pytest.raises(SettingsError, match=r"^url: .*: not a usable host name"):
+        HttpxTransport(endpoint(f"http://{host}/v1"), environ={})
 
 
 @pytest.mark.parametrize(
@@ -153,8 +167,10 @@ def test_the_transport_follows_the_proxy() -> None:
     assert isinstance(make_transport(endpoint("http://h"), "httpx", environ={}), HttpxTransport)
 
 
-def test_an_unusable_proxy_is_named_without_its_password(transport: TransportName) -> None:
+@pytest.mark.parametrize("address", ["gopher://p:1", "http://a..b:1", "http://:1"])
+def test_an_unusable_proxy_is_named_without_its_password(transport: TransportName, address: str) -> None:
     """A proxy that cannot be used is an error of the settings that hides the credentials."""
-    with pytest.raises(SettingsError, match="proxy gopher://p:1") as caught:
-        make_transport(endpoint("http://h"), transport, environ={"http_proxy": "gopher://u:secret@p:1"})
+    written = address.replace("//", "//u:secret@")
+    with pytest.raises(SettingsError, match=f"proxy {address}: not a usable proxy address") as caught:
+        make_transport(endpoint("http://h"), transport, environ={"http_proxy": written})
     assert "secret" not in str(caught.value)

@@ -43,6 +43,14 @@ def test_a_listed_model() -> None:
     assert entry.raw == {"id": "m", "max_model_len": 4096}
 
 
+def test_a_listed_key_is_not_kept() -> None:
+    """A key in the entry of the model, or in the names of others, is masked."""
+    said: list[str] = []
+    listed = http(200, {"data": [{"id": "m", "owned_by": f"owner of {KEY}"}]})
+    assert waited(models(f"a-{KEY}"), listed, said=said).raw == {"id": "m", "owned_by": "owner of ***"}
+    assert "model m is not listed, only a-***;" in said[0]
+
+
 def lost(reply: Reply, transport: TransportName) -> list[Reply]:
     """Replies that lose the connection of one look at the model list, which aiohttp by itself takes twice."""
     return [reply] * (2 if transport == "aiohttp" else 1)

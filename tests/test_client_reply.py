@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.client.failures import TryFailed
+from bootcamp_cli.client.failures import TryFailed, server_words
 from bootcamp_cli.client.reply import parse_reply
+from bootcamp_cli.client.shown import MAX_RAW_CHARS
 from bootcamp_cli.records import Answer, ApiMode
 from tests.client_server import completion
 
@@ -104,6 +105,13 @@ def test_text_can_be_written_as_utf8() -> None:
     assert answer.text == "\U0001f600 \ufffd"
 
 
+def test_the_choice_of_index_0_is_the_answer() -> None:
+    """Of several choices that of index 0 counts, wherever it stands, and the first where there is none."""
+    body = b'{"choices": [{"index": %d, "text": "a"}, {"index": %d, "text": "b"}]}'
+    texts = [parse_reply(body % indices, "completion").text for indices in ((0, 1), (1, 0), (1, 2))]
+    assert texts == ["a", "b", "a"]
+
+
 @pytest.mark.parametrize("body", [b"[" * 200_000, b'{"choices":' * 100_000, b'{"a": ' + b"9" * 5000 + b"}"])
 def test_hostile_json(body: bytes) -> None:
     """Nesting and numbers beyond what Python reads are bad responses."""
@@ -136,13 +144,26 @@ def test_any_body_is_an_answer_or_a_bad_response(body: bytes, chats: bool) -> No
         assert answer.text.encode() or answer.reasoning or answer.finish_reason
 
 
-def test_millions_of_values_are_not_read() -> None:
-    """A reply of a few MB that would take hundreds of MB as lists is refused; 3 million commas in a text are not."""
-    many = b"[]," * 2_000_000
-    with pytest.raises(TryFailed, match="more than 4000000 values"):
+@pytest.mark.parametrize("value", [b"[],", b'{"a":1},', b'1,"\\\\",', b'"[,\\"{",'])
+def test_millions_of_values_are_not_read(value: bytes) -> None:
+    """A reply of a few MB that would take hundreds of MB as lists, and the interpreter for a second, is refused."""
+    many = value * 1_000_001
+    with pytest.raises(TryFailed, match="more than 1000000 values"):
         parse_reply(b'{"choices": [{"text": "a"}], "x": [%b0]}' % many, "completion")
-    answer = parse_reply(json.dumps(completion("," * 3_000_000)).encode(), "completion")
-    assert len(answer.text) == 3_000_000
+
+
+@pytest.mark.parametrize("value", [",", '[,"{\\', '\\",', '\\\\",[', '"'])
+def test_millions_of_separators_in_a_text_are_read(value: str) -> None:
+    """What stands in a text counts for nothing, however it is escaped and wherever the reply is cut to be counted."""
+    text = "x" + value * 1_500_000
+    assert parse_reply(json.dumps(completion(text)).encode(), "completion").text == text
+
+
+def test_the_words_of_a_large_reply() -> None:
+    """Of a reply that is no answer and large the beginning is shown, and of its place nothing."""
+    assert server_words({"odd": list(range(100_000))}).startswith('{"odd":[0,1,2,')
+    assert len(server_words({"odd": list(range(100_000))})) == MAX_RAW_CHARS
+    assert server_words({"detail": [{"msg": "no", "loc": [1] * 100_000}]}) == "no"
 
 
 @given(st.text(min_size=1, max_size=50))

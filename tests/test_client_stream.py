@@ -1,6 +1,7 @@
 """Answers that are streamed: from real servers, and cut anywhere."""
 
 import json
+import threading
 from typing import Any
 
 import anyio
@@ -127,9 +128,10 @@ def test_a_broken_connection_within_a_stream() -> None:
     assert failed(closing(raw), stream=True).kind == "connection"
 
 
-def test_a_server_that_does_not_stream() -> None:
-    """A whole JSON reply to a request for a stream is an answer."""
-    answer = tried(http(200, completion("whole"), content_type="application/json"), stream=True)
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=UTF-8"])
+def test_a_server_that_does_not_stream(content_type: str) -> None:
+    """A whole JSON reply to a request for a stream is an answer; media types ignore case."""
+    answer = tried(http(200, completion("whole"), content_type=content_type), stream=True)
     assert isinstance(answer, Answer)
     assert answer.text == "whole"
 
@@ -150,6 +152,33 @@ def test_a_large_piece_of_a_stream() -> None:
     answer = tried(closing(EVENT_STREAM + piece("x" * 500_000, "stop") + DONE), stream=True)
     assert isinstance(answer, Answer)
     assert len(answer.text) == 500_000
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r"])
+def test_many_lines_are_read_in_a_thread(monkeypatch: pytest.MonkeyPatch, end: bytes) -> None:
+    """A piece of thousands of empty lines does not hold up the event loop."""
+    threads: set[int] = set()
+    feed = StreamedAnswer.feed
+
+    def noted(self: StreamedAnswer, chunk: bytes) -> None:
+        if chunk.count(end) > 10_000:
+            threads.add(threading.get_ident())
+        feed(self, chunk)
+
+    monkeypatch.setattr(StreamedAnswer, "feed", noted)
+    answer = tried(closing(EVENT_STREAM + end * 500_000 + piece("ja", "stop") + USAGE + DONE), stream=True)
+    assert answer == WHOLE
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+def test_empty_data_lines_count_as_pending() -> None:
+    """Lines of an event without a character each are bytes that are held."""
+    stream = StreamedAnswer("completion")
+    stream.feed(b"data:\n" * 5000 + b"da")
+    assert stream.n_pending_bytes == 5002
+    stream.feed(b"ta:\n\n")
+    assert stream.n_pending_bytes == 0
 
 
 def test_reasoning_in_a_stream() -> None:
@@ -174,11 +203,13 @@ def test_surrogates_of_two_pieces_are_joined() -> None:
         piece("ja", "stop").replace(b': "ja"', b":\ndata: " + b'"ja"') + USAGE,
         (piece("ja", "stop") + USAGE + DONE).replace(b"data: ", b"data:").rstrip(),
         piece("ja", "stop") + b'data: {"choices": [{"index": 1, "text": "nein"}]}\n\n' + USAGE,
+        (piece("ja", "stop") + USAGE).replace(b'"choices": [{', b'"choices": [{"index": 1, "text": "nein"}, {'),
+        b"\xef\xbb\xbf" + piece("j") + piece("a", "stop") + USAGE + DONE,
     ],
 )
 @given(data=st.data())
 def test_bytes_may_be_cut_anywhere(raw: bytes, data: st.DataObject) -> None:
-    """Line ends, comments, several data lines and a missing end: any split gives the answer of the whole."""
+    """Whatever lines, line ends, other choices and a byte order mark there are: any split gives the whole answer."""
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=12)))
     stream = StreamedAnswer("completion")
     for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True):

@@ -1,17 +1,20 @@
 """Requests through aiohttp, a quarter of httpx's cost; the only file that imports aiohttp."""
 
 import io
+import select
 import socket
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp import http_exceptions
 from yarl import URL
 
 from bootcamp_cli.client.body import read_body
-from bootcamp_cli.client.endpoint import Endpoint
+from bootcamp_cli.client.endpoint import Endpoint, is_host
 from bootcamp_cli.client.meanings import (
     BROKEN,
     LOST,
@@ -33,6 +36,9 @@ from bootcamp_cli.errors import SettingsError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
 
 _LARGE_BODY_BYTES = 1024 * 1024
 """aiohttp writes a larger body piece by piece where it comes as a file."""
@@ -54,12 +60,15 @@ class AiohttpTransport:
     """
 
     def __init__(self, endpoint: Endpoint, *, environ: Mapping[str, str], max_body_bytes: int = MAX_BODY_BYTES) -> None:
-        self.endpoint = endpoint
+        proxy = proxy_for(endpoint.base_url, environ)
+        self.endpoint = endpoint.behind(proxy)
         self._max_body_bytes = max_body_bytes
         self._tls = tls_context(endpoint, environ)
-        self._proxy = _proxy(proxy_for(endpoint.base_url, environ))
+        self._proxy, self._proxy_headers = _proxy(proxy)
         self._headers = {name.decode("ascii"): value.decode() for name, value in endpoint.headers}
         self._headers["Accept-Encoding"] = "identity"
+        if endpoint.base_url.startswith("http:"):  # no tunnel: the proxy reads the request itself
+            self._headers |= self._proxy_headers
         self._urls: dict[str, URL] = {}
         self._opened: aiohttp.ClientSession | None = None
         self._url("")
@@ -118,21 +127,26 @@ class AiohttpTransport:
     async def _sent(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
         data = io.BytesIO(body) if body and len(body) > _LARGE_BODY_BYTES else body
         return await self._session().request(
-            method, self._url(path), data=data, proxy=self._proxy, allow_redirects=False
+            method,
+            self._url(path),
+            data=data,
+            headers=self._headers,  # those of a session would go to the proxy, too, the key among them
+            proxy=self._proxy,
+            proxy_headers=self._proxy_headers,
+            allow_redirects=False,
         )
 
     def _session(self) -> aiohttp.ClientSession:
         """The session, which can be made within a running event loop only."""
         if self._opened is None:
             self._opened = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
+                connector=_Connector(
                     limit=0,
                     keepalive_timeout=KEEPALIVE_S,
                     ssl=self._tls,
                     resolver=aiohttp.ThreadedResolver(),
                     socket_factory=piecewise_socket,
                 ),
-                headers=self._headers,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
@@ -146,9 +160,46 @@ class AiohttpTransport:
                 url = URL(self.endpoint.url_of(path))
                 url.raw_host  # noqa: B018 - raises for a host name that cannot be encoded
             except ValueError as error:
-                raise SettingsError(f"url: {self.endpoint.base_url}: {error}") from None
+                raise SettingsError(f"url: {self.endpoint.base_url}: not a usable host name ({error})") from None
             self._urls[path] = url
         return self._urls[path]
+
+
+class _Connector(aiohttp.TCPConnector):
+    """One that takes no kept connection on which something came unasked: that would be read as the next reply."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._taken: WeakSet[ResponseHandler] = WeakSet()
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: "list[Trace]",
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
+    ) -> "Connection":
+        """A new connection, or a kept one that is silent; aiohttp itself looks only when it puts one back."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            if protocol is None or protocol not in self._taken:
+                break
+            if _is_silent(connection):
+                return connection
+            connection.close()
+        if protocol is not None:
+            self._taken.add(protocol)
+        return connection
+
+
+def _is_silent(connection: "Connection") -> bool:
+    """Whether nothing came on a kept connection: neither read by the event loop nor waiting to be read."""
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None or protocol.should_close:
+        return False
+    readable = select.poll()
+    readable.register(transport.get_extra_info("socket"), select.POLLIN)
+    return not readable.poll(0)
 
 
 class _Socket(socket.socket):
@@ -176,16 +227,20 @@ def _was_closing(error: aiohttp.ClientConnectionError) -> bool:
     )
 
 
-def _proxy(url: str | None) -> URL | None:
+def _proxy(url: str | None) -> tuple[URL | None, dict[str, str]]:
+    """The proxy's address, without the credentials, which errors would show; and those as a header."""
     if url is None:
-        return None
+        return None, {}
     try:
         proxy = URL(url)
     except ValueError:
         proxy = URL()
-    if proxy.scheme not in ("http", "https") or not proxy.host:
+    if proxy.scheme not in ("http", "https") or not is_host(proxy.host or ""):
         raise SettingsError(f"proxy {shown_url(url)}: not a usable proxy address", hint="see http_proxy")
-    return proxy
+    if proxy.user is None and proxy.password is None:
+        return proxy, {}
+    basic = b64encode(f"{proxy.user or ''}:{proxy.password or ''}".encode()).decode("ascii")
+    return proxy.with_user(None), {"Proxy-Authorization": f"Basic {basic}"}
 
 
 MEANINGS: Meanings = {
@@ -203,6 +258,7 @@ MEANINGS: Meanings = {
     aiohttp.TooManyRedirects: BROKEN,
     aiohttp.ClientError: BROKEN,
     http_exceptions.HttpProcessingError: LOST,
+    UnicodeError: BROKEN,
     OSError: LOST,
 }
 """Every exception of aiohttp, by itself or by its base, and those of the layers below that it lets through."""

@@ -5,15 +5,19 @@ from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
 
+import anyio
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 
-from bootcamp_cli.client.failures import bad_response
+from bootcamp_cli.client.failures import TryFailed, bad_response
+from bootcamp_cli.client.shown import shown_s
 
 LARGE_BYTES = 1024 * 1024
 """No answer of a usual length is larger; what is larger needs room, and there is room for few at a time."""
 
 _MAX_LARGE = 2
+_STALL_S = 30.0
+_STEP_BYTES = 64 * 1024
 _MAX_MEMBERS = 1000
 _WINDOW_BYTES = 64 * 1024
 
@@ -25,7 +29,7 @@ class BodyRoom:
     """The block within which one reply is read and understood; whatever room its body takes is free again behind it.
 
     However many replies are read at once, only two of them are large at any time: the others wait where they became
-    large, and their senders with them.
+    large, and their senders with them. One that does not get on gives its place up.
     """
 
     __slots__ = ("_limiter", "_token")
@@ -71,22 +75,17 @@ async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], *,
         raise _too_large(max_bytes)
     parts: list[bytes] = []
     n_bytes = 0
-    large: bytearray | None = None
     async for chunk in chunks:
         n_bytes += len(chunk)
         if n_bytes > max_bytes:
             raise _too_large(max_bytes)
-        if large is not None:
-            large += chunk
-            continue
         parts.append(chunk)
         if n_bytes > LARGE_BYTES:
             await room_for_large()
-            # one block that grows: thousands of small ones would leave the heap full of holes
-            large = bytearray().join(parts)
-            parts.clear()
-    body = b"".join(parts) if large is None else bytes(large)
-    del large
+            body = await _large_body(parts, chunks, max_bytes)
+            break
+    else:
+        body = b"".join(parts)
     match headers.get("content-encoding", "identity").strip().lower():
         case "" | "identity":
             return body
@@ -94,6 +93,25 @@ async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], *,
             return await _unzipped(body, max_bytes)
         case other:
             raise bad_response(f"a body with the content encoding {other}, which was not asked for")
+
+
+async def _large_body(parts: list[bytes], chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
+    """The body that begins with `parts`; TryFailed where it does not get on, as others wait for its room."""
+    # one block that grows: thousands of small ones would leave the heap full of holes
+    body = bytearray().join(parts)
+    parts.clear()
+    n_awaited = len(body) + _STEP_BYTES
+    with anyio.move_on_after(_STALL_S) as limit:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+            if len(body) >= n_awaited:
+                n_awaited = len(body) + _STEP_BYTES
+                limit.deadline = anyio.current_time() + _STALL_S
+    if limit.cancelled_caught:
+        raise TryFailed(kind="timeout", message=f"a large reply that brings next to nothing in {shown_s(_STALL_S)}")
+    return bytes(body)
 
 
 def int_of(text: str) -> int:

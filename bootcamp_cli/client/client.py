@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import anyio
@@ -22,6 +23,9 @@ MODELS_TIMEOUT_S = 30.0
 
 THREAD_BYTES = 256 * 1024
 """From this size on JSON is read in a thread: the event loop would stand still for milliseconds."""
+
+THREAD_LINES = 2000
+"""From so many lines in one piece of a stream on they are taken apart in a thread."""
 
 _AFTER_END_S = 5.0
 _T = TypeVar("_T")
@@ -56,16 +60,19 @@ class CompletionClient:
         return self.transport.endpoint
 
     async def complete(self, prompt: str, lane: int) -> Answer:
-        """One try to get an answer; nobody else may use `lane` meanwhile. Raises TryFailed and nothing else."""
+        """One try to get an answer; nobody else may use `lane` meanwhile. Raises TryFailed and nothing else.
+
+        Text and reasoning are data and stay as they came; whatever else a server says is redacted.
+        """
         body = build_payload(self.config, prompt)
-        return await self._within(self.timeout_s, self._answer(lane, body))
+        return self._redacted(await self._within(self.timeout_s, self._answer(lane, body)))
 
     async def models(self) -> list[dict[str, Any]]:
         """The server's list of models: objects with at least an `id`. Raises TryFailed and nothing else."""
         return await self._within(min(self.timeout_s, MODELS_TIMEOUT_S), self._models())
 
     async def _within(self, timeout_s: float, exchange: Awaitable[_T]) -> _T:
-        """Sets the deadline, and makes every failure's message fit to be shown: the one place of redaction."""
+        """Sets the deadline, and makes every failure's message fit to be shown: the one place of its redaction."""
         try:
             with anyio.move_on_after(timeout_s), BodyRoom():
                 return await exchange
@@ -74,6 +81,15 @@ class CompletionClient:
             raise failure.without_frames() from None
         text = f"no whole reply of {self.endpoint.base_url} within {shown_s(timeout_s)}"
         raise TryFailed(kind="timeout", message=shortened(self.endpoint.redact(text)))
+
+    def _redacted(self, answer: Answer) -> Answer:
+        """The answer without secrets in what a server says about it; the name that was asked for is none."""
+        redacted = self.endpoint.redacted
+        model = answer.model if answer.model == self.config.model else redacted(answer.model)
+        finish_reason, usage = redacted(answer.finish_reason), redacted(answer.usage)
+        if (model, finish_reason, usage) == (answer.model, answer.finish_reason, answer.usage):
+            return answer
+        return replace(answer, model=model, finish_reason=finish_reason, usage=usage)
 
     async def _models(self) -> list[dict[str, Any]]:
         reply = await self.transport.get("/models")
@@ -98,11 +114,11 @@ class CompletionClient:
 
     async def _streamed(self, lane: int, body: bytes) -> Answer:
         async with self.transport.post_stream(lane, self._path, body) as reply:
-            streams = "json" not in reply.headers.get("content-type", "")
+            streams = "json" not in reply.headers.get("content-type", "").lower()
             if not 200 <= reply.status < 300 or not streams:
                 whole = await read_body(reply.chunks, reply.headers, max_bytes=MAX_BODY_BYTES)
                 return await self._whole(Reply(status=reply.status, headers=reply.headers, body=whole))
-            encoding = reply.headers.get("content-encoding", "identity")
+            encoding = reply.headers.get("content-encoding", "identity").lower()
             if encoding != "identity":
                 raise bad_response(f"a stream with the content encoding {encoding}, which was not asked for")
             answer = StreamedAnswer(self.config.api_mode)
@@ -130,7 +146,7 @@ class CompletionClient:
                 return
             if answer.n_pending_bytes > LARGE_BYTES:
                 await room_for_large()
-            if answer.n_pending_bytes + len(chunk) > THREAD_BYTES:
+            if answer.n_pending_bytes + len(chunk) > THREAD_BYTES or _n_lines(chunk) > THREAD_LINES:
                 await to_thread.run_sync(answer.feed, chunk)
             else:
                 answer.feed(chunk)
@@ -140,3 +156,8 @@ class CompletionClient:
 async def _in_thread(read: Callable[[bytes], _T], body: bytes) -> _T:
     """Read a small body at once and a large one in a thread."""
     return read(body) if len(body) <= THREAD_BYTES else await to_thread.run_sync(read, body)
+
+
+def _n_lines(chunk: bytes) -> int:
+    """How many lines a piece has at most."""
+    return chunk.count(b"\n") + chunk.count(b"\r")

@@ -1,10 +1,12 @@
 """Where requests go and what they carry: the base URL, the headers, how TLS is verified."""
 
+import json
 import re
 from base64 import b64encode
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from bootcamp_cli import __version__
@@ -16,6 +18,7 @@ NO_KEY = "EMPTY"
 
 _MIN_SECRET_CHARS = 4
 _MIN_SECRET_HEADER_CHARS = 6
+_MAX_LABEL_CHARS = 63
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 _HEADER_VALUE = re.compile(r"[^\x00-\x1f\x7f]*")
 _OUR_OWN = frozenset({"content-length", "transfer-encoding", "connection", "accept-encoding"})
@@ -46,6 +49,18 @@ class Endpoint:
         for secret in self.secrets:
             text = text.replace(secret, "***")
         return text
+
+    def redacted(self, value: Any) -> Any:
+        """A JSON value whose texts are redacted; the names in it stay, as one may hold a key such as `token`."""
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, dict):
+            return {name: self.redacted(child) for name, child in value.items()}
+        return [self.redacted(child) for child in value] if isinstance(value, list) else value
+
+    def behind(self, proxy: str | None) -> "Endpoint":
+        """The endpoint that is asked through a proxy, whose credentials are secrets, too."""
+        return replace(self, secrets=_forms((*self.secrets, *_credentials(proxy)))) if proxy else self
 
 
 def endpoint(
@@ -89,10 +104,15 @@ def endpoint(
             _header(name, value, "headers: " if name in (headers or {}) else "api_key: ")
             for name, value in given.items()
         ),
-        secrets=tuple(sorted({" ".join(s.split()) for s in secrets if s != NO_KEY}, key=len, reverse=True)),
+        secrets=_forms(secret for secret in secrets if secret != NO_KEY),
         ca_bundle=ca_bundle,
         insecure=insecure,
     )
+
+
+def is_host(host: str) -> bool:
+    """Whether the labels of a host name are neither empty nor too long to be looked up; IPv6 addresses have none."""
+    return ":" in host or all(0 < len(label) <= _MAX_LABEL_CHARS for label in host.removesuffix(".").split("."))
 
 
 def _split(url: str) -> SplitResult:
@@ -104,6 +124,8 @@ def _split(url: str) -> SplitResult:
         usable, parts = False, SplitResult("", "", "", "", "")
     if not usable or not parts.geturl().isprintable() or " " in parts.geturl():
         raise SettingsError(f"url: not an http or https address: {shown}", hint="for example http://127.0.0.1:8000/v1")
+    if not is_host(parts.hostname or ""):
+        raise SettingsError(f"url: {shown}: not a usable host name", hint="for example http://127.0.0.1:8000/v1")
     for path in _PATHS:
         if parts.path.rstrip("/").endswith(path):
             raise SettingsError(f"url: {shown} names one function of the server", hint=f"leave out {path}")
@@ -122,6 +144,23 @@ def _header(name: str, value: str, origin: str) -> tuple[bytes, bytes]:
         return name.encode("ascii"), value.encode("utf-8")
     except UnicodeEncodeError:
         raise SettingsError(f"{origin}{shown}: the value is no valid text") from None
+
+
+def _credentials(url: str) -> list[str]:
+    """What user and password of a proxy's URL may come back as: written, decoded, as a Basic authorization."""
+    written = url.partition("://")[2].rpartition("@")[0]
+    decoded = unquote(written)
+    user, _, password = written.partition(":")
+    pairs = [written, decoded, b64encode(decoded.encode(errors="replace")).decode("ascii")]
+    return _at_least(_MIN_SECRET_CHARS, *pairs, password or user, unquote(password or user))
+
+
+def _forms(secrets: Iterable[str]) -> tuple[str, ...]:
+    """Secrets as they look in one line, and there within a JSON text; the longest first, as one may hold another."""
+    forms: set[str] = set()
+    for secret in map(one_line, secrets):
+        forms |= {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+    return tuple(sorted(forms - {""}, key=len, reverse=True))
 
 
 def _at_least(n_chars: int, *secrets: str) -> list[str]:

@@ -8,6 +8,9 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Literal
 
+import msgspec
+
+from bootcamp_cli.client.keepable import is_keepable
 from bootcamp_cli.client.shown import MAX_RAW_CHARS, one_line, shown_url
 
 Scope = Literal["sample", "run_stop", "connect", "model_missing"]
@@ -125,11 +128,13 @@ def server_words(reply: Any) -> str:
         ):
             return words[:MAX_RAW_CHARS]
         case {"detail": [{"msg": str(words), "loc": place}, *_]}:  # FastAPI's validation errors
-            return f"{words[:MAX_RAW_CHARS]} ({place})"
+            return f"{words[:MAX_RAW_CHARS]} ({place})" if is_keepable(place) else words[:MAX_RAW_CHARS]
         case {"error": error} if error:
             reply = error
     try:
-        return json.dumps(reply, ensure_ascii=False)[:MAX_RAW_CHARS]
+        if is_keepable(reply):
+            return json.dumps(reply, ensure_ascii=False)
+        return msgspec.json.encode(reply)[:MAX_RAW_CHARS].decode(errors="replace")  # large ones in a tenth of the time
     except (ValueError, RecursionError):
         return ""
 

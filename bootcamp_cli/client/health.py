@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 
 from bootcamp_cli.client.client import CompletionClient
+from bootcamp_cli.client.endpoint import Endpoint
 from bootcamp_cli.client.failures import TryFailed
 from bootcamp_cli.client.keepable import is_keepable
 from bootcamp_cli.client.shown import one_line, shortened, shown_s
@@ -69,12 +70,12 @@ async def wait_for_model(
                 raise _gave_up(url, failure.message) from failure
             missing = failure.message
         else:
-            entry = _find(url, models, model_name)
+            entry = _find(client.endpoint, models, model_name)
             if entry is not None:
                 if model_name is None:
                     say(f"using model {one_line(entry.name)}, the only one at {url}")
                 return entry
-            missing = _missing(models, model_name)
+            missing = client.endpoint.redact(_missing(models, model_name))
         waited_s = anyio.current_time() - started
         if waited_s >= wait_s:
             raise _gave_up(url, f"{missing}; waited {shown_s(waited_s)}")
@@ -92,15 +93,16 @@ async def probe(client: CompletionClient, prompt: str) -> ProbeResult:
     return ProbeResult(answer=answer, latency_s=anyio.current_time() - started)
 
 
-def _find(url: str, models: list[dict[str, Any]], model_name: str | None) -> ModelEntry | None:
+def _find(endpoint: Endpoint, models: list[dict[str, Any]], model_name: str | None) -> ModelEntry | None:
     """The entry of the model, or of the only one where no name is given."""
     if model_name is None and len(models) > 1:
-        raise SettingsError(f"model_name: {url} has several models: {_names(models)}", hint="choose with --model-name")
+        several = f"{endpoint.base_url} has several models: {endpoint.redact(_names(models))}"
+        raise SettingsError(f"model_name: {several}", hint="choose with --model-name")
     for entry in models:
         if model_name in (None, entry["id"]):
             length = entry.get("max_model_len")
             is_length = type(length) is int and length > 0
-            raw = entry if is_keepable(entry) else None
+            raw = endpoint.redacted(entry) if is_keepable(entry) else None
             return ModelEntry(name=entry["id"], max_model_len=length if is_length else None, raw=raw)
     return None
 

@@ -1,14 +1,15 @@
 """Requests through httpx, for what aiohttp cannot do (SOCKS proxies); the only file that imports httpx."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.util import find_spec
+from typing import Any
 
 import anyio
 import httpx
 
 from bootcamp_cli.client.body import read_body
-from bootcamp_cli.client.endpoint import Endpoint
+from bootcamp_cli.client.endpoint import Endpoint, is_host
 from bootcamp_cli.client.meanings import (
     BROKEN,
     LOST,
@@ -40,10 +41,11 @@ class HttpxTransport:
     """
 
     def __init__(self, endpoint: Endpoint, *, environ: Mapping[str, str], max_body_bytes: int = MAX_BODY_BYTES) -> None:
-        self.endpoint = endpoint
+        proxy = proxy_for(endpoint.base_url, environ)
+        self.endpoint = endpoint.behind(proxy)
         self._max_body_bytes = max_body_bytes
         self._tls = tls_context(endpoint, environ)
-        self._proxy = self._proxy_of(proxy_for(endpoint.base_url, environ))
+        self._proxy = self._proxy_of(proxy)
         self._headers = httpx.Headers([*endpoint.headers, (b"Accept-Encoding", b"identity")])
         self._urls: dict[str, httpx.URL] = {}
         self._lanes: dict[int, httpx.AsyncHTTPTransport] = {}
@@ -75,12 +77,15 @@ class HttpxTransport:
     @asynccontextmanager
     async def _send(self, lane: int, request: httpx.Request) -> AsyncIterator[OpenReply]:
         with translated(self.endpoint, MEANINGS):
-            response = await self._lane(lane).handle_async_request(request)
+            transport = self._lane(lane)
+            response = await transport.handle_async_request(request)
             try:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 yield OpenReply(status=response.status_code, headers=headers, chunks=response.aiter_raw())
             finally:
                 await response.aclose()
+                if _has_unasked(transport):
+                    await transport.aclose()
 
     def _lane(self, lane: int) -> httpx.AsyncHTTPTransport:
         if lane not in self._lanes:
@@ -95,9 +100,11 @@ class HttpxTransport:
     def _url(self, path: str) -> httpx.URL:
         if path not in self._urls:
             try:
-                self._urls[path] = httpx.URL(self.endpoint.url_of(path))
-            except httpx.InvalidURL as error:
-                raise SettingsError(f"url: {self.endpoint.base_url}: {error}") from None
+                url = httpx.URL(self.endpoint.url_of(path))
+                url.host  # noqa: B018 - raises for a host name that cannot be decoded
+            except (httpx.InvalidURL, ValueError) as error:
+                raise SettingsError(f"url: {self.endpoint.base_url}: not a usable host name ({error})") from None
+            self._urls[path] = url
         return self._urls[path]
 
     def _proxy_of(self, url: str | None) -> httpx.Proxy | None:
@@ -107,10 +114,27 @@ class HttpxTransport:
             raise SettingsError(
                 f"proxy {shown_url(url)}: the package socksio is not installed", hint="pip install 'httpx[socks]'"
             )
-        try:
-            return httpx.Proxy(url, ssl_context=self._tls if url.startswith("https:") else None)
-        except (httpx.InvalidURL, ValueError):
-            raise SettingsError(f"proxy {shown_url(url)}: not a usable proxy address", hint="see http_proxy") from None
+        with suppress(httpx.InvalidURL, ValueError):
+            proxy = httpx.Proxy(url, ssl_context=self._tls if url.startswith("https:") else None)
+            if is_host(proxy.url.host):
+                return proxy
+        raise SettingsError(f"proxy {shown_url(url)}: not a usable proxy address", hint="see http_proxy")
+
+
+def _has_unasked(lane: httpx.AsyncHTTPTransport) -> bool:
+    """Whether more was read than the reply: it would be read as the next one.
+
+    httpcore looks only at what it has not yet read, and shows its parser to nobody: hence the private names. Proxied
+    connections hold the plain one within.
+    """
+    for kept in lane._pool.connections:  # noqa: SLF001
+        connection: Any = kept
+        while hasattr(connection, "_connection"):
+            connection = connection._connection  # noqa: SLF001
+        parser = getattr(connection, "_h11_state", None)
+        if parser is not None and parser.trailing_data[0]:
+            return True
+    return False
 
 
 MEANINGS: Meanings = {
@@ -145,6 +169,7 @@ MEANINGS: Meanings = {
     anyio.BrokenResourceError: LOST,
     anyio.ClosedResourceError: LOST,
     anyio.EndOfStream: LOST,
+    UnicodeError: BROKEN,
     OSError: LOST,
 }
 """Every exception of httpx, and those of the layers below that it lets through."""

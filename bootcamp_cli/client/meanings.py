@@ -78,6 +78,9 @@ def _reason(cause: BaseException) -> str:
     """What one exception says; for a system error the system's words, without asyncio's address tuples."""
     if isinstance(cause, OSError) and not isinstance(cause, socket.gaierror) and cause.errno:
         return os.strerror(cause.errno)
+    status, message = getattr(cause, "status", None), getattr(cause, "message", None)
+    if isinstance(status, int) and isinstance(message, str):  # aiohttp's own text has the address with all its parts
+        return f"{status} {message}".strip()
     return str(getattr(cause, "strerror", None) or cause).rstrip(".")
 
 

@@ -13,8 +13,11 @@ from bootcamp_cli.records import Answer, ApiMode
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A larger reply is no answer."""
 
-_MAX_VALUES = 4_000_000
-"""Nor is one of more values: read as JSON it would take 10 to 30 times the memory that it takes as text."""
+_MAX_VALUES = 1_000_000
+"""Nor is one of more values: read as JSON it would take 10 to 30 times the memory that it takes as text, and the
+interpreter for seconds."""
+
+_BLOCK_BYTES = 1024 * 1024
 
 
 def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
@@ -42,9 +45,9 @@ def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
     )
 
 
-def load_object(body: bytes | str) -> dict[str, Any]:
+def load_object(body: bytes) -> dict[str, Any]:
     """The JSON object of a body. NaN and infinite numbers, which are no JSON, are read as null."""
-    if len(body) > _MAX_VALUES and _n_separators(body) > _MAX_VALUES:
+    if len(body) > _MAX_VALUES and _n_separators(body) > _MAX_VALUES and _has_many_values(body):
         raise bad_response(f"a reply of more than {_MAX_VALUES} values")
     try:
         value = _decode(body)
@@ -55,24 +58,39 @@ def load_object(body: bytes | str) -> dict[str, Any]:
     return value
 
 
-def _n_separators(body: bytes | str) -> int:
-    """How many values a body has at most, and a little more: separators within texts count, too."""
-    return sum(map(body.count, ",[{")) if isinstance(body, str) else sum(map(body.count, (b",", b"[", b"{")))
+def _n_separators(text: bytes) -> int:
+    """How many values a JSON text has at most; those within strings count, too."""
+    return sum(map(text.count, (b",", b"[", b"{")))
 
 
-def _leniently_decoded(body: bytes | str) -> Any:
+def _has_many_values(body: bytes) -> bool:
+    """Whether there are too many values; what stands in strings is left out, and other threads get their turn."""
+    n_values = 0
+    in_string = False
+    escape = b""
+    for start in range(0, len(body), _BLOCK_BYTES):
+        block = (escape + body[start : start + _BLOCK_BYTES]).replace(b"\\\\", b"")
+        escape = b"\\" if block.endswith(b"\\") else b""
+        parts = block.removesuffix(escape).replace(b'\\"', b"").split(b'"')
+        n_values += _n_separators(b"".join(parts[in_string::2]))
+        in_string ^= len(parts) % 2 == 0
+        if n_values > _MAX_VALUES:
+            return True
+    return False
+
+
+def _leniently_decoded(body: bytes) -> Any:
     """What msgspec refuses: a byte order mark, NaN, lone surrogates; TryFailed where it is not to be read at all."""
     try:
-        return _LENIENT.decode(body if isinstance(body, str) else body.decode("utf-8-sig"))
+        return _LENIENT.decode(body.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise bad_response(f"a reply that is no UTF-8 ({error.reason} at byte {error.start})") from None
     except RecursionError:
         raise bad_response("a reply that is nested too deeply") from None
     except ValueError as error:
-        raw = body.encode(errors="replace") if isinstance(body, str) else body
-        if raw[:200].lstrip().startswith(b"<"):
-            raise bad_response("HTML instead of JSON", html_words(raw)) from None
-        what = "an empty reply" if not raw.strip() else f"a reply that is no JSON ({error})"
+        if body[:200].lstrip().startswith(b"<"):
+            raise bad_response("HTML instead of JSON", html_words(body)) from None
+        what = "an empty reply" if not body.strip() else f"a reply that is no JSON ({error})"
         raise bad_response(what) from None
 
 
@@ -83,14 +101,19 @@ def refuse_error(reply: dict[str, Any]) -> None:
 
 
 def first_choice(reply: dict[str, Any]) -> dict[str, Any] | None:
-    """The first choice, or None where there is none; only one is ever asked for."""
+    """The choice of index 0, else the first, or None where there is none; only one is ever asked for."""
     choices = reply.get("choices")
     if not choices:
         return None
-    if not isinstance(choices, list) or not isinstance(choices[0], dict):
+    if not isinstance(choices, list):
         raise bad_response("choices of a wrong type")
-    refuse_error(choices[0])
-    return choices[0]
+    first = choices[0]
+    if len(choices) > 1:
+        first = next((one for one in choices if isinstance(one, dict) and one.get("index") == 0), first)
+    if not isinstance(first, dict):
+        raise bad_response("choices of a wrong type")
+    refuse_error(first)
+    return first
 
 
 def text_of(content: Any) -> str | None:
