@@ -254,3 +254,40 @@ def test_upstream_bootcamps_asked_for_in_vain_are_told(
     assert done.returncode == 0, done.stderr
     assert "upstream has no effect" in done.stderr
     assert "upstream has no effect" not in run_bootcamp(*command).stderr
+
+
+def verify_again_without_order(path: Path) -> None:
+    """Leave a details file as a killed `resume` does: a verifier failure, and its verdict as the last line."""
+    first, *rest = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    failed = json.loads(first) | {"score": None, "extracted_output": None, "failure": "verifier_timeout"}
+    path.write_text(json.dumps(failed) + "\n" + "".join(rest) + first, encoding="utf-8")
+
+
+def test_rescore_keeps_the_later_line_of_a_row(finished: Path, run_bootcamp: Callable[..., Any]) -> None:
+    """After a killed `resume` rescore verifies the later line of a row alone, and the directory stays usable."""
+    before = report_bytes(finished), records(finished)
+    n_records = sum(map(len, before[1].values()))
+    verify_again_without_order(finished / "details" / "maze.jsonl")
+    dry = run_bootcamp("rescore", str(finished), "--dry-run", "--json")
+    assert (json.loads(dry.stdout)["n_records"], json.loads(dry.stdout)["changes"]) == (n_records, [])
+    done = run_bootcamp("rescore", str(finished))
+    assert done.returncode == 0, done.stderr
+    assert run_bootcamp("resume", str(finished)).returncode == 0
+    assert (report_bytes(finished), records(finished)) == before
+
+
+@pytest.mark.parametrize("damage", [b'{"id": 1\n', b'{"id": 1, "row": 99, "score": 1.0, "ground_truth": 1}\n'])
+def test_rescore_changes_nothing_where_a_later_file_is_damaged(
+    finished: Path, run_bootcamp: Callable[..., Any], damage: bytes
+) -> None:
+    """A line without use in the last file is named before the first file is replaced."""
+    paths = sorted((finished / "details").iterdir())
+    rewrite(paths[0], lambda line: line.update(score=0.25))
+    with paths[-1].open("ab") as file:
+        file.write(damage)
+    before = {path: path.read_bytes() for path in paths}
+    done = run_bootcamp("rescore", str(finished))
+    assert done.returncode == 1
+    assert f"details/{paths[-1].name}:" in done.stderr
+    assert "nothing was changed" in done.stderr
+    assert {path: path.read_bytes() for path in paths} == before

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,12 +14,12 @@ from bootcamp_cli.bootcamps.resolve import Resolver
 from bootcamp_cli.engine.summarise import data_source_by_file
 from bootcamp_cli.engine.verifiers import verifier_pool
 from bootcamp_cli.errors import RunDirectoryError, first_error
-from bootcamp_cli.records import BootcampRef, Verdict, judged_text
+from bootcamp_cli.records import REVERIFIABLE, BootcampRef, Verdict, judged_text
 from bootcamp_cli.settings.model import EvalSettings
 from bootcamp_cli.store.atomic import replacing
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.record import REFERENCE_FIELDS, encode_record, with_verdict
-from bootcamp_cli.store.replay import DetailLine, read_details
+from bootcamp_cli.store.replay import DetailIndex, DetailLine, head_of, read_details, take
 from bootcamp_cli.store.run_dir import RunDir
 
 _CHUNK = 512
@@ -54,14 +55,19 @@ async def rescore(run_dir: RunDir, settings: EvalSettings, lock: RunLock | None)
 
     A record whose data source has no bootcamp stays as it is.
 
+    All files are read through before the first is replaced: what cannot be rescored leaves everything as it was.
+
     Raises:
         RunDirectoryError: a line is no record with an output, a ground truth and a known data source.
     """
     result = Rescored()
     resolver = _Memory(Resolver(settings.bootcamps, settings.bootcamps_path))
     known = data_source_by_file(run_dir)
+    is_ours = run_dir.read_manifest() is not None
     async with await verifier_pool(settings) as pool:
         files = [_FileRescore(path, known.get(path.name), resolver, pool, result) for path in run_dir.detail_files()]
+        for file in files:
+            await anyio.to_thread.run_sync(partial(file.look_through, is_ours=is_ours))
         limiter = anyio.CapacityLimiter(_N_FILES)
         try:
             async with anyio.create_task_group() as tasks:
@@ -97,10 +103,30 @@ class _FileRescore:
         self._resolver = resolver
         self._pool = pool
         self._result = result
+        self._superseded: set[int] = set()
+
+    def look_through(self, *, is_ours: bool) -> None:
+        """Check every line, and find those of verifier failures whose row has a later line: they do not stay.
+
+        `is_ours`: the file is of a run of this tool, where every record has a row, and no row two verdicts.
+        """
+        index = DetailIndex()
+        waiting: dict[int, int] = {}
+        for line in read_details(self._path):
+            self._checked(line)
+            head = head_of(line.record)
+            if is_ours:
+                take(index, self._path, line.number, line.length, head)
+            if type(head.row) is not int:
+                continue
+            if head.row in waiting:
+                self._superseded.add(waiting.pop(head.row))
+            if isinstance(head.failure, str) and head.failure in REVERIFIABLE:
+                waiting[head.row] = line.number
 
     async def run(self, lock: RunLock | None, limiter: anyio.CapacityLimiter) -> None:
         """Verify the file's records; `limiter` holds the number of files that are in work at once."""
-        lines = read_details(self._path)
+        lines = (line for line in read_details(self._path) if line.number not in self._superseded)
         async with limiter:
             await self._run(lines, lock)
 
@@ -152,7 +178,7 @@ class _FileRescore:
             if not fine:
                 raise RunDirectoryError(
                     f"details/{self._path.name}:{line.number}: {key} is missing or of the wrong type",
-                    hint="a record needs id, prompt, output, ground_truth and data_source",
+                    hint="a record needs id, prompt, output, ground_truth and data_source; nothing was changed",
                 )
         return judged_text(str(output), reasoning), str(data_source)
 

@@ -211,7 +211,12 @@ def _heads_one_by_one(path: Path, first: int, lines: list[bytes]) -> Iterator[Re
         record = _record(path, number, line)
         if record is None:
             return
-        yield RecordHead(**{key: record[key] for key in RecordHead.__struct_fields__ if key in record})
+        yield head_of(record)
+
+
+def head_of(record: dict[str, Any]) -> RecordHead:
+    """The head of a record that was decoded as a whole."""
+    return RecordHead(**{key: record[key] for key in RecordHead.__struct_fields__ if key in record})
 
 
 def mend_tail(path: Path, check: Check = no_check) -> bool:
