@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -276,7 +276,7 @@ def test_rescore_keeps_the_later_line_of_a_row(finished: Path, run_bootcamp: Cal
     assert (report_bytes(finished), records(finished)) == before
 
 
-@pytest.mark.parametrize("damage", [b'{"id": 1\n', b'{"id": 1, "row": 99, "score": 1.0, "ground_truth": 1}\n'])
+@pytest.mark.parametrize("damage", [b'{"id": 1\n', b'{"id": 1, "data_source": "Sudoku", "row": 99, "score": 1.0}\n'])
 def test_rescore_changes_nothing_where_a_later_file_is_damaged(
     finished: Path, run_bootcamp: Callable[..., Any], damage: bytes
 ) -> None:
@@ -291,3 +291,65 @@ def test_rescore_changes_nothing_where_a_later_file_is_damaged(
     assert f"details/{paths[-1].name}:" in done.stderr
     assert "nothing was changed" in done.stderr
     assert {path: path.read_bytes() for path in paths} == before
+
+
+def reference_dir(finished: Path, path: Path, lines: Sequence[Mapping[str, Any]]) -> Path:
+    """A directory as the reference script leaves it: seven fields, no manifest, `lines` as meta.jsonl."""
+    shutil.copytree(finished / "details", path / "details")
+    kept = ("id", "prompt", "output", "output_len", "ground_truth", "score", "extracted_output")
+    for details in (path / "details").iterdir():
+        rewrite(details, lambda line: [line.pop(key) for key in list(line) if key not in kept])
+    three = [{key: line[key] for key in ("bootcamp", "avg_score", "avg_len")} for line in lines]
+    (path / "meta.jsonl").write_text("".join(json.dumps(line) + "\n" for line in three), encoding="utf-8")
+    return path
+
+
+def test_lines_of_the_reference_script_belong_to_files_by_their_averages(
+    finished: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Whatever their order and number and the names of the files, report and rescore find the right bootcamps."""
+    meta = json_lines(finished / "meta.jsonl")
+    stale = {"bootcamp": "Mazebootcamp", "avg_score": 0.125, "avg_len": 1.5}
+    old = reference_dir(finished, tmp_path / "old", [stale, *reversed(meta)])
+    for number, path in enumerate(sorted((old / "details").iterdir())):
+        path.rename(path.with_name(f"{number:02}.jsonl"))
+    for _ in range(2):
+        assert run_bootcamp("report", str(old)).returncode == 0
+        assert [line["bootcamp"] for line in json_lines(old / "meta.jsonl")] == [line["bootcamp"] for line in meta]
+    rescored = run_bootcamp("rescore", str(old), "--json")
+    assert json.loads(rescored.stdout)["changes"] == []
+    assert [line["bootcamp"] for line in json_lines(old / "meta.jsonl")] == [line["bootcamp"] for line in meta]
+
+
+def test_a_file_of_the_reference_script_that_nothing_names_is_not_guessed(
+    finished: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Where neither averages nor name tell it, report leaves meta.jsonl alone and rescore refuses the file."""
+    meta = json_lines(finished / "meta.jsonl")
+    old = reference_dir(finished, tmp_path / "old", [line | {"avg_len": 3.25} for line in meta])
+    (old / "details" / "maze.jsonl").rename(old / "details" / "a.jsonl")
+    paths = [old / "meta.jsonl", *sorted((old / "details").iterdir())]
+    before = [path.read_bytes() for path in paths]
+    report = run_bootcamp("report", str(old), "--json")
+    assert "details/a.jsonl" in report.stderr
+    names = {group["file"]: group["bootcamp"] for group in json.loads(report.stdout)["groups"]}
+    assert names.pop("a.jsonl") == "a"
+    assert names == {line["file"]: line["bootcamp"] for line in meta if line["file"] != "maze.jsonl"}
+    refused = run_bootcamp("rescore", str(old))
+    assert refused.returncode == 2
+    assert "details/a.jsonl:1" in refused.stderr
+    assert [path.read_bytes() for path in paths] == before
+
+
+def test_equal_averages_are_told_apart_by_the_names_of_the_files(
+    finished: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Two files with the same averages go by their names."""
+    meta = json_lines(finished / "meta.jsonl")
+    old = reference_dir(
+        finished, tmp_path / "old", [{**line, "avg_score": 0.0, "avg_len": 7.0} for line in reversed(meta)]
+    )
+    for path in (old / "details").iterdir():
+        rewrite(path, lambda line: line.update(score=0, output_len=7))
+    groups = json.loads(run_bootcamp("report", str(old), "--json").stdout)["groups"]
+    assert {group["file"]: group["bootcamp"] for group in groups} == {line["file"]: line["bootcamp"] for line in meta}

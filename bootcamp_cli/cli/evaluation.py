@@ -134,7 +134,7 @@ def conclude(session: Session, console: Console) -> int:
     from bootcamp_cli.cli.reporting import print_report, publish  # openpyxl takes 140 ms, and waits for its turn
 
     session.settle()
-    summary = publish(session.run_dir, session.journal.lock)
+    summary = publish(session.run_dir, session.journal.lock, console)
     session.end()
     print_report(session.run_dir, summary, console)
     return exit_code(summary, allow_unscored=session.plan.settings.allow_unscored)

@@ -72,7 +72,7 @@ def _rebuilt(run_dir: "RunDir", call: Call) -> "RunSummary":
 
     try:
         with acquire(run_dir.path, say=call.console.say) as lock:
-            return publish(run_dir, lock)
+            return publish(run_dir, lock, call.console)
     except RunLockedError as locked:
         call.console.warn(f"{locked.message}: the results so far are shown, nothing is written")
     except DiskError as error:

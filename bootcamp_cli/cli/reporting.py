@@ -36,12 +36,28 @@ _DECIDING = (
 )
 
 
-def publish(run_dir: RunDir, lock: RunLock) -> RunSummary:
-    """Rebuild meta.jsonl and the workbook from details, under the lock of the run directory."""
+def publish(run_dir: RunDir, lock: RunLock, console: Console) -> RunSummary:
+    """Rebuild meta.jsonl and the workbook from details, under the lock of the run directory.
+
+    A meta.jsonl of the reference script stays where it knows bootcamps that nothing assigns to a file.
+    """
     summary = summarise(run_dir)
-    replace_bytes(run_dir.meta, meta_lines(summary).encode(), lock.check)
+    if (unnamed := _unnamed_file(run_dir, summary)) and run_dir.meta.exists():
+        console.warn(
+            f"details/{unnamed}: its records have no data_source, and neither meta.jsonl nor the file's name tells it "
+            "beyond doubt: the file's name stands for the bootcamp, and meta.jsonl is left as it is"
+        )
+    else:
+        replace_bytes(run_dir.meta, meta_lines(summary).encode(), lock.check)
     write_scores(run_dir.scores(model_name(run_dir)), summary, answer_parameters(run_dir), lock.check)
     return summary
+
+
+def _unnamed_file(run_dir: RunDir, summary: RunSummary) -> str | None:
+    """The first file of a directory without a manifest that has records of no data source."""
+    if run_dir.read_manifest() is not None:
+        return None
+    return next((group.file for group in summary.groups if group.data_source is None and group.n), None)
 
 
 def answer_parameters(run_dir: RunDir) -> dict[str, Any]:

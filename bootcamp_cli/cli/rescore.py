@@ -50,7 +50,7 @@ def rescore_command(
     settings = read_settings(call).settings
     with contextlib.nullcontext() if dry_run else acquire(opened.path, say=call.console.say) as lock:
         result = anyio.run(rescore, opened, settings, lock)
-        summary = summarise(opened) if lock is None else publish(opened, lock)
+        summary = summarise(opened) if lock is None else publish(opened, lock, call.console)
     data = {
         "dry_run": dry_run,
         **asdict(result),

@@ -11,9 +11,9 @@ import anyio
 
 from bootcamp_cli.bootcamps.pool import VerifierPool
 from bootcamp_cli.bootcamps.resolve import Resolver
-from bootcamp_cli.engine.summarise import data_source_by_file
+from bootcamp_cli.engine.identify import data_source_by_file
 from bootcamp_cli.engine.verifiers import verifier_pool
-from bootcamp_cli.errors import RunDirectoryError, first_error
+from bootcamp_cli.errors import RunDirectoryError, UsageError, first_error
 from bootcamp_cli.records import REVERIFIABLE, BootcampRef, Verdict, judged_text
 from bootcamp_cli.settings.model import EvalSettings
 from bootcamp_cli.store.atomic import replacing
@@ -58,12 +58,13 @@ async def rescore(run_dir: RunDir, settings: EvalSettings, lock: RunLock | None)
     All files are read through before the first is replaced: what cannot be rescored leaves everything as it was.
 
     Raises:
-        RunDirectoryError: a line is no record with an output, a ground truth and a known data source.
+        RunDirectoryError: a line is no record with an output and a ground truth.
+        UsageError: nothing tells the data source of a record.
     """
     result = Rescored()
     resolver = _Memory(Resolver(settings.bootcamps, settings.bootcamps_path))
-    known = data_source_by_file(run_dir)
     is_ours = run_dir.read_manifest() is not None
+    known = {} if is_ours else data_source_by_file(run_dir)
     async with await verifier_pool(settings) as pool:
         files = [_FileRescore(path, known.get(path.name), resolver, pool, result) for path in run_dir.detail_files()]
         for file in files:
@@ -162,13 +163,21 @@ class _FileRescore:
         before = record.get("score")
         if before != verdict.score:
             self._result.changes.append(_change(self._path.name, line, verdict))
-        return _completed(with_verdict(record, verdict), output)
+        return _completed(with_verdict(record, verdict), output, data_source)
 
     def _checked(self, line: DetailLine) -> tuple[str, str]:
         """The text that is verified and the data source of a record."""
         record = line.record
         output, reasoning = record.get("output"), record.get("reasoning_content")
-        data_source = record.get("data_source", self._data_source)
+        data_source = record.get("data_source")
+        if data_source is None:
+            data_source = self._data_source
+        if data_source is None:
+            raise UsageError(
+                f"details/{self._path.name}:{line.number}: the record has no data_source, and neither meta.jsonl nor "
+                "the file's name tells it beyond doubt",
+                hint="add data_source to its records, or name the file after it; nothing was changed",
+            )
         for key, fine in (
             ("output", isinstance(output, str)),
             ("reasoning_content", reasoning is None or isinstance(reasoning, str)),
@@ -203,10 +212,15 @@ def _replacing(path: Path, lock: RunLock | None) -> Iterator[BinaryIO | None]:
         yield target
 
 
-def _completed(record: dict[str, Any], output: str) -> dict[str, Any]:
-    """The record with the reference's fields first and in its order, and with a length where it had none."""
+def _completed(record: dict[str, Any], output: str, data_source: str) -> dict[str, Any]:
+    """The record with the reference's fields first and in its order, and with length and data source if it had none.
+
+    The averages by which meta.jsonl told the data source are those of the scores before.
+    """
     if record.get("output_len") is None:
         record |= {"output_len": len(output.split()), "output_len_estimated": True}
+    if record.get("data_source") is None:
+        record |= {"data_source": data_source}
     first = {key: record[key] for key in REFERENCE_FIELDS if key in record}
     return first | record
 

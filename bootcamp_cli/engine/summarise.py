@@ -1,13 +1,14 @@
 """A run directory's details and failures as a summary, also of run directories that the reference script left."""
 
-import json
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import UNSET
 from msgspec.structs import asdict
 
 from bootcamp_cli.bootcamps.ceilings import ceilings_by_digest
-from bootcamp_cli.errors import RunDirectoryError, disk_error
+from bootcamp_cli.engine.identify import data_source_by_file
+from bootcamp_cli.errors import RunDirectoryError
 from bootcamp_cli.records import REVERIFIABLE, bootcamp_name
 from bootcamp_cli.results.aggregate import Aggregator, FileGroups, GroupPlan
 from bootcamp_cli.results.summary import RunSummary
@@ -22,15 +23,18 @@ def summarise(run_dir: RunDir) -> RunSummary:
     """Read everything that a run directory holds.
 
     What each test file owes comes from the manifest. Without one (the reference script, outputs from elsewhere) it is
-    what is found; records without a data source are then named by the existing meta.jsonl, line by line in file
-    order, else by the file's stem.
+    what is found; records without a data source are then of the one that meta.jsonl or the file's name tells, else they
+    have none and go by the file's stem.
 
     Raises:
         RunDirectoryError: a line of details or failures is no record, or a row of a run of ours has two; the message
             names it.
     """
     manifest = run_dir.read_manifest()
-    aggregator = Aggregator(_planned(files_of(manifest, run_dir.manifest)) if manifest is not None else _found(run_dir))
+    known = data_source_by_file(run_dir) if manifest is None else {}
+    aggregator = Aggregator(
+        _planned(files_of(manifest, run_dir.manifest)) if manifest is not None else _found(run_dir, known)
+    )
     failures = {(failure["file"], failure["row"]): failure for failure in read_failures(run_dir)}
     for path in run_dir.detail_files():
         superseded: dict[Any, dict[str, Any]] = {}
@@ -38,6 +42,8 @@ def summarise(run_dir: RunDir) -> RunSummary:
         for number, length, head in read_heads(path):
             if type(head.row) is not int or head.failure is not None:
                 _check_key(path.name, number, head)
+            if head.data_source is None:
+                head.data_source = known.get(path.name)
             record = asdict(head)
             if head.score is UNSET:
                 record["score"] = None
@@ -78,15 +84,6 @@ def model_name(run_dir: RunDir) -> str:
     return name if isinstance(name, str) and name else run_dir.path.resolve().name
 
 
-def data_source_by_file(run_dir: RunDir) -> dict[str, str]:
-    """For records that do not say theirs: the data source of each details file, by the existing meta.jsonl."""
-    names = _meta_bootcamps(run_dir)
-    files = run_dir.detail_files()
-    if len(names) != len(files):
-        return {}
-    return {path.name: name.removesuffix("bootcamp") for path, name in zip(files, names, strict=True)}
-
-
 def _planned(files: list[dict[str, Any]]) -> list[FileGroups]:
     return [
         FileGroups(
@@ -105,8 +102,7 @@ def _ceiling(file: dict[str, Any]) -> float | None:
     return ceilings_by_digest().get((file["digest"], file["n_rows"]))
 
 
-def _found(run_dir: RunDir) -> list[FileGroups]:
-    known = data_source_by_file(run_dir)
+def _found(run_dir: RunDir, known: Mapping[str, str]) -> list[FileGroups]:
     return [
         FileGroups(file=path.name, fallback=bootcamp_name(known[path.name]) if path.name in known else path.stem)
         for path in run_dir.detail_files()
@@ -116,18 +112,3 @@ def _found(run_dir: RunDir) -> list[FileGroups]:
 def _test_dir_name(run_dir: RunDir, manifest: dict[str, Any] | None) -> str:
     named = (manifest or {}).get("test_dir") or (run_dir.read_eval_args() or {}).get("test_dir")
     return str(named).rstrip("/").rpartition("/")[2] if named else run_dir.path.resolve().name
-
-
-def _meta_bootcamps(run_dir: RunDir) -> list[str]:
-    try:
-        lines = run_dir.meta.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise disk_error(error, f"read {run_dir.meta}") from error
-    except UnicodeDecodeError as error:
-        raise RunDirectoryError(f"{run_dir.meta}: not UTF-8 ({error})", hint="restore or remove it") from error
-    try:
-        return [str(json.loads(line)["bootcamp"]) for line in lines if line.strip()]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return []
