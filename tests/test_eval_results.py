@@ -353,3 +353,30 @@ def test_equal_averages_are_told_apart_by_the_names_of_the_files(
         rewrite(path, lambda line: line.update(score=0, output_len=7))
     groups = json.loads(run_bootcamp("report", str(old), "--json").stdout)["groups"]
     assert {group["file"]: group["bootcamp"] for group in groups} == {line["file"]: line["bootcamp"] for line in meta}
+
+
+def change_json(path: Path, **values: Any) -> None:
+    """Change values of a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "refusal"),
+    [
+        ("max_tokens", 7, "max_tokens is 7, the run has 32768"),
+        ("stop", ["x"], "stop is "),
+        ("extra_body", {"a": 1}, 'extra_body is {"a": 1}, the run has '),
+        ("limit", 3, "limit is 3, the run has none"),
+    ],
+)
+def test_resume_refuses_changed_eval_args(
+    finished: Path, run_bootcamp: Callable[..., Any], name: str, value: Any, refusal: str
+) -> None:
+    """A parameter that decides the answers, changed in eval_args.json, is named with both values."""
+    change_json(finished / "eval_args.json", **{name: value})
+    (finished / "details" / "maze.jsonl").unlink()
+    manifest = (finished / "manifest.json").read_bytes()
+    refused = run_bootcamp("resume", str(finished))
+    assert refused.returncode == 2
+    assert f"eval_args.json: {refusal}" in refused.stderr
+    assert (finished / "manifest.json").read_bytes() == manifest

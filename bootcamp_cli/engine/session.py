@@ -1,5 +1,6 @@
 """A run directory in use: made or taken up again, locked, replayed, described by its manifest."""
 
+import json
 import platform
 import sys
 from collections.abc import Callable, Iterator
@@ -14,10 +15,11 @@ from bootcamp_cli.dataset.testset import TestFile
 from bootcamp_cli.engine.plan import Plan
 from bootcamp_cli.errors import DatasetError, ResumeRefusedError, RunDirectoryError
 from bootcamp_cli.settings.eval_args import to_eval_args
+from bootcamp_cli.settings.masking import shortened
 from bootcamp_cli.store.atomic import replace_json
 from bootcamp_cli.store.journal import Journal, open_journal
 from bootcamp_cli.store.lock import acquire
-from bootcamp_cli.store.manifest import files_of
+from bootcamp_cli.store.manifest import files_of, identity_of
 from bootcamp_cli.store.replay import MISSING, REVERIFY
 from bootcamp_cli.store.run_dir import RunDir, create_run_dir, run_dirs_newest_first
 
@@ -88,7 +90,7 @@ def resumed_session(plan: Plan, run_dir: RunDir, say: Say) -> Iterator[Session]:
     """Lock a run directory and replay its journal; the plan's test set must be the run's, or that with rows appended.
 
     Raises:
-        ResumeRefusedError: the test files are not those of the run.
+        ResumeRefusedError: the test files or what decides the answers are not those of the run.
         RunLockedError: a live process writes to it.
     """
     with acquire(run_dir.path, say=say) as lock:
@@ -97,6 +99,7 @@ def resumed_session(plan: Plan, run_dir: RunDir, say: Say) -> Iterator[Session]:
             raise RunDirectoryError(
                 f"{run_dir.path} has no manifest.json and cannot be resumed", hint="start a new run"
             )
+        _check_identity(plan, manifest, run_dir)
         _check_files(plan, files_of(manifest, run_dir.manifest))
         journal = open_journal(run_dir, lock, [file.name for file in plan.test_set.files])
         for file in plan.test_set.files:
@@ -159,6 +162,22 @@ def _files(plan: Plan) -> list[dict[str, Any]]:
         }
         for file in plan.test_set.files
     ]
+
+
+def _check_identity(plan: Plan, manifest: dict[str, Any], run_dir: RunDir) -> None:
+    """Refuse what decides the answers where it is not what the run began with: someone changed a file."""
+    before, after = identity_of(manifest, run_dir.manifest), plan.identity()
+    for name, value in after.items():
+        if name != "files" and value != before.get(name):
+            place = run_dir.manifest if name in ("template_text", "sys_prompt") else run_dir.eval_args
+            raise ResumeRefusedError(
+                f"{place}: {name} is {_shown(value)}, the run has {_shown(before.get(name))}",
+                hint="restore it, or start a new run with `bootcamp eval`",
+            )
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else shortened(json.dumps(value, ensure_ascii=False))
 
 
 def _check_files(plan: Plan, files: list[dict[str, Any]]) -> None:
