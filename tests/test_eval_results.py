@@ -380,3 +380,66 @@ def test_resume_refuses_changed_eval_args(
     assert refused.returncode == 2
     assert f"eval_args.json: {refusal}" in refused.stderr
     assert (finished / "manifest.json").read_bytes() == manifest
+
+
+def test_a_record_of_no_row_is_refused(finished: Path, run_bootcamp: Callable[..., Any]) -> None:
+    """A row beyond the test file, a foreign data source and an id that is not the row are named by file and line."""
+    path = finished / "details" / "maze.jsonl"
+    original = path.read_bytes()
+    for change in ({"row": 200}, {"data_source": "Sudoku"}, {"data_source": ["Maze"]}, {"id": 77}):
+        lines = json_lines(path)
+        lines[2] |= change
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        for command in ("resume", "report", "rescore"):
+            done = run_bootcamp(command, str(finished))
+            assert done.returncode == 1, (change, command)
+            assert "details/maze.jsonl:3" in done.stderr
+            assert "unexpected" not in done.stderr
+        path.write_bytes(original)
+
+
+def test_a_record_of_a_row_left_out_is_refused(
+    demo_server: Any, run_bootcamp: Callable[..., Any], write_rows: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Where the run takes some rows of a file only, resume refuses a record of another one."""
+    rows = [{"data_source": name, "prompt": "?", "ground_truth": 1} for name in ("Riddles", "Jokes", "Riddles")]
+    path = write_rows(tmp_path / "tests" / "a.jsonl", rows)
+    server = demo_server(test_dir=path.parent)
+    command = ["--url", server.url, "--model-name", "demo", "--test-dir", str(path.parent), "--include", "Riddles"]
+    assert run_bootcamp("eval", *command, "--allow-unscored").returncode == 0
+    run_dir = run_dir_of(tmp_path / "output")
+    assert run_bootcamp("resume", str(run_dir)).returncode == 0
+    lines = json_lines(run_dir / "details" / "a.jsonl")
+    lines[1] |= {"row": 1, "id": 1}
+    (run_dir / "details" / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    refused = run_bootcamp("resume", str(run_dir))
+    assert refused.returncode == 1
+    assert "details/a.jsonl:2: row 1 is none of the run" in refused.stderr
+
+
+def test_details_of_no_test_file_are_no_results(finished: Path, run_bootcamp: Callable[..., Any]) -> None:
+    """Report and rescore leave a details file out that the run does not know, and say so; resume refuses it."""
+    before = report_bytes(finished)
+    shutil.copy(finished / "details" / "maze.jsonl", finished / "details" / "other.jsonl")
+    for command in ("report", "rescore"):
+        done = run_bootcamp(command, str(finished))
+        assert done.returncode == 0, done.stderr
+        assert "details/other.jsonl is of no test file of the run" in done.stderr
+        assert report_bytes(finished) == before
+    refused = run_bootcamp("resume", str(finished))
+    assert refused.returncode == 1
+    assert "details/other.jsonl is of no test file of the run" in refused.stderr
+
+
+@pytest.mark.parametrize("change", [{"row": -100}, {"row": 200}, {"file": "other.jsonl"}, {"data_source": "Other"}])
+def test_a_failure_of_no_sample_is_refused(
+    finished: Path, run_bootcamp: Callable[..., Any], change: dict[str, Any]
+) -> None:
+    """A line of failures.jsonl that is of no sample of the run is named, whatever the command."""
+    failure = {"file": "maze.jsonl", "row": 0, "data_source": "Maze", "kind": "timeout"} | change
+    (finished / "failures.jsonl").write_text(json.dumps(failure) + "\n", encoding="utf-8")
+    for command in ("resume", "report"):
+        done = run_bootcamp(command, str(finished))
+        assert done.returncode == 1, done.stderr
+        assert "failures.jsonl:1: " in done.stderr
+        assert "unexpected" not in done.stderr

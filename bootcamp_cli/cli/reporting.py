@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from bootcamp_cli.cli.console import Console
-from bootcamp_cli.engine.summarise import model_name, summarise
+from bootcamp_cli.engine.summarise import foreign_files, model_name, summarise
 from bootcamp_cli.report.json_text import json_object
 from bootcamp_cli.report.meta import meta_lines
 from bootcamp_cli.report.render import render
@@ -41,7 +41,7 @@ def publish(run_dir: RunDir, lock: RunLock, console: Console) -> RunSummary:
 
     A meta.jsonl of the reference script stays where it knows bootcamps that nothing assigns to a file.
     """
-    summary = summarise(run_dir)
+    summary = read_summary(run_dir, console)
     if (unnamed := _unnamed_file(run_dir, summary)) and run_dir.meta.exists():
         console.warn(
             f"details/{unnamed}: its records have no data_source, and neither meta.jsonl nor the file's name tells it "
@@ -51,6 +51,13 @@ def publish(run_dir: RunDir, lock: RunLock, console: Console) -> RunSummary:
         replace_bytes(run_dir.meta, meta_lines(summary).encode(), lock.check)
     write_scores(run_dir.scores(model_name(run_dir)), summary, answer_parameters(run_dir), lock.check)
     return summary
+
+
+def read_summary(run_dir: RunDir, console: Console) -> RunSummary:
+    """The summary of what the run directory holds; says which details it leaves out."""
+    for name in foreign_files(run_dir):
+        console.warn(f"details/{name} is of no test file of the run and left out: move it elsewhere")
+    return summarise(run_dir)
 
 
 def _unnamed_file(run_dir: RunDir, summary: RunSummary) -> str | None:

@@ -1,9 +1,8 @@
 """Verifying kept outputs again: no request is made, records are replaced file by file."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,11 +11,13 @@ import anyio
 from bootcamp_cli.bootcamps.pool import VerifierPool
 from bootcamp_cli.bootcamps.resolve import Resolver
 from bootcamp_cli.engine.identify import data_source_by_file
+from bootcamp_cli.engine.summarise import detail_files
 from bootcamp_cli.engine.verifiers import verifier_pool
 from bootcamp_cli.errors import RunDirectoryError, UsageError, first_error
 from bootcamp_cli.records import REVERIFIABLE, BootcampRef, Verdict, judged_text
 from bootcamp_cli.settings.model import EvalSettings
 from bootcamp_cli.store.atomic import replacing
+from bootcamp_cli.store.belonging import FileRows, rows_by_file
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.record import REFERENCE_FIELDS, encode_record, with_verdict
 from bootcamp_cli.store.replay import DetailIndex, DetailLine, head_of, read_details, take
@@ -63,12 +64,15 @@ async def rescore(run_dir: RunDir, settings: EvalSettings, lock: RunLock | None)
     """
     result = Rescored()
     resolver = _Memory(Resolver(settings.bootcamps, settings.bootcamps_path))
-    is_ours = run_dir.read_manifest() is not None
-    known = {} if is_ours else data_source_by_file(run_dir)
+    manifest = run_dir.read_manifest()
+    rows = None if manifest is None else rows_by_file(manifest, run_dir.manifest)
+    known = data_source_by_file(run_dir) if rows is None else {}
     async with await verifier_pool(settings) as pool:
-        files = [_FileRescore(path, known.get(path.name), resolver, pool, result) for path in run_dir.detail_files()]
+        files = [
+            _FileRescore(path, known.get(path.name), resolver, pool, result) for path in detail_files(run_dir, rows)
+        ]
         for file in files:
-            await anyio.to_thread.run_sync(partial(file.look_through, is_ours=is_ours))
+            await anyio.to_thread.run_sync(file.look_through, rows)
         limiter = anyio.CapacityLimiter(_N_FILES)
         try:
             async with anyio.create_task_group() as tasks:
@@ -106,18 +110,18 @@ class _FileRescore:
         self._result = result
         self._superseded: set[int] = set()
 
-    def look_through(self, *, is_ours: bool) -> None:
+    def look_through(self, rows: Mapping[str, FileRows] | None) -> None:
         """Check every line, and find those of verifier failures whose row has a later line: they do not stay.
 
-        `is_ours`: the file is of a run of this tool, where every record has a row, and no row two verdicts.
+        `rows`: what a run of this tool knows of its test files; there every record has a row, and no row two verdicts.
         """
         index = DetailIndex()
         waiting: dict[int, int] = {}
         for line in read_details(self._path):
             self._checked(line)
             head = head_of(line.record)
-            if is_ours:
-                take(index, self._path, line.number, line.length, head)
+            if rows is not None:
+                take(index, self._path, line.number, line.length, head, rows[self._path.name])
             if type(head.row) is not int:
                 continue
             if head.row in waiting:

@@ -3,7 +3,7 @@
 import json
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,16 +11,18 @@ from typing import Any
 
 from bootcamp_cli import __version__
 from bootcamp_cli.dataset.identity import digest_of_prefix
+from bootcamp_cli.dataset.stream import iter_samples
 from bootcamp_cli.dataset.testset import TestFile
 from bootcamp_cli.engine.plan import Plan
 from bootcamp_cli.errors import DatasetError, ResumeRefusedError, RunDirectoryError
 from bootcamp_cli.settings.eval_args import to_eval_args
 from bootcamp_cli.settings.masking import shortened
 from bootcamp_cli.store.atomic import replace_json
+from bootcamp_cli.store.belonging import FileRows, rows_by_file
 from bootcamp_cli.store.journal import Journal, open_journal
 from bootcamp_cli.store.lock import acquire
 from bootcamp_cli.store.manifest import files_of, identity_of
-from bootcamp_cli.store.replay import MISSING, REVERIFY
+from bootcamp_cli.store.replay import MISSING, REVERIFY, DetailIndex
 from bootcamp_cli.store.run_dir import RunDir, create_run_dir, run_dirs_newest_first
 
 SCHEMA = 1
@@ -91,6 +93,7 @@ def resumed_session(plan: Plan, run_dir: RunDir, say: Say) -> Iterator[Session]:
 
     Raises:
         ResumeRefusedError: the test files or what decides the answers are not those of the run.
+        RunDirectoryError: it holds records that are not of the run's rows; nothing was changed.
         RunLockedError: a live process writes to it.
     """
     with acquire(run_dir.path, say=say) as lock:
@@ -101,16 +104,14 @@ def resumed_session(plan: Plan, run_dir: RunDir, say: Say) -> Iterator[Session]:
             )
         _check_identity(plan, manifest, run_dir)
         _check_files(plan, files_of(manifest, run_dir.manifest))
-        journal = open_journal(run_dir, lock, [file.name for file in plan.test_set.files])
-        for file in plan.test_set.files:
-            index = journal.details[file.name]
-            if len(index.states) and index.n_rows > file.n_rows:
-                raise ResumeRefusedError(
-                    f"details/{file.name} has {index.n_rows} records, the test file only {file.n_rows} rows",
-                    hint="resume with the test dir and the options of the run",
-                )
-        replace_json(run_dir.eval_args, to_eval_args(plan.settings), lock.check)
         manifest = {**manifest, "files": _files(plan), "identity": plan.identity(), "complete": False}
+        rows = rows_by_file(manifest, run_dir.manifest)
+        _check_foreign(run_dir, rows)
+        journal = open_journal(run_dir, lock, rows, rows)
+        for file in plan.test_set.files:
+            if rows[file.name].n_rows is None and journal.details[file.name].rows:
+                _check_rows(file, journal.details[file.name])
+        replace_json(run_dir.eval_args, to_eval_args(plan.settings), lock.check)
         run_dir.write_manifest(manifest, lock.check)
         yield Session(plan=plan, run_dir=run_dir, journal=journal, manifest=manifest)
 
@@ -198,6 +199,25 @@ def _check_files(plan: Plan, files: list[dict[str, Any]]) -> None:
             appended = False
         if not appended or file.id_rule != entry["id_rule"]:
             raise _other_data(f"{entry['name']} changed since the run started")
+
+
+def _check_foreign(run_dir: RunDir, rows: Mapping[str, FileRows]) -> None:
+    """Refuse details that are of no test file of the run."""
+    if foreign := [path.name for path in run_dir.detail_files() if path.name not in rows]:
+        raise RunDirectoryError(
+            f"details/{foreign[0]} is of no test file of the run", hint="move it elsewhere; nothing was changed"
+        )
+
+
+def _check_rows(file: TestFile, index: DetailIndex) -> None:
+    """Refuse records of rows that the run leaves out; which it takes only the test file tells."""
+    taken = {sample.row for sample in iter_samples(file, skip=lambda row: index.state(row) == MISSING)}
+    for number, row in enumerate(index.rows, start=1):
+        if row not in taken:
+            raise RunDirectoryError(
+                f"details/{file.name}:{number}: row {row} is none of the run",
+                hint="mend or remove that line; nothing was changed",
+            )
 
 
 def _other_data(what: str) -> ResumeRefusedError:

@@ -1,6 +1,7 @@
 """A run directory's details and failures as a summary, also of run directories that the reference script left."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from msgspec import UNSET
@@ -13,6 +14,7 @@ from bootcamp_cli.records import REVERIFIABLE, bootcamp_name
 from bootcamp_cli.results.aggregate import Aggregator, FileGroups, GroupPlan
 from bootcamp_cli.results.summary import RunSummary
 from bootcamp_cli.settings.masking import shortened
+from bootcamp_cli.store.belonging import FileRows, rows_by_file
 from bootcamp_cli.store.journal import read_failures
 from bootcamp_cli.store.manifest import files_of
 from bootcamp_cli.store.replay import DetailIndex, RecordHead, read_heads, take
@@ -27,16 +29,17 @@ def summarise(run_dir: RunDir) -> RunSummary:
     have none and go by the file's stem.
 
     Raises:
-        RunDirectoryError: a line of details or failures is no record, or a row of a run of ours has two; the message
-            names it.
+        RunDirectoryError: a line of details or failures is no record, or in a run of ours of no row, or of one that has
+            a record; the message names it.
     """
     manifest = run_dir.read_manifest()
     known = data_source_by_file(run_dir) if manifest is None else {}
     aggregator = Aggregator(
         _planned(files_of(manifest, run_dir.manifest)) if manifest is not None else _found(run_dir, known)
     )
-    failures = {(failure["file"], failure["row"]): failure for failure in read_failures(run_dir)}
-    for path in run_dir.detail_files():
+    rows = None if manifest is None else rows_by_file(manifest, run_dir.manifest)
+    failures = {(failure["file"], failure["row"]): failure for failure in read_failures(run_dir, rows)}
+    for path in detail_files(run_dir, rows):
         superseded: dict[Any, dict[str, Any]] = {}
         index = DetailIndex()
         for number, length, head in read_heads(path):
@@ -55,13 +58,27 @@ def summarise(run_dir: RunDir) -> RunSummary:
                 if superseded:
                     superseded.pop(head.row, None)
                 aggregator.add_record(path.name, record, line=number)
-            if manifest:
-                take(index, path, number, length, head)
+            if rows is not None:
+                take(index, path, number, length, head, rows[path.name])
         for record in superseded.values():
             aggregator.add_record(path.name, record)
     for failure in failures.values():
         aggregator.add_failure(failure["file"], failure)
     return aggregator.summary(model_name=model_name(run_dir), test_dir=_test_dir_name(run_dir, manifest))
+
+
+def detail_files(run_dir: RunDir, rows: Mapping[str, FileRows] | None) -> list[Path]:
+    """The details files; of a run of ours (`rows`) those of its test files alone."""
+    return [path for path in run_dir.detail_files() if rows is None or path.name in rows]
+
+
+def foreign_files(run_dir: RunDir) -> list[str]:
+    """The names of details files that are of no test file of a run of ours: they are left out."""
+    manifest = run_dir.read_manifest()
+    if manifest is None:
+        return []
+    rows = rows_by_file(manifest, run_dir.manifest)
+    return [path.name for path in run_dir.detail_files() if path.name not in rows]
 
 
 def _check_key(file: str, number: int, head: RecordHead) -> None:

@@ -14,6 +14,7 @@ from bootcamp_cli.encoding import decode
 from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.records import REVERIFIABLE
 from bootcamp_cli.store.atomic import Check, no_check
+from bootcamp_cli.store.belonging import FileRows
 from bootcamp_cli.store.torn import is_torn
 
 MISSING, SCORED, REVERIFY, UNSCORED = range(4)
@@ -28,6 +29,7 @@ _MAX_SCORE = 10**308
 class RecordHead(msgspec.Struct, gc=False):
     """The fields of a record that count; None, but UNSET for the score, where it lacks one."""
 
+    id: Any = None
     row: Any = None
     data_source: Any = None
     score: Any = UNSET
@@ -131,25 +133,27 @@ def read_heads(path: Path) -> Iterator[tuple[int, int, RecordHead]]:
         raise disk_error(error, f"read {path}") from error
 
 
-def replay(path: Path) -> DetailIndex:
-    """The index of a details file; an empty one where there is no file.
+def replay(path: Path, rows: FileRows | None = None) -> DetailIndex:
+    """The index of a details file; an empty one where there is no file. `rows` is what is known of the test file.
 
     Raises:
-        RunDirectoryError: a line is no record, or a row has two records that both count.
+        RunDirectoryError: a line is no record, or of no row of the test file, or a row has two that both count.
     """
     index = DetailIndex()
     if not path.exists():
         return index
     for number, length, head in read_heads(path):
-        take(index, path, number, length, head)
+        take(index, path, number, length, head, rows)
     return index
 
 
-def take(index: DetailIndex, path: Path, number: int, length: int, head: RecordHead) -> None:
-    """Add a line of the details file at `path` to its index.
+def take(
+    index: DetailIndex, path: Path, number: int, length: int, head: RecordHead, rows: FileRows | None = None
+) -> None:
+    """Add a line of the details file at `path` to its index; `rows` is what is known of the test file.
 
     Raises:
-        RunDirectoryError: it is no record, or its row has one already.
+        RunDirectoryError: it is no record, or of no row of the test file, or its row has one already.
     """
     row, score = head.row, head.score
     place = f"details/{path.name}"
@@ -161,6 +165,8 @@ def take(index: DetailIndex, path: Path, number: int, length: int, head: RecordH
         raise _damaged(place, number, f"failure is {head.failure!r}, not a text or null")
     if index.state(row) in _FINAL:
         raise _damaged(place, number, f"row {row} already has a record")
+    if rows is not None and (objection := rows.objection(row, head.data_source, head.id)):
+        raise _damaged(place, number, objection)
     index.add(row, score, head.failure, length, head.output_len)
 
 
