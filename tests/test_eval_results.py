@@ -293,6 +293,27 @@ def test_rescore_changes_nothing_where_a_later_file_is_damaged(
     assert {path: path.read_bytes() for path in paths} == before
 
 
+def test_rescore_says_in_the_manifest_whether_anything_is_owed(
+    finished: Path, run_bootcamp: Callable[..., Any]
+) -> None:
+    """A run that owes something after a rescore is incomplete, so that a bare `resume` finds it, else complete."""
+
+    def is_complete() -> Any:
+        return json.loads((finished / "manifest.json").read_text(encoding="utf-8"))["complete"]
+
+    path = finished / "details" / "maze.jsonl"
+    first, rest = path.read_bytes().split(b"\n", 1)
+    path.write_bytes(rest)
+    assert run_bootcamp("rescore", str(finished)).returncode == 3
+    assert is_complete() is False
+    failed = json.loads(first) | {"score": None, "failure": "verifier_timeout"}
+    path.write_bytes(json.dumps(failed).encode() + b"\n" + rest)
+    assert run_bootcamp("rescore", str(finished), "--dry-run").returncode == 3
+    assert is_complete() is False
+    assert run_bootcamp("rescore", str(finished)).returncode == 0
+    assert is_complete() is True
+
+
 def reference_dir(finished: Path, path: Path, lines: Sequence[Mapping[str, Any]]) -> Path:
     """A directory as the reference script leaves it: seven fields, no manifest, `lines` as meta.jsonl."""
     shutil.copytree(finished / "details", path / "details")

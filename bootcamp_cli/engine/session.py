@@ -15,12 +15,14 @@ from bootcamp_cli.dataset.stream import iter_samples
 from bootcamp_cli.dataset.testset import TestFile
 from bootcamp_cli.engine.plan import Plan
 from bootcamp_cli.errors import DatasetError, ResumeRefusedError, RunDirectoryError
+from bootcamp_cli.records import REVERIFIABLE
+from bootcamp_cli.results.summary import RunSummary
 from bootcamp_cli.settings.eval_args import to_eval_args
 from bootcamp_cli.settings.masking import shortened
 from bootcamp_cli.store.atomic import replace_json
 from bootcamp_cli.store.belonging import FileRows, rows_by_file
 from bootcamp_cli.store.journal import Journal, open_journal
-from bootcamp_cli.store.lock import acquire
+from bootcamp_cli.store.lock import RunLock, acquire
 from bootcamp_cli.store.manifest import files_of, identity_of
 from bootcamp_cli.store.replay import MISSING, REVERIFY, DetailIndex
 from bootcamp_cli.store.run_dir import RunDir, create_run_dir, run_dirs_newest_first
@@ -114,6 +116,17 @@ def resumed_session(plan: Plan, run_dir: RunDir, say: Say) -> Iterator[Session]:
         replace_json(run_dir.eval_args, to_eval_args(plan.settings), lock.check)
         run_dir.write_manifest(manifest, lock.check)
         yield Session(plan=plan, run_dir=run_dir, journal=journal, manifest=manifest)
+
+
+def restate_completeness(run_dir: RunDir, summary: RunSummary, lock: RunLock) -> None:
+    """Have the manifest say whether anything is owed, after records were replaced outside of a session."""
+    manifest = run_dir.read_manifest()
+    if manifest is None:
+        return
+    n_reverifiable = sum(n for kind, n in summary.unverified.items() if kind in REVERIFIABLE)
+    complete = summary.n_answered == summary.n_samples and not n_reverifiable
+    if manifest.get("complete") is not complete:
+        run_dir.write_manifest(manifest | {"complete": complete}, lock.check)
 
 
 def find_matching(plan: Plan) -> RunDir | None:
