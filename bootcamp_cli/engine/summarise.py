@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import UNSET
-from msgspec.structs import asdict
 
 from bootcamp_cli.bootcamps.ceilings import ceilings_by_digest
 from bootcamp_cli.engine.identify import data_source_by_file
@@ -19,6 +18,8 @@ from bootcamp_cli.store.journal import read_failures
 from bootcamp_cli.store.manifest import files_of
 from bootcamp_cli.store.replay import DetailIndex, RecordHead, read_heads, take
 from bootcamp_cli.store.run_dir import RunDir
+
+_COUNTING = ("row", "data_source", "score", "failure", "output_len", "output_len_estimated", "finish_reason")
 
 
 def summarise(run_dir: RunDir) -> RunSummary:
@@ -47,7 +48,7 @@ def summarise(run_dir: RunDir) -> RunSummary:
                 _check_key(path.name, number, head)
             if head.data_source is None:
                 head.data_source = known.get(path.name)
-            record = asdict(head)
+            record = {key: getattr(head, key) for key in _COUNTING}
             if head.score is UNSET:
                 record["score"] = None
             if failures:

@@ -1,5 +1,6 @@
 """Reading a journal back: records with their place, the state of every row, a torn last line."""
 
+import math
 import os
 from array import array
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Raw, UnsetType
 
 from bootcamp_cli.encoding import decode
 from bootcamp_cli.errors import RunDirectoryError, disk_error
@@ -24,10 +25,16 @@ _MAX_ROW = 1_000_000_000
 _BATCH_BYTES = 1024 * 1024
 _FINAL = frozenset({SCORED, UNSCORED})
 _MAX_SCORE = 10**308
+_RAW = frozenset({"output", "reasoning_content", "ground_truth"})
+_START = {str: b'""', type(None): b"null"}
 
 
 class RecordHead(msgspec.Struct, gc=False):
-    """The fields of a record that count; None, but UNSET for the score, where it lacks one."""
+    """The fields of a record that count; None, but UNSET for the score and what is verified, where it lacks one.
+
+    What is verified is there as it is written, not decoded. A score that is no finite number (NaN) is the verifier's
+    failure.
+    """
 
     id: Any = None
     row: Any = None
@@ -37,6 +44,9 @@ class RecordHead(msgspec.Struct, gc=False):
     output_len: Any = None
     output_len_estimated: Any = None
     finish_reason: Any = None
+    output: Raw | UnsetType = UNSET
+    reasoning_content: Raw | UnsetType = UNSET
+    ground_truth: Raw | UnsetType = UNSET
 
 
 class DetailLine(NamedTuple):
@@ -167,12 +177,32 @@ def take(
         raise _damaged(place, number, f"row {row} already has a record")
     if rows is not None and (objection := rows.objection(row, head.data_source, head.id)):
         raise _damaged(place, number, objection)
+    if score is None and head.failure in REVERIFIABLE and (key := _not_verifiable(head)):
+        raise _damaged(place, number, f"{key} is missing or of the wrong type, and the record is to be verified again")
     index.add(row, score, head.failure, length, head.output_len)
 
 
 def _is_number(score: Any) -> bool:
     """Whether it is a number that a float can hold."""
     return type(score) is float or (type(score) is int and abs(score) < _MAX_SCORE)
+
+
+def _not_verifiable(head: RecordHead) -> str | None:
+    """The first field without which a record cannot be verified again; None where all are there."""
+    for key, is_fine in (
+        ("output", _starts(head.output, b'"')),
+        ("reasoning_content", head.reasoning_content is UNSET or _starts(head.reasoning_content, b"null", b'"')),
+        ("data_source", isinstance(head.data_source, str)),
+        ("ground_truth", head.ground_truth is not UNSET),
+    ):
+        if not is_fine:
+            return key
+    return None
+
+
+def _starts(raw: Raw | UnsetType, *starts: bytes) -> bool:
+    """Whether a value as it is written starts like this."""
+    return isinstance(raw, Raw) and bytes(memoryview(raw)[:4]).startswith(starts)
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, int, bytes]]:
@@ -222,7 +252,12 @@ def _heads_one_by_one(path: Path, first: int, lines: list[bytes]) -> Iterator[Re
 
 def head_of(record: dict[str, Any]) -> RecordHead:
     """The head of a record that was decoded as a whole."""
-    return RecordHead(**{key: record[key] for key in RecordHead.__struct_fields__ if key in record})
+    head = RecordHead(**{key: record[key] for key in RecordHead.__struct_fields__ if key in record and key not in _RAW})
+    for key in _RAW & record.keys():
+        setattr(head, key, Raw(_START.get(type(record[key]), b"0")))
+    if isinstance(head.score, float) and not math.isfinite(head.score):
+        head.score, head.failure = None, head.failure or "verifier_error"
+    return head
 
 
 def mend_tail(path: Path, check: Check = no_check) -> bool:
