@@ -16,8 +16,9 @@ from bootcamp_cli.records import Answer, Sample, Verdict
 from bootcamp_cli.store.journal import Journal, open_journal, read_failures
 from bootcamp_cli.store.lock import acquire
 from bootcamp_cli.store.record import REFERENCE_FIELDS, encode_record, make_record, with_verdict
-from bootcamp_cli.store.replay import MISSING, REVERIFY, SCORED, UNSCORED, mend_tail, read_details, replay
+from bootcamp_cli.store.replay import MISSING, REVERIFY, SCORED, UNSCORED, read_details, replay
 from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.store.torn import mend_tail
 
 FILE = "a.jsonl"
 

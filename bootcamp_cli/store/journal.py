@@ -13,10 +13,10 @@ from bootcamp_cli.store.atomic import remove, replacing, sync_directory
 from bootcamp_cli.store.belonging import FileRows
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.record import encode_record
-from bootcamp_cli.store.replay import DetailIndex, mend_tail, replay
+from bootcamp_cli.store.replay import DetailIndex, replay
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.store.takeover import tidy
-from bootcamp_cli.store.torn import is_torn
+from bootcamp_cli.store.torn import is_torn, mend_tail
 
 _OPEN_AT_ONCE = 32
 """Details files that one look at the lock is for."""

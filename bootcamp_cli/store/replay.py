@@ -1,7 +1,6 @@
-"""Reading a journal back: records with their place, the state of every row, a torn last line."""
+"""Reading a journal back: records with their place, and the state of every row."""
 
 import math
-import os
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from msgspec import UNSET, Raw, UnsetType
 from bootcamp_cli.encoding import decode
 from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.records import REVERIFIABLE
-from bootcamp_cli.store.atomic import Check, no_check
 from bootcamp_cli.store.belonging import FileRows
 from bootcamp_cli.store.torn import is_torn
 
@@ -258,59 +256,6 @@ def head_of(record: dict[str, Any]) -> RecordHead:
     if isinstance(head.score, float) and not math.isfinite(head.score):
         head.score, head.failure = None, head.failure or "verifier_error"
     return head
-
-
-def mend_tail(path: Path, check: Check = no_check) -> bool:
-    """Cut off a torn last line, or end it where the record is whole; True where something was cut.
-
-    Only the holder of the lock may call it, whose `check` is asked once the file is open.
-
-    Raises:
-        RunDirectoryError: what stands behind the last newline is no line of ours; nothing was changed.
-    """
-    try:
-        with path.open("r+b") as file:
-            check()
-            size = file.seek(0, os.SEEK_END)
-            start = _last_line_start(file, size)
-            file.seek(start)
-            tail = file.read()
-            if not tail:
-                return False
-            if _is_object(tail):
-                file.write(b"\n")
-                return False
-            if not is_torn(tail):
-                raise RunDirectoryError(
-                    f"{path}: the last line, which has no end, is not the start of a record",
-                    hint="mend or remove that line; nothing was changed",
-                )
-            file.truncate(start)
-            return True
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise disk_error(error, f"mend {path}") from error
-
-
-def _last_line_start(file: Any, size: int) -> int:
-    """The offset behind the last newline."""
-    end = size
-    while end:
-        start = max(0, end - 65536)
-        file.seek(start)
-        newline = file.read(end - start).rfind(b"\n")
-        if newline >= 0:
-            return start + int(newline) + 1
-        end = start
-    return 0
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(decode(line), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _damaged(place: str, number: int, what: str) -> RunDirectoryError:
