@@ -464,3 +464,18 @@ def test_a_failure_of_no_sample_is_refused(
         assert done.returncode == 1, done.stderr
         assert "failures.jsonl:1: " in done.stderr
         assert "unexpected" not in done.stderr
+
+
+def test_a_bare_resume_passes_over_what_it_cannot_resume(
+    finished: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A newer unfinished directory without eval_args.json is named, and the run before it is continued."""
+    change_json(finished / "manifest.json", complete=False)
+    odd = tmp_path / "output" / "odd"
+    (odd / "details").mkdir(parents=True)
+    shutil.copy(finished / "manifest.json", odd / "manifest.json")
+    change_json(odd / "manifest.json", started="2999-01-01")
+    done = run_bootcamp("resume")
+    assert done.returncode == 0, done.stderr
+    assert "odd has no eval_args.json and is passed over" in done.stderr
+    assert f"{finished.name} is finished" in done.stderr
