@@ -479,3 +479,13 @@ def test_a_bare_resume_passes_over_what_it_cannot_resume(
     assert done.returncode == 0, done.stderr
     assert "odd has no eval_args.json and is passed over" in done.stderr
     assert f"{finished.name} is finished" in done.stderr
+
+
+def test_a_server_that_is_not_reached_is_not_written_down(finished: Path, run_bootcamp: Callable[..., Any]) -> None:
+    """A `resume` that ends while it waits for another server leaves the run as it was."""
+    path = finished / "details" / "maze.jsonl"
+    path.write_bytes(path.read_bytes().split(b"\n", 1)[1])
+    before = [(finished / name).read_bytes() for name in ("eval_args.json", "manifest.json")]
+    done = run_bootcamp("resume", str(finished), "--url", "http://127.0.0.1:9/v1", "--wait", "0")
+    assert done.returncode == 4, done.stderr
+    assert [(finished / name).read_bytes() for name in ("eval_args.json", "manifest.json")] == before

@@ -260,3 +260,11 @@ def test_a_score_that_is_not_finite_is_a_failed_verdict(run_dir: RunDir, score: 
     path.write_bytes(encode_record(a_record(0)).replace(b'"score":1.0', b'"score":' + score))
     index = replay(path)
     assert (index.state(0), index.n_scored) == (REVERIFY, 0)
+
+
+@pytest.mark.parametrize("name", [f"details/{FILE}", "failures.jsonl"])
+def test_a_linked_file_is_refused_before_anything_is_sent(run_dir: RunDir, tmp_path: Path, name: str) -> None:
+    """A journal over a symbolic link does not open: nothing would be written through it."""
+    (run_dir.path / name).symlink_to(tmp_path / "elsewhere")
+    with acquire(run_dir.path) as lock, pytest.raises(RunDirectoryError, match="symbolic link"):
+        open_journal(run_dir, lock, [FILE])

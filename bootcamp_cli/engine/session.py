@@ -58,6 +58,11 @@ class Session:
         """Whether a row is answered: it is never requested again."""
         return self.journal.details[file.name].state(row) != MISSING
 
+    def begin(self) -> None:
+        """Write down what the run is made of: before its first request, and not before the server was reached."""
+        replace_json(self.run_dir.eval_args, to_eval_args(self.plan.settings), self.journal.lock.check)
+        self.run_dir.write_manifest(self.manifest, self.journal.lock.check)
+
     def settle(self) -> None:
         """Order what is not in order, and keep of the failures what still has no record."""
         for file in self.journal.details:
@@ -93,6 +98,8 @@ def new_session(plan: Plan, model_entry: dict[str, Any] | None, say: Say) -> Ite
 def resumed_session(plan: Plan, run_dir: RunDir, say: Say) -> Iterator[Session]:
     """Lock a run directory and replay its journal; the plan's test set must be the run's, or that with rows appended.
 
+    Until `begin` nothing of it is written down.
+
     Raises:
         ResumeRefusedError: the test files or what decides the answers are not those of the run.
         RunDirectoryError: it holds records that are not of the run's rows; nothing was changed.
@@ -113,8 +120,6 @@ def resumed_session(plan: Plan, run_dir: RunDir, say: Say) -> Iterator[Session]:
         for file in plan.test_set.files:
             if rows[file.name].n_rows is None and journal.details[file.name].rows:
                 _check_rows(file, journal.details[file.name])
-        replace_json(run_dir.eval_args, to_eval_args(plan.settings), lock.check)
-        run_dir.write_manifest(manifest, lock.check)
         yield Session(plan=plan, run_dir=run_dir, journal=journal, manifest=manifest)
 
 

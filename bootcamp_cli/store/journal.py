@@ -211,11 +211,17 @@ def open_journal(
     `rows` is what is known of the test files.
 
     Raises:
-        RunDirectoryError: a file holds what no bootcamp wrote, or not for these rows; then none is changed.
+        RunDirectoryError: a file is a link, or holds what no bootcamp wrote, or not for these rows; then none is
+            changed.
     """
     tidy(run_dir.path)
     known = rows or {}
     paths = {file: run_dir.details / file for file in files}
+    for path in (*paths.values(), run_dir.failures):
+        if path.is_symlink():
+            raise RunDirectoryError(
+                f"{path} is a symbolic link, which is never written through", hint="put the file itself in its place"
+            )
     details = {file: replay(path, known.get(file)) for file, path in paths.items()}
     read_failures(run_dir, rows)
     for file, path in paths.items():
