@@ -322,3 +322,16 @@ def _reap(process: subprocess.Popen[str], timeout: float) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait(timeout)
+
+
+@pytest.fixture
+def finished(demo_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path) -> Path:
+    """The run directory of a finished evaluation, its server gone."""
+    server = demo_server(test_dir=demo_test_dir)
+    done = run_bootcamp(
+        "eval", "--url", server.url, "--model-name", "demo", "--test-dir", str(demo_test_dir), "--quiet"
+    )
+    assert done.returncode == 0, done.stderr
+    server.stop()
+    (run_dir,) = (tmp_path / "output").iterdir()
+    return run_dir

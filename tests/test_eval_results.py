@@ -14,18 +14,6 @@ from tests.test_eval_interrupted import report_bytes, wait_for_records
 from tests.test_eval_run_directory import json_lines, records, run_dir_of
 
 
-@pytest.fixture
-def finished(demo_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path) -> Path:
-    """The run directory of a finished evaluation, its server gone."""
-    server = demo_server(test_dir=demo_test_dir)
-    done = run_bootcamp(
-        "eval", "--url", server.url, "--model-name", "demo", "--test-dir", str(demo_test_dir), "--quiet"
-    )
-    assert done.returncode == 0, done.stderr
-    server.stop()
-    return run_dir_of(tmp_path / "output")
-
-
 def rewrite(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     """Change every record of a details file."""
     lines = json_lines(path)

@@ -16,8 +16,9 @@ from bootcamp_cli.records import Answer, Sample, Verdict
 from bootcamp_cli.store.journal import Journal, open_journal, read_failures
 from bootcamp_cli.store.lock import acquire
 from bootcamp_cli.store.record import REFERENCE_FIELDS, encode_record, make_record, with_verdict
-from bootcamp_cli.store.replay import MISSING, REVERIFY, SCORED, UNSCORED, mend_tail, read_details, replay
+from bootcamp_cli.store.replay import MISSING, REVERIFY, SCORED, UNSCORED, read_details, replay
 from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.store.torn import mend_tail
 
 FILE = "a.jsonl"
 
@@ -228,3 +229,42 @@ def test_damaged_failures_are_named(run_dir: RunDir) -> None:
     run_dir.failures.write_bytes(b'{"file": "a"}\n')
     with pytest.raises(RunDirectoryError, match=r"failures.jsonl:1"):
         read_failures(run_dir)
+
+
+@pytest.mark.parametrize("key", ["output", "ground_truth", "data_source"])
+def test_a_record_that_cannot_be_verified_again_is_named(run_dir: RunDir, key: str) -> None:
+    """A verifier failure without its output, ground truth or data source is refused with file and line on replay."""
+    path = run_dir.details / FILE
+    damaged = a_record(1, failure="verifier_crash")
+    del damaged[key]
+    path.write_bytes(encode_record(a_record(0, failure="verifier_crash")) + encode_record(damaged))
+    with pytest.raises(RunDirectoryError, match=rf"details/a\.jsonl:2: {key} "):
+        replay(path)
+
+
+def test_a_verifier_failure_with_an_output_of_another_type_is_named(run_dir: RunDir) -> None:
+    """An output or a reasoning that is no text is refused, also where a lone surrogate takes the slow reading."""
+    changes: list[dict[str, Any]] = [{"output": 7}, {"output": None}, {"reasoning_content": []}]
+    for change in changes:
+        for prompt in ("?", "\ud800"):
+            record = a_record(0, failure="verifier_crash") | {"prompt": prompt} | change
+            (run_dir.details / FILE).write_bytes(encode_record(record))
+            with pytest.raises(RunDirectoryError, match=rf"a\.jsonl:1: {next(iter(change))} "):
+                replay(run_dir.details / FILE)
+
+
+@pytest.mark.parametrize("score", [b"NaN", b"-Infinity", b"1e999"])
+def test_a_score_that_is_not_finite_is_a_failed_verdict(run_dir: RunDir, score: bytes) -> None:
+    """A record with a score of NaN or infinity is verified again, as the report counts it."""
+    path = run_dir.details / FILE
+    path.write_bytes(encode_record(a_record(0)).replace(b'"score":1.0', b'"score":' + score))
+    index = replay(path)
+    assert (index.state(0), index.n_scored) == (REVERIFY, 0)
+
+
+@pytest.mark.parametrize("name", [f"details/{FILE}", "failures.jsonl"])
+def test_a_linked_file_is_refused_before_anything_is_sent(run_dir: RunDir, tmp_path: Path, name: str) -> None:
+    """A journal over a symbolic link does not open: nothing would be written through it."""
+    (run_dir.path / name).symlink_to(tmp_path / "elsewhere")
+    with acquire(run_dir.path) as lock, pytest.raises(RunDirectoryError, match="symbolic link"):
+        open_journal(run_dir, lock, [FILE])

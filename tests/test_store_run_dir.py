@@ -32,6 +32,16 @@ def test_run_directory_is_named_by_model_test_dir_and_time(tmp_path: Path) -> No
     assert made.details.is_dir()
 
 
+@pytest.mark.parametrize(("n_model", "n_data"), [(150, 150), (300, 4), (4, 240), (91, 91), (90, 90)])
+def test_long_names_are_cut_where_both_do_not_fit(tmp_path: Path, n_model: int, n_data: int) -> None:
+    """The name stays below 200 bytes with both parts in it, and gives up no more of them than it must."""
+    made = create_run_dir(tmp_path, model_name="m" * n_model, test_dir=tmp_path / ("d" * n_data), now=NOW)
+    model, data, *_ = made.path.name.split("_")
+    assert len(made.path.name) <= 200
+    assert (set(model), set(data)) == ({"m"}, {"d"})
+    assert len(model + data) == min(180, min(n_model, 150) + min(n_data, 150))
+
+
 def test_existing_run_directory_is_never_used_again(tmp_path: Path) -> None:
     """Two runs in the same second get two directories."""
     names = {create_run_dir(tmp_path, model_name="m", test_dir=tmp_path, now=NOW).path.name for _ in range(3)}

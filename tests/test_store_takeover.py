@@ -8,12 +8,12 @@ import pytest
 
 from bootcamp_cli.errors import DiskError, LockLostError, RunDirectoryError
 from bootcamp_cli.store import lock as lock_module
-from bootcamp_cli.store import replay as replay_module
 from bootcamp_cli.store.atomic import remove, renew
 from bootcamp_cli.store.journal import Journal, open_journal
 from bootcamp_cli.store.lock import RunLock, acquire
 from bootcamp_cli.store.replay import read_details
 from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.store.torn import mend_tail
 from tests.chaos.holders import SkippedTime, as_if_elsewhere
 from tests.test_store_journal import FILE, a_record
 
@@ -109,7 +109,7 @@ def test_a_torn_line_is_cut_in_the_old_file_only(run_dir: RunDir, sleeper: Journ
         file.write(b'{"id": 5, "pro')
     taken: list[Journal] = []
     asleep(sleeper).takeover = lambda: taken.append(take_over(run_dir, 2))
-    replay_module.mend_tail(path, sleeper.lock.check)
+    mend_tail(path, sleeper.lock.check)
     assert rows(run_dir) == [1, 2]
 
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from bootcamp_cli.encoding import encode
 from bootcamp_cli.errors import RunDirectoryError
-from bootcamp_cli.store.replay import mend_tail
-from bootcamp_cli.store.torn import is_torn
+from bootcamp_cli.store.torn import is_torn, mend_tail
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(st.characters()),

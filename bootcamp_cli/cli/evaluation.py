@@ -47,10 +47,12 @@ def resume(plan: Plan, run_dir: RunDir, console: Console) -> int:
     with resumed_session(plan, run_dir, console.say) as session:
         if not session.n_owed:
             console.say(f"{run_dir.path} is finished: nothing is owed")
+            session.begin()
             return conclude(session, console)
         console.say(f"continuing {run_dir.path}: {session.n_owed} of {plan.test_set.n_rows} samples are owed")
         if any(session.n_unanswered(file) for file in plan.test_set.files):
             check_model(plan, console)
+        session.begin()
         return run_session(session, console)
 
 
@@ -134,7 +136,7 @@ def conclude(session: Session, console: Console) -> int:
     from bootcamp_cli.cli.reporting import print_report, publish  # openpyxl takes 140 ms, and waits for its turn
 
     session.settle()
-    summary = publish(session.run_dir, session.journal.lock)
+    summary = publish(session.run_dir, session.journal.lock, console)
     session.end()
     print_report(session.run_dir, summary, console)
     return exit_code(summary, allow_unscored=session.plan.settings.allow_unscored)

@@ -58,15 +58,18 @@ def planned_again(call: Call, run_dir: RunDir) -> Plan:
 
 
 def newest_unfinished(call: Call) -> RunDir:
-    """The run directory under output_dir that was started last and is not complete.
+    """The run directory under output_dir that was started last and is not complete; says which it cannot take.
 
     Raises:
         RunDirectoryError: there is none.
     """
     output_dir = read_settings(call).settings.output_dir
     for run_dir in run_dirs_newest_first(output_dir):
-        if (run_dir.read_manifest() or {}).get("complete") is not True:
+        if (run_dir.read_manifest() or {}).get("complete") is True:
+            continue
+        if run_dir.read_eval_args() is not None:
             return run_dir
+        call.console.warn(f"{run_dir.path} has no eval_args.json and is passed over")
     raise RunDirectoryError(f"no unfinished run under {output_dir}", hint="give the run directory, or --output-dir")
 
 

@@ -66,17 +66,16 @@ def report_command(
 
 
 def _rebuilt(run_dir: "RunDir", call: Call) -> "RunSummary":
-    from bootcamp_cli.cli.reporting import publish
-    from bootcamp_cli.engine.summarise import summarise
+    from bootcamp_cli.cli.reporting import publish, read_summary
     from bootcamp_cli.store.lock import acquire
 
     try:
         with acquire(run_dir.path, say=call.console.say) as lock:
-            return publish(run_dir, lock)
+            return publish(run_dir, lock, call.console)
     except RunLockedError as locked:
         call.console.warn(f"{locked.message}: the results so far are shown, nothing is written")
     except DiskError as error:
-        summary = summarise(run_dir)  # what cannot be read either ends the command here
+        summary = read_summary(run_dir, call.console)  # what cannot be read either ends the command here
         call.console.warn(f"{error.message}: the results are shown, nothing is written")
         return summary
-    return summarise(run_dir)
+    return read_summary(run_dir, call.console)

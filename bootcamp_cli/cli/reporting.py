@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from bootcamp_cli.cli.console import Console
-from bootcamp_cli.engine.summarise import model_name, summarise
+from bootcamp_cli.engine.summarise import foreign_files, model_name, summarise
 from bootcamp_cli.report.json_text import json_object
 from bootcamp_cli.report.meta import meta_lines
 from bootcamp_cli.report.render import render
@@ -36,12 +36,35 @@ _DECIDING = (
 )
 
 
-def publish(run_dir: RunDir, lock: RunLock) -> RunSummary:
-    """Rebuild meta.jsonl and the workbook from details, under the lock of the run directory."""
-    summary = summarise(run_dir)
-    replace_bytes(run_dir.meta, meta_lines(summary).encode(), lock.check)
+def publish(run_dir: RunDir, lock: RunLock, console: Console) -> RunSummary:
+    """Rebuild meta.jsonl and the workbook from details, under the lock of the run directory.
+
+    A meta.jsonl of the reference script stays where it knows bootcamps that nothing assigns to a file.
+    """
+    summary = read_summary(run_dir, console)
+    if (unnamed := _unnamed_file(run_dir, summary)) and run_dir.meta.exists():
+        console.warn(
+            f"details/{unnamed}: its records have no data_source, and neither meta.jsonl nor the file's name tells it "
+            "beyond doubt: the file's name stands for the bootcamp, and meta.jsonl is left as it is"
+        )
+    else:
+        replace_bytes(run_dir.meta, meta_lines(summary).encode(), lock.check)
     write_scores(run_dir.scores(model_name(run_dir)), summary, answer_parameters(run_dir), lock.check)
     return summary
+
+
+def read_summary(run_dir: RunDir, console: Console) -> RunSummary:
+    """The summary of what the run directory holds; says which details it leaves out."""
+    for name in foreign_files(run_dir):
+        console.warn(f"details/{name} is of no test file of the run and left out: move it elsewhere")
+    return summarise(run_dir)
+
+
+def _unnamed_file(run_dir: RunDir, summary: RunSummary) -> str | None:
+    """The first file of a directory without a manifest that has records of no data source."""
+    if run_dir.read_manifest() is not None:
+        return None
+    return next((group.file for group in summary.groups if group.data_source is None and group.n), None)
 
 
 def answer_parameters(run_dir: RunDir) -> dict[str, Any]:

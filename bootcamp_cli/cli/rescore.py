@@ -38,10 +38,10 @@ def rescore_command(
     import anyio
 
     from bootcamp_cli.cli.evaluation import exit_code
-    from bootcamp_cli.cli.reporting import publish, table_text
+    from bootcamp_cli.cli.reporting import publish, read_summary, table_text
     from bootcamp_cli.cli.sources import read_settings
     from bootcamp_cli.engine.rescore import rescore
-    from bootcamp_cli.engine.summarise import summarise
+    from bootcamp_cli.engine.session import restate_completeness
     from bootcamp_cli.report.json_text import json_object
     from bootcamp_cli.store.lock import acquire
     from bootcamp_cli.store.run_dir import open_run_dir
@@ -50,7 +50,9 @@ def rescore_command(
     settings = read_settings(call).settings
     with contextlib.nullcontext() if dry_run else acquire(opened.path, say=call.console.say) as lock:
         result = anyio.run(rescore, opened, settings, lock)
-        summary = summarise(opened) if lock is None else publish(opened, lock)
+        summary = read_summary(opened, call.console) if lock is None else publish(opened, lock, call.console)
+        if lock is not None:
+            restate_completeness(opened, summary, lock)
     data = {
         "dry_run": dry_run,
         **asdict(result),

@@ -1,7 +1,7 @@
 """Verifying kept outputs again: no request is made, records are replaced file by file."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,15 +10,17 @@ import anyio
 
 from bootcamp_cli.bootcamps.pool import VerifierPool
 from bootcamp_cli.bootcamps.resolve import Resolver
-from bootcamp_cli.engine.summarise import data_source_by_file
+from bootcamp_cli.engine.identify import data_source_by_file
+from bootcamp_cli.engine.summarise import detail_files
 from bootcamp_cli.engine.verifiers import verifier_pool
-from bootcamp_cli.errors import RunDirectoryError, first_error
-from bootcamp_cli.records import BootcampRef, Verdict, judged_text
+from bootcamp_cli.errors import RunDirectoryError, UsageError, first_error
+from bootcamp_cli.records import REVERIFIABLE, BootcampRef, Verdict, judged_text
 from bootcamp_cli.settings.model import EvalSettings
 from bootcamp_cli.store.atomic import replacing
+from bootcamp_cli.store.belonging import FileRows, rows_by_file
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.record import REFERENCE_FIELDS, encode_record, with_verdict
-from bootcamp_cli.store.replay import DetailLine, read_details
+from bootcamp_cli.store.replay import DetailIndex, DetailLine, head_of, read_details, take
 from bootcamp_cli.store.run_dir import RunDir
 
 _CHUNK = 512
@@ -54,14 +56,23 @@ async def rescore(run_dir: RunDir, settings: EvalSettings, lock: RunLock | None)
 
     A record whose data source has no bootcamp stays as it is.
 
+    All files are read through before the first is replaced: what cannot be rescored leaves everything as it was.
+
     Raises:
-        RunDirectoryError: a line is no record with an output, a ground truth and a known data source.
+        RunDirectoryError: a line is no record with an output and a ground truth.
+        UsageError: nothing tells the data source of a record.
     """
     result = Rescored()
     resolver = _Memory(Resolver(settings.bootcamps, settings.bootcamps_path))
-    known = data_source_by_file(run_dir)
+    manifest = run_dir.read_manifest()
+    rows = None if manifest is None else rows_by_file(manifest, run_dir.manifest)
+    known = data_source_by_file(run_dir) if rows is None else {}
     async with await verifier_pool(settings) as pool:
-        files = [_FileRescore(path, known.get(path.name), resolver, pool, result) for path in run_dir.detail_files()]
+        files = [
+            _FileRescore(path, known.get(path.name), resolver, pool, result) for path in detail_files(run_dir, rows)
+        ]
+        for file in files:
+            await anyio.to_thread.run_sync(file.look_through, rows)
         limiter = anyio.CapacityLimiter(_N_FILES)
         try:
             async with anyio.create_task_group() as tasks:
@@ -97,10 +108,30 @@ class _FileRescore:
         self._resolver = resolver
         self._pool = pool
         self._result = result
+        self._superseded: set[int] = set()
+
+    def look_through(self, rows: Mapping[str, FileRows] | None) -> None:
+        """Check every line, and find those of verifier failures whose row has a later line: they do not stay.
+
+        `rows`: what a run of this tool knows of its test files; there every record has a row, and no row two verdicts.
+        """
+        index = DetailIndex()
+        waiting: dict[int, int] = {}
+        for line in read_details(self._path):
+            self._checked(line)
+            head = head_of(line.record)
+            if rows is not None:
+                take(index, self._path, line.number, line.length, head, rows[self._path.name])
+            if type(head.row) is not int:
+                continue
+            if head.row in waiting:
+                self._superseded.add(waiting.pop(head.row))
+            if isinstance(head.failure, str) and head.failure in REVERIFIABLE:
+                waiting[head.row] = line.number
 
     async def run(self, lock: RunLock | None, limiter: anyio.CapacityLimiter) -> None:
         """Verify the file's records; `limiter` holds the number of files that are in work at once."""
-        lines = read_details(self._path)
+        lines = (line for line in read_details(self._path) if line.number not in self._superseded)
         async with limiter:
             await self._run(lines, lock)
 
@@ -136,13 +167,21 @@ class _FileRescore:
         before = record.get("score")
         if before != verdict.score:
             self._result.changes.append(_change(self._path.name, line, verdict))
-        return _completed(with_verdict(record, verdict), output)
+        return _completed(with_verdict(record, verdict), output, data_source)
 
     def _checked(self, line: DetailLine) -> tuple[str, str]:
         """The text that is verified and the data source of a record."""
         record = line.record
         output, reasoning = record.get("output"), record.get("reasoning_content")
-        data_source = record.get("data_source", self._data_source)
+        data_source = record.get("data_source")
+        if data_source is None:
+            data_source = self._data_source
+        if data_source is None:
+            raise UsageError(
+                f"details/{self._path.name}:{line.number}: the record has no data_source, and neither meta.jsonl nor "
+                "the file's name tells it beyond doubt",
+                hint="add data_source to its records, or name the file after it; nothing was changed",
+            )
         for key, fine in (
             ("output", isinstance(output, str)),
             ("reasoning_content", reasoning is None or isinstance(reasoning, str)),
@@ -152,7 +191,7 @@ class _FileRescore:
             if not fine:
                 raise RunDirectoryError(
                     f"details/{self._path.name}:{line.number}: {key} is missing or of the wrong type",
-                    hint="a record needs id, prompt, output, ground_truth and data_source",
+                    hint="a record needs id, prompt, output, ground_truth and data_source; nothing was changed",
                 )
         return judged_text(str(output), reasoning), str(data_source)
 
@@ -177,10 +216,15 @@ def _replacing(path: Path, lock: RunLock | None) -> Iterator[BinaryIO | None]:
         yield target
 
 
-def _completed(record: dict[str, Any], output: str) -> dict[str, Any]:
-    """The record with the reference's fields first and in its order, and with a length where it had none."""
+def _completed(record: dict[str, Any], output: str, data_source: str) -> dict[str, Any]:
+    """The record with the reference's fields first and in its order, and with length and data source if it had none.
+
+    The averages by which meta.jsonl told the data source are those of the scores before.
+    """
     if record.get("output_len") is None:
         record |= {"output_len": len(output.split()), "output_len_estimated": True}
+    if record.get("data_source") is None:
+        record |= {"data_source": data_source}
     first = {key: record[key] for key in REFERENCE_FIELDS if key in record}
     return first | record
 

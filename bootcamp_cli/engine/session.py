@@ -1,8 +1,9 @@
 """A run directory in use: made or taken up again, locked, replayed, described by its manifest."""
 
+import json
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,15 +11,20 @@ from typing import Any
 
 from bootcamp_cli import __version__
 from bootcamp_cli.dataset.identity import digest_of_prefix
+from bootcamp_cli.dataset.stream import iter_samples
 from bootcamp_cli.dataset.testset import TestFile
 from bootcamp_cli.engine.plan import Plan
 from bootcamp_cli.errors import DatasetError, ResumeRefusedError, RunDirectoryError
+from bootcamp_cli.records import REVERIFIABLE
+from bootcamp_cli.results.summary import RunSummary
 from bootcamp_cli.settings.eval_args import to_eval_args
+from bootcamp_cli.settings.masking import shortened
 from bootcamp_cli.store.atomic import replace_json
+from bootcamp_cli.store.belonging import FileRows, rows_by_file
 from bootcamp_cli.store.journal import Journal, open_journal
-from bootcamp_cli.store.lock import acquire
-from bootcamp_cli.store.manifest import files_of
-from bootcamp_cli.store.replay import MISSING, REVERIFY
+from bootcamp_cli.store.lock import RunLock, acquire
+from bootcamp_cli.store.manifest import files_of, identity_of
+from bootcamp_cli.store.replay import MISSING, REVERIFY, DetailIndex
 from bootcamp_cli.store.run_dir import RunDir, create_run_dir, run_dirs_newest_first
 
 SCHEMA = 1
@@ -51,6 +57,11 @@ class Session:
     def has_record(self, file: TestFile, row: int) -> bool:
         """Whether a row is answered: it is never requested again."""
         return self.journal.details[file.name].state(row) != MISSING
+
+    def begin(self) -> None:
+        """Write down what the run is made of: before its first request, and not before the server was reached."""
+        replace_json(self.run_dir.eval_args, to_eval_args(self.plan.settings), self.journal.lock.check)
+        self.run_dir.write_manifest(self.manifest, self.journal.lock.check)
 
     def settle(self) -> None:
         """Order what is not in order, and keep of the failures what still has no record."""
@@ -87,8 +98,11 @@ def new_session(plan: Plan, model_entry: dict[str, Any] | None, say: Say) -> Ite
 def resumed_session(plan: Plan, run_dir: RunDir, say: Say) -> Iterator[Session]:
     """Lock a run directory and replay its journal; the plan's test set must be the run's, or that with rows appended.
 
+    Until `begin` nothing of it is written down.
+
     Raises:
-        ResumeRefusedError: the test files are not those of the run.
+        ResumeRefusedError: the test files or what decides the answers are not those of the run.
+        RunDirectoryError: it holds records that are not of the run's rows; nothing was changed.
         RunLockedError: a live process writes to it.
     """
     with acquire(run_dir.path, say=say) as lock:
@@ -97,19 +111,27 @@ def resumed_session(plan: Plan, run_dir: RunDir, say: Say) -> Iterator[Session]:
             raise RunDirectoryError(
                 f"{run_dir.path} has no manifest.json and cannot be resumed", hint="start a new run"
             )
+        _check_identity(plan, manifest, run_dir)
         _check_files(plan, files_of(manifest, run_dir.manifest))
-        journal = open_journal(run_dir, lock, [file.name for file in plan.test_set.files])
-        for file in plan.test_set.files:
-            index = journal.details[file.name]
-            if len(index.states) and index.n_rows > file.n_rows:
-                raise ResumeRefusedError(
-                    f"details/{file.name} has {index.n_rows} records, the test file only {file.n_rows} rows",
-                    hint="resume with the test dir and the options of the run",
-                )
-        replace_json(run_dir.eval_args, to_eval_args(plan.settings), lock.check)
         manifest = {**manifest, "files": _files(plan), "identity": plan.identity(), "complete": False}
-        run_dir.write_manifest(manifest, lock.check)
+        rows = rows_by_file(manifest, run_dir.manifest)
+        _check_foreign(run_dir, rows)
+        journal = open_journal(run_dir, lock, rows, rows)
+        for file in plan.test_set.files:
+            if rows[file.name].n_rows is None and journal.details[file.name].rows:
+                _check_rows(file, journal.details[file.name])
         yield Session(plan=plan, run_dir=run_dir, journal=journal, manifest=manifest)
+
+
+def restate_completeness(run_dir: RunDir, summary: RunSummary, lock: RunLock) -> None:
+    """Have the manifest say whether anything is owed, after records were replaced outside of a session."""
+    manifest = run_dir.read_manifest()
+    if manifest is None:
+        return
+    n_reverifiable = sum(n for kind, n in summary.unverified.items() if kind in REVERIFIABLE)
+    complete = summary.n_answered == summary.n_samples and not n_reverifiable
+    if manifest.get("complete") is not complete:
+        run_dir.write_manifest(manifest | {"complete": complete}, lock.check)
 
 
 def find_matching(plan: Plan) -> RunDir | None:
@@ -161,6 +183,22 @@ def _files(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
+def _check_identity(plan: Plan, manifest: dict[str, Any], run_dir: RunDir) -> None:
+    """Refuse what decides the answers where it is not what the run began with: someone changed a file."""
+    before, after = identity_of(manifest, run_dir.manifest), plan.identity()
+    for name, value in after.items():
+        if name != "files" and value != before.get(name):
+            place = run_dir.manifest if name in ("template_text", "sys_prompt") else run_dir.eval_args
+            raise ResumeRefusedError(
+                f"{place}: {name} is {_shown(value)}, the run has {_shown(before.get(name))}",
+                hint="restore it, or start a new run with `bootcamp eval`",
+            )
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else shortened(json.dumps(value, ensure_ascii=False))
+
+
 def _check_files(plan: Plan, files: list[dict[str, Any]]) -> None:
     """Refuse test files that are not those of the run; rows that were only appended are owed as well."""
     current = {file.name: file for file in plan.test_set.files}
@@ -179,6 +217,25 @@ def _check_files(plan: Plan, files: list[dict[str, Any]]) -> None:
             appended = False
         if not appended or file.id_rule != entry["id_rule"]:
             raise _other_data(f"{entry['name']} changed since the run started")
+
+
+def _check_foreign(run_dir: RunDir, rows: Mapping[str, FileRows]) -> None:
+    """Refuse details that are of no test file of the run."""
+    if foreign := [path.name for path in run_dir.detail_files() if path.name not in rows]:
+        raise RunDirectoryError(
+            f"details/{foreign[0]} is of no test file of the run", hint="move it elsewhere; nothing was changed"
+        )
+
+
+def _check_rows(file: TestFile, index: DetailIndex) -> None:
+    """Refuse records of rows that the run leaves out; which it takes only the test file tells."""
+    taken = {sample.row for sample in iter_samples(file, skip=lambda row: index.state(row) == MISSING)}
+    for number, row in enumerate(index.rows, start=1):
+        if row not in taken:
+            raise RunDirectoryError(
+                f"details/{file.name}:{number}: row {row} is none of the run",
+                hint="mend or remove that line; nothing was changed",
+            )
 
 
 def _other_data(what: str) -> ResumeRefusedError:

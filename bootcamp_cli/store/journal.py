@@ -10,12 +10,13 @@ from typing import Any
 from bootcamp_cli.encoding import encode_line
 from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.store.atomic import remove, replacing, sync_directory
+from bootcamp_cli.store.belonging import FileRows
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.record import encode_record
-from bootcamp_cli.store.replay import DetailIndex, mend_tail, replay
+from bootcamp_cli.store.replay import DetailIndex, replay
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.store.takeover import tidy
-from bootcamp_cli.store.torn import is_torn
+from bootcamp_cli.store.torn import is_torn, mend_tail
 
 _OPEN_AT_ONCE = 32
 """Details files that one look at the lock is for."""
@@ -202,16 +203,27 @@ class Journal:
             raise disk_error(error, f"write {path}") from error
 
 
-def open_journal(run_dir: RunDir, lock: RunLock, files: Iterable[str]) -> Journal:
+def open_journal(
+    run_dir: RunDir, lock: RunLock, files: Iterable[str], rows: Mapping[str, FileRows] | None = None
+) -> Journal:
     """Tidy up after a killed process, replay what is there and mend torn last lines.
 
+    `rows` is what is known of the test files.
+
     Raises:
-        RunDirectoryError: a file holds what no bootcamp wrote; then none is changed.
+        RunDirectoryError: a file is a link, or holds what no bootcamp wrote, or not for these rows; then none is
+            changed.
     """
     tidy(run_dir.path)
+    known = rows or {}
     paths = {file: run_dir.details / file for file in files}
-    details = {file: replay(path) for file, path in paths.items()}
-    read_failures(run_dir)
+    for path in (*paths.values(), run_dir.failures):
+        if path.is_symlink():
+            raise RunDirectoryError(
+                f"{path} is a symbolic link, which is never written through", hint="put the file itself in its place"
+            )
+    details = {file: replay(path, known.get(file)) for file, path in paths.items()}
+    read_failures(run_dir, rows)
     for file, path in paths.items():
         mend_tail(path, lock.check)
         if details[file].size_bytes != _size_bytes(path):
@@ -220,11 +232,13 @@ def open_journal(run_dir: RunDir, lock: RunLock, files: Iterable[str]) -> Journa
     return Journal(run_dir, lock, details)
 
 
-def read_failures(run_dir: RunDir) -> list[dict[str, Any]]:
+def read_failures(run_dir: RunDir, rows: Mapping[str, FileRows] | None = None) -> list[dict[str, Any]]:
     """The lines of failures.jsonl, a torn last one left out; empty where there is no such file.
 
+    `rows` is what is known of the test files.
+
     Raises:
-        RunDirectoryError: a line is no failure; the message names it.
+        RunDirectoryError: a line is no failure, or of no row of the test files; the message names it.
     """
     try:
         content = run_dir.failures.read_bytes()
@@ -244,8 +258,22 @@ def read_failures(run_dir: RunDir) -> list[dict[str, Any]]:
             raise RunDirectoryError(
                 f"failures.jsonl:{number}: not readable ({error})", hint="mend or remove that line"
             ) from error
+        if objection := _objection(failure, rows):
+            raise RunDirectoryError(f"failures.jsonl:{number}: {objection}", hint="mend or remove that line")
         failures.append(failure)
     return failures
+
+
+def _objection(failure: Mapping[str, Any], rows: Mapping[str, FileRows] | None) -> str | None:
+    """Why a failure is of no sample; None where it may be."""
+    file, row = failure["file"], failure["row"]
+    if row < 0:
+        return f"row is {row}, not a row number"
+    if rows is None:
+        return None
+    if file not in rows:
+        return f"{file!r} is no test file of the run"
+    return rows[file].objection(row, failure.get("data_source"), failure.get("id"))
 
 
 def _moved(path: Path, row: int) -> RunDirectoryError:

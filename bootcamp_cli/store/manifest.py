@@ -34,6 +34,18 @@ def files_of(manifest: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:
     return files
 
 
+def identity_of(manifest: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Everything that decided the answers when the run started.
+
+    Raises:
+        RunDirectoryError: the manifest does not tell it.
+    """
+    if "identity" not in manifest:
+        raise RunDirectoryError(f"{path}: identity is missing", hint=_HINT)
+    identity: dict[str, Any] = manifest["identity"]
+    return identity
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 

@@ -1,6 +1,6 @@
-"""Reading a journal back: records with their place, the state of every row, a torn last line."""
+"""Reading a journal back: records with their place, and the state of every row."""
 
-import os
+import math
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Raw, UnsetType
 
 from bootcamp_cli.encoding import decode
 from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.records import REVERIFIABLE
-from bootcamp_cli.store.atomic import Check, no_check
+from bootcamp_cli.store.belonging import FileRows
 from bootcamp_cli.store.torn import is_torn
 
 MISSING, SCORED, REVERIFY, UNSCORED = range(4)
@@ -23,11 +23,18 @@ _MAX_ROW = 1_000_000_000
 _BATCH_BYTES = 1024 * 1024
 _FINAL = frozenset({SCORED, UNSCORED})
 _MAX_SCORE = 10**308
+_RAW = frozenset({"output", "reasoning_content", "ground_truth"})
+_START = {str: b'""', type(None): b"null"}
 
 
 class RecordHead(msgspec.Struct, gc=False):
-    """The fields of a record that count; None, but UNSET for the score, where it lacks one."""
+    """The fields of a record that count; None, but UNSET for the score and what is verified, where it lacks one.
 
+    What is verified is there as it is written, not decoded. A score that is no finite number (NaN) is the verifier's
+    failure.
+    """
+
+    id: Any = None
     row: Any = None
     data_source: Any = None
     score: Any = UNSET
@@ -35,6 +42,9 @@ class RecordHead(msgspec.Struct, gc=False):
     output_len: Any = None
     output_len_estimated: Any = None
     finish_reason: Any = None
+    output: Raw | UnsetType = UNSET
+    reasoning_content: Raw | UnsetType = UNSET
+    ground_truth: Raw | UnsetType = UNSET
 
 
 class DetailLine(NamedTuple):
@@ -131,25 +141,27 @@ def read_heads(path: Path) -> Iterator[tuple[int, int, RecordHead]]:
         raise disk_error(error, f"read {path}") from error
 
 
-def replay(path: Path) -> DetailIndex:
-    """The index of a details file; an empty one where there is no file.
+def replay(path: Path, rows: FileRows | None = None) -> DetailIndex:
+    """The index of a details file; an empty one where there is no file. `rows` is what is known of the test file.
 
     Raises:
-        RunDirectoryError: a line is no record, or a row has two records that both count.
+        RunDirectoryError: a line is no record, or of no row of the test file, or a row has two that both count.
     """
     index = DetailIndex()
     if not path.exists():
         return index
     for number, length, head in read_heads(path):
-        take(index, path, number, length, head)
+        take(index, path, number, length, head, rows)
     return index
 
 
-def take(index: DetailIndex, path: Path, number: int, length: int, head: RecordHead) -> None:
-    """Add a line of the details file at `path` to its index.
+def take(
+    index: DetailIndex, path: Path, number: int, length: int, head: RecordHead, rows: FileRows | None = None
+) -> None:
+    """Add a line of the details file at `path` to its index; `rows` is what is known of the test file.
 
     Raises:
-        RunDirectoryError: it is no record, or its row has one already.
+        RunDirectoryError: it is no record, or of no row of the test file, or its row has one already.
     """
     row, score = head.row, head.score
     place = f"details/{path.name}"
@@ -161,12 +173,34 @@ def take(index: DetailIndex, path: Path, number: int, length: int, head: RecordH
         raise _damaged(place, number, f"failure is {head.failure!r}, not a text or null")
     if index.state(row) in _FINAL:
         raise _damaged(place, number, f"row {row} already has a record")
+    if rows is not None and (objection := rows.objection(row, head.data_source, head.id)):
+        raise _damaged(place, number, objection)
+    if score is None and head.failure in REVERIFIABLE and (key := _not_verifiable(head)):
+        raise _damaged(place, number, f"{key} is missing or of the wrong type, and the record is to be verified again")
     index.add(row, score, head.failure, length, head.output_len)
 
 
 def _is_number(score: Any) -> bool:
     """Whether it is a number that a float can hold."""
     return type(score) is float or (type(score) is int and abs(score) < _MAX_SCORE)
+
+
+def _not_verifiable(head: RecordHead) -> str | None:
+    """The first field without which a record cannot be verified again; None where all are there."""
+    for key, is_fine in (
+        ("output", _starts(head.output, b'"')),
+        ("reasoning_content", head.reasoning_content is UNSET or _starts(head.reasoning_content, b"null", b'"')),
+        ("data_source", isinstance(head.data_source, str)),
+        ("ground_truth", head.ground_truth is not UNSET),
+    ):
+        if not is_fine:
+            return key
+    return None
+
+
+def _starts(raw: Raw | UnsetType, *starts: bytes) -> bool:
+    """Whether a value as it is written starts like this."""
+    return isinstance(raw, Raw) and bytes(memoryview(raw)[:4]).startswith(starts)
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, int, bytes]]:
@@ -211,60 +245,17 @@ def _heads_one_by_one(path: Path, first: int, lines: list[bytes]) -> Iterator[Re
         record = _record(path, number, line)
         if record is None:
             return
-        yield RecordHead(**{key: record[key] for key in RecordHead.__struct_fields__ if key in record})
+        yield head_of(record)
 
 
-def mend_tail(path: Path, check: Check = no_check) -> bool:
-    """Cut off a torn last line, or end it where the record is whole; True where something was cut.
-
-    Only the holder of the lock may call it, whose `check` is asked once the file is open.
-
-    Raises:
-        RunDirectoryError: what stands behind the last newline is no line of ours; nothing was changed.
-    """
-    try:
-        with path.open("r+b") as file:
-            check()
-            size = file.seek(0, os.SEEK_END)
-            start = _last_line_start(file, size)
-            file.seek(start)
-            tail = file.read()
-            if not tail:
-                return False
-            if _is_object(tail):
-                file.write(b"\n")
-                return False
-            if not is_torn(tail):
-                raise RunDirectoryError(
-                    f"{path}: the last line, which has no end, is not the start of a record",
-                    hint="mend or remove that line; nothing was changed",
-                )
-            file.truncate(start)
-            return True
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise disk_error(error, f"mend {path}") from error
-
-
-def _last_line_start(file: Any, size: int) -> int:
-    """The offset behind the last newline."""
-    end = size
-    while end:
-        start = max(0, end - 65536)
-        file.seek(start)
-        newline = file.read(end - start).rfind(b"\n")
-        if newline >= 0:
-            return start + int(newline) + 1
-        end = start
-    return 0
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(decode(line), dict)
-    except (ValueError, RecursionError):
-        return False
+def head_of(record: dict[str, Any]) -> RecordHead:
+    """The head of a record that was decoded as a whole."""
+    head = RecordHead(**{key: record[key] for key in RecordHead.__struct_fields__ if key in record and key not in _RAW})
+    for key in _RAW & record.keys():
+        setattr(head, key, Raw(_START.get(type(record[key]), b"0")))
+    if isinstance(head.score, float) and not math.isfinite(head.score):
+        head.score, head.failure = None, head.failure or "verifier_error"
+    return head
 
 
 def _damaged(place: str, number: int, what: str) -> RunDirectoryError:

@@ -13,6 +13,9 @@ from bootcamp_cli.store.manifest import check_manifest
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
+_MAX_NAMES = 180
+"""So many bytes of a run directory's name are for model and test dir; file systems take 255, some of them less."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunDir:
@@ -92,10 +95,15 @@ def safe_name(name: str) -> str:
 def create_run_dir(output_dir: Path, *, model_name: str, test_dir: Path, now: datetime) -> RunDir:
     """Make a new run directory `{model_name}_{test_dir}_{YYYYMMDD_HHMMSS}`; an existing one is never used again.
 
+    Names too long for a directory's name are cut, each as little as the other leaves room.
+
     Raises:
         DiskError: it cannot be made.
     """
-    stem = f"{safe_name(model_name)}_{safe_name(test_dir.resolve().name)}_{now:%Y%m%d_%H%M%S}"
+    model, data = safe_name(model_name), safe_name(test_dir.resolve().name)
+    n_model = max(_MAX_NAMES // 2, _MAX_NAMES - len(data))
+    model = model[:n_model]
+    stem = f"{model}_{data[: _MAX_NAMES - len(model)]}_{now:%Y%m%d_%H%M%S}"
     suffix = ""
     n = 1
     try:

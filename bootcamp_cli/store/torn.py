@@ -2,11 +2,71 @@
 
 import codecs
 import json
+import os
 import re
+from pathlib import Path
+from typing import Any
+
+from bootcamp_cli.encoding import decode
+from bootcamp_cli.errors import RunDirectoryError, disk_error
+from bootcamp_cli.store.atomic import Check, no_check
 
 _LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 _NUMBER_GOING_ON = re.compile(r"\.|(\.\d+)?[eE][+-]?")
 _ESCAPE_GOING_ON = re.compile(r"\\?u[0-9a-fA-F]{0,4}")
+
+
+def mend_tail(path: Path, check: Check = no_check) -> bool:
+    """Cut off a torn last line, or end it where the record is whole; True where something was cut.
+
+    Only the holder of the lock may call it, whose `check` is asked once the file is open.
+
+    Raises:
+        RunDirectoryError: what stands behind the last newline is no line of ours; nothing was changed.
+    """
+    try:
+        with path.open("r+b") as file:
+            check()
+            size = file.seek(0, os.SEEK_END)
+            start = _last_line_start(file, size)
+            file.seek(start)
+            tail = file.read()
+            if not tail:
+                return False
+            if _is_object(tail):
+                file.write(b"\n")
+                return False
+            if not is_torn(tail):
+                raise RunDirectoryError(
+                    f"{path}: the last line, which has no end, is not the start of a record",
+                    hint="mend or remove that line; nothing was changed",
+                )
+            file.truncate(start)
+            return True
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise disk_error(error, f"mend {path}") from error
+
+
+def _last_line_start(file: Any, size: int) -> int:
+    """The offset behind the last newline."""
+    end = size
+    while end:
+        start = max(0, end - 65536)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + int(newline) + 1
+        end = start
+    return 0
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(decode(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def is_torn(tail: bytes) -> bool:
