@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp import http_exceptions
@@ -170,7 +170,7 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._taken: WeakSet[ResponseHandler] = WeakSet()
+        self._readable: WeakKeyDictionary[ResponseHandler, select.poll] = WeakKeyDictionary()
 
     async def connect(
         self,
@@ -181,25 +181,18 @@ class _Connector(aiohttp.TCPConnector):
         """A new connection, or a kept one that is silent; aiohttp itself looks only when it puts one back."""
         while True:
             connection = await super().connect(req, traces, timeout)
-            protocol = connection.protocol
-            if protocol is None or protocol not in self._taken:
-                break
-            if _is_silent(connection):
+            protocol, transport = connection.protocol, connection.transport
+            if protocol is None or transport is None:
+                return connection
+            readable = self._readable.get(protocol)
+            if readable is None:
+                self._readable[protocol] = readable = select.poll()
+                readable.register(transport.get_extra_info("socket"), select.POLLIN)
+                return connection
+            # neither read by the event loop nor waiting to be read
+            if not protocol.should_close and not readable.poll(0):
                 return connection
             connection.close()
-        if protocol is not None:
-            self._taken.add(protocol)
-        return connection
-
-
-def _is_silent(connection: "Connection") -> bool:
-    """Whether nothing came on a kept connection: neither read by the event loop nor waiting to be read."""
-    protocol, transport = connection.protocol, connection.transport
-    if protocol is None or transport is None or protocol.should_close:
-        return False
-    readable = select.poll()
-    readable.register(transport.get_extra_info("socket"), select.POLLIN)
-    return not readable.poll(0)
 
 
 class _Socket(socket.socket):
