@@ -94,7 +94,7 @@ class _Stages:
         self._at_risk = anyio.Semaphore(2 * settings.max_concurrent_requests, fast_acquire=True)
         self._probation = Probation(settings.max_concurrent_requests)
         if any(index.n_rows for index in session.journal.details.values()):
-            self._probation.passed()
+            self._probation.passed()  # the server has answered this run before
         self._turns = Turns(max(_READ_AHEAD, settings.max_concurrent_requests))
         self._generator = Generator(
             client,
