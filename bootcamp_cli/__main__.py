@@ -58,7 +58,7 @@ def _open_missing_streams() -> None:
 def _terminated_as_interrupted(*, to_the_end: bool) -> Iterator[None]:
     """SIGTERM is answered as SIGINT is, whoever handles that at the moment; `to_the_end`: later both are ignored."""
     try:
-        before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        before = signal.signal(signal.SIGTERM, _interrupt)
     except ValueError:  # not the main thread
         yield
         return
@@ -68,6 +68,13 @@ def _terminated_as_interrupted(*, to_the_end: bool) -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN if to_the_end else before)
         if to_the_end:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _interrupt(*_: object) -> None:
+    """As SIGINT does, also where it is ignored, as shells have it for what they start in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
 
 
 def _print_traceback(error: BaseException, masked: list[str]) -> None:

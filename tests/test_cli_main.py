@@ -24,7 +24,9 @@ from bootcamp_cli.errors import (
 )
 
 
-def call(*words: str, code: str = "", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def call(
+    *words: str, code: str = "", env: dict[str, str] | None = None, started_by: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     """`bootcamp config show` with these words in a process where settings are read by `code` instead."""
     script = (
         "import sys\n"
@@ -36,7 +38,7 @@ def call(*words: str, code: str = "", env: dict[str, str] | None = None) -> subp
         "sys.exit(main(['config', 'show', *sys.argv[1:]]))\n"
     )
     return subprocess.run(
-        [sys.executable, "-c", script, *words],
+        [*started_by, sys.executable, "-c", script, *words],
         capture_output=True,
         text=True,
         check=False,
@@ -153,9 +155,11 @@ def test_commands_may_be_underscored(capsys: pytest.CaptureFixture[str]) -> None
     assert "--probe" in capsys.readouterr().out
 
 
-def test_sigterm_ends_a_command_as_sigint_does() -> None:
-    """A command that handles no signals itself ends with 130 on SIGTERM."""
-    done = call(code="import os, signal, time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(30)")
+@pytest.mark.parametrize("started_by", [(), ("sh", "-c", 'trap "" INT; exec "$@"', "sh")])
+def test_sigterm_ends_a_command_as_sigint_does(started_by: tuple[str, ...]) -> None:
+    """A command that handles no signals itself ends with 130 on SIGTERM, also one that was started to ignore SIGINT."""
+    code = "import os, signal, time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(30)"
+    done = call(code=code, started_by=started_by)
     assert (done.returncode, done.stderr) == (130, "bootcamp: interrupted\n")
 
 
