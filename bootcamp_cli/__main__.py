@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import typer
 
 from bootcamp_cli.cli.app import root_group
+from bootcamp_cli.cli.command import is_on
 from bootcamp_cli.cli.console import hide, write_line
 from bootcamp_cli.cli.failure import failure_of, print_failure
-from bootcamp_cli.cli.spelling import is_on
 
 
 def main(argv: Sequence[str] | None = None) -> int:

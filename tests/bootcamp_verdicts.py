@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from bootcamp_cli.bootcamps.catalog import load
-from bootcamp_cli.bootcamps.loading import as_verifier
+from bootcamp_cli.bootcamps.registry import as_verifier
+from bootcamp_cli.bootcamps.registry import load_builtin as load
 from bootcamp_cli.bootcamps.scoring import score
-from bootcamp_cli.records import Verdict
+from bootcamp_cli.types import Verdict
 
 
 def verdict(data_source: str, output: str, ground_truth: Any) -> Verdict:

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import anyio
 
-from bootcamp_cli.bootcamps.pool import VerifierPool
-from bootcamp_cli.records import BootcampRef, Verdict
+from bootcamp_cli.types import BootcampRef, Verdict
+from bootcamp_cli.verification.pool import VerifierPool
 
 T = TypeVar("T")
 

@@ -15,12 +15,12 @@ from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.tls import TLSListener
 
-from bootcamp_cli.client.client import CompletionClient
-from bootcamp_cli.client.endpoint import endpoint
-from bootcamp_cli.client.failures import TryFailed
-from bootcamp_cli.client.payload import GenerationConfig
-from bootcamp_cli.client.transport import TransportName, make_transport
-from bootcamp_cli.records import Answer
+from bootcamp_cli.server.client import CompletionClient
+from bootcamp_cli.server.endpoint import endpoint
+from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.server.request import GenerationConfig
+from bootcamp_cli.server.transport import TransportName, make_transport
+from bootcamp_cli.types import Answer
 
 KEY = "sk-marked-key-0123456789"
 

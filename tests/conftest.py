@@ -18,11 +18,11 @@ import pytest
 from hypothesis import settings
 
 import bootcamp_cli
-from bootcamp_cli.client.transport import TransportName
 from bootcamp_cli.demo.command import demo_command
 from bootcamp_cli.demo.config import OTHER_BOOTCAMPS, DemoConfig
 from bootcamp_cli.demo.faults import parse_fault
 from bootcamp_cli.demo.instances import make_test_dir
+from bootcamp_cli.server.transport import TransportName
 from tests.client_server import TRANSPORTS, chosen_transport
 from tests.network_guard.sitecustomize import LOG_VARIABLE, guarded_path, refuse
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bootcamp_cli.bootcamps.catalog import load
+from bootcamp_cli.bootcamps.registry import load_builtin as load
 from tests.bootcamp_verdicts import answer, verdict
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bootcamp_cli.bootcamps.builtin.text.edit_distance import edit_distance
 from bootcamp_cli.bootcamps.extraction import blocks, values
 from bootcamp_cli.bootcamps.extraction.arithmetic import MAX_BITS, evaluate
-from bootcamp_cli.bootcamps.text.edit_distance import edit_distance
 
 PIECES = [
     "[answer]",

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bootcamp_cli.bootcamps.catalog import CATALOG, load
+from bootcamp_cli.bootcamps.registry import CATALOG
+from bootcamp_cli.bootcamps.registry import load_builtin as load
 from bootcamp_cli.demo.instances.directory import GENERATORS, make_instances
 from bootcamp_cli.errors import UnknownBootcampError
 from tests.bootcamp_verdicts import verdict
@@ -96,4 +97,4 @@ def test_load_unknown() -> None:
 def test_families() -> None:
     """A bootcamp's module stands in the package of its family."""
     for entry in CATALOG.values():
-        assert entry.module.startswith(f"bootcamp_cli.bootcamps.{entry.family}.")
+        assert entry.module.startswith(f"bootcamp_cli.bootcamps.builtin.{entry.family}.")

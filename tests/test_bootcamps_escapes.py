@@ -15,8 +15,8 @@ import pytest
 import sympy.parsing.sympy_parser
 
 import bootcamp_cli.bootcamps
-from bootcamp_cli.bootcamps.catalog import CATALOG
-from bootcamp_cli.bootcamps.kor_operation import symbolic
+from bootcamp_cli.bootcamps.builtin.kor_operation import symbolic
+from bootcamp_cli.bootcamps.registry import CATALOG
 from tests.bootcamp_verdicts import verdict
 
 EVAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "eval_data"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bootcamp_cli.bootcamps.catalog import CATALOG, load
-from bootcamp_cli.bootcamps.ceilings import ceilings
+from bootcamp_cli.bootcamps.registry import CATALOG, ceilings
+from bootcamp_cli.bootcamps.registry import load_builtin as load
 from tests.bootcamp_verdicts import verdict
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

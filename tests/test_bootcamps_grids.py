@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from bootcamp_cli.bootcamps.catalog import load
-from bootcamp_cli.bootcamps.wire import Judged, decode_reply, encode_reply
+from bootcamp_cli.bootcamps.registry import load_builtin as load
+from bootcamp_cli.verification.protocol import Judged, decode_reply, encode_reply
 from tests.bootcamp_verdicts import answer, fence, verdict
 
 GROUND_TRUTHS: dict[str, Any] = {

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bootcamp_cli.bootcamps.catalog import load
+from bootcamp_cli.bootcamps.builtin.kor_logic import derivative_reasoning, enumerative_induction
 from bootcamp_cli.bootcamps.extraction.blocks import last_letter
-from bootcamp_cli.bootcamps.kor_logic import derivative_reasoning, enumerative_induction
+from bootcamp_cli.bootcamps.registry import load_builtin as load
 from tests.bootcamp_verdicts import verdict
 
 PIECES = ["[[", "]]", "[", "]", '"', '"]]', '[["', ";", "\n", " ", "\u3000", "x", "A", "c", "[[B]]", "[[ B ]]"]

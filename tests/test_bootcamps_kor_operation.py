@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bootcamp_cli.bootcamps.catalog import load
+from bootcamp_cli.bootcamps.registry import load_builtin as load
 from tests.bootcamp_verdicts import verdict
 
 COMPLEX = {"type": "compute", "solution_real": 0.21, "solution_imag": -4}
@@ -191,7 +191,7 @@ def test_damaged_answers(code: str, ground_truth: dict[str, Any], data: st.DataO
 def test_sympy_where_it_judges() -> None:
     """To load and solve the bootcamps that need sympy does not import it."""
     code = (
-        "import sys; from bootcamp_cli.bootcamps.catalog import load; "
+        "import sys; from bootcamp_cli.bootcamps.registry import load_builtin as load; "
         "load('KorOperationUnicode25a0').solve({'_answer_sympy': 'x'}); "
         "load('KorOperationUnicode25c6').solve({'correct_answer': '1'}); "
         "sys.exit('sympy' in sys.modules)"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bootcamp_cli.bootcamps.arithmetic.alphametic import find_digits, word_value
+from bootcamp_cli.bootcamps.builtin.arithmetic.alphametic import find_digits, word_value
 from bootcamp_cli.bootcamps.extraction.arithmetic import MAX_BITS, NUMBER_FUNCTIONS, evaluate
 from bootcamp_cli.bootcamps.extraction.blocks import closed_brackets
 from bootcamp_cli.bootcamps.extraction.values import token_rows

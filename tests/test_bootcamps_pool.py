@@ -11,8 +11,8 @@ import anyio
 import pytest
 from blockbuster import blockbuster_ctx
 
-from bootcamp_cli.bootcamps.pool import VerifierPool
-from bootcamp_cli.records import BootcampRef, Verdict
+from bootcamp_cli.types import BootcampRef, Verdict
+from bootcamp_cli.verification.pool import VerifierPool
 from tests.bootcamps_builder import ECHO, in_pool, is_running, until, verify_all, write_bootcamp
 
 NEEDS_MEMORY_LIMIT = pytest.mark.skipif(sys.platform == "darwin", reason="macOS does not limit the address space")

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bootcamp_cli.bootcamps.catalog import CATALOG
-from bootcamp_cli.bootcamps.resolve import ENTRY_POINT_GROUP, Resolver
-from bootcamp_cli.bootcamps.upstream_index import Origin, read_names
+from bootcamp_cli.bootcamps.registry import CATALOG, ENTRY_POINT_GROUP, Resolver
+from bootcamp_cli.bootcamps.upstream import Origin, read_names
 from bootcamp_cli.errors import SettingsError
-from bootcamp_cli.records import BootcampRef
+from bootcamp_cli.types import BootcampRef
 from tests.bootcamps_upstream_package import build_package
 
 
@@ -102,8 +101,8 @@ def test_known_lists_every_name_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_resolving_imports_no_verifier() -> None:
     """Resolving every built-in bootcamp imports none of their modules."""
     code = (
-        "import sys; from bootcamp_cli.bootcamps.resolve import Resolver; Resolver('auto', None).known(); "
-        "from bootcamp_cli.bootcamps.catalog import CATALOG; "
+        "import sys; from bootcamp_cli.bootcamps.registry import Resolver; Resolver('auto', None).known(); "
+        "from bootcamp_cli.bootcamps.registry import CATALOG; "
         "print(sorted(set(sys.modules) & {entry.module for entry in CATALOG.values()}))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

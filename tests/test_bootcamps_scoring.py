@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.bootcamps.loading import as_verifier
+from bootcamp_cli.bootcamps.registry import as_verifier
 from bootcamp_cli.bootcamps.scoring import MAX_EXTRACTED_CHARS, as_json, described, score
 from bootcamp_cli.bootcamps.upstream import reference_verifier
-from bootcamp_cli.records import Verdict
+from bootcamp_cli.types import Verdict
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

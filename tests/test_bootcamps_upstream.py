@@ -7,9 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
-from bootcamp_cli.bootcamps.pool import VerifierPool
-from bootcamp_cli.bootcamps.resolve import Resolver
-from bootcamp_cli.records import BootcampRef, Verdict
+from bootcamp_cli.bootcamps.registry import Resolver
+from bootcamp_cli.types import BootcampRef, Verdict
+from bootcamp_cli.verification.pool import VerifierPool
 from tests.bootcamps_builder import in_pool, is_running, until, verify_all
 from tests.bootcamps_upstream_package import BALLAST_BYTES, build_package
 

@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.bootcamps.wire import (
+from bootcamp_cli.types import BootcampRef, Verdict
+from bootcamp_cli.verification.process import WorkerLimits, plan_workers
+from bootcamp_cli.verification.protocol import (
     Judged,
     Loaded,
     Ready,
@@ -28,8 +30,6 @@ from bootcamp_cli.bootcamps.wire import (
     encode_truth,
     join_batch,
 )
-from bootcamp_cli.bootcamps.worker_process import WorkerLimits, plan_workers
-from bootcamp_cli.records import BootcampRef, Verdict
 from tests.bootcamps_builder import ECHO, verify_all, write_bootcamp
 
 JSON_VALUES = st.recursive(
@@ -189,9 +189,10 @@ def test_worker_imports_only_what_it_meets(tmp_path: Path, monkeypatch: pytest.M
     modules = verify_all([(ref, "x", None), (ref, "y", None)])[1].extracted
     assert note.read_text() == "x"
     assert {"unmet", "anyio", "httpx", "typer", "rich", "asyncio", "numpy"} & set(modules) == set()
-    assert [name for name in modules if name.startswith("bootcamp_cli.bootcamps.")] == [
-        f"bootcamp_cli.bootcamps.{name}"
-        for name in ("leftovers", "loading", "scoring", "upstream", "upstream_index", "wire", "worker")
+    ours = [name.removeprefix("bootcamp_cli.") for name in modules if name.startswith("bootcamp_cli.")]
+    assert ours == [
+        *("bootcamps", "bootcamps.registry", "bootcamps.scoring", "bootcamps.upstream", "errors", "types"),
+        *("verification", "verification.protocol", "verification.worker"),
     ]
 
 
@@ -204,7 +205,7 @@ def test_worker_ends_with_the_pool(tmp_path: Path) -> None:
 
 def test_hanging_worker_ends_without_the_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that hangs in a verifier when the pool is killed ends by its own alarm, not never."""
-    monkeypatch.setattr("bootcamp_cli.bootcamps.worker_process._ALARM_GRACE_S", 0.0)
+    monkeypatch.setattr("bootcamp_cli.verification.process._ALARM_GRACE_S", 0.0)
     monkeypatch.syspath_prepend(tmp_path)
     ref = write_bootcamp(tmp_path, "endless", ECHO.replace("return output", "exec('while True: pass')"))
     with worker(tmp_path, timeout_s=0.1) as (process, channel):

@@ -11,10 +11,9 @@ import pexpect  # type: ignore[import-untyped]
 import pytest
 
 from bootcamp_cli.__main__ import main
-from bootcamp_cli.cli.completion_files import choose_shell, script_text, user_directory
-from bootcamp_cli.cli.completion_scripts import COMPLETIONS, scripts
-from bootcamp_cli.cli.completion_tree import command_tree
-from bootcamp_cli.cli.generated import update
+from bootcamp_cli.cli.completion import choose_shell, script_text, user_directory
+from bootcamp_cli.cli.completion_scripts import COMPLETIONS, command_tree, scripts
+from bootcamp_cli.cli.docs import update
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.settings.model import parameters
 

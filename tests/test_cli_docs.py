@@ -2,8 +2,7 @@
 
 import pytest
 
-from bootcamp_cli.cli.docs import README, with_table
-from bootcamp_cli.settings.table import parameter_table
+from bootcamp_cli.cli.docs import README, parameter_table, with_table
 
 BEGIN = "<!-- parameters:begin -->"
 END = "<!-- parameters:end -->"

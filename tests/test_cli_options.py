@@ -7,10 +7,9 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bootcamp_cli.cli.command import canonical_words, given_text, is_on
 from bootcamp_cli.cli.eval import eval_command
-from bootcamp_cli.cli.option import given_text
 from bootcamp_cli.cli.options import ALL_SETTINGS, Call, Flags, command
-from bootcamp_cli.cli.spelling import canonical_words, is_on
 from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.settings.model import parameters
 

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from bootcamp_cli.client import body
-from bootcamp_cli.client.aiohttp_transport import piecewise_socket
-from bootcamp_cli.client.body import LARGE_BYTES, BodyRoom, read_body
-from bootcamp_cli.client.failures import TryFailed
+from bootcamp_cli.server import body
+from bootcamp_cli.server.aiohttp_transport import piecewise_socket
+from bootcamp_cli.server.body import LARGE_BYTES, BodyRoom, read_body
+from bootcamp_cli.server.failures import TryFailed
 from tests.client_server import failed, http
 
 CHUNK = b" " * (LARGE_BYTES // 2)

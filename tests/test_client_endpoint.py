@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.client.aiohttp_transport import AiohttpTransport
-from bootcamp_cli.client.endpoint import Endpoint, endpoint
-from bootcamp_cli.client.httpx_transport import HttpxTransport
-from bootcamp_cli.client.proxies import proxy_for
-from bootcamp_cli.client.shown import one_line, shown_url
-from bootcamp_cli.client.transport import TransportName, make_transport
 from bootcamp_cli.errors import SettingsError
+from bootcamp_cli.server.aiohttp_transport import AiohttpTransport
+from bootcamp_cli.server.endpoint import Endpoint, endpoint, proxy_for
+from bootcamp_cli.server.httpx_transport import HttpxTransport
+from bootcamp_cli.server.transport import TransportName, make_transport
+from bootcamp_cli.text import one_line, shown_url
 from tests.client_server import KEY
 
 
@@ -153,7 +152,7 @@ def test_proxies(url: str, environ: dict[str, str], proxy: str | None) -> None:
 
 def test_a_socks_proxy_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the package for SOCKS the error says how to get it, before anything is sent."""
-    monkeypatch.setattr("bootcamp_cli.client.httpx_transport.find_spec", lambda _: None)
+    monkeypatch.setattr("bootcamp_cli.server.httpx_transport.find_spec", lambda _: None)
     with pytest.raises(SettingsError, match=r"pip install 'httpx\[socks\]'"):
         make_transport(endpoint("http://h"), environ={"all_proxy": "socks5://p:1"})
 

@@ -19,14 +19,13 @@ from anyio.abc import ByteStream, SocketAttribute
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.client import aiohttp_transport, httpx_transport
-from bootcamp_cli.client.endpoint import endpoint
-from bootcamp_cli.client.failures import TryFailed, html_words, parse_retry_after, status_failure
-from bootcamp_cli.client.httpx_transport import HttpxTransport
-from bootcamp_cli.client.meanings import meaning_of, translate
-from bootcamp_cli.client.transport import TransportName, make_transport
 from bootcamp_cli.errors import SettingsError
-from bootcamp_cli.records import Answer
+from bootcamp_cli.server import aiohttp_transport, httpx_transport
+from bootcamp_cli.server.endpoint import endpoint
+from bootcamp_cli.server.failures import TryFailed, html_words, meaning_of, parse_retry_after, status_failure, translate
+from bootcamp_cli.server.httpx_transport import HttpxTransport
+from bootcamp_cli.server.transport import TransportName, make_transport
+from bootcamp_cli.types import Answer
 from tests.client_server import client_of, completion, failed, http, outcome, tried
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import anyio
 import pytest
 
-from bootcamp_cli.client.health import ModelEntry, probe, wait_for_model
-from bootcamp_cli.client.limits import raise_open_file_limit
-from bootcamp_cli.client.transport import TransportName
+from bootcamp_cli.cli.process import raise_open_file_limit
 from bootcamp_cli.errors import ServerUnavailableError, SettingsError
+from bootcamp_cli.server.health import ModelEntry, probe, wait_for_model
+from bootcamp_cli.server.transport import TransportName
 from tests.client_server import KEY, Reply, client_of, closing, completion, http, resetting, serving
 
 

@@ -9,9 +9,9 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from bootcamp_cli.client.failures import TryFailed
-from bootcamp_cli.client.transport import TransportName
-from bootcamp_cli.records import Answer
+from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.server.transport import TransportName
+from bootcamp_cli.types import Answer
 from tests.client_server import (
     KEY,
     client_of,

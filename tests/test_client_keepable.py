@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.client.keepable import MAX_DEPTH, MAX_KEPT_CHARS, is_keepable
-from bootcamp_cli.records import MAX_LEN, Answer
+from bootcamp_cli.server.failures import MAX_DEPTH, MAX_KEPT_CHARS, is_keepable
+from bootcamp_cli.types import MAX_LEN, Answer
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.client.payload import build_payload
+from bootcamp_cli.server.request import build_payload
 from tests.client_server import config
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.client.failures import TryFailed, server_words
-from bootcamp_cli.client.reply import parse_reply
-from bootcamp_cli.client.shown import MAX_RAW_CHARS
-from bootcamp_cli.records import Answer, ApiMode
+from bootcamp_cli.server.failures import TryFailed, server_words
+from bootcamp_cli.server.response import parse_reply
+from bootcamp_cli.text import MAX_RAW_CHARS
+from bootcamp_cli.types import Answer, ApiMode
 from tests.client_server import completion
 
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stamina.instrumentation import get_on_retry_hooks
 
-from bootcamp_cli.client import retry
-from bootcamp_cli.client.failures import TryFailed
-from bootcamp_cli.client.retry import RetryPolicy, attempts
+from bootcamp_cli.engine import generate as retry
+from bootcamp_cli.engine.generate import RetryPolicy, attempts
+from bootcamp_cli.server.failures import TryFailed
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -7,8 +7,8 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from bootcamp_cli.client.failures import TryFailed
-from bootcamp_cli.records import Answer
+from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.types import Answer
 from tests.client_server import KEY, Reply, client_of, closing, completion, config, http, outcome, serving, tried
 
 pytestmark = pytest.mark.usefixtures("transport")

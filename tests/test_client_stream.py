@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.client.failures import TryFailed
-from bootcamp_cli.client.streamed import StreamedAnswer
-from bootcamp_cli.records import Answer
+from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.server.response import StreamedAnswer
+from bootcamp_cli.types import Answer
 from tests.client_server import (
     EVENT_STREAM,
     client_of,

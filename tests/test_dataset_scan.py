@@ -116,8 +116,7 @@ def test_unusual_but_valid_rows_pass(tmp_path: Path) -> None:
 
 def test_overlong_line_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line above the size limit is a problem, and the rows behind it keep their line numbers."""
-    for module in ("lines", "rows"):
-        monkeypatch.setattr(f"bootcamp_cli.dataset.{module}.MAX_LINE_BYTES", 100)
+    monkeypatch.setattr("bootcamp_cli.dataset.rows.MAX_LINE_BYTES", 100)
     problems = problems_of(tmp_path, content(row(), row(x="y" * 1000)) + b"[]\n" + content(row()))
     assert [problem.split(":")[1] for problem in problems] == ["2", "3"]
     assert "line longer than" in problems[0]

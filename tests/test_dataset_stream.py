@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.dataset.identity import digest_of_prefix, file_digest
 from bootcamp_cli.dataset.rows import InvalidRowError, Row, parse_row
-from bootcamp_cli.dataset.scan import scan_test_dir
+from bootcamp_cli.dataset.scan import TestFile, digest_of_prefix, file_digest, scan_test_dir
 from bootcamp_cli.dataset.stream import iter_samples
-from bootcamp_cli.dataset.testset import TestFile
 from bootcamp_cli.errors import DatasetError
 
 json_values = st.recursive(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bootcamp_cli.bootcamps.catalog import load
+from bootcamp_cli.bootcamps.registry import load_builtin as load
 from bootcamp_cli.demo.instances import make_test_dir
 from bootcamp_cli.demo.instances.directory import GENERATORS, make_instances
 from tests.bootcamp_verdicts import verdict

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.bootcamps.catalog import load
+from bootcamp_cli.bootcamps.registry import load_builtin as load
 from bootcamp_cli.bootcamps.scoring import CheckVerifier, score
 from bootcamp_cli.demo.chance import chance
 from bootcamp_cli.demo.config import DemoConfig

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from bootcamp_cli.engine.foresight import expected_lengths
 from bootcamp_cli.engine.plan import make_plan
+from bootcamp_cli.engine.scheduler import expected_lengths
 from bootcamp_cli.engine.session import new_session
 from bootcamp_cli.settings.model import EvalSettings
-from bootcamp_cli.templates.builtin import BUILTIN_TEMPLATES
+from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
 from tests.conftest import WriteRows
 
 

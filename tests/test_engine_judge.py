@@ -5,9 +5,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bootcamp_cli.bootcamps.pool import VerifierPool
-from bootcamp_cli.engine.judge import Judge
-from bootcamp_cli.records import Verdict
+from bootcamp_cli.engine.run import Judge
+from bootcamp_cli.types import Verdict
+from bootcamp_cli.verification.pool import VerifierPool
 from tests.bootcamps_builder import ECHO, in_pool, write_bootcamp
 
 

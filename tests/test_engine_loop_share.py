@@ -4,7 +4,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from bootcamp_cli.engine.loop_share import PER_ROUND, LoopShare
+from bootcamp_cli.engine.scheduler import PER_ROUND, LoopShare
 
 pytestmark = pytest.mark.anyio
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.engine.order import PROBES, WorkQueue
-from bootcamp_cli.records import Sample
+from bootcamp_cli.engine.scheduler import PROBES, WorkQueue
+from bootcamp_cli.types import Sample
 
 
 def samples(file: str, n: int) -> Iterator[Sample]:

@@ -3,9 +3,9 @@
 import anyio
 import pytest
 
-from bootcamp_cli.engine.probation import Probation, is_refusal
+from bootcamp_cli.engine.breaker import Probation, is_refusal
 from bootcamp_cli.errors import ServerUnavailableError
-from bootcamp_cli.records import RequestFailure
+from bootcamp_cli.types import RequestFailure
 
 
 def refusal(status: int = 400, message: str = "max_tokens is too large") -> RequestFailure:

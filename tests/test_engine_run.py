@@ -8,13 +8,13 @@ import anyio
 import pytest
 from blockbuster import blockbuster_ctx
 
-from bootcamp_cli.engine.connect import open_client
 from bootcamp_cli.engine.events import Event, FileFinished, RequestEnded, RequestStarted, SampleRecorded, Warned
 from bootcamp_cli.engine.plan import Plan, make_plan
 from bootcamp_cli.engine.run import run
 from bootcamp_cli.engine.session import Session, new_session
+from bootcamp_cli.server.client import open_client
 from bootcamp_cli.settings.model import EvalSettings
-from bootcamp_cli.templates.builtin import BUILTIN_TEMPLATES
+from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
 from tests.conftest import StartDemo
 
 

@@ -3,8 +3,8 @@
 import anyio
 import anyio.lowlevel
 
-from bootcamp_cli.engine.turns import LaneLoan, Turns
-from bootcamp_cli.records import Sample
+from bootcamp_cli.engine.scheduler import LaneLoan, Turns
+from bootcamp_cli.types import Sample
 
 
 def a_sample(row: int) -> Sample:

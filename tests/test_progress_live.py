@@ -27,8 +27,7 @@ from bootcamp_cli.engine.events import (
     Warned,
 )
 from bootcamp_cli.progress.display import Board
-from bootcamp_cli.progress.frame import frame_lines
-from bootcamp_cli.progress.live import LiveDisplay
+from bootcamp_cli.progress.live import LiveDisplay, frame_lines
 from bootcamp_cli.progress.state import ProgressState
 
 

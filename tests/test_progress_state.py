@@ -22,11 +22,10 @@ from bootcamp_cli.engine.events import (
     SampleRecorded,
     Warned,
 )
-from bootcamp_cli.progress.figures import h_mm_ss, percent
+from bootcamp_cli.progress.display import h_mm_ss, percent
 from bootcamp_cli.progress.log import progress_text
 from bootcamp_cli.progress.plain import status_line
-from bootcamp_cli.progress.rate import RateWindow
-from bootcamp_cli.progress.state import ProgressState
+from bootcamp_cli.progress.state import ProgressState, RateWindow
 
 
 class Clock:

@@ -11,14 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
 from bootcamp_cli.errors import UsageError
-from bootcamp_cli.report import json_text
-from bootcamp_cli.report.formula import is_formula
-from bootcamp_cli.report.meta import meta_lines
-from bootcamp_cli.report.render import ReportFormat, render
-from bootcamp_cli.report.selection import SORT_KEYS
-from bootcamp_cli.results.summary import GroupSummary, RunSummary
-from bootcamp_cli.visible import visible
+from bootcamp_cli.reports import forms as json_text
+from bootcamp_cli.reports.forms import ReportFormat, meta_lines, render
+from bootcamp_cli.reports.table import SORT_KEYS, is_formula
+from bootcamp_cli.text import visible
 
 FORMATS: tuple[ReportFormat, ...] = ("table", "markdown", "csv", "json")
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
@@ -259,8 +257,8 @@ def test_meta_lines_are_utf8_and_read_back(name: str) -> None:
 def test_reports_for_pipes_load_no_table_library() -> None:
     """Plain table, Markdown, CSV, JSON and meta.jsonl need neither rich nor pandas nor openpyxl."""
     code = (
-        "import sys; from bootcamp_cli.report.render import render; from bootcamp_cli.report.meta import meta_lines\n"
-        "from bootcamp_cli.results.summary import RunSummary\n"
+        "import sys; from bootcamp_cli.reports.forms import render; from bootcamp_cli.reports.forms import meta_lines\n"
+        "from bootcamp_cli.analysis.summary import RunSummary\n"
         "run = RunSummary(model_name='', test_dir='', groups=())\n"
         "meta_lines(run); [render(run, name) for name in ('table', 'markdown', 'csv', 'json')]\n"
         "print({'rich', 'pandas', 'openpyxl', 'httpx', 'typer'} & set(sys.modules))"

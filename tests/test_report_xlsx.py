@@ -15,11 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bootcamp_cli.analysis.summary import Aggregator, FileGroups, GroupPlan, GroupSummary, RunSummary
 from bootcamp_cli.errors import DiskError
-from bootcamp_cli.report.workbook_cells import cell_safe
-from bootcamp_cli.report.xlsx import scores_workbook, write_scores
-from bootcamp_cli.results.aggregate import Aggregator, FileGroups, GroupPlan
-from bootcamp_cli.results.summary import GroupSummary, RunSummary
+from bootcamp_cli.reports.xlsx import cell_safe, scores_workbook, write_scores
 
 PARAMETERS = {"model_name": "r1_32B", "template": "r1", "temperature": 0, "stop": ["</s>"], "top_p": None}
 

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bootcamp_cli.analysis.summary import Aggregator, Bounds, FileGroups, GroupPlan, GroupSummary, RunSummary
 from bootcamp_cli.errors import RunDirectoryError
-from bootcamp_cli.results.aggregate import Aggregator, FileGroups, GroupPlan
-from bootcamp_cli.results.summary import Bounds, GroupSummary, RunSummary
 
 
 def record(row: int, *, data_source: str | None = "Sudoku", score: Any = 1.0, **fields: Any) -> dict[str, Any]:

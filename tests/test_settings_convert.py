@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootcamp_cli.errors import SettingsError
-from bootcamp_cli.settings.convert import Base, convert
-from bootcamp_cli.settings.duration import duration_number, format_duration, parse_duration, seconds_of
+from bootcamp_cli.settings.convert import Base, convert, duration_number, format_duration, parse_duration, seconds_of
 from bootcamp_cli.settings.model import EvalSettings, parameters, parameters_by_name
 
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootcamp_cli.errors import ResumeRefusedError, SettingsError
-from bootcamp_cli.settings.eval_args import settings_from_eval_args, to_eval_args
 from bootcamp_cli.settings.model import EvalSettings, parameters
-from bootcamp_cli.settings.origin import Resolved
-from bootcamp_cli.settings.secrets import Secret
+from bootcamp_cli.settings.sources import Resolved
+from bootcamp_cli.settings.stored import settings_from_eval_args, to_eval_args
+from bootcamp_cli.text import Secret
 
 HERE = Path("/nowhere")
 

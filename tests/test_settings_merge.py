@@ -9,11 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootcamp_cli.errors import SettingsError
-from bootcamp_cli.settings.masking import shown_value
-from bootcamp_cli.settings.merge import load_settings
+from bootcamp_cli.settings.convert import shown_value
 from bootcamp_cli.settings.model import parameters, parameters_by_name
-from bootcamp_cli.settings.origin import Resolved
-from bootcamp_cli.settings.sources import user_config_file
+from bootcamp_cli.settings.sources import Resolved, load_settings, user_config_file
 
 SAMPLES = {
     "url": ("http://h:1/v1", '"http://h:1/v1"'),

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.settings.eval_args import to_eval_args
-from bootcamp_cli.settings.masking import secret_texts, shown_value
+from bootcamp_cli.settings.convert import secret_texts, shown_value
 from bootcamp_cli.settings.model import EvalSettings, parameters
-from bootcamp_cli.settings.secrets import (
+from bootcamp_cli.settings.stored import to_eval_args
+from bootcamp_cli.text import (
     MASK,
     Secret,
     is_secret_key,

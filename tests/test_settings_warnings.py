@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bootcamp_cli.settings.merge import load_settings
+from bootcamp_cli.cli.docs import parameter_table
 from bootcamp_cli.settings.model import parameters
-from bootcamp_cli.settings.origin import Resolved
-from bootcamp_cli.settings.table import parameter_table
+from bootcamp_cli.settings.sources import Resolved, load_settings
 from bootcamp_cli.settings.warnings import mode_warnings, template_note
-from bootcamp_cli.settings.workers import default_verify_workers, usable_cpus
+from bootcamp_cli.verification.pool import default_verify_workers, usable_cpus
 
 
 def load(flags: Mapping[str, str]) -> Resolved:

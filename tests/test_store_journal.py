@@ -12,13 +12,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootcamp_cli.errors import DiskError, LockLostError, RunDirectoryError
-from bootcamp_cli.records import Answer, Sample, Verdict
-from bootcamp_cli.store.journal import Journal, open_journal, read_failures
+from bootcamp_cli.store.journal import (
+    MISSING,
+    REFERENCE_FIELDS,
+    REVERIFY,
+    SCORED,
+    UNSCORED,
+    Journal,
+    encode_record,
+    make_record,
+    mend_tail,
+    open_journal,
+    read_details,
+    read_failures,
+    replay,
+    with_verdict,
+)
 from bootcamp_cli.store.lock import acquire
-from bootcamp_cli.store.record import REFERENCE_FIELDS, encode_record, make_record, with_verdict
-from bootcamp_cli.store.replay import MISSING, REVERIFY, SCORED, UNSCORED, read_details, replay
 from bootcamp_cli.store.run_dir import RunDir
-from bootcamp_cli.store.torn import mend_tail
+from bootcamp_cli.types import Answer, Sample, Verdict
 
 FILE = "a.jsonl"
 

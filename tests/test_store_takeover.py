@@ -9,11 +9,9 @@ import pytest
 from bootcamp_cli.errors import DiskError, LockLostError, RunDirectoryError
 from bootcamp_cli.store import lock as lock_module
 from bootcamp_cli.store.atomic import remove, renew
-from bootcamp_cli.store.journal import Journal, open_journal
+from bootcamp_cli.store.journal import Journal, mend_tail, open_journal, read_details
 from bootcamp_cli.store.lock import RunLock, acquire
-from bootcamp_cli.store.replay import read_details
 from bootcamp_cli.store.run_dir import RunDir
-from bootcamp_cli.store.torn import mend_tail
 from tests.chaos.holders import SkippedTime, as_if_elsewhere
 from tests.test_store_journal import FILE, a_record
 

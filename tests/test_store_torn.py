@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.encoding import encode
 from bootcamp_cli.errors import RunDirectoryError
-from bootcamp_cli.store.torn import is_torn, mend_tail
+from bootcamp_cli.store.journal import is_torn, mend_tail
+from bootcamp_cli.types import encode
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(st.characters()),

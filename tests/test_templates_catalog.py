@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootcamp_cli.errors import SettingsError
-from bootcamp_cli.templates.builtin import BUILTIN_TEMPLATES
-from bootcamp_cli.templates.catalog import choose, template_catalog
-from bootcamp_cli.templates.model import Template
+from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES, choose, template_catalog
+from bootcamp_cli.templates.template import Template
 
 PLACE = "./bootcamp.toml: templates.mine"
 

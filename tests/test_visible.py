@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.report.formula import as_text, is_formula
-from bootcamp_cli.report.width import display_width
-from bootcamp_cli.visible import visible
+from bootcamp_cli.reports.table import as_text, display_width, is_formula
+from bootcamp_cli.text import visible
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 """Also with controls and lone surrogates."""

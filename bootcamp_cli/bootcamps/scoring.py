@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bootcamp_cli.records import Verdict
+from bootcamp_cli.types import Verdict
 
 MAX_EXTRACTED_CHARS = 1024 * 1024
 MAX_ERROR_CHARS = 500

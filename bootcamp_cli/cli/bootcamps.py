@@ -9,7 +9,7 @@ from bootcamp_cli.cli.options import Call, command
 from bootcamp_cli.errors import EXIT_OK
 
 if TYPE_CHECKING:
-    from bootcamp_cli.engine.fidelity import Agreement, Difference
+    from bootcamp_cli.verification.golden import Agreement, Difference
 
 _EXIT_DIFFERENT = 1
 _SHOWN = 100
@@ -22,9 +22,7 @@ def list_command(call: Call) -> int:
     The ceiling is the highest average score that any outputs can reach on the public test file of the data source by
     the reference's rules; beside it that of outputs in the format that the prompts ask for.
     """
-    from bootcamp_cli.bootcamps.catalog import CATALOG
-    from bootcamp_cli.bootcamps.ceilings import ceilings
-    from bootcamp_cli.bootcamps.resolve import Resolver
+    from bootcamp_cli.bootcamps.registry import CATALOG, Resolver, ceilings
     from bootcamp_cli.cli.sources import read_settings
 
     settings = read_settings(call).settings
@@ -71,7 +69,7 @@ def verify_command(
     import anyio
 
     from bootcamp_cli.cli.sources import read_settings
-    from bootcamp_cli.engine.fidelity import verify_golden
+    from bootcamp_cli.verification.golden import verify_golden
 
     agreements = anyio.run(verify_golden, Path(golden_dir), Path(eval_dir), read_settings(call).settings)
     call.console.result([_data(agreement) for agreement in agreements], text=_text(agreements))

@@ -9,7 +9,7 @@ from bootcamp_cli.cli.options import Call, command
 from bootcamp_cli.errors import EXIT_OK, ServerUnavailableError
 
 if TYPE_CHECKING:
-    from bootcamp_cli.client.health import ModelEntry, ProbeResult
+    from bootcamp_cli.server.health import ModelEntry, ProbeResult
     from bootcamp_cli.settings.model import EvalSettings
 
 _PROMPT = "What is 2 + 2? Answer with a number."
@@ -60,10 +60,10 @@ async def _check(
 ) -> "tuple[ModelEntry, ProbeResult | None]":
     from dataclasses import replace
 
-    from bootcamp_cli.client.failures import TryFailed
-    from bootcamp_cli.client.health import probe, wait_for_model
-    from bootcamp_cli.client.payload import GenerationConfig
-    from bootcamp_cli.engine.connect import open_client
+    from bootcamp_cli.server.client import open_client
+    from bootcamp_cli.server.failures import TryFailed
+    from bootcamp_cli.server.health import probe, wait_for_model
+    from bootcamp_cli.server.request import GenerationConfig
 
     generation = GenerationConfig(
         model=settings.model_name or "",

@@ -1,21 +1,23 @@
-"""The class of every command: options in named groups, both spellings of their words, an example in the help.
+"""The class of every command: options in named groups, names with dashes or underscores, an example in the help.
 
-typer prints option groups with rich only, whose import costs more than a whole `--help` may.
+typer prints option groups with rich only, whose import costs more than a whole `--help` may. It knows no boolean option
+with an optional value, so the words are rewritten before it reads them.
 """
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping, Sequence
 
-# `_click` is vendored by typer, which exports none of this; pyproject.toml holds typer to the release that has it here
 from typer._click.core import Context
 from typer._click.exceptions import UsageError
 from typer._click.formatting import HelpFormatter
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from bootcamp_cli.cli.console import write_line
-from bootcamp_cli.cli.option import RawOption
-from bootcamp_cli.cli.spelling import canonical_words
+from bootcamp_cli.errors import SettingsError
+
+# `_click` is vendored by typer, which exports none of this; pyproject.toml holds typer to the release that has it here
+
 
 GENERAL = "General"
 """The group of options that every command has; it comes last."""
@@ -168,3 +170,122 @@ def argument_name(argument: TyperArgument) -> str:
 def _usage(argument: TyperArgument) -> str:
     name = argument_name(argument) + ("..." if argument.nargs == -1 else "")
     return name if argument.required else f"[{name}]"
+
+
+class RawOption(TyperOption):
+    """An option whose text is converted elsewhere: None where it was not given, so that other sources can supply it.
+
+    A boolean one is negated by `--no-` and gives a bool; a repeatable one gives a tuple of texts.
+    `default_text` and `variable` are for the help alone.
+    """
+
+    def __init__(  # noqa: PLR0913 - the fields of a declaration
+        self,
+        *,
+        name: str,
+        help: str,  # noqa: A002 - typer's word
+        group: str,
+        metavar: str = "TEXT",
+        boolean: bool = False,
+        repeatable: bool = False,
+        hidden: bool = False,
+        default_text: str = "",
+        variable: str = "",
+    ) -> None:
+        super().__init__(
+            param_decls=_declarations(name, boolean=boolean),
+            type=None if boolean else str,
+            is_flag=boolean or None,
+            multiple=repeatable,
+            help=help,
+            metavar=metavar,
+            hidden=hidden,
+            rich_help_panel=group,
+        )
+        self.default_text = default_text
+        self.variable = variable
+
+
+def _declarations(name: str, *, boolean: bool) -> list[str]:
+    dashed = name.replace("_", "-")
+    return [name, f"--{dashed}/--no-{dashed}" if boolean else f"--{dashed}"]
+
+
+def given_text(value: Sequence[str] | str | bool | None) -> str | list[str] | None:  # noqa: FBT001 - what typer gives
+    """What was typed, as text: `true` or `false` for a boolean option, None where the option was not given."""
+    match value:
+        case None | ():
+            return None
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return value
+        case _:
+            return list(value)
+
+
+TRUE_WORDS = frozenset({"true", "yes", "1", "on"})
+FALSE_WORDS = frozenset({"false", "no", "0", "off"})
+
+
+def canonical_words(words: Sequence[str], *, booleans: Mapping[str, str], valued: Container[str]) -> list[str]:
+    """The same command line with every option in its dashed spelling and every boolean option bare or negated.
+
+    `booleans` maps a boolean option to its negation (`--resume` to `--no-resume`), `valued` holds the options that
+    take a value: the word behind one of these is copied as it is, whatever it looks like. The word behind a boolean
+    option is its value only where it is one of `TRUE_WORDS` or `FALSE_WORDS`. Words behind `--` are left alone.
+
+    Raises:
+        SettingsError: a boolean option is given something else behind `=`.
+    """
+    result: list[str] = []
+    waiting = list(reversed(words))
+    while waiting:
+        word = waiting.pop()
+        if word == "--":
+            return [*result, word, *reversed(waiting)]
+        if not word.startswith("--"):
+            result.append(word)
+            continue
+        name, value = _split(word)
+        if name in booleans:
+            if value is None and waiting and _is_boolean(waiting[-1]):
+                value = waiting.pop()
+            result.append(name if _truth(name, value) else booleans[name])
+            continue
+        result.append(name if value is None else f"{name}={value}")
+        if value is None and name in valued and waiting:
+            result.append(waiting.pop())
+    return result
+
+
+def is_on(flag: str, words: Sequence[str]) -> bool:
+    """Whether a bare command line, one that may be wrong elsewhere, asks for a boolean option (`--json`)."""
+    options = words[: words.index("--")] if "--" in words else words
+    try:
+        spelled = canonical_words(options, booleans={flag: _negation(flag)}, valued=())
+    except SettingsError:
+        return False
+    asked = [word for word in spelled if word in (flag, _negation(flag))]
+    return asked[-1:] == [flag]
+
+
+def _negation(flag: str) -> str:
+    return f"--no-{flag[2:]}"
+
+
+def _split(word: str) -> tuple[str, str | None]:
+    name, equals, value = word.partition("=")
+    return "--" + name[2:].replace("_", "-"), value if equals else None
+
+
+def _is_boolean(word: str) -> bool:
+    return word.lower() in TRUE_WORDS or word.lower() in FALSE_WORDS
+
+
+def _truth(name: str, value: str | None) -> bool:
+    if value is None or value.lower() in TRUE_WORDS:
+        return True
+    if value.lower() in FALSE_WORDS:
+        return False
+    raise SettingsError(f"{name}: must be true or false, got {value!r}")

@@ -1,14 +1,21 @@
-"""`python -m bootcamp_cli.cli.completion_scripts [--check]`: write completions/ from the command line itself."""
+"""`python -m bootcamp_cli.cli.completion_scripts [--check]`: write completions/ from the command line itself.
 
+The command line as data, and from it the scripts for bash (3.2 and later), zsh (a function file for a directory of
+`fpath`) and fish (3.0 and later).
+"""
+
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from bootcamp_cli.cli.completion_bash import bash_script
-from bootcamp_cli.cli.completion_fish import fish_script
-from bootcamp_cli.cli.completion_tree import command_tree
-from bootcamp_cli.cli.completion_zsh import zsh_script
-from bootcamp_cli.cli.generated import update
+from typer.core import TyperArgument, TyperOption
+
+from bootcamp_cli.cli.app import COMMANDS, Entry, EntryGroup, load_command
+from bootcamp_cli.cli.command import BootcampCommand, RawOption, argument_name
+from bootcamp_cli.cli.docs import update
 
 COMPLETIONS = Path(__file__).parents[2] / "completions"
 
@@ -17,6 +24,462 @@ def scripts() -> Mapping[str, str]:
     """The scripts by file name, as shells look for them."""
     nodes = command_tree()
     return {"bootcamp.bash": bash_script(nodes), "_bootcamp": zsh_script(nodes), "bootcamp.fish": fish_script(nodes)}
+
+
+Place = Literal["DIR", "FILE", "RUN_DIR"]
+"""Values that stand on the disk: a directory, any file, a directory with an eval_args.json."""
+
+Values = tuple[str, ...] | Place | None
+"""What a value may be: one of these words, something on the disk, or anything."""
+
+_CLOSED = re.compile(r"[a-z0-9_-]+(\|[a-z0-9_-]+)+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionNode:
+    """An option: one that ends everything (`bare`), a boolean one, or one with a value.
+
+    `negation` is set where it is worth offering: where another source can have set the option.
+    """
+
+    name: str
+    help: str
+    kind: Literal["bare", "boolean", "value"]
+    negation: str = ""
+    repeatable: bool = False
+    values: Values = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The spellings to offer."""
+        return (self.name, self.negation) if self.negation else (self.name,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandNode:
+    """The words that call a command, what may follow, and what its arguments may be.
+
+    A group has commands with their help, a command has options and the values of each argument by its name.
+    """
+
+    path: tuple[str, ...]
+    help: str
+    commands: Mapping[str, str]
+    options: tuple[OptionNode, ...]
+    arguments: Mapping[str, Values]
+
+
+HELP = OptionNode(name="--help", help="show the help and exit", kind="bare")
+VERSION = OptionNode(name="--version", help="print the version and exit", kind="bare")
+
+
+def command_tree() -> tuple[CommandNode, ...]:
+    """Every command with its group before it; imports all commands."""
+    root = _group((), "", COMMANDS, (VERSION, HELP))
+    return (root, *(node for name, entry in COMMANDS.items() for node in _nodes((name,), entry)))
+
+
+def _nodes(path: tuple[str, ...], entry: Entry | EntryGroup) -> list[CommandNode]:
+    if isinstance(entry, EntryGroup):
+        group = _group(path, entry.help, entry.entries, (HELP,))
+        return [group, *(node for name, child in entry.entries.items() for node in _nodes((*path, name), child))]
+    command = load_command(path[-1], entry)
+    if not isinstance(command, BootcampCommand):
+        raise TypeError(f"{entry.target} is no command")
+    options = [param for param in command.params if isinstance(param, TyperOption) and not param.hidden]
+    arguments = [param for param in command.params if isinstance(param, TyperArgument)]
+    return [
+        CommandNode(
+            path=path,
+            help=entry.help,
+            commands={},
+            options=(*(_option(option) for option in options), HELP),
+            arguments={argument_name(argument): _values(argument_name(argument)) for argument in arguments},
+        )
+    ]
+
+
+def _group(
+    path: tuple[str, ...], text: str, entries: Mapping[str, Entry | EntryGroup], options: tuple[OptionNode, ...]
+) -> CommandNode:
+    commands = {name: entry.help for name, entry in entries.items()}
+    return CommandNode(path=path, help=text, commands=commands, options=options, arguments={})
+
+
+def _option(option: TyperOption) -> OptionNode:
+    return OptionNode(
+        name=option.opts[0],
+        help=_brief(option.help or ""),
+        kind="boolean" if option.is_flag else "value",
+        negation=option.secondary_opts[0]
+        if isinstance(option, RawOption) and option.variable and option.is_flag
+        else "",
+        repeatable=option.multiple,
+        values=None if option.is_flag else _values(option.metavar or ""),
+    )
+
+
+def _brief(text: str) -> str:
+    """The first clause of a help text, as a shell shows it beside a completion."""
+    return text.split("; ", maxsplit=1)[0].rstrip(".")
+
+
+def _values(metavar: str) -> Values:
+    match metavar:
+        case "DIR" | "FILE" | "RUN_DIR":
+            return metavar
+        case "TEMPLATE":
+            return _template_names()
+        case "BOOTCAMP":
+            return _bootcamp_names()
+        case _:
+            return tuple(metavar.split("|")) if _CLOSED.fullmatch(metavar) else None
+
+
+def _template_names() -> tuple[str, ...]:
+    from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
+
+    return tuple(template.name for template in BUILTIN_TEMPLATES)
+
+
+def _bootcamp_names() -> tuple[str, ...]:
+    from bootcamp_cli.bootcamps.registry import CATALOG
+
+    return tuple(sorted(CATALOG))
+
+
+_HEAD = """\
+# bash completion for bootcamp; generated by `python -m bootcamp_cli.cli.completion_scripts`
+
+_bootcamp_words() {
+    local word
+    for word in "$@"; do
+        [[ $word == "$cur"* ]] && COMPREPLY+=("$word")
+    done
+}
+
+_bootcamp_paths() {
+    local path
+    compopt -o filenames 2>/dev/null
+    while IFS= read -r path; do
+        COMPREPLY+=("$path")
+    done < <(compgen "$1" -- "$cur")
+}
+
+_bootcamp_run_dirs() {
+    local file
+    compopt -o filenames 2>/dev/null
+    for file in "$cur"*/eval_args.json; do
+        [[ -f $file ]] && COMPREPLY+=("${file%/eval_args.json}")
+    done
+    if [[ $cur != output/* ]]; then
+        for file in output/*/eval_args.json; do
+            [[ -f $file && $file == "$cur"* ]] && COMPREPLY+=("${file%/eval_args.json}")
+        done
+    fi
+    [[ ${#COMPREPLY[@]} -eq 0 ]] && _bootcamp_paths -d
+}
+
+_bootcamp() {
+    local cur option path="" i attached=""
+    COMPREPLY=()
+    cur=${COMP_WORDS[COMP_CWORD]}
+    option=${COMP_WORDS[COMP_CWORD - 1]}
+    if [[ $cur == "=" ]]; then
+        cur="" attached=1
+    elif [[ $option == "=" && COMP_CWORD -gt 2 ]]; then
+        option=${COMP_WORDS[COMP_CWORD - 2]} attached=1
+    fi
+    option=${option//_/-}
+    cur=${cur#[\\"\\']}
+    cur=${cur//\\\\/}
+"""
+
+_TAIL = """\
+}
+
+complete -F _bootcamp bootcamp
+"""
+
+
+def bash_script(nodes: Sequence[CommandNode]) -> str:
+    """The script for these commands."""
+    return "\n".join((_HEAD, *_path_lines(nodes), "", *_value_lines(nodes), "", *_word_lines(nodes), _TAIL))
+
+
+def _path_lines(nodes: Sequence[CommandNode]) -> list[str]:
+    """Find the command: the words before the first that names none."""
+    lines = ["    for ((i = 1; i < COMP_CWORD; i++)); do", '        case "$path/${COMP_WORDS[i]}" in']
+    for node in nodes:
+        if node.path:
+            *above, name = node.path
+            lines.append(f'            "{" ".join(above)}/{name}") path="{" ".join(node.path)}" ;;')
+    return [*lines, "            *) break ;;", "        esac", "    done"]
+
+
+def _value_lines(nodes: Sequence[CommandNode]) -> list[str]:
+    """Complete the value of the option before the cursor."""
+    actions = _value_actions(nodes)
+    patterns: dict[str, list[str]] = {}
+    for (name, action), paths in actions.items():
+        everywhere = sum(other == name for other, _ in actions) == 1
+        places = ["*"] if everywhere else [f'"{path}"' for path in paths]
+        patterns.setdefault(action, []).extend(f"{place}:{name}" for place in places)
+    lines = ['    case "$path:$option" in']
+    for action, found in patterns.items():
+        lines += [f"        {' | '.join(found)})", *([f"            {action}"] if action else []), _END]
+    return [*lines, "    esac"]
+
+
+def _value_actions(nodes: Sequence[CommandNode]) -> dict[tuple[str, str], list[str]]:
+    """The commands by the name of an option and how its value is completed."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for node in nodes:
+        for option in node.options:
+            if option.kind != "bare":
+                action = _TRUTH if option.kind == "boolean" else f"{_action(option.values)}{_RETURN}".lstrip("; ")
+                found.setdefault((option.name, action), []).append(" ".join(node.path))
+    return found
+
+
+def _word_lines(nodes: Sequence[CommandNode]) -> list[str]:
+    """Complete an option, a command or an argument."""
+    lines = ["    if [[ $cur == -* ]]; then", "        cur=${cur//_/-}", '        case "$path" in']
+    for node in nodes:
+        names = [name for option in node.options for name in option.names]
+        lines.append(f'            "{" ".join(node.path)}") _bootcamp_words {_words(names)} ;;')
+    lines += ["        esac", "        return", "    fi", '    case "$path" in']
+    for node in nodes:
+        action = _action(tuple(node.commands)) if node.commands else _argument_action(node)
+        if action:
+            lines.append(f'        "{" ".join(node.path)}") {action} ;;')
+    return [*lines, "    esac"]
+
+
+_END = "            ;;"
+_RETURN = "; return"
+_TRUTH = "[[ $attached || $cur == [tf]* ]] && _bootcamp_words true false; [[ $attached ]] && return"
+
+
+def _argument_action(node: CommandNode) -> str:
+    return next((_action(values) for values in node.arguments.values()), "")
+
+
+def _action(values: Values) -> str:
+    match values:
+        case None | ():
+            return ""
+        case "DIR":
+            return "_bootcamp_paths -d"
+        case "FILE":
+            return "_bootcamp_paths -f"
+        case "RUN_DIR":
+            return "_bootcamp_run_dirs"
+        case _:
+            return f"_bootcamp_words {_words(values)}"
+
+
+def _words(words: Iterable[str]) -> str:
+    return " ".join(words)
+
+
+_HEAD_completion_zsh = """\
+#compdef bootcamp
+# zsh completion for bootcamp; generated by `python -m bootcamp_cli.cli.completion_scripts`
+
+_bootcamp_run_dirs() {
+    local -a runs
+    runs=(output/*/eval_args.json(N:h) ${(Q)PREFIX}*/eval_args.json(N:h))
+    runs=(${(u)runs})
+    (( $#runs )) && compadd "$@" -f -a runs || _files -/
+}
+"""
+
+_TAIL_completion_zsh = """\
+if [[ $funcstack[1] == _bootcamp ]]; then
+    _bootcamp "$@"
+else
+    compdef _bootcamp bootcamp
+fi
+"""
+
+
+def zsh_script(nodes: Sequence[CommandNode]) -> str:
+    """The script for these commands."""
+    functions = [_group_function(node) if node.commands else _command_function(node) for node in nodes]
+    return "\n".join((_HEAD_completion_zsh, *functions, _TAIL_completion_zsh))
+
+
+def _group_function(node: CommandNode) -> str:
+    """A function that completes the name of a command, or hands over to its function."""
+    lines = [
+        f"{_function(node.path)}() {{",
+        '    local curcontext="$curcontext" state state_descr ret=1',
+        "    local -a line commands",
+        "    local -A opt_args",
+        "    _arguments -C \\",
+        *(f"        {_option_completion_zsh(option)} \\" for option in node.options),
+        "        '1:command:->command' \\",
+        "        '*::argument:->argument' && ret=0",
+        "    case $state in",
+        "        command)",
+        "            commands=(",
+        *(f"                {_quoted(f'{name}:{text}')}" for name, text in node.commands.items()),
+        "            )",
+        "            _describe -t commands command commands && ret=0",
+        "            ;;",
+        "        argument)",
+        "            case $line[1] in",
+        *(f"                {name}) {_function((*node.path, name))} && ret=0 ;;" for name in node.commands),
+        "            esac",
+        "            ;;",
+        "    esac",
+        "    return ret",
+        "}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _command_function(node: CommandNode) -> str:
+    """A function that completes the options and arguments of a command."""
+    arguments = [
+        f"{place}:{name}:{_action_completion_zsh(v)}" for place, (name, v) in enumerate(node.arguments.items(), start=1)
+    ]
+    specs = [spec for option in node.options for spec in _specs(option)] + [_quoted(text) for text in arguments]
+    lines = [
+        f"{_function(node.path)}() {{",
+        "    _arguments -M 'm:{_}={-} r:|[_-]=* r:|=*' \\",
+        *(f"        {spec} \\" for spec in specs[:-1]),
+        f"        {specs[-1]}",
+        "}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _function(path: Sequence[str]) -> str:
+    return "_".join(("_bootcamp", *path)).replace("-", "_")
+
+
+def _specs(option: OptionNode) -> list[str]:
+    if option.kind != "boolean":
+        return [_option_completion_zsh(option)]
+    names = f"({' '.join(option.names)})"
+    specs = [_quoted(f"{names}{option.name}=-[{_description(option.help)}]::boolean:(true false)")]
+    return [*specs, _quoted(f"{names}{option.negation}[the opposite]")] if option.negation else specs
+
+
+def _option_completion_zsh(option: OptionNode) -> str:
+    """An option after which nothing else counts, or one with a value."""
+    if option.kind == "bare":
+        return _quoted(f"(- *){option.name}[{_description(option.help)}]")
+    before = "*" if option.repeatable else ""
+    return _quoted(f"{before}{option.name}=[{_description(option.help)}]:value:{_action_completion_zsh(option.values)}")
+
+
+def _action_completion_zsh(values: Values) -> str:
+    match values:
+        case None | ():
+            return " "
+        case "DIR":
+            return "_files -/"
+        case "FILE":
+            return "_files"
+        case "RUN_DIR":
+            return "_bootcamp_run_dirs"
+        case _:
+            return f"({' '.join(values)})"
+
+
+def _description(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]").replace(":", "\\:")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+_HEAD_completion_fish = """\
+# fish completion for bootcamp; generated by `python -m bootcamp_cli.cli.completion_scripts`
+
+function __bootcamp_at --description 'whether the words so far are these commands and nothing else'
+    set -l words (commandline -opc)
+    test "$words[2..-1]" = "$argv"
+end
+
+function __bootcamp_in --description 'whether the words so far begin with these commands'
+    set -l words (commandline -opc)
+    set -l n (math (count $argv) + 1)
+    test (count $words) -ge $n; and test "$words[2..$n]" = "$argv"
+end
+
+function __bootcamp_run_dirs
+    set -l word (commandline -ct)
+    set -l runs
+    for file in output/*/eval_args.json $word*/eval_args.json
+        set -a runs (string replace -r '/eval_args.json$' '' -- $file)
+    end
+    if count $runs >/dev/null
+        printf '%s\\n' $runs
+    else
+        __fish_complete_directories $word
+    end
+end
+
+complete -c bootcamp -f
+"""
+
+
+def fish_script(nodes: Sequence[CommandNode]) -> str:
+    """The script for these commands."""
+    return "\n".join((_HEAD_completion_fish, *(line for node in nodes for line in _lines(node)), ""))
+
+
+def _lines(node: CommandNode) -> Iterator[str]:
+    here = " ".join(node.path)
+    at = f"complete -c bootcamp -n {_quoted_completion_fish(f'__bootcamp_at {here}'.rstrip())}"
+    within = at if node.commands else f"complete -c bootcamp -n {_quoted_completion_fish(f'__bootcamp_in {here}')}"
+    for name, text in node.commands.items():
+        yield f"{at} -a {name} -d {_quoted_completion_fish(text)}"
+    for values in node.arguments.values():
+        if values:
+            yield f"{within} -a {_quoted_completion_fish(_candidates(values))}"
+    for option in node.options:
+        yield from _option_lines(option, within)
+    switches = [option.name for option in node.options if option.kind == "boolean"]
+    if switches:
+        after = f"__bootcamp_in {here}; and __fish_prev_arg_in {' '.join(switches)}"
+        yield f"complete -c bootcamp -n {_quoted_completion_fish(after)} -a 'true false'"
+    yield ""
+
+
+def _option_lines(option: OptionNode, condition: str) -> Iterator[str]:
+    if option.kind != "value":
+        yield f"{condition} -l {option.name[2:]} -d {_quoted_completion_fish(option.help)}"
+        if option.negation:
+            yield f"{condition} -l {option.negation[2:]} -d 'the opposite'"
+    elif option.values == "FILE":
+        yield f"{condition} -l {option.name[2:]} -r -F -d {_quoted_completion_fish(option.help)}"
+    else:
+        candidates = f" -a {_quoted_completion_fish(_candidates(option.values))}" if option.values else ""
+        yield f"{condition} -l {option.name[2:]} -x{candidates} -d {_quoted_completion_fish(option.help)}"
+
+
+def _candidates(values: Values) -> str:
+    match values:
+        case None:
+            return ""
+        case "DIR" | "FILE":
+            return "(__fish_complete_directories)"
+        case "RUN_DIR":
+            return "(__bootcamp_run_dirs)"
+        case _:
+            return " ".join(values)
+
+
+def _quoted_completion_fish(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 if __name__ == "__main__":

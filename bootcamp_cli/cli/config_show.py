@@ -2,7 +2,7 @@
 
 from bootcamp_cli.cli.options import ALL_SETTINGS, Call, command
 from bootcamp_cli.errors import EXIT_OK
-from bootcamp_cli.settings.masking import shown_value, stored_value
+from bootcamp_cli.settings.convert import shown_value, stored_value
 from bootcamp_cli.settings.model import parameters
 
 

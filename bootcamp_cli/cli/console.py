@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from bootcamp_cli.visible import visible
+from bootcamp_cli.text import visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ def hide(text: str, masked: list[str]) -> str:
     """The text without the secrets."""
     if not masked:
         return text
-    from bootcamp_cli.settings.secrets import redact
+    from bootcamp_cli.text import redact
 
     return redact(text, masked)
 

@@ -12,7 +12,7 @@ from bootcamp_cli.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from bootcamp_cli.demo.config import DemoConfig
-    from bootcamp_cli.settings.origin import Resolved
+    from bootcamp_cli.settings.sources import Resolved
 
 _FAULTS = ("429:0.02:retry-after=0.1", "500:0.02")
 _START_S = 30.0
@@ -64,7 +64,7 @@ def _resolved(call: Call, url: str, test_dir: Path) -> "Resolved":
     """The settings of the demo: the command line and nothing else."""
     import os
 
-    from bootcamp_cli.settings.merge import load_settings
+    from bootcamp_cli.settings.sources import load_settings
 
     flags: Flags = {
         "url": url,

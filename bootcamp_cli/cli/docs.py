@@ -1,10 +1,11 @@
 """`python -m bootcamp_cli.cli.docs [--check]`: write the parameter table of README.md from the declarations."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from bootcamp_cli.cli.generated import renewed, update
-from bootcamp_cli.settings.table import parameter_table
+from bootcamp_cli.settings.convert import default_text
+from bootcamp_cli.settings.model import Kind, Parameter, parameters
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -16,6 +17,71 @@ def with_table(readme: str) -> str:
         ValueError: the two markers do not stand there once each, in order.
     """
     return renewed(readme, "parameters", parameter_table())
+
+
+_TYPES: dict[Kind, str] = {
+    "text": "text",
+    "url": "URL",
+    "secret": "secret text",
+    "prompt": "text or @FILE",
+    "path": "path",
+    "integer": "integer",
+    "number": "number",
+    "duration": "duration",
+    "switch": "true or false",
+    "choice": "",
+    "words": "texts, repeatable",
+    "globs": "globs, repeatable",
+    "json": "JSON object",
+    "headers": "JSON object of texts",
+}
+
+
+def parameter_table() -> str:
+    """The table in Markdown: a row per parameter, named as in TOML, in the order of `--help`."""
+    rows = [("parameter", "type", "default", "meaning"), ("---", "---", "---", "---")]
+    rows += [(f"`{p.name}`", type_text(p), default_text(p), p.param.help) for p in parameters()]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n" for row in rows)
+
+
+def type_text(parameter: Parameter) -> str:
+    """Type and bounds in words: `integer >= 1`."""
+    param = parameter.param
+    if param.kind == "choice":
+        return ", ".join(parameter.choices)
+    bounds = []
+    if param.minimum is not None:
+        bounds.append(f">= {param.minimum:g}")
+    if param.above is not None:
+        bounds.append(f"> {param.above:g}")
+    if param.maximum is not None:
+        bounds.append(f"<= {param.maximum:g}")
+    return f"{_TYPES[param.kind]} {', '.join(bounds)}".rstrip()
+
+
+def update(contents: Mapping[Path, str], *, check: bool) -> int:
+    """Write the files that differ; with `check` only name them and return 1 where there are any."""
+    stale = {path: text for path, text in contents.items() if not path.is_file() or path.read_text("utf-8") != text}
+    for path, text in stale.items():
+        if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+        print(f"{path}: {'out of date' if check else 'written'}", file=sys.stderr)  # noqa: T201 - a build command
+    return 1 if check and stale else 0
+
+
+def renewed(readme: str, name: str, content: str) -> str:
+    """The text with what stands between `<!-- name:begin -->` and `<!-- name:end -->` replaced.
+
+    Raises:
+        ValueError: the two markers do not stand there once each, in order.
+    """
+    first, last = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, begin, rest = readme.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end or first in rest or last in before + after:
+        raise ValueError(f"README.md needs {first} and behind it {last}, once each, around the generated part")
+    return f"{before}{first}\n\n{content.strip()}\n\n{last}{after}"
 
 
 if __name__ == "__main__":

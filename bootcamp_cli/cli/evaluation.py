@@ -8,10 +8,9 @@ import time
 
 import anyio
 
+from bootcamp_cli.analysis.summary import RunSummary
 from bootcamp_cli.cli.console import Console
-from bootcamp_cli.client.health import ModelEntry, wait_for_model
-from bootcamp_cli.client.limits import raise_open_file_limit
-from bootcamp_cli.engine.connect import open_client
+from bootcamp_cli.cli.process import raise_open_file_limit
 from bootcamp_cli.engine.events import Warned
 from bootcamp_cli.engine.plan import Plan
 from bootcamp_cli.engine.run import run
@@ -20,7 +19,8 @@ from bootcamp_cli.errors import EXIT_INCOMPLETE, EXIT_OK, BootcampError, RunDire
 from bootcamp_cli.progress.display import Board, choose_display
 from bootcamp_cli.progress.log import ProgressLog
 from bootcamp_cli.progress.state import ProgressState
-from bootcamp_cli.results.summary import RunSummary
+from bootcamp_cli.server.client import open_client
+from bootcamp_cli.server.health import ModelEntry, wait_for_model
 from bootcamp_cli.store.run_dir import RunDir
 
 _DESCRIPTORS_BESIDE_CONNECTIONS = 256

@@ -11,7 +11,7 @@ from typer._click.exceptions import ClickException, NoSuchOption, UsageError
 
 from bootcamp_cli.cli.console import hide, json_text, write_line
 from bootcamp_cli.errors import BootcampError, DatasetError, InterruptedRunError, disk_error
-from bootcamp_cli.visible import visible
+from bootcamp_cli.text import visible
 
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _PATH_ERRORS = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP})

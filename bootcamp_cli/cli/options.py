@@ -37,12 +37,10 @@ from typing import Any, Concatenate
 
 import typer
 
-from bootcamp_cli.cli.command import GENERAL, BootcampCommand
+from bootcamp_cli.cli.command import GENERAL, BootcampCommand, RawOption, given_text
 from bootcamp_cli.cli.console import Console
-from bootcamp_cli.cli.option import RawOption, given_text
-from bootcamp_cli.settings.model import parameters
-from bootcamp_cli.settings.param import Parameter
-from bootcamp_cli.settings.table import default_text
+from bootcamp_cli.settings.convert import default_text
+from bootcamp_cli.settings.model import Parameter, parameters
 
 Flags = dict[str, str | list[str]]
 """The settings that were given on the command line, by name, as they were typed; a boolean one is `true` or `false`."""

@@ -5,11 +5,11 @@ from bootcamp_cli.cli.options import Call
 from bootcamp_cli.cli.sources import read_settings, resumed_settings
 from bootcamp_cli.engine.plan import Plan, make_plan
 from bootcamp_cli.errors import ResumeRefusedError, RunDirectoryError
-from bootcamp_cli.settings.origin import Resolved
+from bootcamp_cli.settings.sources import Resolved
 from bootcamp_cli.settings.warnings import mode_warnings, template_note
 from bootcamp_cli.store.run_dir import RunDir, run_dirs_newest_first
 from bootcamp_cli.templates.catalog import choose, template_catalog
-from bootcamp_cli.templates.model import Template
+from bootcamp_cli.templates.template import Template
 
 
 def planned(call: Call) -> Plan:

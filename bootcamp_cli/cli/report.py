@@ -7,11 +7,11 @@ import typer
 
 from bootcamp_cli.cli.options import Call, command
 from bootcamp_cli.errors import DiskError, RunLockedError, UsageError
-from bootcamp_cli.report.render import ReportFormat, render
-from bootcamp_cli.report.selection import SORT_KEYS
+from bootcamp_cli.reports.forms import ReportFormat, render
+from bootcamp_cli.reports.table import SORT_KEYS
 
 if TYPE_CHECKING:
-    from bootcamp_cli.results.summary import RunSummary
+    from bootcamp_cli.analysis.summary import RunSummary
     from bootcamp_cli.store.run_dir import RunDir
 
 

@@ -5,13 +5,10 @@ import shutil
 import sys
 from typing import Any
 
+from bootcamp_cli.analysis.summary import RunSummary, foreign_files, model_name, summarise
 from bootcamp_cli.cli.console import Console
-from bootcamp_cli.engine.summarise import foreign_files, model_name, summarise
-from bootcamp_cli.report.json_text import json_object
-from bootcamp_cli.report.meta import meta_lines
-from bootcamp_cli.report.render import render
-from bootcamp_cli.report.xlsx import write_scores
-from bootcamp_cli.results.summary import RunSummary
+from bootcamp_cli.reports.forms import json_object, meta_lines, render
+from bootcamp_cli.reports.xlsx import write_scores
 from bootcamp_cli.store.atomic import replace_bytes
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.run_dir import RunDir

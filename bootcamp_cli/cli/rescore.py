@@ -42,7 +42,7 @@ def rescore_command(
     from bootcamp_cli.cli.sources import read_settings
     from bootcamp_cli.engine.rescore import rescore
     from bootcamp_cli.engine.session import restate_completeness
-    from bootcamp_cli.report.json_text import json_object
+    from bootcamp_cli.reports.forms import json_object
     from bootcamp_cli.store.lock import acquire
     from bootcamp_cli.store.run_dir import open_run_dir
 

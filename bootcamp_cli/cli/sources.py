@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from bootcamp_cli.cli.options import Call
-from bootcamp_cli.settings.eval_args import settings_from_eval_args
-from bootcamp_cli.settings.masking import secret_texts
-from bootcamp_cli.settings.merge import load_settings
+from bootcamp_cli.settings.convert import secret_texts
 from bootcamp_cli.settings.model import EvalSettings
-from bootcamp_cli.settings.origin import Resolved
-from bootcamp_cli.settings.sources import user_config_file
+from bootcamp_cli.settings.sources import Resolved, load_settings, user_config_file
+from bootcamp_cli.settings.stored import settings_from_eval_args
 from bootcamp_cli.store.run_dir import RunDir
 
 

@@ -8,7 +8,7 @@ from bootcamp_cli.cli.options import Call, command
 from bootcamp_cli.cli.sources import read_settings
 from bootcamp_cli.errors import EXIT_OK
 from bootcamp_cli.templates.catalog import choose, template_catalog
-from bootcamp_cli.templates.model import Template
+from bootcamp_cli.templates.template import Template
 
 _EXAMPLE_PROMPT = "What is 2 + 2?"
 _SHORT = 40

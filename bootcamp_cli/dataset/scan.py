@@ -1,15 +1,265 @@
-"""Test dir -> test set: everything is read and checked before the first request."""
+"""Test dir -> test set: every row of every file is checked, counted and hashed before the first request.
 
+The digests tell later whether a test file is the one of an earlier run, or that file with rows appended.
+"""
+
+import hashlib
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from itertools import pairwise
 from pathlib import Path
 
-from bootcamp_cli.dataset.filescan import MAX_PROBLEMS_KEPT, FileScan, scan_file
-from bootcamp_cli.dataset.selection import FileSelection, idle_patterns
-from bootcamp_cli.dataset.testset import Problem, TestFile, TestSet
+from bootcamp_cli.dataset.rows import InvalidRowError, LineReader, Row, parse_heads, parse_row
 from bootcamp_cli.errors import DatasetError
-from bootcamp_cli.visible import visible
+from bootcamp_cli.text import visible
+from bootcamp_cli.types import IdRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong in a test file: `line` is 1-based, `str()` is `file:line: what`."""
+
+    file: str
+    line: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{visible(self.file)}:{self.line}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestFile:
+    """One test file with at least one selected row.
+
+    `digest` is the SHA-256 (hex) of the whole file of `size_bytes`; `span_digest` that of its first `span_bytes`, which
+    hold all selected rows (the whole file, or up to the last row that `limit` lets in). `n_rows` counts the selected
+    rows, `data_sources` holds their data sources with row counts in order of first appearance, `n_invalid` counts
+    the rows that `skip_invalid` leaves out.
+    """
+
+    __test__ = False  # not a pytest class, whatever its name
+
+    name: str
+    path: Path
+    digest: str
+    size_bytes: int
+    span_digest: str
+    span_bytes: int
+    n_rows: int
+    data_sources: tuple[tuple[str, int], ...]
+    id_rule: IdRule
+    n_invalid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestSet:
+    """The selected part of a test dir.
+
+    `files` in name order; `skipped` names the entries of the directory that are no test files; `problems` are the first
+    of the `n_problems` that `skip_invalid` went past. `warnings` are one line each, ready to print.
+    """
+
+    __test__ = False  # not a pytest class, whatever its name
+
+    directory: Path
+    files: tuple[TestFile, ...]
+    skipped: tuple[str, ...]
+    n_rows: int
+    problems: tuple[Problem, ...]
+    n_problems: int
+    warnings: tuple[str, ...]
+
+
+class FileSelection:
+    """The rows of one test file that the patterns select.
+
+    A row is selected where its file's name (with or without `.jsonl`) or its data source matches an `include` pattern,
+    or there is none, and neither matches an `exclude` pattern. Patterns are shell globs that mind upper and lower case.
+    """
+
+    def __init__(self, file_name: str, *, include: Sequence[str], exclude: Sequence[str]) -> None:
+        self.is_excluded = file_name_matches(file_name, exclude)
+        self.is_included = not include or file_name_matches(file_name, include)
+        self._include = include
+        self._exclude = exclude
+        self._known: dict[str, bool] = {}
+
+    def selects(self, data_source: str) -> bool:
+        """Whether rows of this data source are selected."""
+        known = self._known.get(data_source)
+        if known is None:
+            wanted = self.is_included or _matches(data_source, self._include)
+            known = wanted and not self.is_excluded and not _matches(data_source, self._exclude)
+            self._known[data_source] = known
+        return known
+
+    @property
+    def data_sources_seen(self) -> Iterable[str]:
+        """Every data source asked about."""
+        return self._known.keys()
+
+
+def file_name_matches(file_name: str, patterns: Iterable[str]) -> bool:
+    """Whether a pattern matches the name of a test file, with or without `.jsonl`."""
+    stem = file_name.removesuffix(".jsonl")
+    return any(fnmatchcase(file_name, pattern) or fnmatchcase(stem, pattern) for pattern in patterns)
+
+
+def idle_patterns(patterns: Iterable[str], *, file_names: Iterable[str], data_sources: Iterable[str]) -> list[str]:
+    """The patterns that match no file name and no data source."""
+    file_names, data_sources = list(file_names), list(data_sources)
+    return [
+        pattern
+        for pattern in dict.fromkeys(patterns)
+        if not any(file_name_matches(name, (pattern,)) for name in file_names)
+        and not any(fnmatchcase(data_source, pattern) for data_source in data_sources)
+    ]
+
+
+def _matches(data_source: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(data_source, pattern) for pattern in patterns)
+
+
+class OwnIds:
+    """Takes the own id of every row of a file and says in the end whether they can serve as ids.
+
+    They can where every row has one, all scalars of one type (string, integer, float, boolean), no two the same.
+    Held are 8 bytes of a hash per row, not the ids: a file of a million rows costs 8 MB, and taking two different
+    ids for the same has a chance of 1 to 37 million and does no more than number the rows.
+    """
+
+    def __init__(self) -> None:
+        self._type: type | None = None
+        self._usable = True
+        self._hashes = array("Q")
+
+    def add(self, own_id: str | float | bool | None) -> None:  # noqa: FBT001 - an id may be a boolean
+        """Take the next row's id; None where the row has none."""
+        if not self._usable:
+            return
+        self._type = self._type or type(own_id)
+        if own_id is None or type(own_id) is not self._type:
+            self._usable = False
+            self._hashes = array("Q")
+            return
+        content = own_id if isinstance(own_id, str) else repr(own_id)
+        self._hashes.append(int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest(), "big"))
+
+    def rule(self) -> IdRule:
+        """`own` where the ids seen can serve, else `row`."""
+        if not self._usable or not self._hashes:
+            return "row"
+        return "row" if any(a == b for a, b in pairwise(sorted(self._hashes))) else "own"
+
+
+MAX_PROBLEMS_KEPT = 20
+"""Problems shown one by one; the rest is counted."""
+
+_BATCH_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileScan:
+    """The findings of one test file.
+
+    `test_file` is None where no row is selected. `problems` are the first MAX_PROBLEMS_KEPT of `n_problems`.
+    """
+
+    test_file: TestFile | None
+    is_readable: bool
+    problems: tuple[Problem, ...]
+    n_problems: int
+
+
+def scan_file(path: Path, selection: FileSelection, *, limit: int | None) -> FileScan:
+    """Read a test file once, row by row. What is wrong with it is part of the result, not an exception."""
+    problems = _Problems(path.name)
+    try:
+        test_file = _read(path, selection, limit, problems)
+    except OSError as error:
+        problems.add(1, f"cannot be read: {error.strerror or error}")
+        return FileScan(test_file=None, is_readable=False, problems=tuple(problems.first), n_problems=problems.n)
+    return FileScan(test_file=test_file, is_readable=True, problems=tuple(problems.first), n_problems=problems.n)
+
+
+class _Problems:
+    """The problems of one file: the first of them, and their number."""
+
+    def __init__(self, file: str) -> None:
+        self.first: list[Problem] = []
+        self.n = 0
+        self._file = file
+
+    def add(self, line: int, what: str) -> None:
+        if len(self.first) < MAX_PROBLEMS_KEPT:
+            self.first.append(Problem(file=self._file, line=line, what=what))
+        self.n += 1
+
+    def add_blank(self, last_line: int, n_blank: int) -> None:
+        """Add the blank lines that end with `last_line`."""
+        for line in range(last_line - n_blank + 1, last_line + 1):
+            self.add(line, "blank line")
+
+
+def _read(path: Path, selection: FileSelection, limit: int | None, problems: _Problems) -> TestFile | None:
+    ids = OwnIds()
+    counts: dict[str, int] = {}
+    n_rows = 0
+    span: tuple[str, int] | None = None
+    with path.open("rb") as file:
+        reader = LineReader(file)
+        for row in _rows(reader, problems, n_bytes=_BATCH_BYTES if limit is None else 1):
+            ids.add(row.own_id)
+            if selection.selects(row.data_source) and (limit is None or n_rows < limit):
+                n_rows += 1
+                counts[row.data_source] = counts.get(row.data_source, 0) + 1
+                if n_rows == limit:
+                    span = reader.digest(), reader.n_read
+    if n_rows == 0:
+        return None
+    span_digest, span_bytes = span or (reader.digest(), reader.n_read)
+    return TestFile(
+        name=path.name,
+        path=path,
+        digest=reader.digest(),
+        size_bytes=reader.n_read,
+        span_digest=span_digest,
+        span_bytes=span_bytes,
+        n_rows=n_rows,
+        data_sources=tuple(counts.items()),
+        id_rule=ids.rule(),
+        n_invalid=problems.n,
+    )
+
+
+def _rows(reader: LineReader, problems: _Problems, *, n_bytes: int) -> Iterator[Row]:
+    """The valid rows, read `n_bytes` at a time. Blank lines are a problem only where a row follows."""
+    n_lines = n_blank = 0
+    for lines in reader.batches(n_bytes):
+        if (heads := parse_heads(lines)) is not None:
+            problems.add_blank(n_lines, n_blank)
+            n_blank = 0
+            n_lines += len(lines)
+            yield from heads
+            continue
+        for line in lines:
+            n_lines += 1
+            if not line or line.isspace():
+                n_blank += 1
+                continue
+            problems.add_blank(n_lines - 1, n_blank)
+            n_blank = 0
+            try:
+                row = parse_row(line)
+            except InvalidRowError as error:
+                problems.add(n_lines, str(error))
+            else:
+                yield row
+    if n_lines == n_blank:
+        problems.add(1, "the file is empty" if n_lines == 0 else "the file holds nothing but blank lines")
 
 
 def scan_test_dir(
@@ -149,3 +399,39 @@ def _invalid_warning(scan: FileScan) -> str:
 
 
 __all__ = ["TestFile", "TestSet", "scan_test_dir"]
+
+
+_CHUNK_BYTES = 2**20
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 (hex) of the whole file.
+
+    Raises:
+        DatasetError: where the file cannot be read.
+    """
+    return _digest(path, None)
+
+
+def digest_of_prefix(path: Path, n_bytes: int) -> str:
+    """The SHA-256 (hex) of the first `n_bytes` bytes: equal to an earlier file's digest where rows were only appended.
+
+    Raises:
+        DatasetError: where the file cannot be read or is shorter than that.
+    """
+    return _digest(path, n_bytes)
+
+
+def _digest(path: Path, n_bytes: int | None) -> str:
+    sha256 = hashlib.sha256()
+    left = n_bytes
+    try:
+        with path.open("rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK_BYTES if left is None else min(left, _CHUNK_BYTES)):
+                sha256.update(chunk)
+                left = None if left is None else left - len(chunk)
+    except OSError as error:
+        raise DatasetError(f"cannot read {visible(str(path))}: {error.strerror or error}") from error
+    if left:
+        raise DatasetError(f"{visible(str(path))} is shorter than {n_bytes} bytes")
+    return sha256.hexdigest()

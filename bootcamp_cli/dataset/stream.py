@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from bootcamp_cli.dataset.lines import LineReader
-from bootcamp_cli.dataset.rows import InvalidRowError, Row, parse_known_row, parse_row
-from bootcamp_cli.dataset.testset import TestFile
+from bootcamp_cli.dataset.rows import InvalidRowError, LineReader, Row, parse_known_row, parse_row
+from bootcamp_cli.dataset.scan import TestFile
 from bootcamp_cli.errors import DatasetError
-from bootcamp_cli.records import Sample
-from bootcamp_cli.visible import visible
+from bootcamp_cli.text import visible
+from bootcamp_cli.types import Sample
 
 _BATCH_BYTES = 64 * 1024
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
 
-from bootcamp_cli.bootcamps.catalog import CATALOG, BuiltinBootcamp, load
+from bootcamp_cli.bootcamps.registry import CATALOG, BuiltinBootcamp
+from bootcamp_cli.bootcamps.registry import load_builtin as load
 from bootcamp_cli.bootcamps.scoring import CheckVerifier, score
 from bootcamp_cli.demo.chance import chance
 from bootcamp_cli.demo.config import OTHER_BOOTCAMPS, DemoConfig

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from bootcamp_cli.bootcamps.catalog import CATALOG
+from bootcamp_cli.bootcamps.registry import CATALOG
 
 _START_CHARS = 24
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from bootcamp_cli.records import VerifierFailure
+from bootcamp_cli.types import VerifierFailure
 
 
 class FileTotal(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -1,24 +1,79 @@
-"""The first stage of a sample: from prompt to answer, over as many tries as it takes."""
+"""From a sample to its answer, over as many attempts as it takes.
+
+When a failed attempt is made again, and after how long, is stamina's, told what our failures mean.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import anyio
+import stamina
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-from bootcamp_cli.client.client import CompletionClient
-from bootcamp_cli.client.failures import TryFailed
-from bootcamp_cli.client.retry import RetryPolicy, attempts
-from bootcamp_cli.client.shown import shortened
+from bootcamp_cli.engine.breaker import Probation, ServerGate, is_refusal
 from bootcamp_cli.engine.events import Emit, RequestEnded, RequestStarted, RetryScheduled, Warned
-from bootcamp_cli.engine.gate import ServerGate
-from bootcamp_cli.engine.probation import Probation, is_refusal
-from bootcamp_cli.engine.shutdown import Shutdown
+from bootcamp_cli.engine.signals import Shutdown
 from bootcamp_cli.errors import ServerUnavailableError
-from bootcamp_cli.records import Answer, RequestFailure, Sample
-from bootcamp_cli.templates.model import Template
+from bootcamp_cli.server.client import CompletionClient
+from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.templates.template import Template
+from bootcamp_cli.text import shortened
+from bootcamp_cli.types import Answer, RequestFailure, Sample
+
+FIRST_WAIT_S = 1.0
+"""The wait after the first failed try; it doubles with each further one, and up to a second of jitter is added."""
+
+OnRetry: TypeAlias = Callable[[TryFailed, float], None]
+"""Takes a failure and the seconds until the next try, before the wait begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How often a sample is tried: `max_retries` after the first try, no wait longer than `max_delay_s`."""
+
+    max_retries: int
+    max_delay_s: float
+
+
+def attempts(policy: RetryPolicy, on_retry: OnRetry | None = None) -> AsyncIterator[stamina.Attempt]:
+    """Yield the tries of one sample, for `async for attempt in ...: with attempt: ...` within one task.
+
+    A retryable TryFailed leads to another try, after the Retry-After of the server or else an exponential wait; any
+    other exception, and the TryFailed of the last try, comes out of the loop. stamina's hooks are set here to one that
+    calls `on_retry` and nothing else; this holds for the whole process and switches its logging, structlog and
+    prometheus hooks off.
+    """
+    set_on_retry_hooks([_tell])
+    _on_retry.set(on_retry)
+
+    def wait(failure: Exception) -> bool | float:
+        if not isinstance(failure, TryFailed) or not failure.retryable:
+            return False
+        return min(failure.retry_after_s, policy.max_delay_s) if failure.retry_after_s else True
+
+    return stamina.retry_context(
+        on=wait,
+        attempts=policy.max_retries + 1,
+        timeout=None,
+        wait_initial=FIRST_WAIT_S,
+        wait_max=policy.max_delay_s,
+        wait_jitter=FIRST_WAIT_S,
+    ).__aiter__()
+
+
+_on_retry: ContextVar[OnRetry | None] = ContextVar("_on_retry", default=None)
+
+
+def _tell(details: RetryDetails) -> None:
+    """Hand a scheduled retry to the `on_retry` of the task in which it happens."""
+    on_retry = _on_retry.get()
+    if on_retry is not None and isinstance(details.caused_by, TryFailed):
+        on_retry(details.caused_by, details.wait_for)
+
 
 _End = TypeVar("_End", Answer, RequestFailure)
 _MAX_NAMES = 8

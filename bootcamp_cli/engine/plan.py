@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bootcamp_cli.bootcamps.resolve import Resolver
-from bootcamp_cli.client.payload import GenerationConfig
-from bootcamp_cli.dataset.scan import scan_test_dir
-from bootcamp_cli.dataset.testset import TestSet
+from bootcamp_cli.bootcamps.registry import Resolver
+from bootcamp_cli.dataset.scan import TestSet, scan_test_dir
 from bootcamp_cli.errors import SettingsError, UnknownBootcampError
-from bootcamp_cli.records import BootcampRef
+from bootcamp_cli.server.request import GenerationConfig
 from bootcamp_cli.settings.convert import convert
-from bootcamp_cli.settings.eval_args import to_eval_args
 from bootcamp_cli.settings.model import EvalSettings, parameters_by_name
-from bootcamp_cli.templates.model import Template
+from bootcamp_cli.settings.stored import to_eval_args
+from bootcamp_cli.templates.template import Template
+from bootcamp_cli.types import BootcampRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,20 +8,28 @@ from typing import Any, BinaryIO
 
 import anyio
 
-from bootcamp_cli.bootcamps.pool import VerifierPool
-from bootcamp_cli.bootcamps.resolve import Resolver
-from bootcamp_cli.engine.identify import data_source_by_file
-from bootcamp_cli.engine.summarise import detail_files
-from bootcamp_cli.engine.verifiers import verifier_pool
+from bootcamp_cli.analysis.summary import detail_files
+from bootcamp_cli.bootcamps.registry import Resolver
 from bootcamp_cli.errors import RunDirectoryError, UsageError, first_error
-from bootcamp_cli.records import REVERIFIABLE, BootcampRef, Verdict, judged_text
 from bootcamp_cli.settings.model import EvalSettings
 from bootcamp_cli.store.atomic import replacing
-from bootcamp_cli.store.belonging import FileRows, rows_by_file
+from bootcamp_cli.store.journal import (
+    REFERENCE_FIELDS,
+    DetailIndex,
+    DetailLine,
+    FileRows,
+    encode_record,
+    head_of,
+    read_details,
+    rows_by_file,
+    take,
+    with_verdict,
+)
+from bootcamp_cli.store.legacy import data_source_by_file
 from bootcamp_cli.store.lock import RunLock
-from bootcamp_cli.store.record import REFERENCE_FIELDS, encode_record, with_verdict
-from bootcamp_cli.store.replay import DetailIndex, DetailLine, head_of, read_details, take
 from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.types import REVERIFIABLE, BootcampRef, Verdict, verified_text
+from bootcamp_cli.verification.pool import VerifierPool, verifier_pool
 
 _CHUNK = 512
 _CHUNK_BYTES = 4 * 1024 * 1024
@@ -193,7 +201,7 @@ class _FileRescore:
                     f"details/{self._path.name}:{line.number}: {key} is missing or of the wrong type",
                     hint="a record needs id, prompt, output, ground_truth and data_source; nothing was changed",
                 )
-        return judged_text(str(output), reasoning), str(data_source)
+        return verified_text(str(output), reasoning), str(data_source)
 
 
 def _chunk(lines: Iterator[DetailLine]) -> list[DetailLine]:

@@ -1,36 +1,29 @@
 """The run: every owed sample of a session goes through generate, verify and record. Read this page first."""
 
 import gc
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
-from bootcamp_cli.bootcamps.pool import VerifierPool
-from bootcamp_cli.client.client import CompletionClient
-from bootcamp_cli.client.failures import TryFailed
-from bootcamp_cli.client.retry import RetryPolicy
 from bootcamp_cli.dataset.stream import iter_samples
+from bootcamp_cli.engine.breaker import Probation, ServerGate
 from bootcamp_cli.engine.events import Emit, FileTotal, RunEnded, RunStarted
-from bootcamp_cli.engine.foresight import expected_lengths
-from bootcamp_cli.engine.gate import ServerGate
-from bootcamp_cli.engine.generate import Generator, Tries
-from bootcamp_cli.engine.judge import Judge
-from bootcamp_cli.engine.loop_share import LoopShare
-from bootcamp_cli.engine.order import WorkQueue
-from bootcamp_cli.engine.probation import Probation
-from bootcamp_cli.engine.recording import Ended, Recorder, failed
+from bootcamp_cli.engine.generate import Generator, RetryPolicy, Tries
+from bootcamp_cli.engine.scheduler import LaneLoan, LoopShare, Turns, WorkQueue, expected_lengths
 from bootcamp_cli.engine.session import Session
-from bootcamp_cli.engine.shutdown import Shutdown
-from bootcamp_cli.engine.turns import LaneLoan, Turns
-from bootcamp_cli.engine.verifiers import verifier_pool
+from bootcamp_cli.engine.signals import Shutdown
+from bootcamp_cli.engine.writer import Ended, Recorder, failed
 from bootcamp_cli.errors import BootcampError, InterruptedRunError, ServerUnavailableError, first_error
-from bootcamp_cli.records import Answer, RequestFailure, Verdict, judged_text
+from bootcamp_cli.server.client import CompletionClient
+from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.store.journal import REVERIFY, make_record, with_verdict
 from bootcamp_cli.store.lock import HEARTBEAT_S, RunLock
-from bootcamp_cli.store.record import make_record, with_verdict
-from bootcamp_cli.store.replay import REVERIFY
+from bootcamp_cli.types import Answer, BootcampRef, RequestFailure, Verdict, verified_text
+from bootcamp_cli.verification.pool import VerifierPool, verifier_pool
 
 _READ_AHEAD = 64
 """Rows read at once, at least: slots must not wait for the disk. As many as slots, else: their order must be fresh."""
@@ -219,7 +212,7 @@ class _Stages:
             self._queue.observe(sample.file, record["output_len"])
             self._recorder.add(Ended(file=sample.file, record=record))
 
-        text = judged_text(outcome.text, outcome.reasoning)
+        text = verified_text(outcome.text, outcome.reasoning)
         self._judge.judge(sample.data_source, text, sample.ground_truth, verified)
 
     def _n_in_work(self) -> int:
@@ -253,7 +246,7 @@ class _Stages:
             if verdict is not None:
                 self._recorder.add(Ended(file=file, record=with_verdict(record, verdict)))
 
-        text = judged_text(record["output"], record.get("reasoning_content"))
+        text = verified_text(record["output"], record.get("reasoning_content"))
         self._judge.judge(record["data_source"], text, record["ground_truth"], verified)
 
     def _close_samples(self, batch: Sequence[Ended]) -> None:
@@ -289,3 +282,51 @@ def _run_started(session: Session) -> RunStarted:
         ),
         n_slots=settings.max_concurrent_requests,
     )
+
+
+Then = Callable[[Verdict | None], None]
+
+
+class Judge:
+    """Hands answers to the pool and the verdicts on."""
+
+    def __init__(self, pool: VerifierPool, refs: Mapping[str, BootcampRef | None]) -> None:
+        self._pool = pool
+        self._refs = refs
+        self._open: dict[int, Then] = {}
+        self._n_judged = 0
+        self._drained: anyio.Event | None = None
+
+    def judge(self, data_source: str, output: str, ground_truth: Any, then: Then) -> None:
+        """Have an output verified and call `then` with the verdict, from the event loop; None where the pool closes."""
+        ref = self._refs[data_source]
+        if ref is None:
+            then(Verdict(score=None, failure="unscored", error=f"no bootcamp for {data_source}"))
+            return
+        self._n_judged += 1
+        number = self._n_judged
+
+        def verdict_came(verdict: Verdict | None) -> None:
+            self._close(number, verdict)
+
+        self._open[number] = then
+        self._pool.submit(ref, output, ground_truth, verdict_came)
+
+    async def drained(self) -> None:
+        """Return when no verdict is awaited."""
+        while self._open:
+            self._drained = anyio.Event()
+            await self._drained.wait()
+
+    def give_up(self, reason: str) -> None:
+        """Wait for no verdict any longer: what is open counts as timed out, and gets its verdict at the resume."""
+        for number in list(self._open):
+            self._close(number, Verdict(score=None, failure="verifier_timeout", error=reason))
+
+    def _close(self, number: int, verdict: Verdict | None) -> None:
+        """Hand a verdict on, once."""
+        if (then := self._open.pop(number, None)) is None:
+            return
+        then(verdict)
+        if not self._open and self._drained is not None:
+            self._drained.set()

@@ -10,22 +10,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bootcamp_cli import __version__
-from bootcamp_cli.dataset.identity import digest_of_prefix
+from bootcamp_cli.analysis.summary import RunSummary
+from bootcamp_cli.dataset.scan import TestFile, digest_of_prefix
 from bootcamp_cli.dataset.stream import iter_samples
-from bootcamp_cli.dataset.testset import TestFile
 from bootcamp_cli.engine.plan import Plan
 from bootcamp_cli.errors import DatasetError, ResumeRefusedError, RunDirectoryError
-from bootcamp_cli.records import REVERIFIABLE
-from bootcamp_cli.results.summary import RunSummary
-from bootcamp_cli.settings.eval_args import to_eval_args
-from bootcamp_cli.settings.masking import shortened
+from bootcamp_cli.settings.convert import shortened_value as shortened
+from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.store.atomic import replace_json
-from bootcamp_cli.store.belonging import FileRows, rows_by_file
-from bootcamp_cli.store.journal import Journal, open_journal
+from bootcamp_cli.store.journal import MISSING, REVERIFY, DetailIndex, FileRows, Journal, open_journal, rows_by_file
 from bootcamp_cli.store.lock import RunLock, acquire
-from bootcamp_cli.store.manifest import files_of, identity_of
-from bootcamp_cli.store.replay import MISSING, REVERIFY, DetailIndex
-from bootcamp_cli.store.run_dir import RunDir, create_run_dir, run_dirs_newest_first
+from bootcamp_cli.store.run_dir import RunDir, create_run_dir, files_of, identity_of, run_dirs_newest_first
+from bootcamp_cli.types import REVERIFIABLE
 
 SCHEMA = 1
 

@@ -11,15 +11,24 @@ from collections.abc import Callable, Mapping
 from typing import TextIO
 
 import anyio
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
 from bootcamp_cli.engine.events import Event, RunEnded
-from bootcamp_cli.progress.frame import frame_lines, summary_lines
-from bootcamp_cli.progress.notices import notice_line, warning_line
-from bootcamp_cli.progress.output import Output
-from bootcamp_cli.progress.state import ProgressState
-from bootcamp_cli.progress.ticker import Ticker
+from bootcamp_cli.progress.display import (
+    Output,
+    Ticker,
+    figures,
+    h_mm_ss,
+    n_filled,
+    notice_line,
+    percent,
+    score,
+    warning_line,
+)
+from bootcamp_cli.progress.state import Counts, FileProgress, ProgressState
+from bootcamp_cli.text import visible
 
 _REDRAW_S = 0.2
 _ROWS_ABOVE = 4
@@ -97,3 +106,105 @@ def _terminal_size(stream: TextIO) -> os.terminal_size:
     except (OSError, ValueError):
         width, height = 80, 24
     return os.terminal_size((width or 80, height or 24))
+
+
+_MAX_BAR_WIDTH = 60
+_MIN_BAR_WIDTH = 4
+_MAX_NAME_WIDTH = 40
+_WIDTH_FOR_SCORES = 60
+_UNICODE_BAR = ("━", "─")  # told apart without colour
+_ASCII_BAR = ("#", "-")
+
+
+def frame_lines(state: ProgressState, *, width: int, height: int, is_unicode: bool) -> list[Text]:
+    """The overall bar, the run's figures, bars of the files in work: at most `height` lines of at most `width` cells.
+
+    Files come in the order in which they were begun; those that do not fit are counted in a last line.
+    """
+    strokes = _UNICODE_BAR if is_unicode else _ASCII_BAR
+    lines = summary_lines(state, width=width, is_unicode=is_unicode)
+    files = [file for file in state.started if file.is_in_work]
+    room = height - len(lines)
+    shown = files if len(files) == len(state.files) <= room else files[: max(0, room - 1)]
+    name_width = max((cell_len(_name(file)) for file in shown), default=0)
+    name_width = min(name_width, _MAX_NAME_WIDTH, max(8, width // 2 - 10))
+    current_width = max((len(_current(file)) for file in shown), default=0)
+    for file in shown:
+        name = _cut(_name(file), name_width)
+        right = f" {percent(file.n_done, file.n_samples):>6}"
+        if width >= _WIDTH_FOR_SCORES:
+            right += f"  mean {score(file.mean_score):>5}"
+        lines.append(_bar_line(f"{name} {_current(file):>{current_width}} ", file, right, width=width, strokes=strokes))
+    if len(shown) < len(state.files):
+        lines.append(Text(_rest(state, shown), style="dim"))
+    return _cropped(lines[: max(1, height)], width)
+
+
+def summary_lines(state: ProgressState, *, width: int, is_unicode: bool) -> list[Text]:
+    """The overall bar and the figures of the run, and why it stands still where it does."""
+    strokes = _UNICODE_BAR if is_unicode else _ASCII_BAR
+    totals = state.totals
+    times = f" {h_mm_ss(state.elapsed_s())} ETA {h_mm_ss(state.remaining_s())}"
+    right = f" {percent(totals.n_done, totals.n_samples):>6}{times}"
+    lines = [_bar_line(f"{totals.n_done:,}/{totals.n_samples:,} ", totals, right, width=width, strokes=strokes)]
+    lines += [Text(line) for line in _wrapped([*figures(state), f"mean {score(totals.mean_score)}"], width)]
+    if state.is_draining:
+        lines.append(Text("interrupted: waiting for the requests in flight", style="yellow"))
+    elif state.paused_reason is not None:
+        lines.append(Text(f"paused: {visible(state.paused_reason)}", style="yellow"))
+    return _cropped(lines, width)
+
+
+def _bar_line(left: str, counts: Counts, right: str, *, width: int, strokes: tuple[str, str]) -> Text:
+    line = Text(left, no_wrap=True)
+    bar_width = min(_MAX_BAR_WIDTH, width - cell_len(left) - len(right))
+    if bar_width >= _MIN_BAR_WIDTH:
+        full, empty = strokes
+        n_full = n_filled(counts.n_done, counts.n_samples, width=bar_width)
+        line.append(full * n_full, style="green").append(empty * (bar_width - n_full), style="bright_black")
+    return line.append(right)
+
+
+def _wrapped(parts: list[str], width: int) -> list[str]:
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + 2 + len(part) <= width:
+            lines[-1] += f"  {part}"
+        else:
+            lines.append(part)
+    return lines
+
+
+def _cropped(lines: list[Text], width: int) -> list[Text]:
+    for line in lines:
+        line.truncate(width, overflow="crop")
+    return lines
+
+
+def _name(file: FileProgress) -> str:
+    return visible(file.name.removesuffix(".jsonl"))
+
+
+def _cut(name: str, width: int) -> str:
+    """The name in exactly `width` cells, without its middle where it is longer: names differ at both ends."""
+    if cell_len(name) <= width:
+        return set_cell_size(name, width)
+    n_tail = (width - 2) // 2
+    tail = name[-n_tail:]
+    while cell_len(tail) > n_tail:
+        tail = tail[1:]
+    return f"{set_cell_size(name, width - 2 - cell_len(tail))}..{tail}"
+
+
+def _current(file: FileProgress) -> str:
+    return f"{file.n_done:,}/{file.n_samples:,}"
+
+
+def _rest(state: ProgressState, shown: list[FileProgress]) -> str:
+    n_rest = len(state.files) - len(shown)
+    n_in_work = sum(file.is_in_work for file in state.started) - len(shown)
+    n_waiting = n_rest - n_in_work - state.n_files_finished
+    counts = [(state.n_files_finished, "finished"), (n_in_work, "in work"), (n_waiting, "waiting")]
+    detail = ", ".join(f"{n:,} {what}" for n, what in counts if n > 0)
+    and_more = "... and {} more" if shown else "{}"
+    return f"{and_more.format(f'{n_rest:,}')} {'file' if n_rest == 1 else 'files'}: {detail}"

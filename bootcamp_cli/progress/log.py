@@ -7,11 +7,10 @@ import anyio.to_thread
 
 from bootcamp_cli.engine.events import Event, RunEnded, RunStarted
 from bootcamp_cli.errors import DiskError, RunDirectoryError
-from bootcamp_cli.progress.figures import bar, h_mm_ss, percent
+from bootcamp_cli.progress.display import Ticker, bar, h_mm_ss, percent
 from bootcamp_cli.progress.state import Counts, ProgressState
-from bootcamp_cli.progress.ticker import Ticker
 from bootcamp_cli.store.atomic import Check, no_check, replacing
-from bootcamp_cli.visible import visible
+from bootcamp_cli.text import visible
 
 _INTERVAL_S = 1.0
 _BAR_WIDTH = 30

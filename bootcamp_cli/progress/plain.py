@@ -5,12 +5,9 @@ from typing import TextIO
 import anyio
 
 from bootcamp_cli.engine.events import Event, FileFinished, RunEnded
-from bootcamp_cli.progress.figures import figures, h_mm_ss, percent, score
-from bootcamp_cli.progress.notices import notice_line, warning_line
-from bootcamp_cli.progress.output import Output
+from bootcamp_cli.progress.display import Output, Ticker, figures, h_mm_ss, notice_line, percent, score, warning_line
 from bootcamp_cli.progress.state import ProgressState
-from bootcamp_cli.progress.ticker import Ticker
-from bootcamp_cli.visible import visible
+from bootcamp_cli.text import visible
 
 INTERVAL_S = 30.0
 

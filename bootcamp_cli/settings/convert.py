@@ -1,28 +1,276 @@
-"""The one way from a raw value - of a flag, a variable, a TOML or JSON key - to a parameter's value."""
+"""Values of parameters: from what a flag, variable, TOML or JSON key holds to the value, and back to what is shown.
+
+Durations are written `90s`, `10m`, `1h30m`, `250ms`, or as a bare number in a unit of the parameter's own.
+"""
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit, urlunsplit
 
 from bootcamp_cli.errors import SettingsError
-from bootcamp_cli.settings.duration import LONGEST_S, format_duration, parse_duration, seconds_of
-from bootcamp_cli.settings.json_values import checked_body, checked_headers, json_object
-from bootcamp_cli.settings.masking import shortened
-from bootcamp_cli.settings.param import Kind, Parameter
-from bootcamp_cli.settings.prompt_file import read_prompt_file
-from bootcamp_cli.settings.secrets import Secret
-from bootcamp_cli.settings.suggest import suggestion
-from bootcamp_cli.settings.url import checked_url
-from bootcamp_cli.visible import visible
+from bootcamp_cli.settings.model import BareUnit, Kind, Parameter
+from bootcamp_cli.text import (
+    MASK,
+    Secret,
+    credential_texts,
+    mask_credentials,
+    mask_mapping,
+    secrets_in_mapping,
+    visible,
+)
+
+if TYPE_CHECKING:
+    from bootcamp_cli.settings.model import EvalSettings
+
+
+def suggestion(name: str, known: Iterable[str]) -> str | None:
+    """`did you mean X?`, or None where nothing is near; `-` and `_`, upper and lower case are the same."""
+    import difflib  # noqa: PLC0415 - only a wrong name needs it
+
+    by_plain = {_plain(entry): entry for entry in known}
+    found = difflib.get_close_matches(_plain(name), by_plain, n=1, cutoff=0.6)
+    return f"did you mean {by_plain[found[0]]}?" if found else None
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_").strip("_")
+
+
+LONGEST_S = 366 * 24 * 3600.0
+"""No duration of a run is longer; clocks and deadlines can hold it."""
+
+_UNIT_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?"
+_PART = re.compile(rf"({_NUMBER})\s*(ms|[smhd])\s*")
+_WHOLE = re.compile(rf"(?:{_PART.pattern})+")
+_BARE = re.compile(rf"[+-]?{_NUMBER}")
+
+
+def parse_duration(text: str, bare_unit: BareUnit) -> float:
+    """The duration in seconds.
+
+    Raises:
+        ValueError: the text is no duration; units must go from large to small, each at most once.
+    """
+    text = text.strip().lower()
+    if _BARE.fullmatch(text):
+        return seconds_of(float(text), bare_unit)
+    if not _WHOLE.fullmatch(text):
+        raise ValueError("not a duration")
+    parts = _PART.findall(text)
+    sizes = [_UNIT_MS[unit] for _, unit in parts]
+    if sizes != sorted(set(sizes), reverse=True):
+        raise ValueError("units out of order")
+    whole_ms = sum(int(number) * size for (number, _), size in zip(parts, sizes, strict=True) if number.isdecimal())
+    rest_s = sum(
+        float(number) * (size / 1000) for (number, _), size in zip(parts, sizes, strict=True) if not number.isdecimal()
+    )
+    return whole_ms / 1000 + rest_s
+
+
+def seconds_of(number: float, bare_unit: BareUnit) -> float:
+    """A bare number of milliseconds or seconds in seconds."""
+    return number / 1000 if bare_unit == "ms" else float(number)
+
+
+def duration_number(seconds: float, bare_unit: BareUnit) -> int | float:
+    """A duration as the bare number that stands for it, without a fraction where there is none."""
+    if bare_unit == "ms":
+        whole_ms = round(seconds * 1000)
+        return whole_ms if whole_ms / 1000 == seconds else seconds * 1000
+    return int(seconds) if math.isfinite(seconds) and seconds == int(seconds) else seconds
+
+
+def format_duration(seconds: float) -> str:
+    """A duration in its units, such that `parse_duration` gives the same number back: `5400.0` -> `1h30m`."""
+    whole_ms = round(seconds * 1000)
+    if whole_ms / 1000 != seconds:
+        return f"{seconds!r}s"
+    if not whole_ms:
+        return "0s"
+    text = ""
+    for unit in ("h", "m", "s", "ms"):
+        count, whole_ms = divmod(whole_ms, _UNIT_MS[unit])
+        text += f"{count}{unit}" if count else ""
+    return text
+
+
+_FORBIDDEN = re.compile(r"[\s\\\x00-\x20\x7f]")
+
+
+def checked_url(text: str) -> str:
+    """The URL without slashes at its end, scheme in lower case.
+
+    Raises:
+        ValueError: it is no http or https URL with a host; the message completes "must", and shows no credentials.
+    """
+    text = text.strip()
+    if _FORBIDDEN.search(text):
+        raise ValueError("hold no spaces, backslashes or control characters")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(f"be a URL with a valid host and port, got {shown_url(text)}") from None
+    if parts.scheme not in ("http", "https") or not host or port == 0:
+        raise ValueError(f"be an http or https URL with a host, got {shown_url(text)}")
+    if parts.fragment:
+        raise ValueError(f"have no fragment (#...), got {shown_url(text)}")
+    if "@" in parts.path:
+        raise ValueError("hold an @ only in front of the host (write %40 in a user name, password or path)")
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/")))
+
+
+def shown_url(text: str) -> str:
+    """A URL, or what was meant to be one, for an error message: whatever stands before an @ may be a password."""
+    before_query = re.split(r"[?#]", text, maxsplit=1)[0]
+    if "@" in text:
+        scheme, slashes, _ = before_query.partition("://")
+        rest = text.rpartition("@")[2]
+        return repr(f"{scheme}{slashes}{MASK}@{re.split('[?#]', rest, maxsplit=1)[0]}" if slashes else f"{MASK}@{rest}")
+    try:
+        return repr(mask_credentials(text))
+    except ValueError:
+        return repr(before_query)
+
+
+OWN_KEYS = frozenset({"model", "prompt", "messages", "stream"})
+"""Keys of the request body that follow from parameters and the test data; extra_body may not set them."""
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[\t -~]*")
+
+
+def json_object(raw: object) -> dict[str, Any]:
+    """The object that JSON text or a TOML or JSON table stands for.
+
+    Raises:
+        ValueError: it is none; the message completes "must" and shows a position, none of the text: it may be secret.
+    """
+    value = _parsed(raw) if isinstance(raw, str) else raw
+    if not isinstance(value, Mapping):
+        raise ValueError("be a JSON object or a table")  # noqa: TRY004 - every wrong value is a ValueError here
+    return {key: _plain_json_values(child, key) for key, child in value.items()}
+
+
+def checked_body(body: dict[str, Any]) -> dict[str, Any]:
+    """extra_body, which must not set what follows from other parameters."""
+    if taken := sorted(OWN_KEYS.intersection(body)):
+        raise ValueError(f"not hold the key {taken[0]}: it is set by the tool")
+    return body
+
+
+def checked_headers(headers: dict[str, Any]) -> dict[str, str]:
+    """Header names and values that can be sent as they are; messages name a header and never show its value."""
+    seen: set[str] = set()
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"hold valid header names, got {name!a}")
+        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value) or value != value.strip():
+            raise ValueError(
+                f"hold text for header {name}: ASCII without line breaks, control characters or spaces around it"
+            )
+        if name.lower() in seen:
+            raise ValueError(f"hold header {name} once: upper and lower case are the same")
+        seen.add(name.lower())
+    return headers
+
+
+def json_strings(text: str) -> list[str] | None:
+    """The strings of a JSON list of strings; None where the text is something else, say a pattern in brackets."""
+    import json  # noqa: PLC0415 - most runs have none
+
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, list) and all(isinstance(word, str) for word in value) else None
+
+
+def _parsed(text: str) -> object:
+    import json  # noqa: PLC0415 - most runs have none
+
+    def refuse(word: str) -> None:
+        raise ValueError(f"be JSON, which has no {word}")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        what = error.msg[:1].lower() + error.msg[1:]
+        raise ValueError(f"be a JSON object: {what} at line {error.lineno} column {error.colno}") from None
+    except RecursionError:
+        raise ValueError("be a JSON object that is not nested so deeply") from None
+
+
+def _plain_json_values(value: Any, where: str) -> Any:
+    """A copy of plain dicts and lists; what JSON cannot hold (dates of TOML, infinity) is refused by its key."""
+    match value:
+        case Mapping():
+            return {key: _plain_json_values(child, f"{where}.{key}") for key, child in value.items()}
+        case list() | tuple():
+            return [_plain_json_values(child, where) for child in value]
+        case float() if not math.isfinite(value):
+            raise ValueError(f"hold finite numbers, not so {where}")
+        case None | bool() | str() | int() | float():
+            return value
+        case _:
+            raise ValueError(f"hold what JSON has; {where} is a {type(value).__name__}")
+
+
+MAX_BYTES = 1 << 20
+
+
+def read_prompt_file(path: Path, *, inside: Path | None = None) -> str:
+    """The text of a UTF-8 file without byte order mark and without its last line break.
+
+    With `inside`, the file must be a regular one in that directory or below, symlinks resolved.
+
+    Raises:
+        ValueError: it cannot be read; the message completes "must".
+    """
+    if inside is not None:
+        path = _resolved_inside(path, inside)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"name a readable file: {path}: {error.strerror or error}") from None
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"name a file of at most {MAX_BYTES} bytes: {path}")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"name a UTF-8 file: {path}: invalid byte at offset {error.start}") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _resolved_inside(path: Path, inside: Path) -> Path:
+    try:
+        resolved = path.resolve()
+        is_inside = resolved.is_relative_to(inside.resolve())
+    except (OSError, RuntimeError):
+        raise ValueError(f"name a readable file: {path}") from None
+    if not is_inside:
+        raise ValueError(
+            f"name a file inside {inside}, got {path} (a ./bootcamp.toml that was merely found may not read elsewhere; "
+            "give it by --config)"
+        )
+    if not resolved.is_file():
+        raise ValueError(f"name a regular file: {path}")
+    return resolved
+
 
 TRUE_WORDS = frozenset({"true", "yes", "1", "on"})
 FALSE_WORDS = frozenset({"false", "no", "0", "off"})
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+_NUMBER_convert = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +369,7 @@ def _integer(parameter: Parameter, raw: object, _base: Base) -> int:
 
 
 def _number(parameter: Parameter, raw: object, _base: Base) -> float:
-    if isinstance(raw, str) and _NUMBER.fullmatch(raw.strip()):
+    if isinstance(raw, str) and _NUMBER_convert.fullmatch(raw.strip()):
         value = float(raw)
     elif isinstance(raw, int | float) and not isinstance(raw, bool):
         value = _float(raw)
@@ -231,7 +479,7 @@ def _got(raw: object) -> str:
         case bool():
             got = "true" if raw else "false"
         case str():
-            got = f"'{shortened(raw)}'"
+            got = f"'{shortened_value(raw)}'"
         case int() if abs(raw) > 10**60:
             got = "a huge number"
         case int() | float():
@@ -245,3 +493,74 @@ def _got(raw: object) -> str:
         case _:
             got = f"a {type(raw).__name__}"
     return got
+
+
+LONGEST_SHOWN = 80
+
+
+def stored_value(parameter: Parameter, value: Any) -> Any:  # noqa: PLR0911 - one for each kind
+    """The value as JSON, for eval_args.json and `--json`: durations as bare numbers, paths absolute, secrets masked."""
+    if value is None:
+        return None
+    match parameter.param.kind:
+        case "secret":
+            return value.reveal() if value.is_placeholder else MASK
+        case "url":
+            return mask_credentials(value)
+        case "headers":
+            return dict.fromkeys(value, MASK)
+        case "json":
+            return mask_mapping(value)
+        case "duration":
+            return duration_number(value, parameter.bare_unit)
+        case "path":
+            return str(Path(value).absolute())
+        case "words" | "globs":
+            return list(value)
+        case "text" | "prompt" | "integer" | "number" | "switch" | "choice":
+            return value
+
+
+def shown_value(parameter: Parameter, value: Any) -> str:  # noqa: PLR0911 - as above
+    """The value for people, in one line without control characters, secrets masked; `none` where it is not set."""
+    stored = stored_value(parameter, value)
+    if stored is None or stored == []:
+        return "none"
+    match parameter.param.kind:
+        case "duration":
+            return format_duration(value)
+        case "switch":
+            return "true" if value else "false"
+        case "json" | "headers" | "words" | "globs":
+            import json  # noqa: PLC0415 - `--help` needs none
+
+            return visible(json.dumps(stored, ensure_ascii=False))
+        case "prompt":
+            return shortened_value(stored)
+        case "path":
+            return visible(str(value))
+        case "number":
+            return f"{value:g}"
+        case "text" | "url" | "secret" | "integer" | "choice":
+            return f"{stored} {parameter.param.unit}".rstrip() if parameter.param.unit else str(stored)
+
+
+def default_text(parameter: Parameter) -> str:
+    """The default in words, as help and README show it."""
+    return parameter.param.default_text or shown_value(parameter, parameter.default)
+
+
+def shortened_value(text: str) -> str:
+    """A text on one line of at most 80 characters."""
+    line = visible(text[: LONGEST_SHOWN + 1])
+    return line if len(line) <= LONGEST_SHOWN else f"{line[: LONGEST_SHOWN - 3]}..."
+
+
+def secret_texts(settings: "EvalSettings") -> tuple[str, ...]:
+    """Every text of the settings that no file and no message may show, for `redact`."""
+    key: Secret = settings.api_key
+    texts = [] if key.is_placeholder else [key.reveal()]
+    texts += (settings.headers or {}).values()
+    texts += secrets_in_mapping(settings.extra_body or {})
+    texts += credential_texts(settings.url)
+    return tuple(dict.fromkeys(text for text in texts if text))

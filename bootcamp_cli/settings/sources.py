@@ -1,16 +1,155 @@
-"""The sources of settings - flags, environment, files - as raw values by parameter name."""
+"""From all sources to one set of settings: flag > environment > file > user file > foreign variable > default."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from bootcamp_cli.errors import SettingsError
-from bootcamp_cli.settings.convert import Base
-from bootcamp_cli.settings.json_values import json_strings
-from bootcamp_cli.settings.model import parameters, parameters_by_name
-from bootcamp_cli.settings.origin import Origin, RawValue
-from bootcamp_cli.settings.param import Parameter
-from bootcamp_cli.settings.suggest import suggestion
-from bootcamp_cli.settings.toml_file import TomlFile, read_toml_file, shown_key
+from bootcamp_cli.settings.convert import Base, convert, json_strings, suggestion
+from bootcamp_cli.settings.model import EvalSettings, Parameter, parameters, parameters_by_name
+
+OriginKind = Literal["flag", "environment", "file", "user file", "run", "default"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A place that gives a value; `text` names it: `--max-tokens`, `BOOTCAMP_URL`, `./bootcamp.toml: max_tokens`."""
+
+    kind: OriginKind
+    text: str
+
+
+DEFAULT = Origin(kind="default", text="default")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawValue:
+    """A value as its source has it, before conversion."""
+
+    value: object = field(repr=False)
+    origin: Origin
+    base: Base
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """Settings, the origin of each by parameter name, and what else the sources say.
+
+    `templates` are the raw `[templates.NAME]` tables with their places, `warnings` what is odd about the sources.
+    """
+
+    settings: EvalSettings
+    origins: Mapping[str, Origin]
+    templates: Mapping[str, tuple[Mapping[str, Any], str]]
+    warnings: tuple[str, ...] = ()
+
+    def chosen(self, name: str) -> bool:
+        """Whether anything but the default gives the parameter."""
+        return self.origins[name].kind != "default"
+
+
+TABLES = ("profile", "templates")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TomlFile:
+    """The checked tables of a file; `shown` is how messages name it, `found` that nobody asked for it.
+
+    `values` are the top-level parameters, not converted. Their repr is left out: it may hold secrets.
+    """
+
+    shown: str
+    directory: Path
+    kind: Literal["file", "user file"]
+    found: bool
+    values: Mapping[str, Any] = field(repr=False)
+    profiles: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    templates: Mapping[str, Mapping[str, Any]] = field(repr=False)
+
+
+def read_toml_file(path: Path, shown: str, *, kind: Literal["file", "user file"], found: bool = False) -> TomlFile:
+    """Read a settings file and check its keys, those of all profiles included.
+
+    Raises:
+        SettingsError: it cannot be read, is not TOML, has an unknown key, or sets what a found file may not.
+    """
+    content = _parsed(path, shown)
+    values = {key: value for key, value in content.items() if key not in TABLES}
+    file = TomlFile(
+        shown=shown,
+        directory=path.parent,
+        kind=kind,
+        found=found,
+        values=values,
+        profiles=_tables(content, "profile", shown),
+        templates=_tables(content, "templates", shown),
+    )
+    _check_keys(values, shown, "", found=found, extra=TABLES)
+    for name, table in file.profiles.items():
+        _check_keys(table, shown, f"profile.{shown_key(name)}.", found=found)
+    return file
+
+
+def _parsed(path: Path, shown: str) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 - most commands read no file
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{shown}: cannot be read: {error.strerror or error}") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{shown}: line {line}: is not UTF-8") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{shown}: {_located(str(error), text)}") from None
+    except RecursionError:
+        raise SettingsError(f"{shown}: is nested too deeply") from None
+
+
+def _located(message: str, text: str) -> str:
+    """The message `what (at line 3, column 5)` as `line 3, column 5: what`."""
+    what, _, where = message.rpartition(" (at ")
+    place = re.fullmatch(r"line \d+, column \d+", where.removesuffix(")"))
+    line = place.group() if place else f"line {text.count(chr(10)) + 1}"
+    what = what or message
+    return f"{line}: {what[:1].lower()}{what[1:]}"
+
+
+def _tables(content: Mapping[str, Any], key: str, shown: str) -> dict[str, Mapping[str, Any]]:
+    tables = content.get(key, {})
+    if not isinstance(tables, dict):
+        raise SettingsError(f"{shown}: {key}: must be tables", hint=f"write [{key}.NAME]")
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise SettingsError(f"{shown}: {key}.{shown_key(name)}: must be a table", hint=f"write [{key}.NAME]")
+    return tables
+
+
+def _check_keys(table: Mapping[str, Any], shown: str, prefix: str, *, found: bool, extra: tuple[str, ...] = ()) -> None:
+    known = parameters_by_name()
+    for key in table:
+        parameter = known.get(key)
+        if parameter is None:
+            hint = suggestion(key, [*known, *extra]) or "`bootcamp config show` lists the parameters"
+            raise SettingsError(f"{shown}: {prefix}{shown_key(key)}: unknown key", hint=hint)
+        if found and not parameter.param.found_file:
+            raise SettingsError(
+                f"{shown}: {prefix}{key}: may not be set by a file that was merely found",
+                hint=f"give the file by --config, or set {key} in the user file",
+            )
+
+
+def shown_key(key: str) -> str:
+    """A key of a file in a message: escaped and cut where it is not a plain one."""
+    return key if re.fullmatch(r"[\w-]{1,60}", key) else ascii(key[:60])
+
 
 PREFIX = "BOOTCAMP_"
 PROFILE_VARIABLE = "BOOTCAMP_PROFILE"
@@ -102,4 +241,105 @@ def file_values(file: TomlFile, profile: str | None, home: Path | None) -> dict[
     return {
         key: RawValue(value=value, origin=Origin(kind=file.kind, text=place), base=base)
         for key, (place, value) in values.items()
+    }
+
+
+OPENAI_HOST = "api.openai.com"
+OPENAI_KEY_VARIABLE = "OPENAI_API_KEY"
+OPENAI_URL_VARIABLE = "OPENAI_BASE_URL"
+
+
+def load_settings(
+    *,
+    flags: Mapping[str, str | Sequence[str]],
+    env: Mapping[str, str],
+    cwd: Path,
+    config: Path | None,
+    profile: str | None,
+    user_file: Path | None,
+) -> Resolved:
+    """Merge every source of settings; nothing but the arguments and the files they name is read.
+
+    `flags` has the options that were given, by parameter name, as text; a repeated one as a sequence. `config` and
+    `profile` are `--config` and `--profile`, else `BOOTCAMP_CONFIG` and `BOOTCAMP_PROFILE` count. Only the value that
+    wins is converted, so a flag gets past a wrong value below it. Relative paths of a file start at its directory,
+    all others at `cwd`; all come out absolute if `cwd` is.
+
+    Raises:
+        SettingsError: a wrong value, an unknown key, an unknown profile, an unreadable file; the message has the place.
+    """
+    home = Path(env["HOME"]) if env.get("HOME") else None
+    here = Base(directory=cwd, home=home)
+    files = setting_files(env=env, cwd=cwd, config=config, user_file=user_file)
+    chosen_profile = _profile(profile, env, files)
+    raw = strongest(
+        flag_values(flags, here),
+        environment_values(env, here),
+        *(file_values(file, chosen_profile, home) for file in files),
+        fallback_values(env, here),
+    )
+    values = {p.name: converted(p, raw[p.name]) if p.name in raw else default_value(p, here) for p in parameters()}
+    origins = {p.name: raw[p.name].origin if p.name in raw else DEFAULT for p in parameters()}
+    if "api_key" not in raw and (key := openai_key(env, values["url"], from_openai=_is_openai(origins["url"]))):
+        origins["api_key"] = key.origin
+        values["api_key"] = converted(parameters_by_name()["api_key"], key)
+    return Resolved(
+        settings=EvalSettings(**values),
+        origins=origins,
+        templates=_templates(files),
+        warnings=tuple(unknown_variables(env)),
+    )
+
+
+def strongest(*sources: Mapping[str, RawValue]) -> dict[str, RawValue]:
+    """Every parameter from the first source that has it."""
+    merged: dict[str, RawValue] = {}
+    for source in reversed(sources):
+        merged |= source
+    return merged
+
+
+def converted(parameter: Parameter, raw: RawValue) -> Any:
+    """The value of a parameter from its source."""
+    return convert(parameter, raw.value, raw.origin.text, base=raw.base)
+
+
+def default_value(parameter: Parameter, here: Base) -> Any:
+    """The default; a path starts where the paths of flags do."""
+    default = parameter.default
+    return here.directory / default if parameter.param.kind == "path" and default is not None else default
+
+
+def openai_key(env: Mapping[str, str], url: str, *, from_openai: bool) -> RawValue | None:
+    """`OPENAI_API_KEY`, where the URL is OpenAI's own or came from `OPENAI_BASE_URL`: nobody else sees it."""
+    parts = urlsplit(url)
+    trusted = from_openai or (parts.scheme == "https" and parts.hostname == OPENAI_HOST)
+    key = env.get(OPENAI_KEY_VARIABLE)
+    if not trusted or not key:
+        return None
+    origin = Origin(kind="environment", text=OPENAI_KEY_VARIABLE)
+    return RawValue(value=key, origin=origin, base=Base(directory=Path()))
+
+
+def _is_openai(origin: Origin) -> bool:
+    return origin.text == OPENAI_URL_VARIABLE
+
+
+def _profile(profile: str | None, env: Mapping[str, str], files: Iterable[TomlFile]) -> str | None:
+    name, place = (profile, "--profile") if profile is not None else (env.get(PROFILE_VARIABLE), PROFILE_VARIABLE)
+    if not name:
+        return None
+    known = sorted({known for file in files for known in file.profiles})
+    if name in known:
+        return name
+    listed = f"known are {', '.join(map(shown_key, known))}" if known else "no file has a [profile.NAME] table"
+    guess = suggestion(name, known)
+    raise SettingsError(f"{place}: unknown profile {name!r}, {listed}", hint=guess)
+
+
+def _templates(files: Sequence[TomlFile]) -> dict[str, tuple[Mapping[str, Any], str]]:
+    return {
+        name: (table, f"{file.shown}: templates.{shown_key(name)}")
+        for file in reversed(files)
+        for name, table in file.templates.items()
     }

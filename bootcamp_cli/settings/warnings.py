@@ -2,8 +2,8 @@
 
 from urllib.parse import urlsplit
 
-from bootcamp_cli.settings.duration import duration_number, format_duration
-from bootcamp_cli.settings.origin import Resolved
+from bootcamp_cli.settings.convert import duration_number, format_duration
+from bootcamp_cli.settings.sources import Resolved
 
 TOKENS_PER_S = 200
 """A fast server's rate for one answer: a timeout below max_tokens at this rate cuts off long answers."""

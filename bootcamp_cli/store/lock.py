@@ -3,10 +3,14 @@
 Every holder owns one generation, the file `.lock/<n>`; the highest generation holds the lock. Taking it means creating
 the next generation exclusively (`link`, atomic on NFS as well), so of two takers one wins; nobody deletes the highest
 generation, so a holder that was suspended finds a higher one when it wakes, and stops writing. A holder that may be
-suspended between that look and its write is shut out (see `takeover.py`). Releasing marks the own generation as
+suspended between that look and its write is shut out. Releasing marks the own generation as
 released. A holder rewrites its file with a growing counter: where its process cannot be looked up
 (another host, boot or process namespace), a counter that stands still for `STALE_S` on the watcher's own clock is a
 dead holder.
+
+Shutting out: the taker's generation stands before this begins, and a holder looks for it behind the opening of what it
+writes to. So a holder that wakes either finds the higher generation, or opened its file before: then it writes into the
+old file, in whose place a copy stands, or has a temporary name that is gone. What it had written before is in the copy.
 """
 
 import json
@@ -23,7 +27,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bootcamp_cli.errors import LockLostError, RunDirectoryError, RunLockedError, disk_error
-from bootcamp_cli.store.takeover import shut_out, tidy
+from bootcamp_cli.store.atomic import Check, remove_leftovers, renew
 
 HEARTBEAT_S = 5.0
 STALE_S = 30.0
@@ -296,3 +300,27 @@ def _write(file: Path, holder: Holder) -> None:
     temporary = file.with_name(f"beat-{file.name}")
     temporary.write_text(json.dumps(asdict(holder)), encoding="utf-8")
     temporary.replace(file)
+
+
+def tidy(run_dir: Path) -> None:
+    """Remove temporary names, those of dead processes and those of one that may wake; only for a taker of the lock."""
+    for directory in (run_dir, run_dir / "details"):
+        remove_leftovers(directory)
+
+
+def shut_out(run_dir: Path, check: Check) -> None:
+    """Put copies in the place of the files that are appended to; temporary names must be gone already.
+
+    `check` raises in a taker that was itself suspended and taken over. Costs one copy of the details; needed only where
+    nobody can tell whether the last holder is dead.
+
+    Raises:
+        DiskError: it cannot be done; the next taker must do it.
+    """
+    details = run_dir / "details"
+    try:
+        files = sorted(path for path in details.glob("*.jsonl") if path.is_file() and not path.is_symlink())
+    except OSError as error:
+        raise disk_error(error, f"list {details}") from error
+    for path in (*files, run_dir / "failures.jsonl"):
+        renew(path, check)

@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 
 import anyio
 
-from bootcamp_cli.engine.connect import open_client
 from bootcamp_cli.engine.plan import make_plan
 from bootcamp_cli.engine.run import run
 from bootcamp_cli.engine.session import new_session
+from bootcamp_cli.server.client import open_client
 from bootcamp_cli.settings.model import EvalSettings
-from bootcamp_cli.templates.builtin import BUILTIN_TEMPLATES
+from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
 from tests.benchmarks.data import public_test_dir
 from tests.benchmarks.measure import stub
 

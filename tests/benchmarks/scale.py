@@ -11,7 +11,6 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -21,10 +20,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from bootcamp_cli.dataset.scan import scan_test_dir
-from bootcamp_cli.records import Answer, Sample, Verdict
-from bootcamp_cli.store.record import encode_record, make_record
-from bootcamp_cli.store.replay import replay
+from bootcamp_cli.store.journal import encode_record, make_record, replay
+from bootcamp_cli.types import Answer, Sample, Verdict
 from tests.benchmarks.data import n_rows, public_test_dir, repeated
 from tests.benchmarks.measure import Cost, run, stub, tool_command
 

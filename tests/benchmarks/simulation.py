@@ -15,8 +15,8 @@ from itertools import chain, repeat
 from pathlib import Path
 from statistics import mean
 
-from bootcamp_cli.engine.order import WorkQueue
-from bootcamp_cli.records import Sample
+from bootcamp_cli.engine.scheduler import WorkQueue
+from bootcamp_cli.types import Sample
 
 N_SLOTS = 128
 N_FILES = 80

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bootcamp_cli.cli.generated import renewed, update
+from bootcamp_cli.cli.docs import renewed, update
 from tests.chaos.fault_facts import SAMPLE_FACTS, SampleFact
 from tests.chaos.run_facts import LOSS_FACTS, RUN_FACTS, LossFact, RunFact
 

@@ -8,9 +8,9 @@ from typing import Any
 import anyio
 from hypothesis import strategies as st
 
-from bootcamp_cli.client.failures import TryFailed
-from bootcamp_cli.client.transport import TransportName
-from bootcamp_cli.records import Answer
+from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.server.transport import TransportName
+from bootcamp_cli.types import Answer
 from tests.chaos.strategies import damaged_bytes, damaged_json, texts
 from tests.client_server import chosen_transport, client_of, closing, completion, outcome, piece, serving
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import anyio
 
-from bootcamp_cli.bootcamps.catalog import CATALOG
-from bootcamp_cli.bootcamps.pool import VerifierPool
-from bootcamp_cli.records import BootcampRef
+from bootcamp_cli.bootcamps.registry import CATALOG
+from bootcamp_cli.types import BootcampRef
+from bootcamp_cli.verification.pool import VerifierPool
 from tests.bootcamps_builder import in_pool
 from tests.chaos.adversarial import adversarial
 from tests.chaos.figure import tell

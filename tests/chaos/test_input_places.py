@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bootcamp_cli.errors import RunDirectoryError
-from bootcamp_cli.store.replay import replay
+from bootcamp_cli.store.journal import replay
 from tests.chaos.invocation import NOWHERE, invoke_decently, isolate
 
 TOO_LONG = "x" * 300

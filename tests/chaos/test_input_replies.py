@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bootcamp_cli.client.transport import TransportName
-from bootcamp_cli.records import Answer
+from bootcamp_cli.server.transport import TransportName
+from bootcamp_cli.types import Answer
 from tests.chaos.figure import tell
 from tests.chaos.raw_replies import REPLY, end_of_try, raw_replies
 from tests.chaos.strategies import tuned

@@ -20,15 +20,15 @@ from typing import Any
 import anyio
 import pytest
 
-from bootcamp_cli.client.client import CompletionClient
-from bootcamp_cli.client.endpoint import Endpoint, endpoint
-from bootcamp_cli.client.transport import OpenReply, Reply
 from bootcamp_cli.engine.plan import make_plan
 from bootcamp_cli.engine.run import run
 from bootcamp_cli.engine.session import new_session
+from bootcamp_cli.server.client import CompletionClient
+from bootcamp_cli.server.endpoint import Endpoint, endpoint
+from bootcamp_cli.server.transport import OpenReply, Reply
 from bootcamp_cli.settings.model import EvalSettings
-from bootcamp_cli.store.replay import read_details
-from bootcamp_cli.templates.builtin import BUILTIN_TEMPLATES
+from bootcamp_cli.store.journal import read_details
+from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
 from tests.benchmarks.measure import Cost, stub, tool_command, traffic
 from tests.benchmarks.measure import run as run_measured
 from tests.conftest import StartBootcamp

@@ -1,0 +1,7 @@
+"""KOR logic, formal fallacies: name one of ten by its letter."""
+
+from bootcamp_cli.bootcamps.builtin.kor_logic.choice import LetterChoice
+
+# upper case only, unlike most of the family: [[a]] is not seen
+_CHOICE = LetterChoice(letters="A-J")
+extract_output, check, solve = _CHOICE.extract_output, _CHOICE.check, _CHOICE.solve

@@ -1,0 +1,325 @@
+"""The order of work: one queue over all test files, the file with the longest expected outputs first.
+
+A run that ends with its longest answers has idle slots at its end. Where an earlier run tells nothing, lengths are
+learned while the run goes: a quarter of each such file, in turn, then the file with the longest mean output leads.
+Fewer would not do: short answers come back first, and a file that seemed short is not looked at again before the end.
+"""
+
+import heapq
+import json
+import os
+from asyncio import Future, get_running_loop
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from bootcamp_cli.engine.session import Session
+from bootcamp_cli.errors import RunDirectoryError
+from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.types import Sample
+
+PROBES = 2
+"""Of each file at least so many samples are sent before lengths count, at most _MAX_PROBES."""
+
+_MAX_PROBES = 64
+_PROBES_AT_ONCE = 4
+"""Of one file in a row: its rows are read, verified and written together."""
+
+_PROBED_SHARE = 0.25
+
+
+_WEIGHT = 4
+"""An expected length counts as much as so many answers: a model may have changed since."""
+
+
+@dataclass(slots=True)
+class _FileQueue:
+    name: str
+    samples: Iterator[Sample]
+    n_seen: float = 0
+    n_tokens: float = 0
+
+    @property
+    def expected(self) -> float:
+        """Mean output length so far; a file of which nothing has come back yet is expected to be long."""
+        return self.n_tokens / self.n_seen if self.n_seen else float("inf")
+
+
+@dataclass(slots=True)
+class WorkQueue:
+    """Streams the owed samples of all files; rows are read when they are taken.
+
+    `expected` holds mean lengths of answers, in tokens, by file, as far as they are known before; `n_owed` the number
+    of samples by file, as far as that is known.
+    """
+
+    files: dict[str, Iterator[Sample]]
+    expected: Mapping[str, float] = field(default_factory=dict)
+    n_owed: Mapping[str, int] = field(default_factory=dict)
+    _queues: dict[str, _FileQueue] = field(init=False)
+    _probing: list[str] = field(init=False)
+    _heap: list[tuple[float, int, str]] = field(init=False)
+    _n_pushed: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._queues = {name: _FileQueue(name, samples) for name, samples in self.files.items()}
+        for name in self._queues.keys() & self.expected.keys():
+            self._queues[name].n_seen = _WEIGHT
+            self._queues[name].n_tokens = _WEIGHT * self.expected[name]
+        n_probes = {name: self._n_probes(name) for name in self.files if name not in self.expected}
+        rounds = range(0, max(n_probes.values(), default=0), _PROBES_AT_ONCE)
+        self._probing = [
+            name for i in rounds for name, n in n_probes.items() for _ in range(min(n - i, _PROBES_AT_ONCE))
+        ]
+        self._probing.reverse()
+        self._heap = []
+        for name in self.files:
+            self._push(name)
+
+    def _n_probes(self, name: str) -> int:
+        return min(_MAX_PROBES, max(PROBES, int(_PROBED_SHARE * self.n_owed.get(name, 0))))
+
+    def take_many(self, n: int) -> list[Sample]:
+        """The next samples, at most `n`; none when none is owed any more. Reads files: belongs into a thread."""
+        return list(islice(iter(self.take, None), n))
+
+    def take(self) -> Sample | None:
+        """The next sample, None when none is owed any more."""
+        while self._probing:
+            sample = self._next(self._probing.pop())
+            if sample is not None:
+                return sample
+        while self._heap:
+            expected, _, name = self._heap[0]
+            queue = self._queues.get(name)
+            if queue is None:
+                heapq.heappop(self._heap)
+            elif -queue.expected != expected:
+                heapq.heappop(self._heap)
+                self._push(name)
+            else:
+                sample = self._next(name)
+                if sample is not None:
+                    return sample
+        return None
+
+    def observe(self, file: str, n_tokens: int) -> None:
+        """Learn from an answer of `n_tokens` tokens."""
+        queue = self._queues.get(file)
+        if queue is not None:
+            queue.n_seen += 1
+            queue.n_tokens += n_tokens
+
+    def _next(self, name: str) -> Sample | None:
+        queue = self._queues.get(name)
+        if queue is None:
+            return None
+        sample = next(queue.samples, None)
+        if sample is None:
+            del self._queues[name]
+            return None
+        return sample
+
+    def _push(self, name: str) -> None:
+        self._n_pushed += 1
+        heapq.heappush(self._heap, (-self._queues[name].expected, self._n_pushed, name))
+
+
+@dataclass(slots=True, eq=False)
+class LaneLoan:
+    """A task that wants the lane of a slot for one try: it waits for the lane, the slot waits for its return."""
+
+    lane: int | None = None
+    granted: anyio.Event = field(default_factory=anyio.Event)
+    returned: anyio.Event = field(default_factory=anyio.Event)
+
+    async def lend(self, lane: int) -> None:
+        """Hand the lane over and wait until it comes back."""
+        self.lane = lane
+        self.granted.set()
+        await self.returned.wait()
+
+
+class Turns:
+    """What the slots take one after another: tries that are made again go first, then samples in their order.
+
+    At most `read_ahead` samples wait here, so that their order is still worth it. `take` gives None to every slot once
+    all samples were put and `answered` was called for each; `n_unanswered` is the number of those that it was not yet.
+    """
+
+    def __init__(self, read_ahead: int) -> None:
+        self.read_ahead = read_ahead
+        self._samples: deque[Sample] = deque()
+        self._loans: deque[LaneLoan] = deque()
+        self._available = anyio.Semaphore(0, fast_acquire=True)
+        self._room: anyio.Event | None = None
+        self.n_unanswered = 0
+        self._is_last = False
+
+    async def put(self, sample: Sample) -> None:
+        """Add a sample when there is room."""
+        while len(self._samples) >= self.read_ahead:
+            self._room = anyio.Event()
+            await self._room.wait()
+        self._samples.append(sample)
+        self.n_unanswered += 1
+        self._available.release()
+
+    def put_last(self) -> None:
+        """No more samples will come."""
+        self._is_last = True
+        self._end_if_done()
+
+    def answered(self) -> None:
+        """A sample that was taken needs no further try."""
+        self.n_unanswered -= 1
+        self._end_if_done()
+
+    async def take(self) -> Sample | LaneLoan | None:
+        """Wait for the next turn; None where none will come."""
+        await self._available.acquire()
+        while self._loans:
+            loan = self._loans.popleft()
+            if not loan.returned.is_set():
+                return loan
+        if self._samples:
+            sample = self._samples.popleft()
+            if self._room is not None and 2 * len(self._samples) <= self.read_ahead:
+                self._room.set()
+                self._room = None
+            return sample
+        if self._is_done:
+            self._available.release()  # for the next slot
+            return None
+        return await self.take()
+
+    @asynccontextmanager
+    async def lane(self) -> AsyncIterator[int]:
+        """Borrow the lane of a slot, before new samples get one."""
+        loan = LaneLoan()
+        self._loans.append(loan)
+        self._available.release()
+        try:
+            await loan.granted.wait()
+            assert loan.lane is not None  # noqa: S101 - granted with a lane
+            yield loan.lane
+        finally:
+            loan.returned.set()
+
+    @property
+    def _is_done(self) -> bool:
+        return self._is_last and self.n_unanswered == 0
+
+    def _end_if_done(self) -> None:
+        if self._is_done:
+            self._available.release()
+
+
+_MAX_RUNS = 50
+"""So many of the directories changed last are looked into."""
+
+
+def expected_lengths(session: Session) -> dict[str, float]:
+    """Mean output lengths by test file, for as many of the run's files as anything is known about.
+
+    An earlier run counts where it had the same test file, whatever its model: which files are long hardly depends on
+    that. Of several the newest with the same model, else the newest, is taken. Reads files: belongs into a thread.
+    """
+    own = {name: index.len_sum / index.n_rows for name, index in session.journal.details.items() if index.n_rows}
+    return _earlier(session) | own
+
+
+def _earlier(session: Session) -> dict[str, float]:
+    digests = {file.name: file.digest for file in session.plan.test_set.files}
+    model = session.plan.generation.model
+    found: dict[str, float] = {}
+    for run_dir in _newest(session.plan.settings.output_dir):
+        identity = _identity(run_dir)
+        if run_dir.path.name == session.run_dir.path.name or not digests.items() & identity.get("files", {}).items():
+            continue
+        lengths = {
+            name: length
+            for name, length in _mean_lengths(run_dir).items()
+            if name in digests and identity["files"].get(name) == digests[name]
+        }
+        if lengths and identity.get("model_name") == model:
+            return lengths
+        found = found or lengths
+    return found
+
+
+def _newest(output_dir: Path) -> list[RunDir]:
+    """The directories changed last, the newest first: all are not looked into, there may be thousands."""
+    try:
+        with os.scandir(output_dir) as entries:
+            dated = [(entry.stat().st_mtime_ns, entry.path) for entry in entries if entry.is_dir()]
+    except OSError:
+        return []
+    return [RunDir(Path(path)) for _, path in heapq.nlargest(_MAX_RUNS, dated)]
+
+
+def _identity(run_dir: RunDir) -> Mapping[str, Any]:
+    """What decided the answers of an earlier run; nothing where it is not readable."""
+    try:
+        identity = (run_dir.read_manifest() or {}).get("identity")
+    except RunDirectoryError:
+        return {}
+    return identity if isinstance(identity, dict) and isinstance(identity.get("files"), dict) else {}
+
+
+def _mean_lengths(run_dir: RunDir) -> dict[str, float]:
+    """The mean lengths that meta.jsonl tells; nothing where it is not there or not readable."""
+    sums: dict[str, tuple[float, int]] = {}
+    try:
+        for line in run_dir.meta.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            if row["avg_len"] is None:  # nothing of it was scored
+                continue
+            total, n = sums.get(row["file"], (0.0, 0))
+            sums[row["file"]] = total + float(row["avg_len"]) * int(row["n_scored"]), n + int(row["n_scored"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {name: total / n for name, (total, n) in sums.items() if n}
+
+
+PER_ROUND = 64
+"""Requests that go out before signals, the lock, verdicts and the display get their turn: some 13 ms of work."""
+
+
+class LoopShare:
+    """When hundreds of answers arrive at once, hundreds of requests follow: the slots send them in several rounds.
+
+    A round is one pass of the event loop. Slots ask before they send, and begin in the order in which they ask.
+    """
+
+    __slots__ = ("_n_begun", "_waiting")
+
+    def __init__(self) -> None:
+        self._n_begun = 0
+        self._waiting: deque[Future[None]] = deque()
+
+    async def begin(self) -> None:
+        """Return at once where few slots began in this round, else in a later one."""
+        if self._n_begun < PER_ROUND:
+            if not self._n_begun:
+                get_running_loop().call_soon(self._open_round)
+            self._n_begun += 1
+            return
+        place: Future[None] = get_running_loop().create_future()
+        self._waiting.append(place)
+        await place
+
+    def _open_round(self) -> None:
+        self._n_begun = min(PER_ROUND, len(self._waiting))
+        for _ in range(self._n_begun):
+            place = self._waiting.popleft()
+            if not place.done():  # as it is where the slot was cancelled
+                place.set_result(None)
+        if self._n_begun:
+            get_running_loop().call_soon(self._open_round)

@@ -1,0 +1,144 @@
+"""The last stage: one task that writes records and failures, in the order in which they come."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from bootcamp_cli.engine.events import Emit, FileFinished, SampleFailed, SampleRecorded
+from bootcamp_cli.store.journal import Journal
+from bootcamp_cli.types import RequestFailure, Sample
+
+_LINGER_S = 0.05
+"""So long the first record of a batch waits for others: a write costs the same for one as for many."""
+
+_MAX_BATCH = 64
+_SYNC_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The end of one owed sample: its record, or the failure that it goes down with."""
+
+    file: str
+    record: dict[str, Any] | None = None
+    failure: dict[str, Any] | None = None
+
+
+def failed(sample: Sample, failure: RequestFailure, n_attempts: int) -> Ended:
+    """The end of a sample without an answer."""
+    line = {
+        "file": sample.file,
+        "row": sample.row,
+        "id": sample.id,
+        "data_source": sample.data_source,
+        "kind": failure.kind,
+        "last_error": failure.message,
+        "attempts": n_attempts,
+    }
+    return Ended(file=sample.file, failure=line)
+
+
+@dataclass(slots=True, kw_only=True)
+class Recorder:
+    """Writes what ended, tells the displays, and puts a file in order when its last owed sample is in.
+
+    `owed` counts the samples still to come by test file. `written` is called with what reached the disk.
+    `batch` samples are written without waiting for more.
+    """
+
+    journal: Journal
+    owed: dict[str, int]
+    emit: Emit
+    written: Callable[[Sequence[Ended]], None]
+    batch: int
+    _ended: list[Ended] = field(default_factory=list)
+    _wake: anyio.Event | None = None
+    _is_closed: bool = False
+    _last_sync: float = 0.0
+
+    @property
+    def _enough(self) -> int:
+        return max(1, min(self.batch, _MAX_BATCH))
+
+    def add(self, ended: Ended) -> None:
+        """Take the end of a sample; it is written soon."""
+        self._ended.append(ended)
+        if self._wake is not None and len(self._ended) in (1, self._enough):
+            self._wake.set()
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self._is_closed = True
+        if self._wake is not None:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Write until it is closed; what was added is written also when the run is cancelled."""
+        try:
+            while await self._batch_is_due():
+                await self._write()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._write()
+                await anyio.to_thread.run_sync(self.journal.sync)
+
+    async def _batch_is_due(self) -> bool:
+        """Wait for a first record, then a little for more; False once it is closed."""
+        if not self._ended and not self._is_closed:
+            await self._woken()
+        if len(self._ended) < self._enough and not self._is_closed:
+            with anyio.move_on_after(_LINGER_S):
+                await self._woken()
+        return not self._is_closed
+
+    async def _woken(self) -> None:
+        self._wake = anyio.Event()
+        await self._wake.wait()
+
+    async def _write(self) -> None:
+        batch, self._ended = self._ended, []
+        if not batch:
+            return
+        finished = self._count(batch)
+        sync = anyio.current_time() - self._last_sync >= _SYNC_EVERY_S
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._write_blocking, batch, finished, sync)
+        if sync:
+            self._last_sync = anyio.current_time()
+        self.written(batch)
+        for end in batch:
+            self.emit(_event(end))
+        for file in finished:
+            self.emit(FileFinished(file=file))
+
+    def _write_blocking(self, batch: Sequence[Ended], finished: Sequence[str], sync: bool) -> None:  # noqa: FBT001 - passed by position to the thread
+        self.journal.append([(end.file, end.record) for end in batch if end.record is not None])
+        self.journal.append_failures([end.failure for end in batch if end.failure is not None])
+        for file in finished:
+            self.journal.put_in_order(file)
+        if sync:
+            self.journal.sync()
+
+    def _count(self, batch: Sequence[Ended]) -> list[str]:
+        """Take a batch off what is owed; returns the files that are finished with it."""
+        finished = []
+        for end in batch:
+            self.owed[end.file] -= 1
+            if not self.owed[end.file]:
+                finished.append(end.file)
+        return finished
+
+
+def _event(end: Ended) -> SampleRecorded | SampleFailed:
+    if end.record is not None:
+        record = end.record
+        return SampleRecorded(
+            file=end.file,
+            score=record["score"],
+            failure=record.get("failure"),
+            output_len=record["output_len"],
+        )
+    assert end.failure is not None  # noqa: S101 - an end is one or the other
+    return SampleFailed(file=end.file, kind=end.failure["kind"])

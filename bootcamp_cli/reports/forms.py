@@ -1,0 +1,194 @@
+"""A summary as text in the form asked for: table, Markdown, CSV (RFC 4180 with newlines alone), JSON, meta.jsonl.
+
+The JSON object:
+
+schema             "bootcamp.report"
+schema_version     1; it grows when a key changes its meaning or goes, not when one is added
+model_name         str
+test_dir           str: the test dir's name
+complete           bool: every sample that is known to be owed has a score
+sizes_known        bool: whether the run directory records how many samples the test files have
+n_groups_in_run    int: rows of the run; `groups` has fewer where they were filtered, and all else is of these
+avg_score, avg_len                      number | null: unweighted means of the rows (`Total Average`)
+score_low, score_high                   number | null: bounds of avg_score, the missing all wrong and all right
+weighted_score, weighted_len            number | null: means over all samples
+weighted_score_low, weighted_score_high number | null: bounds of weighted_score
+n, n_answered, n_scored, n_failed, n_missing, n_unverified, n_truncated, n_len_estimated    int
+failures           {kind: int}: samples without an answer
+unverified         {kind: int}: answers without a verdict
+groups             [object]: the keys of a line of meta.jsonl, and failures and unverified by kind
+"""
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Sequence
+from io import StringIO
+from typing import Any, Literal
+
+from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
+from bootcamp_cli.reports.columns import COLUMNS, Cell
+from bootcamp_cli.reports.table import Table, as_text, build_table, display_width, select
+from bootcamp_cli.text import visible
+
+ReportFormat = Literal["table", "markdown", "csv", "json"]
+
+
+def render(
+    summary: RunSummary,
+    format: ReportFormat,  # noqa: A002  # the option's name
+    *,
+    sort: str = "bootcamp",
+    reverse: bool = False,
+    filter: str | Sequence[str] = (),  # noqa: A002  # the option's name
+    width: int | None = None,
+    color: bool = False,
+) -> str:
+    """The summary as text that ends with a newline.
+
+    `sort` is one of `selection.SORT_KEYS`, `filter` globs on bootcamp, file or data source: rows that match any of them
+    are shown. `width` is the terminal's width in columns, None where the output is no terminal: the table is plain
+    text then.
+
+    Raises:
+        UsageError: nothing can be sorted by `sort`.
+    """
+    patterns = (filter,) if isinstance(filter, str) else tuple(filter)
+    shown = select(summary, sort=sort, reverse=reverse, patterns=patterns)
+    n_all = len(summary.groups)
+    match format:
+        case "csv":
+            return csv_text(shown)
+        case "json":
+            return json_text(shown, n_all=n_all)
+        case "markdown":
+            return markdown_text(build_table(shown, n_all=n_all))
+        case "table" if width is None:
+            return plain_text(build_table(shown, n_all=n_all))
+        case "table":
+            from bootcamp_cli.reports.terminal import terminal_text  # noqa: PLC0415  # rich only for a terminal
+
+            return terminal_text(build_table(shown, n_all=n_all), width=width, color=color)
+
+
+def plain_text(table: Table) -> str:
+    """Head, rule, rows, rule, total and notes, as wide as they are."""
+    widths = table.widths
+    rule = "  ".join("-" * width for width in widths)
+    body = [_line(table, row, widths) for row in table.rows]
+    parts = [_line(table, table.titles, widths), rule, *body, rule, _line(table, table.total, widths), "", *table.notes]
+    return "\n".join(parts) + "\n"
+
+
+def _line(table: Table, cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Texts to the left, numbers to the right."""
+    padded = (
+        cell + " " * (width - display_width(cell))
+        if column.kind == "text"
+        else " " * (width - display_width(cell)) + cell
+        for column, cell, width in zip(table.columns, cells, widths, strict=True)
+    )
+    return "  ".join(padded).rstrip()
+
+
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>|~#&$@!]")
+
+
+def markdown_text(table: Table) -> str:
+    """A Markdown table with the total in bold as its last row, and the notes as a list."""
+    rule = ("---" if column.kind == "text" else "---:" for column in table.columns)
+    total = (f"**{_escaped(cell)}**" if cell else "" for cell in table.total)
+    rows = ([_escaped(cell) for cell in row] for row in table.rows)
+    lines = [_row(table.titles), _row(rule), *map(_row, rows), _row(total), ""]
+    return "\n".join([*lines, *(f"- {_escaped(note)}" for note in table.notes)]) + "\n"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escaped(text: str) -> str:
+    """The text with a backslash before each character that Markdown or HTML would act on."""
+    return _MARKUP.sub(r"\\\g<0>", text)
+
+
+def csv_text(shown: RunSummary) -> str:
+    """All columns under the names of meta.jsonl, a line per row, no total; numbers in full, nothing for no value.
+
+    Names are made visible, and an apostrophe stands before one that a spreadsheet would run as a formula.
+    """
+    stream = StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([column.key for column in COLUMNS])
+    writer.writerows([_cell(column.of(group)) for column in COLUMNS] for group in shown.groups)
+    return stream.getvalue()
+
+
+def _cell(cell: Cell) -> Cell:
+    return as_text(visible(cell)) if isinstance(cell, str) else cell
+
+
+SCHEMA_VERSION = 1
+
+
+def json_text(shown: RunSummary, *, n_all: int) -> str:
+    """The object described above, indented, in ASCII; `n_all` is the number of rows of the whole run."""
+    return json.dumps(json_object(shown, n_all=n_all), indent=2) + "\n"
+
+
+def json_object(shown: RunSummary, *, n_all: int) -> dict[str, Any]:
+    """The object described above."""
+    bounds, weighted = shown.bounds, shown.weighted_bounds
+    return {
+        "schema": "bootcamp.report",
+        "schema_version": SCHEMA_VERSION,
+        "model_name": shown.model_name,
+        "test_dir": shown.test_dir,
+        "complete": shown.complete,
+        "sizes_known": shown.sizes_known,
+        "n_groups_in_run": n_all,
+        "avg_score": shown.avg_score,
+        "avg_len": shown.avg_len,
+        "score_low": bounds and bounds.low,
+        "score_high": bounds and bounds.high,
+        "weighted_score": shown.weighted_score,
+        "weighted_len": shown.weighted_len,
+        "weighted_score_low": weighted and weighted.low,
+        "weighted_score_high": weighted and weighted.high,
+        "n": shown.n_samples,
+        "n_answered": shown.n_answered,
+        "n_scored": shown.n_scored,
+        "n_failed": shown.n_failed,
+        "n_missing": shown.n_missing,
+        "n_unverified": shown.n_unverified,
+        "n_truncated": shown.n_truncated,
+        "n_len_estimated": shown.n_len_estimated,
+        "failures": shown.failures,
+        "unverified": shown.unverified,
+        "groups": [_group(group) for group in shown.groups],
+    }
+
+
+def _group(group: GroupSummary) -> dict[str, Any]:
+    row: dict[str, Any] = {column.key: column.of(group) for column in COLUMNS}
+    return row | {"failures": dict(group.failures), "unverified": dict(group.unverified)}
+
+
+def meta_lines(summary: RunSummary) -> str:
+    """The whole content of meta.jsonl, a JSON object to a line: `bootcamp`, `avg_score`, `avg_len`, then the rest.
+
+    The rows keep their order: files in name order, data sources in order of first appearance. An average of nothing is
+    null. Source of the first three keys: `meta.jsonl` of InternBootcamp's run_eval.py.
+    """
+    rows = ({column.key: column.of(group) for column in COLUMNS} for group in summary.groups)
+    return "".join(f"{_line_meta(row)}\n" for row in rows)
+
+
+def _line_meta(row: dict[str, str | int | float | None]) -> str:
+    """The row as JSON with non-ASCII as it is, unless it cannot be written as UTF-8 (a lone surrogate)."""
+    line = json.dumps(row, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return json.dumps(row)
+    return line

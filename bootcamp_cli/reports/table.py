@@ -1,0 +1,189 @@
+"""One table for the forms that people read: which rows in what order, cells as text, notes below.
+
+Also how wide text is in a terminal, and how text is kept from being run as a formula by a spreadsheet.
+"""
+
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
+from bootcamp_cli.errors import UsageError
+from bootcamp_cli.reports.columns import COLUMNS, Cell, Column, Kind
+from bootcamp_cli.text import visible
+
+TOTAL = "Total Average"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The rows of a summary and their total as text; the total's averages are unweighted means, its counts sums.
+
+    All text is safe to print. `notes` are lines that belong below the table.
+    """
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    total: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """The heads of the columns."""
+        return tuple(column.title for column in self.columns)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The width of the widest cell of each column, head and total included, in terminal cells."""
+        lines = (self.titles, *self.rows, self.total)
+        return tuple(max(map(display_width, cells)) for cells in zip(*lines, strict=True))
+
+    def without(self, index: int) -> "Table":
+        """The table without one of its columns."""
+        keep = [i for i in range(len(self.columns)) if i != index]
+        return replace(
+            self,
+            columns=tuple(self.columns[i] for i in keep),
+            rows=tuple(tuple(row[i] for i in keep) for row in self.rows),
+            total=tuple(self.total[i] for i in keep),
+        )
+
+
+def build_table(shown: RunSummary, *, n_all: int) -> Table:
+    """The table of a summary, in the order of its rows; `n_all` is the number of rows of the whole run."""
+    columns = tuple(column for column in COLUMNS if column.shown(shown))
+    label = TOTAL if len(shown.groups) == n_all else "Average of these"
+    total = (label, *(cell_text(column.total(shown), column.kind, none="") for column in columns[1:]))
+    rows = tuple(tuple(cell_text(column.of(group), column.kind) for column in columns) for group in shown.groups)
+    return Table(columns=columns, rows=rows, total=total, notes=notes(shown, n_all=n_all))
+
+
+def cell_text(cell: Cell, kind: Kind, *, none: str = "-") -> str:
+    """A cell as people read it: four decimals for a score, one for a length, thousands apart; `none` for no value."""
+    if cell is None:
+        return none
+    if isinstance(cell, str):
+        return visible(cell)
+    match kind:
+        case "score":
+            return f"{cell:.4f}"
+        case "length":
+            return f"{cell:,.1f}"
+        case "count" | "text":
+            return f"{cell:,}"
+
+
+SORT_KEYS: tuple[str, ...] = tuple(column.title for column in COLUMNS)
+"""The words to sort by: the titles of the columns."""
+
+
+def select(summary: RunSummary, *, sort: str, reverse: bool, patterns: Sequence[str]) -> RunSummary:
+    """The summary with the rows that match one of the patterns (all without patterns), sorted.
+
+    A pattern is a glob on bootcamp, file or data source. Text sorts upwards, numbers from the largest down, `reverse`
+    turns that around; rows without a value come last, equal ones by bootcamp, then as in meta.jsonl.
+
+    Raises:
+        UsageError: nothing can be sorted by `sort`.
+    """
+    column = _column(sort)
+    groups = [group for group in summary.groups if not patterns or _matches(group, patterns)]
+    groups.sort(key=lambda group: group.bootcamp)
+    valued = [group for group in groups if column.of(group) is not None]
+    empty = [group for group in groups if column.of(group) is None]
+    valued.sort(key=column.of, reverse=reverse if column.kind == "text" else not reverse)  # type: ignore[arg-type]  # no None
+    return replace(summary, groups=(*valued, *empty))
+
+
+def _column(sort: str) -> Column:
+    for column in COLUMNS:
+        if sort in (column.title, column.key):
+            return column
+    raise UsageError(f"cannot sort by {sort!r}", hint=f"sort by one of {', '.join(SORT_KEYS)}")
+
+
+def _matches(group: GroupSummary, patterns: Sequence[str]) -> bool:
+    names = (group.bootcamp, group.file, group.data_source or "")
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+
+def notes(shown: RunSummary, *, n_all: int) -> tuple[str, ...]:
+    """The lines below a table; `n_all` is the number of rows of the whole run, of which `shown` may have fewer."""
+    return tuple(_notes(shown, n_all))
+
+
+def _notes(run: RunSummary, n_all: int) -> Iterator[str]:
+    if not run.groups:
+        yield f"no rows shown, of {n_all:,} in the run"
+        return
+    if len(run.groups) < n_all:
+        yield f"{len(run.groups):,} of {n_all:,} rows shown; averages and counts are those of the rows shown"
+    yield _completeness(run)
+    if run.weighted_score is not None:
+        yield f"every sample counting alike: average score {run.weighted_score:.4f}" + _length(run.weighted_len)
+    if not run.complete and run.bounds is not None:
+        low, high = run.bounds.low, run.bounds.high
+        yield f"bounds: average score {low:.4f} if all samples without a score were wrong, {high:.4f} if all were right"
+    if run.failures:
+        yield f"without an answer: {_kinds(run.failures)}"
+    if run.unverified:
+        yield f"without a verdict: {_kinds(run.unverified)}"
+    if run.n_truncated:
+        yield f"truncated at the token limit: {run.n_truncated:,} of {run.n_answered:,} answers"
+    if run.n_len_estimated:
+        yield f"lengths that are word counts, the server sent no usage: {run.n_len_estimated:,} of {run.n_answered:,}"
+    if not run.sizes_known:
+        yield "how many samples the test files have is not recorded here: n counts what was found"
+
+
+def _completeness(run: RunSummary) -> str:
+    if run.complete:
+        return f"complete: {run.n_scored:,} of {run.n_samples:,} samples scored"
+    gaps = (
+        (run.n_failed, "without an answer"),
+        (run.n_unverified, "without a verdict"),
+        (run.n_missing, "not tried yet"),
+    )
+    parts = ", ".join(f"{count:,} {what}" for count, what in gaps if count)
+    return f"incomplete: {run.n_scored:,} of {run.n_samples:,} samples scored; {parts}"
+
+
+def _length(weighted_len: float | None) -> str:
+    return "" if weighted_len is None else f", length {weighted_len:,.1f}"
+
+
+def _kinds(counts: Mapping[str, int]) -> str:
+    """Counts by kind, the most frequent first."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{visible(kind)} {count:,}" for kind, count in ranked)
+
+
+def display_width(text: str) -> int:
+    """How many terminal cells a visible text takes: two for a wide character, none for a combining one."""
+    if text.isascii():
+        return len(text)
+    return sum(_cells(char) for char in text)
+
+
+def _cells(char: str) -> int:
+    if unicodedata.category(char) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1
+
+
+_STARTERS = frozenset("=+-@\t\r\n＝＋－＠")
+"""First characters that Excel, LibreOffice or Google Sheets take for the start of a formula."""
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet may take the text for a formula, also behind leading blanks."""
+    return text[:1] in _STARTERS or text.lstrip()[:1] in _STARTERS if text else False
+
+
+def as_text(text: str) -> str:
+    """The text as a CSV cell that no spreadsheet runs: an apostrophe goes in front of what could be a formula.
+
+    One goes in front of an apostrophe as well, so that dropping a leading one always gives the text back.
+    """
+    return f"'{text}" if is_formula(text) or text.startswith("'") else text

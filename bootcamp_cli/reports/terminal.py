@@ -1,0 +1,96 @@
+"""The table for a terminal, drawn by rich in the width there is."""
+
+from io import StringIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from bootcamp_cli.reports.table import Table
+
+_EXPENDABLE = (
+    "score_high",
+    "score_low",
+    "n_scored",
+    "n_missing",
+    "n_truncated",
+    "n_unverified",
+    "n_failed",
+    "avg_len",
+    "n",
+    "file",
+)
+"""Columns to leave out, in this order, where the width is not enough: the notes tell most of what they do."""
+_GAP = 2
+_LEAST_NAME = 32
+"""Names are folded down to this width before a column is left out."""
+
+
+def terminal_text(table: Table, *, width: int, color: bool) -> str:
+    """The table in `width` columns, with colours or without: names are folded, columns left out, no number is cut."""
+    fitting, left_out = _fitted(table, width)
+    stream = StringIO()
+    console = Console(
+        file=stream,
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        legacy_windows=False,
+        highlight=False,
+    )
+    console.print(_grid(fitting))
+    console.print()
+    for note in table.notes:
+        console.print(Text(note))
+    if left_out:
+        console.print(Text(f"columns left out for the width: {', '.join(left_out)}"))
+    return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
+
+
+def _fitted(table: Table, width: int) -> tuple[Table, list[str]]:
+    """The table with the columns for which there is room, and the titles of those left out."""
+    left_out: list[str] = []
+    for key in _EXPENDABLE:
+        if _least_width(table) <= width:
+            break
+        index = next((i for i, column in enumerate(table.columns) if column.key == key), None)
+        if index is not None:
+            left_out.append(table.columns[index].title)
+            table = table.without(index)
+    return table, left_out
+
+
+def _least_width(table: Table) -> int:
+    """The columns that the table needs with its names folded."""
+    widths = (
+        min(longest, _LEAST_NAME) if column.kind == "text" else longest
+        for column, longest in zip(table.columns, table.widths, strict=True)
+    )
+    return sum(widths) + _GAP * (len(table.columns) - 1)
+
+
+def _grid(table: Table) -> RichTable:
+    grid = RichTable(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        show_footer=True,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        header_style="bold",
+        footer_style="bold",
+    )
+    for column, foot in zip(table.columns, table.total, strict=True):
+        is_text = column.kind == "text"
+        grid.add_column(
+            Text(column.title),
+            Text(foot),
+            justify="left" if is_text else "right",
+            overflow="fold",
+            no_wrap=not is_text,
+            style="cyan" if column.kind == "score" else "",
+        )
+    for row in table.rows:
+        grid.add_row(*map(Text, row))
+    return grid

@@ -1,0 +1,258 @@
+"""Requests through aiohttp, a quarter of httpx's cost; the only file that imports aiohttp."""
+
+import io
+import select
+import socket
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import aiohttp
+from aiohttp import http_exceptions
+from yarl import URL
+
+from bootcamp_cli.errors import SettingsError
+from bootcamp_cli.server.body import read_body
+from bootcamp_cli.server.endpoint import Endpoint, is_host, proxy_for, tls_context
+from bootcamp_cli.server.failures import (
+    BROKEN,
+    LOST,
+    NO_CONNECTION,
+    NO_CONNECTION_IN_TIME,
+    NO_PROXY,
+    NO_REPLY_IN_TIME,
+    UNUSABLE,
+    Meanings,
+    translate,
+    translated,
+)
+from bootcamp_cli.server.response import MAX_BODY_BYTES
+from bootcamp_cli.server.transport import KEEPALIVE_S, OpenReply, Reply
+from bootcamp_cli.text import shown_url
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+
+_LARGE_BODY_BYTES = 1024 * 1024
+"""aiohttp writes a larger body piece by piece where it comes as a file."""
+
+_SMALL_BODY_BYTES = 128 * 1024
+"""A body that is announced to be smaller is read at once."""
+
+_READ_BYTES = 64 * 1024
+"""Most that is read from a connection at once: of hundreds that are full, the event loop reads each in its turn."""
+
+_MAX_CLOSING = 3
+"""So many kept connections in a row may turn out to be closing; that costs no try."""
+
+
+class AiohttpTransport:
+    """One pool of connections for all lanes: finding a free one takes the same time however many there are.
+
+    Raises SettingsError for a certificate bundle, proxy or host name that cannot be used.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, environ: Mapping[str, str], max_body_bytes: int = MAX_BODY_BYTES) -> None:
+        proxy = proxy_for(endpoint.base_url, environ)
+        self.endpoint = endpoint.behind(proxy)
+        self._max_body_bytes = max_body_bytes
+        self._tls = tls_context(endpoint, environ)
+        self._proxy, self._proxy_headers = _proxy(proxy)
+        self._headers = {name.decode("ascii"): value.decode() for name, value in endpoint.headers}
+        self._headers["Accept-Encoding"] = "identity"
+        if endpoint.base_url.startswith("http:"):  # no tunnel: the proxy reads the request itself
+            self._headers |= self._proxy_headers
+        self._urls: dict[str, URL] = {}
+        self._opened: aiohttp.ClientSession | None = None
+        self._url("")
+
+    async def post(self, lane: int, path: str, body: bytes) -> Reply:  # noqa: ARG002 - lanes share the pool
+        """Send a JSON body and read the whole reply."""
+        return await self._whole("POST", path, body)
+
+    def post_stream(self, lane: int, path: str, body: bytes) -> AbstractAsyncContextManager[OpenReply]:  # noqa: ARG002 - as above
+        """Send a JSON body; the reply's body is read within the context."""
+        return self._stream(path, body)
+
+    async def get(self, path: str) -> Reply:
+        """Ask for a path and read the whole reply."""
+        return await self._whole("GET", path, None)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._opened is not None:
+            await self._opened.close()
+
+    async def _whole(self, method: str, path: str, body: bytes | None) -> Reply:
+        try:
+            async with await self._response(method, path, body) as response:
+                headers = response.headers
+                if self._is_small(response):
+                    content = await response.read()
+                else:
+                    content = await read_body(response.content.iter_any(), headers, max_bytes=self._max_body_bytes)
+        except _TRANSLATED as error:
+            raise translate(error, self.endpoint, MEANINGS) from error
+        return Reply(status=response.status, headers=headers, body=content)
+
+    @asynccontextmanager
+    async def _stream(self, path: str, body: bytes) -> AsyncIterator[OpenReply]:
+        with translated(self.endpoint, MEANINGS):
+            async with await self._response("POST", path, body) as response:
+                chunks = response.content.iter_any()
+                yield OpenReply(status=response.status, headers=response.headers, chunks=chunks)
+
+    def _is_small(self, response: aiohttp.ClientResponse) -> bool:
+        """Whether the body, as it is announced, can be read without a second look."""
+        announced = response.content_length
+        limit = min(_SMALL_BODY_BYTES, self._max_body_bytes)
+        return announced is not None and announced <= limit and "Content-Encoding" not in response.headers
+
+    async def _response(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
+        for _ in range(_MAX_CLOSING):
+            try:
+                return await self._sent(method, path, body)
+            except aiohttp.ClientConnectionError as error:
+                if not _was_closing(error):
+                    raise
+        return await self._sent(method, path, body)
+
+    async def _sent(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
+        data = io.BytesIO(body) if body and len(body) > _LARGE_BODY_BYTES else body
+        return await self._session().request(
+            method,
+            self._url(path),
+            data=data,
+            headers=self._headers,  # those of a session would go to the proxy, too, the key among them
+            proxy=self._proxy,
+            proxy_headers=self._proxy_headers,
+            allow_redirects=False,
+        )
+
+    def _session(self) -> aiohttp.ClientSession:
+        """The session, which can be made within a running event loop only."""
+        if self._opened is None:
+            self._opened = aiohttp.ClientSession(
+                connector=_Connector(
+                    limit=0,
+                    keepalive_timeout=KEEPALIVE_S,
+                    ssl=self._tls,
+                    resolver=aiohttp.ThreadedResolver(),
+                    socket_factory=piecewise_socket,
+                ),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._opened
+
+    def _url(self, path: str) -> URL:
+        if path not in self._urls:
+            try:
+                url = URL(self.endpoint.url_of(path))
+                url.raw_host  # noqa: B018 - raises for a host name that cannot be encoded
+            except ValueError as error:
+                raise SettingsError(f"url: {self.endpoint.base_url}: not a usable host name ({error})") from None
+            self._urls[path] = url
+        return self._urls[path]
+
+
+class _Connector(aiohttp.TCPConnector):
+    """One that takes no kept connection on which something came unasked: that would be read as the next reply."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._readable: WeakKeyDictionary[ResponseHandler, select.poll] = WeakKeyDictionary()
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: "list[Trace]",
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
+    ) -> "Connection":
+        """A new connection, or a kept one that is silent; aiohttp itself looks only when it puts one back."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol, transport = connection.protocol, connection.transport
+            if protocol is None or transport is None:
+                return connection
+            readable = self._readable.get(protocol)
+            if readable is None:
+                self._readable[protocol] = readable = select.poll()
+                readable.register(transport.get_extra_info("socket"), select.POLLIN)
+                return connection
+            # neither read by the event loop nor waiting to be read
+            if not protocol.should_close and not readable.poll(0):
+                return connection
+            connection.close()
+
+
+class _Socket(socket.socket):
+    """One that reads in small pieces."""
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """As ever, but not more than that at once."""
+        return super().recv(min(bufsize, _READ_BYTES), flags)
+
+    def recv_into(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
+        """As ever, but not more than that at once."""
+        return super().recv_into(buffer, min(nbytes or memoryview(buffer).nbytes, _READ_BYTES), flags)
+
+
+def piecewise_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket for the connector that is read in small pieces."""
+    family, kind, protocol, _, _ = address
+    return _Socket(family, kind, protocol)
+
+
+def _was_closing(error: aiohttp.ClientConnectionError) -> bool:
+    """Whether the connection was closing before a byte of the request could be written."""
+    return isinstance(error, aiohttp.ClientConnectionResetError) or isinstance(
+        error.__cause__, aiohttp.ClientConnectionResetError
+    )
+
+
+def _proxy(url: str | None) -> tuple[URL | None, dict[str, str]]:
+    """The proxy's address, without the credentials, which errors would show; and those as a header."""
+    if url is None:
+        return None, {}
+    try:
+        proxy = URL(url)
+    except ValueError:
+        proxy = URL()
+    if proxy.scheme not in ("http", "https") or not is_host(proxy.host or ""):
+        raise SettingsError(f"proxy {shown_url(url)}: not a usable proxy address", hint="see http_proxy")
+    if proxy.user is None and proxy.password is None:
+        return proxy, {}
+    basic = b64encode(f"{proxy.user or ''}:{proxy.password or ''}".encode()).decode("ascii")
+    return proxy.with_user(None), {"Proxy-Authorization": f"Basic {basic}"}
+
+
+MEANINGS: Meanings = {
+    aiohttp.ConnectionTimeoutError: NO_CONNECTION_IN_TIME,
+    aiohttp.ServerTimeoutError: NO_REPLY_IN_TIME,
+    aiohttp.ClientHttpProxyError: NO_PROXY,
+    aiohttp.ClientProxyConnectionError: NO_PROXY,
+    aiohttp.ClientConnectorError: NO_CONNECTION,
+    aiohttp.ClientSSLError: NO_CONNECTION,
+    aiohttp.InvalidURL: UNUSABLE,
+    aiohttp.ClientResponseError: LOST,
+    aiohttp.ClientPayloadError: LOST,
+    aiohttp.ClientConnectionError: LOST,
+    aiohttp.ContentTypeError: BROKEN,
+    aiohttp.TooManyRedirects: BROKEN,
+    aiohttp.ClientError: BROKEN,
+    http_exceptions.HttpProcessingError: LOST,
+    UnicodeError: BROKEN,
+    OSError: LOST,
+}
+"""Every exception of aiohttp, by itself or by its base, and those of the layers below that it lets through."""
+
+_TRANSLATED = tuple(MEANINGS)

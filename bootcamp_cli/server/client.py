@@ -1,0 +1,183 @@
+"""One request: from a prompt to an answer or a failed attempt."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import anyio
+import msgspec
+from anyio import to_thread
+
+from bootcamp_cli.server.body import LARGE_BYTES, BodyRoom, read_body, room_for_large
+from bootcamp_cli.server.endpoint import Endpoint, endpoint
+from bootcamp_cli.server.failures import Scope, TryFailed, bad_response, status_failure
+from bootcamp_cli.server.request import GenerationConfig, build_payload
+from bootcamp_cli.server.response import MAX_BODY_BYTES, StreamedAnswer, load_object, parse_reply
+from bootcamp_cli.server.transport import Reply, Transport, make_transport
+from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.text import shortened, shown_s
+from bootcamp_cli.types import Answer
+
+MODELS_TIMEOUT_S = 30.0
+"""Deadline of asking for the model list, which takes no computing."""
+
+THREAD_BYTES = 256 * 1024
+"""From this size on JSON is read in a thread: the event loop would stand still for milliseconds."""
+
+THREAD_LINES = 2000
+"""From so many lines in one piece of a stream on they are taken apart in a thread."""
+
+_AFTER_END_S = 5.0
+_T = TypeVar("_T")
+
+
+class CompletionClient:
+    """Sends prompts with one set of generation parameters to one endpoint.
+
+    `timeout_s` is the deadline of one try, from connecting to the last byte; `idle_timeout_s` the longest silence
+    within a stream that has begun. `clock` gives the seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        config: GenerationConfig,
+        *,
+        timeout_s: float,
+        idle_timeout_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.transport = transport
+        self.config = config
+        self.timeout_s = timeout_s
+        self.idle_timeout_s = idle_timeout_s
+        self._clock = clock
+        self._path = "/completions" if config.api_mode == "completion" else "/chat/completions"
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the requests go."""
+        return self.transport.endpoint
+
+    async def complete(self, prompt: str, lane: int) -> Answer:
+        """One try to get an answer; nobody else may use `lane` meanwhile. Raises TryFailed and nothing else.
+
+        Text and reasoning are data and stay as they came; whatever else a server says is redacted.
+        """
+        body = build_payload(self.config, prompt)
+        return self._redacted(await self._within(self.timeout_s, self._answer(lane, body)))
+
+    async def models(self) -> list[dict[str, Any]]:
+        """The server's list of models: objects with at least an `id`. Raises TryFailed and nothing else."""
+        return await self._within(min(self.timeout_s, MODELS_TIMEOUT_S), self._models())
+
+    async def _within(self, timeout_s: float, exchange: Awaitable[_T]) -> _T:
+        """Sets the deadline, and makes every failure's message fit to be shown: the one place of its redaction."""
+        try:
+            with anyio.move_on_after(timeout_s), BodyRoom():
+                return await exchange
+        except TryFailed as failure:
+            failure.reword(shortened(self.endpoint.redact(failure.message)))
+            raise failure.without_frames() from None
+        text = f"no whole reply of {self.endpoint.base_url} within {shown_s(timeout_s)}"
+        raise TryFailed(kind="timeout", message=shortened(self.endpoint.redact(text)))
+
+    def _redacted(self, answer: Answer) -> Answer:
+        """The answer without secrets in what a server says about it; the name that was asked for is none."""
+        redacted = self.endpoint.redacted
+        model = answer.model if answer.model == self.config.model else redacted(answer.model)
+        finish_reason, usage = redacted(answer.finish_reason), redacted(answer.usage)
+        if (model, finish_reason, usage) == (answer.model, answer.finish_reason, answer.usage):
+            return answer
+        return msgspec.structs.replace(answer, model=model, finish_reason=finish_reason, usage=usage)
+
+    async def _models(self) -> list[dict[str, Any]]:
+        reply = await self.transport.get("/models")
+        self._refuse_status(reply, missing="sample")
+        listed = (await _in_thread(load_object, reply.body)).get("data")
+        if not isinstance(listed, list):
+            raise bad_response("a model list without data")
+        return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+
+    async def _answer(self, lane: int, body: bytes) -> Answer:
+        if self.config.stream:
+            return await self._streamed(lane, body)
+        return await self._whole(await self.transport.post(lane, self._path, body))
+
+    async def _whole(self, reply: Reply) -> Answer:
+        self._refuse_status(reply, missing="model_missing")
+        return await _in_thread(lambda body: parse_reply(body, self.config.api_mode), reply.body)
+
+    def _refuse_status(self, reply: Reply, *, missing: Scope) -> None:
+        if not 200 <= reply.status < 300:
+            raise status_failure(reply.status, reply.headers, reply.body, now_s=self._clock(), missing=missing)
+
+    async def _streamed(self, lane: int, body: bytes) -> Answer:
+        async with self.transport.post_stream(lane, self._path, body) as reply:
+            streams = "json" not in reply.headers.get("content-type", "").lower()
+            if not 200 <= reply.status < 300 or not streams:
+                whole = await read_body(reply.chunks, reply.headers, max_bytes=MAX_BODY_BYTES)
+                return await self._whole(Reply(status=reply.status, headers=reply.headers, body=whole))
+            encoding = reply.headers.get("content-encoding", "identity").lower()
+            if encoding != "identity":
+                raise bad_response(f"a stream with the content encoding {encoding}, which was not asked for")
+            answer = StreamedAnswer(self.config.api_mode)
+            try:
+                await self._collect(reply.chunks, answer)
+            except TryFailed:
+                if not answer.complete:
+                    raise
+        return answer.answer()
+
+    async def _collect(self, chunks: AsyncIterator[bytes], answer: StreamedAnswer) -> None:
+        """Feed the stream to `answer` to its end; once the answer is complete that is not waited for long."""
+        limit_s: float | None = None
+        while True:
+            try:
+                with anyio.fail_after(limit_s):
+                    chunk = await anext(chunks, b"")
+            except TimeoutError:
+                if answer.complete:
+                    return
+                raise TryFailed(
+                    kind="idle_timeout", message=f"stream silent for {shown_s(self.idle_timeout_s)}"
+                ) from None
+            if not chunk:
+                return
+            if answer.n_pending_bytes > LARGE_BYTES:
+                await room_for_large()
+            if answer.n_pending_bytes + len(chunk) > THREAD_BYTES or _n_lines(chunk) > THREAD_LINES:
+                await to_thread.run_sync(answer.feed, chunk)
+            else:
+                answer.feed(chunk)
+            limit_s = min(self.idle_timeout_s, _AFTER_END_S) if answer.complete else self.idle_timeout_s
+
+
+async def _in_thread(read: Callable[[bytes], _T], body: bytes) -> _T:
+    """Read a small body at once and a large one in a thread."""
+    return read(body) if len(body) <= THREAD_BYTES else await to_thread.run_sync(read, body)
+
+
+def _n_lines(chunk: bytes) -> int:
+    """How many lines a piece has at most."""
+    return chunk.count(b"\n") + chunk.count(b"\r")
+
+
+@asynccontextmanager
+async def open_client(settings: EvalSettings, generation: GenerationConfig) -> AsyncIterator[CompletionClient]:
+    """A client for the server of the settings; its connections are closed with the block."""
+    transport = make_transport(
+        endpoint(
+            settings.url,
+            api_key=settings.api_key.reveal(),
+            headers=settings.headers,
+            ca_bundle=settings.ca_bundle,
+            insecure=settings.insecure,
+        ),
+        settings.transport,
+    )
+    try:
+        yield CompletionClient(transport, generation, timeout_s=settings.timeout, idle_timeout_s=settings.idle_timeout)
+    finally:
+        await transport.aclose()

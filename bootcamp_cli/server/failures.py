@@ -1,0 +1,286 @@
+"""A failed attempt: what went wrong, whether another can help, and whom it concerns.
+
+Also what the exceptions of the HTTP libraries stand for, and what of a server's own objects may be kept on disk.
+"""
+
+import json
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Literal
+
+import msgspec
+
+from bootcamp_cli.server.endpoint import Endpoint
+from bootcamp_cli.text import MAX_RAW_CHARS, one_line, shown_url
+
+Scope = Literal["sample", "run_stop", "connect", "model_missing"]
+"""Whom a failure concerns: this sample; the whole run, which cannot go on; the server, which cannot be reached;
+the model, which the server does not (yet) have."""
+
+_RETRIED_4XX = frozenset(
+    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+)
+_STOPPING = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
+# both take time in proportion to the text, whatever stands in it: neither looks beyond the next "<"
+_TITLE = re.compile(r"<title\b[^<>]*>([^<]+)", re.IGNORECASE)
+_TAG = re.compile(r"<(?:style|script)\b[^<]*|<[^<>]*>", re.IGNORECASE)
+
+
+class TryFailed(Exception):  # noqa: N818 - a try that failed is an outcome, not an error of the program
+    """One try to get an answer, model list or probe failed.
+
+    `kind` is `timeout`, `idle_timeout`, `connection`, `tls`, `rate_limited`, `bad_response` or `http_<status>`;
+    `message` one line without control characters; `retry_after_s` what the server asked for, in seconds, uncapped.
+    """
+
+    def __init__(
+        self,
+        *,
+        kind: str,
+        message: str,
+        status: int | None = None,
+        retryable: bool = True,
+        retry_after_s: float | None = None,
+        scope: Scope = "sample",
+    ) -> None:
+        super().__init__(one_line(message))
+        self.kind = kind
+        self.status = status
+        self.retryable = retryable
+        self.retry_after_s = retry_after_s
+        self.scope: Scope = scope
+
+    @property
+    def message(self) -> str:
+        """What went wrong, in one line."""
+        return str(self.args[0])
+
+    def reword(self, message: str) -> None:
+        """Replace the message, as redaction does."""
+        self.args = (message,)
+
+    def without_frames(self) -> "TryFailed":
+        """The failure without traceback and causes, whose frames would hold the reply for as long as it is kept."""
+        self.__cause__ = self.__context__ = None
+        return self.with_traceback(None)
+
+
+def bad_response(what: str, words: str = "") -> TryFailed:
+    """The failure of a reply that is no answer; `words` are the server's own."""
+    return TryFailed(kind="bad_response", message=f"{what}: {words}" if words else what)
+
+
+def status_failure(
+    status: int, headers: Mapping[str, str], body: bytes, *, now_s: float, missing: Scope = "sample"
+) -> TryFailed:
+    """The failure that a reply with a status other than 2xx stands for.
+
+    `headers` have lower-case names, `now_s` is the time since the epoch by which a Retry-After date is read, and
+    `missing` the scope of a 404.
+    """
+    words = _words_of_body(body)
+    message = f"HTTP {status}: {words}" if words else f"HTTP {status}"
+    if 300 <= status < 400:
+        target = shown_url(headers.get("location", "")) or "nowhere"
+        message = f"HTTP {status}: redirected to {target}, which is not followed; give the address itself as url"
+    scope: Scope = "sample"
+    if status in _STOPPING:
+        scope = "run_stop"
+    elif status == HTTPStatus.NOT_FOUND:
+        scope = missing
+    retryable = status in _RETRIED_4XX or status >= 500
+    return TryFailed(
+        kind="rate_limited" if status == HTTPStatus.TOO_MANY_REQUESTS else f"http_{status}",
+        message=message,
+        status=status,
+        retryable=retryable,
+        retry_after_s=parse_retry_after(headers.get("retry-after", ""), now_s=now_s) if retryable else None,
+        scope=scope,
+    )
+
+
+def parse_retry_after(value: str, *, now_s: float) -> float | None:
+    """Seconds to wait by a Retry-After header: a number of seconds or an HTTP date (RFC 9110, 10.2.3).
+
+    A date in the past is 0. None where there is no such header or it says nothing sensible (negative, not a number).
+    """
+    value = value.strip()
+    if _SECONDS.fullmatch(value):
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+        at_s = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return max(0.0, at_s - now_s)
+
+
+def server_words(reply: Any) -> str:
+    """The server's own message in a JSON reply, in any of the forms in use; the reply itself as text otherwise."""
+    match reply:
+        case (
+            str(words)
+            | {"error": {"message": str(words)}}
+            | {"error": str(words)}
+            | {"message": str(words)}
+            | {"detail": str(words)}
+        ):
+            return words[:MAX_RAW_CHARS]
+        case {"detail": [{"msg": str(words), "loc": place}, *_]}:  # FastAPI's validation errors
+            return f"{words[:MAX_RAW_CHARS]} ({place})" if is_keepable(place) else words[:MAX_RAW_CHARS]
+        case {"error": error} if error:
+            reply = error
+    try:
+        if is_keepable(reply):
+            return json.dumps(reply, ensure_ascii=False)
+        return msgspec.json.encode(reply)[:MAX_RAW_CHARS].decode(errors="replace")  # large ones in a tenth of the time
+    except (ValueError, RecursionError):
+        return ""
+
+
+def _words_of_body(body: bytes) -> str:
+    """The message in a body that may be JSON, HTML or anything else."""
+    try:
+        return server_words(json.loads(body)) if len(body) <= MAX_RAW_CHARS else html_words(body)
+    except (ValueError, RecursionError):
+        return html_words(body)
+
+
+def html_words(body: bytes) -> str:
+    """The title of an HTML page, else its text without tags; any other text as it is."""
+    text = body[:MAX_RAW_CHARS].decode("utf-8", errors="replace")
+    if not text.lstrip().startswith("<"):
+        return text
+    title = _TITLE.search(text)
+    return one_line(title.group(1) if title else _TAG.sub(" ", text))
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """The kind of failure, its text with `{url}` in it, whom it concerns, and whether another try can help."""
+
+    kind: str
+    text: str
+    scope: Scope = "sample"
+    retryable: bool = True
+
+
+Meanings = Mapping[type[Exception], Meaning]
+"""What the exceptions of a library stand for; a class that is not named means what its base does."""
+
+NO_CONNECTION = Meaning("connection", "cannot connect to {url}", "connect")
+NO_CONNECTION_IN_TIME = Meaning("timeout", "no connection to {url} in time", "connect")
+NO_PROXY = Meaning("connection", "cannot reach {url} through the proxy", "connect")
+LOST = Meaning("connection", "connection to {url} lost")
+UNUSABLE = Meaning("connection", "{url} cannot be asked", "run_stop", retryable=False)
+BROKEN = Meaning("bad_response", "a broken reply of {url}")
+NO_REPLY_IN_TIME = Meaning("timeout", "no reply of {url} in time")
+
+
+_TLS_ERRORS = frozenset(
+    value for value in vars(ssl).values() if isinstance(value, type) and issubclass(value, ssl.SSLError)
+)
+"""The standard library's own: aiohttp derives others from them, without their fields."""
+
+
+@contextmanager
+def translated(endpoint: Endpoint, meanings: Meanings) -> Iterator[None]:
+    """Raise the failure that stands for what is raised within."""
+    try:
+        yield
+    except tuple(meanings) as error:
+        raise translate(error, endpoint, meanings) from error
+
+
+def translate(error: Exception, endpoint: Endpoint, meanings: Meanings) -> TryFailed:
+    """The failure that an exception stands for; certificate errors stop the run."""
+    reason = ""
+    for cause in _causes(error):
+        if type(cause) is ssl.SSLCertVerificationError:
+            text = f"certificate of {endpoint.base_url} not accepted: {cause.verify_message}"
+            return TryFailed(kind="tls", message=text, retryable=False, scope="run_stop")
+        if type(cause) in _TLS_ERRORS and isinstance(cause, ssl.SSLError):
+            text = f"no TLS connection to {endpoint.base_url}: {cause.reason or cause}"
+            return TryFailed(kind="tls", message=text, scope="connect")
+        reason = _reason(cause) or reason
+    meaning = meaning_of(type(error), meanings)
+    text = meaning.text.format(url=endpoint.base_url)
+    return TryFailed(
+        kind=meaning.kind,
+        message=f"{text}: {reason}" if reason else text,
+        retryable=meaning.retryable,
+        scope=meaning.scope,
+    )
+
+
+def meaning_of(error_class: type[Exception], meanings: Meanings) -> Meaning:
+    """What a class of exceptions, or its nearest base that is named, stands for."""
+    return next(meanings[base] for base in error_class.__mro__ if base in meanings)
+
+
+def _reason(cause: BaseException) -> str:
+    """What one exception says; for a system error the system's words, without asyncio's address tuples."""
+    if isinstance(cause, OSError) and not isinstance(cause, socket.gaierror) and cause.errno:
+        return os.strerror(cause.errno)
+    status, message = getattr(cause, "status", None), getattr(cause, "message", None)
+    if isinstance(status, int) and isinstance(message, str):  # aiohttp's own text has the address with all its parts
+        return f"{status} {message}".strip()
+    return str(getattr(cause, "strerror", None) or cause).rstrip(".")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception and what led to it, down to the first cause; of a group the first member."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        if isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+MAX_DEPTH = 20
+MAX_KEPT_CHARS = 20_000
+
+
+def is_keepable(value: Any) -> bool:
+    """Whether a JSON value is small and shallow enough to be kept, and can be written as UTF-8.
+
+    How deep a value may be to be written and read back depends on the depth of the calls around the parser, which
+    differs from place to place: what is within `MAX_DEPTH` can be read in all of them.
+    """
+    with suppress(UnicodeEncodeError, RecursionError):
+        text = msgspec.json.encode(value)
+        n_levels = text.count(b"{") + text.count(b"[")
+        if len(text) <= MAX_KEPT_CHARS and n_levels <= MAX_DEPTH and b"null" not in text:
+            return True
+    room = MAX_KEPT_CHARS
+    left = [(value, 0)]
+    while left:
+        item, depth = left.pop()
+        children: list[Any] = []
+        if isinstance(item, str):
+            room -= len(item)
+        elif isinstance(item, dict | list):
+            room -= len(item)
+            if room < 0 or depth == MAX_DEPTH:
+                return False
+            children = [*item, *item.values()] if isinstance(item, dict) else item
+        left += [(child, depth + 1) for child in children]
+    if room < 0:
+        return False
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        return False
+    return True

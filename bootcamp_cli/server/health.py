@@ -1,0 +1,131 @@
+"""Is the model there? Asking until it is, and one short completion to see it work."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from typing import Any
+
+import anyio
+
+from bootcamp_cli.errors import ServerUnavailableError, SettingsError
+from bootcamp_cli.server.client import CompletionClient
+from bootcamp_cli.server.endpoint import Endpoint
+from bootcamp_cli.server.failures import TryFailed, is_keepable
+from bootcamp_cli.text import one_line, shortened, shown_s
+from bootcamp_cli.types import Answer
+
+PROBE_MAX_TOKENS = 16
+"""Length of the probe's answer."""
+
+_PROBE_LANE = -2
+_MAX_NAMES = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """A model as the server lists it.
+
+    `max_model_len` is the context length in tokens where the server tells it, `raw` the whole entry where that is fit
+    to be kept. `listed` is False where the server has no model list to ask.
+    """
+
+    name: str
+    max_model_len: int | None = None
+    raw: dict[str, Any] | None = field(default=None, repr=False)
+    listed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """The answer to the probe and the time it took, in seconds."""
+
+    answer: Answer
+    latency_s: float
+
+
+async def wait_for_model(
+    client: CompletionClient,
+    model_name: str | None,
+    *,
+    wait_s: float,
+    poll_interval_s: float,
+    say: Callable[[str], None],
+) -> ModelEntry:
+    """Ask for the model list until it has `model_name`, every `poll_interval_s`, for at most `wait_s` seconds.
+
+    Without `model_name` the only model that is listed is taken. `say` gets a line each time the model is not there.
+    Raises ServerUnavailableError where the time is over, and at once for what waiting does not mend: a refused key or
+    certificate, a redirect. Raises SettingsError where a model name is needed.
+    """
+    url = client.endpoint.base_url
+    started = anyio.current_time()
+    while True:
+        try:
+            models = await client.models()
+        except TryFailed as failure:
+            if failure.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+                return _unlisted(url, model_name, failure, say)
+            if failure.scope == "run_stop" or (failure.status or 0) // 100 == 3:
+                raise _gave_up(url, failure.message) from failure
+            missing = failure.message
+        else:
+            entry = _find(client.endpoint, models, model_name)
+            if entry is not None:
+                if model_name is None:
+                    say(f"using model {one_line(entry.name)}, the only one at {url}")
+                return entry
+            missing = client.endpoint.redact(_missing(models, model_name))
+        waited_s = anyio.current_time() - started
+        if waited_s >= wait_s:
+            raise _gave_up(url, f"{missing}; waited {shown_s(waited_s)}")
+        pause_s = min(poll_interval_s, wait_s - waited_s)
+        say(f"{url} is not ready: {missing}; asking again in {shown_s(pause_s)}, for {shown_s(wait_s - waited_s)} more")
+        await anyio.sleep(pause_s)
+
+
+async def probe(client: CompletionClient, prompt: str) -> ProbeResult:
+    """Ask for one short completion. Raises TryFailed."""
+    config = replace(client.config, max_tokens=min(client.config.max_tokens, PROBE_MAX_TOKENS))
+    short = CompletionClient(client.transport, config, timeout_s=client.timeout_s, idle_timeout_s=client.idle_timeout_s)
+    started = anyio.current_time()
+    answer = await short.complete(prompt, _PROBE_LANE)
+    return ProbeResult(answer=answer, latency_s=anyio.current_time() - started)
+
+
+def _find(endpoint: Endpoint, models: list[dict[str, Any]], model_name: str | None) -> ModelEntry | None:
+    """The entry of the model, or of the only one where no name is given."""
+    if model_name is None and len(models) > 1:
+        several = f"{endpoint.base_url} has several models: {endpoint.redact(_names(models))}"
+        raise SettingsError(f"model_name: {several}", hint="choose with --model-name")
+    for entry in models:
+        if model_name in (None, entry["id"]):
+            length = entry.get("max_model_len")
+            is_length = type(length) is int and length > 0
+            raw = endpoint.redacted(entry) if is_keepable(entry) else None
+            return ModelEntry(name=entry["id"], max_model_len=length if is_length else None, raw=raw)
+    return None
+
+
+def _missing(models: list[dict[str, Any]], model_name: str | None) -> str:
+    if model_name is None or not models:
+        return "no model is listed"
+    return f"model {one_line(model_name)} is not listed, only {_names(models)}"
+
+
+def _names(models: list[dict[str, Any]]) -> str:
+    names = [shortened(one_line(entry["id"]), 80) for entry in models[:_MAX_NAMES]]
+    more = len(models) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
+
+
+def _unlisted(url: str, model_name: str | None, failure: TryFailed, say: Callable[[str], None]) -> ModelEntry:
+    if model_name is None:
+        raise SettingsError(f"model_name: {url} has no list of models to choose from", hint="give --model-name")
+    say(f"warning: {url}/models: {failure.message}; whether model {one_line(model_name)} is there is not known")
+    return ModelEntry(name=model_name, listed=False)
+
+
+def _gave_up(url: str, missing: str) -> ServerUnavailableError:
+    return ServerUnavailableError(
+        f"{url}: {missing}", hint="see `bootcamp check-model`, and --wait for how long to wait"
+    )

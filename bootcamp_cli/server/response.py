@@ -1,0 +1,348 @@
+"""From the bytes of a reply, whole or streamed as server-sent events, to an answer or what is wrong with it; pure."""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from bootcamp_cli.server.failures import bad_response, html_words, is_keepable, server_words
+from bootcamp_cli.types import Answer, ApiMode
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""A larger reply is no answer."""
+
+_MAX_VALUES = 1_000_000
+"""Nor is one of more values: read as JSON it would take 10 to 30 times the memory that it takes as text, and the
+interpreter for seconds."""
+
+_BLOCK_BYTES = 1024 * 1024
+
+
+def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
+    """The answer in a whole reply.
+
+    A choice with text, with reasoning or with a finish_reason is an answer. Raises TryFailed of kind bad_response
+    for everything else: empty `choices`, an error with status 200, HTML, truncated JSON, wrong types.
+    """
+    reply = load_object(body)
+    refuse_error(reply)
+    choice = first_choice(reply)
+    if choice is None:
+        raise bad_response("a reply without choices", server_words(reply))
+    message = choice
+    if api_mode == "chat_completion":
+        message = choice.get("message") or {}
+        if not isinstance(message, dict):
+            raise bad_response("a choice whose message is no object")
+    return make_answer(
+        text=text_of(message.get("text" if api_mode == "completion" else "content")),
+        reasoning=reasoning_of(message),
+        finish_reason=choice.get("finish_reason"),
+        usage=reply.get("usage"),
+        model=reply.get("model"),
+    )
+
+
+def load_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body. NaN and infinite numbers, which are no JSON, are read as null."""
+    if len(body) > _MAX_VALUES and _n_separators(body) > _MAX_VALUES and _has_many_values(body):
+        raise bad_response(f"a reply of more than {_MAX_VALUES} values")
+    try:
+        value = _decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        value = _leniently_decoded(body)
+    if not isinstance(value, dict):
+        raise bad_response("a reply that is no JSON object")
+    return value
+
+
+def _n_separators(text: bytes) -> int:
+    """How many values a JSON text has at most; those within strings count, too."""
+    return sum(map(text.count, (b",", b"[", b"{")))
+
+
+def _has_many_values(body: bytes) -> bool:
+    """Whether there are too many values; what stands in strings is left out, and other threads get their turn."""
+    n_values = 0
+    in_string = False
+    escape = b""
+    for start in range(0, len(body), _BLOCK_BYTES):
+        block = (escape + body[start : start + _BLOCK_BYTES]).replace(b"\\\\", b"")
+        escape = b"\\" if block.endswith(b"\\") else b""
+        parts = block.removesuffix(escape).replace(b'\\"', b"").split(b'"')
+        n_values += _n_separators(b"".join(parts[in_string::2]))
+        in_string ^= len(parts) % 2 == 0
+        if n_values > _MAX_VALUES:
+            return True
+    return False
+
+
+def _leniently_decoded(body: bytes) -> Any:
+    """What msgspec refuses: a byte order mark, NaN, lone surrogates; TryFailed where it is not to be read at all."""
+    try:
+        return _LENIENT.decode(body.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise bad_response(f"a reply that is no UTF-8 ({error.reason} at byte {error.start})") from None
+    except RecursionError:
+        raise bad_response("a reply that is nested too deeply") from None
+    except ValueError as error:
+        if body[:200].lstrip().startswith(b"<"):
+            raise bad_response("HTML instead of JSON", html_words(body)) from None
+        what = "an empty reply" if not body.strip() else f"a reply that is no JSON ({error})"
+        raise bad_response(what) from None
+
+
+def refuse_error(reply: dict[str, Any]) -> None:
+    """Raise what the server reports as an error within a reply of status 200."""
+    if reply.get("error") or (reply.get("object") == "error" and "choices" not in reply):
+        raise bad_response("an error with status 200", server_words(reply))
+
+
+def first_choice(reply: dict[str, Any]) -> dict[str, Any] | None:
+    """The choice of index 0, else the first, or None where there is none; only one is ever asked for."""
+    choices = reply.get("choices")
+    if not choices:
+        return None
+    if not isinstance(choices, list):
+        raise bad_response("choices of a wrong type")
+    first = choices[0]
+    if len(choices) > 1:
+        first = next((one for one in choices if isinstance(one, dict) and one.get("index") == 0), first)
+    if not isinstance(first, dict):
+        raise bad_response("choices of a wrong type")
+    refuse_error(first)
+    return first
+
+
+def text_of(content: Any) -> str | None:
+    """The text of a message's content: a string, or a list of parts of which the text ones are joined."""
+    if content is None or isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise bad_response(f"a text of type {type(content).__name__}")
+    texts = []
+    for part in content:
+        text = part.get("text", "") if isinstance(part, dict) else part
+        if isinstance(part, dict) and part.get("type", "text") != "text":
+            continue
+        if not isinstance(text, str):
+            raise bad_response("a part of a text of a wrong type")
+        texts.append(text)
+    return "".join(texts)
+
+
+def reasoning_of(message: dict[str, Any]) -> str | None:
+    """The separate reasoning of a message: `reasoning_content` (vLLM, SGLang, DeepSeek), else `reasoning`."""
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if not reasoning:
+        return None
+    if not isinstance(reasoning, str):
+        raise bad_response(f"a reasoning of type {type(reasoning).__name__}")
+    return reasoning
+
+
+def make_answer(*, text: str | None, reasoning: str | None, finish_reason: Any, usage: Any, model: Any) -> Answer:
+    """An answer of checked parts; every text in it can be written as UTF-8, and usage as JSON.
+
+    Raises TryFailed of kind bad_response where there is neither text nor reasoning nor a finish_reason.
+    """
+    finish_reason = well_formed(finish_reason) if finish_reason and isinstance(finish_reason, str) else None
+    if not (text or reasoning or finish_reason):
+        raise bad_response("a choice with neither text nor reasoning nor finish_reason")
+    return Answer(
+        text=well_formed(text or ""),
+        reasoning=well_formed(reasoning) if reasoning else None,
+        finish_reason=finish_reason,
+        usage=usage if isinstance(usage, dict) and is_keepable(usage) else None,
+        model=well_formed(model) if model and isinstance(model, str) else None,
+    )
+
+
+def well_formed(text: str) -> str:
+    """Text without lone surrogates: two that belong together become their character, others U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def _finite(number: str) -> float | None:
+    value = float(number)
+    return value if math.isfinite(value) else None
+
+
+_decode = msgspec.json.Decoder().decode
+_LENIENT = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite)
+
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+_PIECE_BYTES = 8 * 1024
+"""So much is split into lines at once: no thread lets another run meanwhile, and lines may be empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerEvent:
+    """One event: its name (empty for the usual kind) and its data, lines joined by a newline."""
+
+    name: str
+    data: bytes
+
+
+class EventDecoder:
+    """Takes the bytes of a stream as they come; lines may end in LF, CRLF or CR, comments are skipped.
+
+    So is a byte order mark at the beginning.
+
+    Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+    """
+
+    def __init__(self) -> None:
+        self._open_line = bytearray()
+        self._at_start = True
+        self._after_cr = False
+        self._name = ""
+        self._data = bytearray()
+
+    @property
+    def n_pending_bytes(self) -> int:
+        """Bytes of the event that is not complete."""
+        return len(self._open_line) + len(self._data)
+
+    def feed(self, chunk: bytes) -> Iterator[ServerEvent]:
+        """The events that are complete with these bytes."""
+        for start in range(0, len(chunk), _PIECE_BYTES):
+            yield from self._piece(chunk[start : start + _PIECE_BYTES])
+
+    def close(self) -> Iterator[ServerEvent]:
+        """The event that the end of the stream completes, where the server left out the last blank line."""
+        yield from self._line(self._closed_line(b""))
+        yield from self._line(b"")
+
+    def _piece(self, chunk: bytes) -> Iterator[ServerEvent]:
+        if self._after_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+            self._after_cr = False
+        if not chunk:
+            return
+        self._after_cr = chunk.endswith(b"\r")
+        *ended, rest = _LINE_END.split(chunk)
+        for line in ended:
+            yield from self._line(self._closed_line(line) if self._open_line else line)
+        self._open_line += rest
+
+    def _closed_line(self, end: bytes) -> bytes:
+        """The line that was open so far, with its end."""
+        self._open_line += end
+        line = bytes(self._open_line)
+        self._open_line.clear()
+        return line
+
+    def _line(self, line: bytes) -> Iterator[ServerEvent]:
+        if self._at_start:
+            self._at_start = False
+            line = line.removeprefix(_BYTE_ORDER_MARK)
+        if not line:
+            if self._data:
+                del self._data[-1]
+                yield ServerEvent(name=self._name, data=bytes(self._data))
+                self._data.clear()
+            self._name = ""
+            return
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            self._data += value
+            self._data += b"\n"
+        elif field == b"event":
+            self._name = value.decode("utf-8", errors="replace")
+
+
+class StreamedAnswer:
+    """Takes the bytes of a stream and makes the answer of it.
+
+    `complete` says that everything that decides the answer is in: a finish_reason or `[DONE]` was seen. What a stream
+    may still hold after that is the usage. Raises TryFailed of kind bad_response like `parse_reply`.
+    """
+
+    def __init__(self, api_mode: ApiMode, *, max_bytes: int = MAX_BODY_BYTES) -> None:
+        self._api_mode: ApiMode = api_mode
+        self._max_bytes = max_bytes
+        self._events = EventDecoder()
+        self._n_bytes = 0
+        self._beginning = b""
+        self._texts: list[str] = []
+        self._reasoning: list[str] = []
+        self._finish_reason: object = None
+        self._usage: object = None
+        self._model: object = None
+        self.done = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer is whole, even if the stream should break now."""
+        return self.done or bool(self._finish_reason)
+
+    @property
+    def n_pending_bytes(self) -> int:
+        """Bytes of the event that is not complete."""
+        return self._events.n_pending_bytes
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes, cut anywhere."""
+        self._n_bytes += len(chunk)
+        if self._n_bytes > self._max_bytes:
+            raise bad_response(f"a stream of more than {self._max_bytes} bytes")
+        if len(self._beginning) < 500:
+            self._beginning += chunk[:500]
+        for event in self._events.feed(chunk):
+            self._take(event)
+
+    def answer(self) -> Answer:
+        """The answer, at the end of the stream."""
+        if not self.complete:
+            for event in self._events.close():
+                self._take(event)
+        if not self.complete:
+            if self._beginning.lstrip().startswith((b"<", b"{")):
+                raise bad_response("no event stream", html_words(self._beginning))
+            raise bad_response("a stream that ends before the answer does")
+        return make_answer(
+            text="".join(self._texts),
+            reasoning="".join(self._reasoning) or None,
+            finish_reason=self._finish_reason,
+            usage=self._usage,
+            model=self._model,
+        )
+
+    def _take(self, event: ServerEvent) -> None:
+        if self.done:
+            return
+        if event.data.strip() == b"[DONE]":
+            self.done = True
+            return
+        if not event.data.strip():
+            return
+        if event.name == "error":
+            raise bad_response("an error in the stream", server_words(load_object(event.data)))
+        piece = load_object(event.data)
+        refuse_error(piece)
+        self._usage = piece.get("usage") or self._usage
+        self._model = piece.get("model") or self._model
+        choice = first_choice(piece)
+        if choice is None or choice.get("index"):
+            return
+        delta = choice
+        if self._api_mode == "chat_completion":
+            delta = choice.get("delta") or choice.get("message") or {}
+            if not isinstance(delta, dict):
+                raise bad_response("a choice whose delta is no object")
+        self._texts.append(text_of(delta.get("text" if self._api_mode == "completion" else "content")) or "")
+        self._reasoning.append(reasoning_of(delta) or "")
+        self._finish_reason = choice.get("finish_reason") or self._finish_reason

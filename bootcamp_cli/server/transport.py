@@ -1,0 +1,88 @@
+"""The seam between requests and the HTTP library: what a transport is, and which one an endpoint gets."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from bootcamp_cli.server.endpoint import Endpoint, proxy_for
+from bootcamp_cli.server.response import MAX_BODY_BYTES
+
+TransportName = Literal["aiohttp", "httpx"]
+
+KEEPALIVE_S = 3.0
+"""An idle connection older than this is not used again: servers commonly close theirs after 5 s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A whole reply of any status; `headers` are looked up by lower-case names, `body` is decoded."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenReply:
+    """A reply whose body is still to come; `chunks` are its raw bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+
+
+class Transport(Protocol):
+    """Sends requests to one endpoint. The user of a lane sends one request at a time; a lane may have its connection.
+
+    Everything raises TryFailed where there is no whole reply, and sets no time limits: those are the caller's.
+    Redirects are not followed, cookies not kept, .netrc not read: there is one address, and its key is for it alone.
+    """
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where the requests go."""
+        ...
+
+    async def post(self, lane: int, path: str, body: bytes) -> Reply:
+        """Send a JSON body and read the whole reply."""
+        ...
+
+    def post_stream(self, lane: int, path: str, body: bytes) -> AbstractAsyncContextManager[OpenReply]:
+        """Send a JSON body; the reply's body is read within the context."""
+        ...
+
+    async def get(self, path: str) -> Reply:
+        """Ask for a path and read the whole reply."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        ...
+
+
+def make_transport(
+    endpoint: Endpoint,
+    name: TransportName | Literal["auto"] = "auto",
+    *,
+    environ: Mapping[str, str] | None = None,
+    max_body_bytes: int = MAX_BODY_BYTES,
+) -> Transport:
+    """The transport of that name; `auto` takes aiohttp, and httpx where the way leads through a SOCKS proxy.
+
+    One library alone is imported. `environ` (proxies, SSL_CERT_FILE, SSL_CERT_DIR) is read once, here.
+
+    Raises:
+        SettingsError: a certificate bundle, proxy or host name cannot be used.
+    """
+    environ = os.environ if environ is None else environ
+    if name == "auto":
+        name = "httpx" if (proxy_for(endpoint.base_url, environ) or "").startswith("socks") else "aiohttp"
+    if name == "httpx":
+        from bootcamp_cli.server.httpx_transport import HttpxTransport  # noqa: PLC0415 - 90 ms to import
+
+        return HttpxTransport(endpoint, environ=environ, max_body_bytes=max_body_bytes)
+    from bootcamp_cli.server.aiohttp_transport import AiohttpTransport  # noqa: PLC0415 - as above
+
+    return AiohttpTransport(endpoint, environ=environ, max_body_bytes=max_body_bytes)

@@ -1,0 +1,176 @@
+"""eval_args.json: what a run was started with, written, and read again by `resume`, which fills in what is masked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bootcamp_cli.errors import ResumeRefusedError, SettingsError
+from bootcamp_cli.settings.convert import Base, convert, stored_value
+from bootcamp_cli.settings.convert import shortened_value as shortened
+from bootcamp_cli.settings.model import EvalSettings, Parameter, parameters
+from bootcamp_cli.settings.sources import (
+    DEFAULT,
+    OPENAI_KEY_VARIABLE,
+    OPENAI_URL_VARIABLE,
+    Origin,
+    Resolved,
+    default_value,
+    load_settings,
+    openai_key,
+)
+from bootcamp_cli.text import MASK, is_secret_key, mask_credentials
+
+
+def to_eval_args(settings: EvalSettings) -> dict[str, Any]:
+    """Every parameter under the guide's name, as JSON.
+
+    `timeout` is in milliseconds, every other duration in seconds; paths are absolute; secrets - the API key, header
+    values, credentials in the URL, extra_body keys that look like secrets - are `***`; what is not set is null.
+    """
+    return {parameter.name: stored_value(parameter, getattr(settings, parameter.name)) for parameter in parameters()}
+
+
+def settings_from_eval_args(
+    data: Mapping[str, Any],
+    *,
+    place: str,
+    flags: Mapping[str, str | Sequence[str]],
+    env: Mapping[str, str],
+    cwd: Path,
+    config: Path | None,
+    profile: str | None,
+    user_file: Path | None,
+) -> Resolved:
+    """The settings with which `resume` continues a run.
+
+    `data` is the content of its eval_args.json, `place` that file's name in messages, the rest as for `load_settings`.
+    The file decides. Flags override what does not change the answers. Environment and TOML supply only what the file
+    masks: the API key, header values, extra_body values, and a URL that is the same but for its credentials; a header
+    or a key that the run did not have is not added. Unknown keys are ignored and missing ones take the default, as the
+    reference script's file has some of the keys only. The templates are those of today's files.
+
+    Raises:
+        ResumeRefusedError: a flag would change the answers; all of them are listed with both values.
+        SettingsError: a wrong value, or masked ones that nothing supplies, all of them named.
+    """
+    current = load_settings(flags=flags, env=env, cwd=cwd, config=config, profile=profile, user_file=user_file)
+    base = Base(directory=cwd)
+    run = _Run(data=data, place=place, base=base)
+    _refuse_other_answers(run, current)
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    missing: list[str] = []
+    for parameter in parameters():
+        name = parameter.name
+        if current.origins[name].kind == "flag":
+            values[name], origins[name] = getattr(current.settings, name), current.origins[name]
+            continue
+        stored, unknown = fill_masks(parameter, data.get(name), current, env=env, url=values.get("url", ""))
+        missing += unknown
+        values[name] = run.value(parameter, stored)
+        is_default = values[name] == default_value(parameter, base)
+        origins[name] = DEFAULT if is_default else Origin(kind="run", text=f"{place}: {name}")
+    if missing:
+        raise SettingsError(
+            f"{place}: masked, and nothing supplies {', '.join(missing)}",
+            hint="give them as for the first run: by flag, environment or TOML",
+        )
+    return Resolved(
+        settings=EvalSettings(**values), origins=origins, templates=current.templates, warnings=current.warnings
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """The content of an eval_args.json, how messages name it, and what its relative paths start from."""
+
+    data: Mapping[str, Any] = field(repr=False)
+    place: str
+    base: Base
+
+    def value(self, parameter: Parameter, stored: Any) -> Any:
+        """A stored JSON value converted; null and a missing key are the default."""
+        if stored is None:
+            return default_value(parameter, self.base)
+        if parameter.param.kind == "prompt" and isinstance(stored, str) and stored.startswith("@"):
+            stored = f"@{stored}"
+        return convert(parameter, stored, f"{self.place}: {parameter.name}", base=self.base)
+
+
+def _refuse_other_answers(run: _Run, current: Resolved) -> None:
+    refused = []
+    for parameter in parameters():
+        if not parameter.param.answers or current.origins[parameter.name].kind != "flag":
+            continue
+        before = stored_value(parameter, run.value(parameter, run.data.get(parameter.name)))
+        after = stored_value(parameter, getattr(current.settings, parameter.name))
+        if before != after:
+            refused.append(f"{parameter.flag}: the run has {_shown(before)}, not {_shown(after)}")
+    if refused:
+        raise ResumeRefusedError(
+            "; ".join(refused), hint="leave it out to continue the run, or start a new run with `bootcamp eval`"
+        )
+
+
+def _shown(stored: Any) -> str:
+    import json  # noqa: PLC0415 - only a refusal needs it
+
+    return "none" if stored is None else shortened(json.dumps(stored, ensure_ascii=False).strip('"'))
+
+
+def fill_masks(
+    parameter: Parameter, stored: Any, current: Resolved, *, env: Mapping[str, str], url: str
+) -> tuple[Any, list[str]]:
+    """The stored JSON value with its masks replaced, and the names of the masks that nothing supplies.
+
+    `url` is the URL that the resumed run uses: `OPENAI_API_KEY` is judged by that one.
+    """
+    have = getattr(current.settings, parameter.name)
+    match parameter.param.kind:
+        case "secret" if stored == MASK:
+            key = _key(current, env, url)
+            return (key, []) if key is not None else (stored, [parameter.name])
+        case "url" if isinstance(stored, str) and MASK in stored:
+            same = mask_credentials(have) == stored
+            return (have, []) if same else (stored, [f"{parameter.name} (its credentials)"])
+        case "headers" if isinstance(stored, Mapping):
+            return _headers(stored, have or {})
+        case "json":
+            missing: list[str] = []
+            return _body(stored, have, parameter.name, missing, secret=False), missing
+        case _:
+            return stored, []
+
+
+def _key(current: Resolved, env: Mapping[str, str], url: str) -> str | None:
+    """A key given for this tool; else `OPENAI_API_KEY` where it belongs to the URL."""
+    if current.chosen("api_key") and current.origins["api_key"].text != OPENAI_KEY_VARIABLE:
+        return current.settings.api_key.reveal()
+    raw = openai_key(env, url, from_openai=env.get(OPENAI_URL_VARIABLE, "").strip().rstrip("/") == url)
+    return None if raw is None else str(raw.value)
+
+
+def _headers(stored: Mapping[str, Any], have: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    by_name = {name.lower(): value for name, value in have.items()}
+    filled = {name: by_name.get(name.lower(), MASK) if value == MASK else value for name, value in stored.items()}
+    missing = [name for name, value in stored.items() if value == MASK and name.lower() not in by_name]
+    return filled, [f"headers: {name}" for name in missing]
+
+
+def _body(stored: Any, have: Any, where: str, missing: list[str], *, secret: bool) -> Any:
+    if isinstance(stored, Mapping):
+        known = have if isinstance(have, Mapping) else {}
+        return {
+            key: _body(child, known.get(key), f"{where}.{key}", missing, secret=secret or is_secret_key(key))
+            for key, child in stored.items()
+        }
+    if isinstance(stored, list):
+        items = have if isinstance(have, list) and len(have) == len(stored) else [None] * len(stored)
+        return [_body(child, item, where, missing, secret=secret) for child, item in zip(stored, items, strict=True)]
+    if not secret or stored != MASK:
+        return stored
+    if not isinstance(have, str | int | float):
+        missing.append(where.replace(".", ": ", 1))
+        return stored
+    return have

@@ -1,0 +1,274 @@
+"""The types that cross rooms, frozen: how a sample becomes a record, and what a run directory says of itself.
+
+What is written or read is a msgspec Struct with one codec; JSON in bytes is made and read here.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+ApiMode = Literal["completion", "chat_completion"]
+
+SampleId = str | int | float | bool
+"""What a record carries as `id`: the row's own, or its number."""
+
+IdRule = Literal["own", "row"]
+"""Where a sample's id comes from: the row's own `id`, or its 0-based line number."""
+
+VerifierFailure = Literal["verifier_timeout", "verifier_crash", "verifier_error", "unscored"]
+"""Why an answer has no score: time limit, dead worker or MemoryError, third-party exception, no bootcamp for it."""
+
+REVERIFIABLE: frozenset[str] = frozenset({"verifier_timeout", "verifier_crash", "verifier_error"})
+"""Failures that `resume` verifies again from the kept output; `unscored` waits for `rescore`."""
+
+MAX_LEN = 2**53
+"""Lengths of outputs beyond it are no counts; sums and quotients of the others are safe."""
+
+
+class SampleKey(msgspec.Struct, frozen=True, order=True):
+    """Which sample: `file` is the name of the test file (`sudoku.jsonl`), `row` its 0-based line number.
+
+    `repeat` is 0 where every question is asked once.
+    """
+
+    file: str
+    row: int
+    repeat: int = 0
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer to be had to one row of a test file.
+
+    `id` is what the record carries: the row's own `id` where the whole file has usable ones, else `row`.
+    `ground_truth` is the row's JSON value as it was read.
+    """
+
+    file: str
+    row: int
+    repeat: int = 0
+    id: SampleId
+    data_source: str
+    prompt: str
+    ground_truth: Any
+
+    @property
+    def key(self) -> SampleKey:
+        """Which sample it is."""
+        return SampleKey(self.file, self.row, self.repeat)
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server replied to one prompt.
+
+    `text` is the answer text alone (may be empty), `reasoning` the separate reasoning of a reasoning parser,
+    `usage` the server's token counts as sent, `model` the model name of the reply.
+    """
+
+    text: str
+    reasoning: str | None = None
+    finish_reason: str | None = None
+    usage: dict[str, Any] | None = None
+    model: str | None = None
+
+    @property
+    def completion_tokens(self) -> int | None:
+        """The server's count of generated tokens, or None where it sent none that can be true."""
+        value = (self.usage or {}).get("completion_tokens")
+        return value if type(value) is int and 0 <= value <= MAX_LEN else None
+
+
+class RequestFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a sample has no answer: `kind` is `timeout`, `connection`, `rate_limited`, `bad_response`, `http_400`, ..."""
+
+    kind: str
+    message: str
+    status: int | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The verification of one answer.
+
+    `score` is None exactly where `failure` is set. `extracted` is a JSON value; `error` explains a failure.
+    """
+
+    score: float | None
+    extracted: Any = None
+    failure: VerifierFailure | None = None
+    error: str | None = None
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An answered sample: one line of `details/<test file>.jsonl`, in this order of fields.
+
+    The first seven are the reference's, in its order. `output_len` is a count of tokens, or of words where
+    `output_len_estimated`. `score` is None where there is no verdict: `failure` then says why. The fields with a
+    default are written only where they differ from it.
+    """
+
+    id: SampleId
+    prompt: str
+    output: str
+    output_len: int
+    ground_truth: Any
+    score: float | None
+    extracted_output: Any
+    data_source: str
+    row: int
+    finish_reason: str | None
+    reasoning_content: str | None
+    usage: dict[str, Any] | None
+    model: str | None
+    attempts: int
+    latency_s: float
+    output_len_estimated: bool = False
+    failure: VerifierFailure | None = None
+    failure_message: str | None = None
+    repeat: int = 0
+
+
+class FailureRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A sample that ended without an answer: one line of `failures.jsonl`. It is owed at the next resume."""
+
+    file: str
+    row: int
+    id: SampleId
+    data_source: str
+    kind: str
+    last_error: str
+    attempts: int
+    repeat: int = 0
+
+    @property
+    def key(self) -> SampleKey:
+        """Which sample it is."""
+        return SampleKey(self.file, self.row, self.repeat)
+
+
+Outcome = Record | FailureRecord
+"""How a sample ends."""
+
+
+class ToolInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The program that wrote a run directory."""
+
+    name: str
+    version: str
+
+
+class ManifestTemplate(msgspec.Struct, frozen=True, kw_only=True):
+    """The template that was chosen, word for word; `used` is false in chat mode, where the server has its own."""
+
+    name: str
+    text: str
+    stop: tuple[str, ...]
+    system_prompt: str | None
+    used: bool = True
+
+
+class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A test file as it was when the run started: SHA-256 and size of the whole file, the rows that the run takes.
+
+    `data_sources` are the data sources with their number of rows, in order of first appearance.
+    """
+
+    name: str
+    digest: str
+    size_bytes: int
+    n_rows: int
+    n_invalid: int = 0
+    id_rule: IdRule
+    data_sources: tuple[tuple[str, int], ...]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run was made of, and whether it came to its end: `manifest.json`.
+
+    `model` is the server's entry of the model, `bootcamps` the origin of the verifier by data source (None without
+    one), `identity` everything that decides the answers, by name. Times are ISO 8601 in UTC.
+    """
+
+    schema: int
+    tool: ToolInfo
+    python: str
+    implementation: str
+    platform: str
+    started: str
+    ended: str | None
+    complete: bool
+    model: dict[str, Any] | None
+    template: ManifestTemplate
+    sys_prompt: str | None
+    bootcamps: dict[str, str | None]
+    files: tuple[ManifestFile, ...]
+    identity: dict[str, Any]
+
+
+def verified_text(output: str, reasoning: str | None) -> str:
+    """The text that is verified: reasoning, newline and answer text, or the answer text alone without reasoning."""
+    return f"{reasoning}\n{output}" if reasoning else output
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootcampRef:
+    """Where the verifier of a data source comes from; nothing is imported to make one.
+
+    `origin` builtin: `target` is a module; entry_point: `module:attribute`; upstream: `module:class` within the
+    `internbootcamp` package, or the class name alone where only the full import can find it.
+    `path` is a directory that goes in front of the module search path (`bootcamps_path`), or None. `fallback` is asked
+    where a built-in bootcamp cannot verify a row.
+    """
+
+    data_source: str
+    origin: Literal["builtin", "entry_point", "upstream"]
+    target: str
+    path: str | None = None
+    fallback: "BootcampRef | None" = field(default=None, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The reference's name of the bootcamp: `Sudoku` -> `Sudokubootcamp`."""
+        return bootcamp_name(self.data_source)
+
+
+def bootcamp_name(data_source: str) -> str:
+    """The name under which the reference reports a data source: `Sudoku` -> `Sudokubootcamp`."""
+    return f"{data_source}bootcamp"
+
+
+def encode(value: Any) -> bytes:
+    """A value as compact JSON; with escapes instead of UTF-8 where it holds lone surrogates. NaN becomes null.
+
+    msgspec takes a fifth of the standard library's time.
+
+    Raises:
+        TypeError: JSON cannot hold the value.
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode("ascii")
+
+
+def decode(data: bytes) -> Any:
+    """The value of a JSON text: what msgspec refuses (NaN, lone surrogates) is read as the standard library does.
+
+    Raises:
+        ValueError: it is no JSON in UTF-8.
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        return _decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return json.loads(data.decode())
+
+
+def encode_line(value: Any) -> bytes:
+    """The value as one line, line feed included."""
+    return encode(value) + b"\n"
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode

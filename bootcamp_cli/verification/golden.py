@@ -1,0 +1,156 @@
+"""Do the verifiers give the verdicts that are known to be right? Golden cases against the installed bootcamps."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from bootcamp_cli.bootcamps.registry import Resolver
+from bootcamp_cli.errors import DatasetError
+from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.text import visible
+from bootcamp_cli.types import BootcampRef, Verdict
+from bootcamp_cli.verification.pool import VerifierPool, verifier_pool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoldenCase:
+    """One output with its known verdict: a line of `<data_source>.jsonl`.
+
+    `row` is the 0-based line of the test file `file` that holds the ground truth, `extracted` a JSON value.
+    """
+
+    line: int
+    file: str
+    row: int
+    kind: str
+    output: str
+    score: float
+    extracted: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A golden case and the other verdict that the bootcamp gave."""
+
+    case: GoldenCase
+    verdict: Verdict
+
+
+@dataclass(slots=True, kw_only=True)
+class Agreement:
+    """One data source: its cases, and those that differ; `origin` None where no bootcamp is there for it."""
+
+    data_source: str
+    origin: str | None
+    n_cases: int
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def n_agreeing(self) -> int:
+        """Cases with equal score and equal extracted output; none where there is no bootcamp."""
+        return self.n_cases - len(self.differences) if self.origin else 0
+
+
+async def verify_golden(golden_dir: Path, eval_dir: Path, settings: EvalSettings) -> list[Agreement]:
+    """Verify every golden case, in name order of the data sources, exactly as an evaluation would.
+
+    Raises:
+        DatasetError: a golden file or test file is missing or not readable; the message names it.
+    """
+    paths = await anyio.to_thread.run_sync(_golden_files, golden_dir)
+    if not paths:
+        raise DatasetError(
+            f"{visible(str(golden_dir))} holds no golden file", hint="give a folder of DATA_SOURCE.jsonl"
+        )
+    resolver = Resolver(settings.bootcamps, settings.bootcamps_path)
+    async with await verifier_pool(settings) as pool:
+        return [await _agreement(path, eval_dir, resolver.resolve(path.stem), pool) for path in paths]
+
+
+def _golden_files(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.glob("*.jsonl"))
+    except OSError as error:
+        raise DatasetError(f"cannot read {visible(str(directory))}: {error.strerror or error}") from error
+
+
+async def _agreement(path: Path, eval_dir: Path, ref: BootcampRef | None, pool: VerifierPool) -> Agreement:
+    cases = await anyio.to_thread.run_sync(_read_cases, path)
+    agreement = Agreement(data_source=path.stem, origin=ref.origin if ref else None, n_cases=len(cases))
+    if ref is None:
+        return agreement
+    truths = await anyio.to_thread.run_sync(_read_truths, eval_dir, cases)
+    verdicts: dict[int, Verdict] = {}
+
+    async def verify(case: GoldenCase) -> None:
+        verdicts[case.line] = await pool.verify(ref, case.output, truths[case.file, case.row])
+
+    async with anyio.create_task_group() as tasks:
+        for case in cases:
+            tasks.start_soon(verify, case)
+    agreement.differences += [
+        Difference(case=case, verdict=verdicts[case.line]) for case in cases if not _equal(case, verdicts[case.line])
+    ]
+    return agreement
+
+
+def _equal(case: GoldenCase, verdict: Verdict) -> bool:
+    """Equal score and equal extracted output, as JSON: 1 is not 1.0 and not true."""
+    return verdict.score == case.score and _canonical(verdict.extracted) == _canonical(case.extracted)
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _read_cases(path: Path) -> list[GoldenCase]:
+    cases = []
+    for number, row in _objects(path):
+        try:
+            case = GoldenCase(
+                line=number,
+                file=row["file"],
+                row=row["row"],
+                kind=str(row.get("kind", "")),
+                output=row["output"],
+                score=row["score"],
+                extracted=row["extracted"],
+            )
+        except KeyError as error:
+            raise DatasetError(f"{visible(path.name)}:{number}: no key {error} in a golden case") from error
+        if Path(case.file).name != case.file or type(case.row) is not int:
+            raise DatasetError(f"{visible(path.name)}:{number}: file and row name no row of a test file")
+        cases.append(case)
+    return cases
+
+
+def _read_truths(eval_dir: Path, cases: Sequence[GoldenCase]) -> dict[tuple[str, int], Any]:
+    """The ground truths of the rows that the cases name."""
+    truths = {}
+    for file in sorted({case.file for case in cases}):
+        wanted = {case.row for case in cases if case.file == file}
+        for number, row in _objects(eval_dir / file):
+            if number - 1 in wanted:
+                truths[file, number - 1] = row.get("ground_truth")
+        if missing := wanted - {row for name, row in truths if name == file}:
+            raise DatasetError(f"{visible(str(eval_dir / file))} has no row {min(missing)}")
+    return truths
+
+
+def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The JSON objects of a file with their 1-based lines."""
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise DatasetError(f"{visible(path.name)}:{number}: not a JSON object")
+                yield number, row
+    except OSError as error:
+        raise DatasetError(f"cannot read {visible(str(path))}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{visible(str(path))}: not readable as JSON lines: {error}") from error

@@ -1,0 +1,475 @@
+"""A pool of worker processes that verify outputs: any number of tasks may call `verify` at once."""
+
+import itertools
+import math
+import os
+import shutil
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.types import BootcampRef, Verdict
+from bootcamp_cli.verification.process import (
+    WorkerEndedError,
+    WorkerLimits,
+    WorkerPlan,
+    WorkerProcess,
+    WorkerTimeoutError,
+    plan_workers,
+)
+from bootcamp_cli.verification.protocol import Judged, Loaded, WireError, encode_sample, encode_truth, join_batch
+
+BATCH_S = 0.1
+"""The work that a worker is given at once, in expected seconds."""
+
+MAX_SAMPLES = 32
+"""Most samples that a worker is given at once."""
+
+_MAX_BYTES = 1024 * 1024
+_FIRST_GUESS_S = 0.005
+_LEAST_S = 1e-6
+_WEIGHT = 0.2
+
+
+Then = Callable[[Verdict | None], None]
+"""Takes a verdict, or None where there will be none; never raises, never blocks."""
+
+
+class Job:
+    """One sample on its way: `then` is called with the verdict, or with None when the pool closes before."""
+
+    __slots__ = ("_output", "_truth", "abandoned", "expected_s", "id", "ref", "then")
+
+    def __init__(self, id_: int, ref: BootcampRef, output: str, ground_truth: Any, then: Then) -> None:
+        """Raises WireError where JSON cannot hold the ground truth."""
+        self.id = id_
+        self.ref = ref
+        self._output = output
+        self._truth = encode_truth(ground_truth)
+        self.expected_s = 0.0
+        self.then = then
+        self.abandoned = False
+
+    @property
+    def size(self) -> int:
+        """About the bytes that the sample takes on its way to a worker."""
+        return len(self._output) + len(self._truth)
+
+    def encoded(self) -> bytes:
+        """The sample as it is sent to a worker."""
+        return encode_sample(self.id, self.ref, self._output, self._truth)
+
+
+class JobQueue:
+    """First in, first out, taken in batches.
+
+    Built-in bootcamps go together, as many as 0.1 s is expected to suffice for, by the pace seen so far; a third-party
+    one goes alone, because it may hang or die, and what stands behind it would wait. `batch` samples are worth a
+    worker's while.
+    """
+
+    def __init__(self, batch: int = MAX_SAMPLES) -> None:
+        self._batch = max(1, min(batch, MAX_SAMPLES))
+        self._jobs: deque[Job] = deque()
+        self._pace_s: dict[BootcampRef, float] = {}
+        self._waiting_s = 0.0
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @property
+    def waiting_s(self) -> float:
+        """Expected seconds of work in the queue; a third-party sample counts as a batch."""
+        return max(self._waiting_s, _LEAST_S) if self._jobs else 0.0  # a sum that came and went may end below zero
+
+    @property
+    def makes_batch(self) -> bool:
+        """Whether what waits is worth a worker's while already."""
+        return self._waiting_s >= BATCH_S or len(self._jobs) >= self._batch
+
+    def put(self, job: Job) -> None:
+        """Append a job."""
+        job.expected_s = self._pace_s.get(job.ref, _FIRST_GUESS_S) if job.ref.origin == "builtin" else BATCH_S
+        self._waiting_s += job.expected_s
+        self._jobs.append(job)
+
+    def put_back(self, jobs: Iterable[Job]) -> None:
+        """Return jobs of a batch that were not begun to the head of the queue, in their order."""
+        jobs = list(jobs)
+        self._waiting_s += sum(job.expected_s for job in jobs)
+        self._jobs.extendleft(reversed(jobs))
+
+    def take(self) -> list[Job]:
+        """The next batch, without what was abandoned; empty where nothing waits."""
+        batch: list[Job] = []
+        seconds, n_bytes = 0.0, 0
+        while self._jobs:
+            job = self._jobs[0]
+            if not job.abandoned:
+                seconds += job.expected_s
+                n_bytes += job.size
+                if batch and (seconds > BATCH_S or n_bytes > _MAX_BYTES or len(batch) == MAX_SAMPLES):
+                    break
+                batch.append(job)
+            self._jobs.popleft()
+            self._waiting_s -= job.expected_s
+        if not self._jobs:
+            self._waiting_s = 0.0
+        return batch
+
+    def learn(self, ref: BootcampRef, seconds: float) -> None:
+        """Note how long a verdict took."""
+        before = self._pace_s.get(ref, _FIRST_GUESS_S)
+        self._pace_s[ref] = before + _WEIGHT * (seconds - before)
+
+
+_START_LIMIT_S = 60.0
+_LOAD_LIMIT_S = 120.0
+_MAX_FAILED_STARTS = 3
+_MAX_FAILED_LOADS = 2
+_THREAD_BYTES = 256 * 1024
+"""Outputs of together this size are encoded in a thread: the event loop would stand still for milliseconds."""
+
+_LINGER_S = 0.02
+"""So long a few quick samples wait for others: waking a worker costs more than verifying them."""
+
+
+class VerifierPool:
+    """Starts workers as load needs, at most `workers`; gives each sample `timeout_s` and each worker `memory_mib`.
+
+    The time limit of a sample starts when its worker turns to it: waiting, the worker's start (`start_limit_s`) and
+    the import of the bootcamp (`load_limit_s`) do not count. A worker that is late, dies or disturbs its channel is
+    killed with all that its verifiers started, and replaced; the sample it was at gets the failure, what it had not
+    begun goes to another. `batch` quick samples rouse a worker at once, fewer wait a moment for more.
+    Use as an async context manager, around the tasks that verify.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int,
+        timeout_s: float,
+        memory_mib: int,
+        batch: int = MAX_SAMPLES,
+        start_limit_s: float = _START_LIMIT_S,
+        load_limit_s: float = _LOAD_LIMIT_S,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._limits = WorkerLimits(
+            memory_mib=memory_mib, timeout_s=timeout_s, load_limit_s=load_limit_s, start_limit_s=start_limit_s
+        )
+        self._environ = os.environ if environ is None else environ
+        self._max_workers = workers
+        self._queue = JobQueue(batch)
+        self._ids = itertools.count(1)
+        self._directory_numbers = itertools.count(1)
+        self._n_workers = 0
+        self._n_coming = 0
+        self._idle: list[anyio.Event] = []
+        self._n_failed_starts = 0
+        self._n_failed_loads: Counter[BootcampRef] = Counter()
+        self._unloadable: dict[BootcampRef, Verdict] = {}
+        self._is_open = False
+        self._is_lingering = False
+        self._tasks: TaskGroup
+        self._plan: WorkerPlan
+        self._directory: Path
+
+    async def __aenter__(self) -> Self:
+        self._plan = await anyio.to_thread.run_sync(plan_workers, self._limits, self._environ)
+        self._directory = Path(await anyio.to_thread.run_sync(tempfile.mkdtemp, None, "bootcamp-verify-"))
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._is_open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Kill the workers and remove their directories; calls that still wait get ClosedResourceError."""
+        self._is_open = False
+        self._tasks.cancel_scope.cancel()
+        try:
+            if isinstance(error, anyio.get_cancelled_exc_class()):
+                return await self._tasks.__aexit__(kind, error, trace)
+            await self._tasks.__aexit__(None, None, None)
+            return False  # an error of the body stays as it is, in no group
+        finally:
+            self._finish_waiting(None)
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(lambda: shutil.rmtree(self._directory, ignore_errors=True))
+
+    async def verify(self, ref: BootcampRef, output: str, ground_truth: Any) -> Verdict:
+        """Verify one output in a worker; a failing verifier is a verdict with `failure`, not an exception.
+
+        A row that the bootcamp cannot judge goes to its fallback, where it has one.
+
+        Raises:
+            anyio.ClosedResourceError: the pool is not open, or was closed meanwhile.
+        """
+        came = anyio.Event()
+        verdicts: list[Verdict | None] = []
+
+        def then(verdict: Verdict | None) -> None:
+            verdicts.append(verdict)
+            came.set()
+
+        job = self.submit(ref, output, ground_truth, then)
+        try:
+            await came.wait()
+        finally:
+            if job is not None:
+                job.abandoned = not verdicts
+        if verdicts[0] is None:
+            raise anyio.ClosedResourceError
+        return verdicts[0]
+
+    def submit(self, ref: BootcampRef, output: str, ground_truth: Any, then: Then) -> Job | None:
+        """As `verify`, without waiting: `then` is called with the verdict, or with None where the pool is closed.
+
+        Gives the job where there is one; `then` may have been called before this returns.
+        """
+
+        def judged(verdict: Verdict | None) -> None:
+            if verdict is not None and verdict.failure == "unscored" and ref.fallback is not None:
+                self.submit(ref.fallback, output, ground_truth, then)
+            else:
+                then(verdict)
+
+        if not self._is_open:
+            then(None)
+            return None
+        try:
+            job = Job(next(self._ids), ref, output, ground_truth, then if ref.fallback is None else judged)
+        except WireError as error:
+            then(Verdict(score=None, failure="verifier_error", error=str(error)))
+            return None
+        self._queue.put(job)
+        self._rouse()
+        return job
+
+    def _rouse(self) -> None:
+        """Wake or start workers for the waiting work: at once where it makes a batch, else when it had time to grow."""
+        if self._n_coming == 0 and not self._queue.makes_batch:
+            if self._queue and not self._is_lingering:
+                self._is_lingering = True
+                self._tasks.start_soon(self._linger)
+            return
+        self._rouse_now()
+
+    async def _linger(self) -> None:
+        await anyio.sleep(_LINGER_S)
+        self._is_lingering = False
+        self._rouse_now()
+
+    def _rouse_now(self) -> None:
+        """Wake or start as many workers as the waiting work is worth, beside those that are on their way to it."""
+        while self._queue.waiting_s > self._n_coming * BATCH_S:
+            if self._idle:
+                self._idle.pop().set()
+            elif self._n_workers < self._max_workers:
+                self._n_workers += 1
+                self._tasks.start_soon(self._work)
+            else:
+                return
+            self._n_coming += 1
+
+    async def _work(self) -> None:
+        """Run one worker after another, each as long as it lives; at the head of the loop it counts as coming."""
+        worker: WorkerProcess | None = None
+        try:
+            while True:
+                worker = await self._living(worker)
+                self._n_coming -= 1
+                batch = self._queue.take() if worker else []
+                self._rouse()
+                if worker and batch and not await self._run(worker, batch):
+                    await worker.kill()
+                    worker = None
+                await self._wait_for_work()
+        finally:
+            if worker:
+                await worker.kill()
+
+    async def _living(self, worker: WorkerProcess | None) -> WorkerProcess | None:
+        """The worker, or a new one where it is dead; None where that does not start.
+
+        When several in a row did not start, the waiting samples fail: the installation, not they, is to blame.
+        """
+        if worker and worker.is_fresh:
+            return worker
+        if worker:
+            await worker.kill()
+        try:
+            directory = self._directory / str(next(self._directory_numbers))
+            await anyio.to_thread.run_sync(directory.mkdir)
+            worker = await WorkerProcess.start(self._plan, directory)
+        except (WorkerEndedError, OSError) as error:
+            self._n_failed_starts += 1
+            if self._n_failed_starts >= _MAX_FAILED_STARTS:
+                self._finish_waiting(Verdict(score=None, failure="verifier_crash", error=str(error)))
+            return None
+        self._n_failed_starts = 0
+        return worker
+
+    async def _wait_for_work(self) -> None:
+        if self._queue:
+            self._n_coming += 1
+            return
+        event = anyio.Event()
+        self._idle.append(event)
+        await event.wait()
+
+    async def _run(self, worker: WorkerProcess, batch: list[Job]) -> bool:
+        """Have a batch verified; False where the worker is not to be used again."""
+        pending: deque[Job] = deque()
+        for job in batch:
+            if verdict := self._unloadable.get(job.ref):
+                job.then(verdict)
+            else:
+                pending.append(job)
+        if not pending:
+            return True
+        try:
+            await worker.send(await _encoded(pending), self._limits.load_limit_s)
+            while pending:
+                judged = await self._judged(worker, pending[0])
+                pending.popleft().then(judged.verdict)
+                if judged.retire:
+                    return False
+        except (WorkerTimeoutError, WorkerEndedError) as error:
+            job = pending.popleft()
+            job.then(self._failure(worker, job.ref, error))
+            return False
+        finally:
+            self._queue.put_back(pending)
+        return True
+
+    async def _judged(self, worker: WorkerProcess, job: Job) -> Judged:
+        """The worker's verdict of this job, which it turns to as soon as the one before is answered."""
+        begun = time.monotonic()
+        if job.ref not in worker.loaded:
+            reply = await worker.receive(self._limits.load_limit_s)
+            if reply != Loaded(id=job.id):
+                raise WorkerEndedError("the worker answered out of turn")
+            worker.loaded.add(job.ref)
+            del self._n_failed_loads[job.ref]
+            begun = time.monotonic()
+        reply = worker.arrived() or await worker.receive(self._limits.timeout_s)
+        if not (isinstance(reply, Judged) and reply.id == job.id):
+            raise WorkerEndedError("the worker answered out of turn")
+        self._queue.learn(job.ref, time.monotonic() - begun)
+        return reply
+
+    def _failure(self, worker: WorkerProcess, ref: BootcampRef, error: Exception) -> Verdict:
+        """The verdict of a sample whose worker was lost; a bootcamp whose import costs several workers is given up."""
+        is_loading = ref not in worker.loaded
+        if isinstance(error, WorkerTimeoutError):
+            limit_s = self._limits.load_limit_s if is_loading else self._limits.timeout_s
+            text = f"importing {ref.name} took over {limit_s:g} s" if is_loading else f"no verdict within {limit_s:g} s"
+            verdict = Verdict(score=None, failure="verifier_timeout", error=text)
+        else:
+            text = f"importing {ref.name}: {error}" if is_loading else str(error)
+            verdict = Verdict(score=None, failure="verifier_crash", error=text)
+        if is_loading:
+            self._n_failed_loads[ref] += 1
+            if self._n_failed_loads[ref] >= _MAX_FAILED_LOADS:
+                self._unloadable[ref] = verdict
+        return verdict
+
+    def _finish_waiting(self, verdict: Verdict | None) -> None:
+        while batch := self._queue.take():
+            for job in batch:
+                job.then(verdict)
+
+
+async def _encoded(jobs: Sequence[Job]) -> bytes:
+    """The line for a worker."""
+    if sum(job.size for job in jobs) <= _THREAD_BYTES:
+        return _line(jobs)
+    return await anyio.to_thread.run_sync(_line, jobs)
+
+
+def _line(jobs: Sequence[Job]) -> bytes:
+    return join_batch(job.encoded() for job in jobs)
+
+
+async def verifier_pool(settings: EvalSettings) -> VerifierPool:
+    """The pool that the settings ask for, to be entered as a context; by default a worker per usable CPU."""
+    workers = settings.verify_workers
+    if workers is None:
+        workers = await anyio.to_thread.run_sync(default_verify_workers)
+    return VerifierPool(
+        workers=workers,
+        timeout_s=settings.verify_timeout,
+        memory_mib=settings.verify_memory,
+        batch=settings.max_concurrent_requests // 4,
+    )
+
+
+MOST_WORKERS = 8
+
+
+def default_verify_workers() -> int:
+    """As many as CPUs that may be used - by affinity and cgroup quota - but 1 to 8."""
+    return max(1, min(MOST_WORKERS, usable_cpus(_affinity(), Path("/"))))
+
+
+def usable_cpus(n_cpus: int, root: Path) -> int:
+    """The CPUs left of `n_cpus` by the quotas of the process's cgroup (version 1 or 2) and those above it.
+
+    `root` is the file system's root; a quota of one and a half CPUs counts as two.
+    """
+    return min([n_cpus, *(math.ceil(quota) for quota in _quotas(root))])
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):  # Linux only
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        mount = root / "sys/fs/cgroup"
+        if not controllers:
+            yield from (q for group in _upwards(mount, path) if (q := _ratio(_read(group / "cpu.max"))))
+        elif "cpu" in controllers.split(","):
+            for base in (mount / "cpu", mount / controllers):
+                for group in _upwards(base, path):
+                    text = f"{_read(group / 'cpu.cfs_quota_us').strip()} {_read(group / 'cpu.cfs_period_us').strip()}"
+                    yield from (q for q in [_ratio(text)] if q)
+
+
+def _upwards(mount: Path, path: str) -> Iterator[Path]:
+    """The cgroup and its parents up to the mount, which in a container is often all there is of them."""
+    group = Path(os.path.normpath(f"/{path}"))
+    for ancestor in (group, *group.parents):
+        yield mount / str(ancestor).lstrip("/")
+
+
+def _ratio(text: str) -> float | None:
+    """Quota over period; None for `max`, -1 and anything unreadable: no limit."""
+    try:
+        quota, period = map(int, text.split())
+    except ValueError:
+        return None
+    return quota / period if quota > 0 and period > 0 else None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""

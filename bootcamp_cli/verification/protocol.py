@@ -1,0 +1,169 @@
+"""What pool and worker say to each other: one JSON array per line.
+
+    to the worker     [[id, data_source, origin, target, path, output, ground_truth], ...]: a batch, in order
+    from the worker   ["ready"]: started, limits set
+                      ["loaded", id]: the bootcamp of that sample is imported, or is known not to be importable
+                      ["verdict", id, score, extracted, failure, error, retire]; retire: the worker ends after this
+
+The pool trusts nothing that comes back: JSON alone, checked against this form, of bounded size.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from bootcamp_cli.types import BootcampRef, Verdict, VerifierFailure, decode, encode, encode_line
+
+MAX_REPLY_BYTES = 16 * 1024 * 1024
+"""More than any verdict needs: 1 MiB characters extracted, at most 12 bytes each."""
+
+_FAILURES: dict[str, VerifierFailure] = {
+    "verifier_crash": "verifier_crash",
+    "verifier_error": "verifier_error",
+    "unscored": "unscored",
+}
+
+
+class WireError(Exception):
+    """A line that is no message of this protocol."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One sample that came to a worker; `id` is unique in the life of the pool."""
+
+    id: int
+    ref: BootcampRef
+    output: str
+    ground_truth: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The worker has started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The bootcamp of sample `id` is imported, for the first time in this worker."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The verdict of sample `id`; with `retire` the worker ends and takes no more samples."""
+
+    id: int
+    verdict: Verdict
+    retire: bool
+
+
+Reply = Ready | Loaded | Judged
+
+
+def encode_truth(ground_truth: Any) -> bytes:
+    """A ground truth as JSON.
+
+    Raises:
+        WireError: JSON cannot hold it.
+    """
+    try:
+        truth = encode(ground_truth)
+        return json.dumps(ground_truth).encode("ascii") if b"null" in truth else truth  # null: also msgspec's NaN
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WireError(f"the ground truth cannot be sent to a worker: {error}") from error
+
+
+def encode_sample(id_: int, ref: BootcampRef, output: str, truth: bytes) -> bytes:
+    """One sample as JSON; `truth` is encoded already."""
+    head = encode([id_, ref.data_source, ref.origin, ref.target, ref.path])
+    return b"%b,%b,%b]" % (head[:-1], encode(output), truth)
+
+
+def join_batch(encoded: Iterable[bytes]) -> bytes:
+    """Encoded samples as one line for the worker."""
+    return b"[" + b",".join(encoded) + b"]\n"
+
+
+def decode_batch(line: bytes) -> list[Task]:
+    """The samples of a line; every ground truth is a fresh copy."""
+    return [
+        Task(
+            id=id_,
+            ref=BootcampRef(data_source=data_source, origin=origin, target=target, path=path),
+            output=output,
+            ground_truth=ground_truth,
+        )
+        for id_, data_source, origin, target, path, output, ground_truth in decode(line)
+    ]
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """One line for the pool."""
+    row: list[Any]
+    match reply:
+        case Ready():
+            row = ["ready"]
+        case Loaded(id=id_):
+            row = ["loaded", id_]
+        case Judged(id=id_, verdict=verdict, retire=retire):
+            row = ["verdict", id_, verdict.score, verdict.extracted, verdict.failure, verdict.error, retire]
+    return encode_line(row)
+
+
+def decode_reply(line: bytes) -> Reply:
+    """Read a worker's line.
+
+    Raises:
+        WireError: no JSON, or none of the three forms.
+    """
+    try:
+        row = _decoded(line)
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"no message: {error}") from error
+    if (judged := _scored(row)) is not None:
+        return judged
+    match row:
+        case ["ready"]:
+            return Ready()
+        case ["loaded", int(id_)]:
+            return Loaded(id=id_)
+        case ["verdict", int(id_), None, extracted, str(failure), str(text), bool(retire)] if failure in _FAILURES:
+            verdict = Verdict(score=None, extracted=extracted, failure=_FAILURES[failure], error=text)
+            return Judged(id=id_, verdict=verdict, retire=retire)
+        case _:
+            raise WireError("no message of a worker")
+
+
+def _scored(row: Any) -> Judged | None:
+    """The message of a verdict with a score, of which there are by far the most; None for every other row."""
+    if type(row) is not list or len(row) != 7 or row[0] != "verdict":
+        return None
+    _, id_, score, extracted, failure, error, retire = row
+    if type(id_) is int and type(score) is float and failure is error is None and type(retire) is bool:
+        return Judged(id=id_, verdict=Verdict(score=score, extracted=extracted), retire=retire)
+    return None
+
+
+def _decoded(line: bytes) -> Any:
+    """The value of a line; what msgspec refuses is looked at again for the sake of lone surrogates alone."""
+    try:
+        return _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _STRICT_DECODER.decode(line.decode())
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no finite number")
+    return value
+
+
+_decode = msgspec.json.Decoder().decode
+_STRICT_DECODER = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
