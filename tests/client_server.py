@@ -17,7 +17,7 @@ from anyio.streams.tls import TLSListener
 
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.endpoint import endpoint
-from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.server.request import GenerationConfig
 from bootcamp_cli.server.transport import TransportName, make_transport
 from bootcamp_cli.types import Answer
@@ -162,27 +162,27 @@ async def client_of(
         await transport.aclose()
 
 
-async def outcome(client: CompletionClient, prompt: str = "a prompt") -> Answer | TryFailed:
+async def outcome(client: CompletionClient, prompt: str = "a prompt") -> Answer | AttemptFailed:
     """What one try ends in."""
     try:
         return await client.complete(prompt, 0)
-    except TryFailed as failure:
+    except AttemptFailed as failure:
         return failure
 
 
-def tried(*replies: Reply, tls: ssl.SSLContext | None = None, **options: Any) -> Answer | TryFailed:
+def tried(*replies: Reply, tls: ssl.SSLContext | None = None, **options: Any) -> Answer | AttemptFailed:
     """What one try ends in at a server that sends these replies."""
 
-    async def scenario() -> Answer | TryFailed:
+    async def scenario() -> Answer | AttemptFailed:
         async with serving(*replies, tls=tls) as server, client_of(server.url, **options) as client:
             return await outcome(client)
 
     return anyio.run(scenario)
 
 
-def failed(*replies: Reply, tls: ssl.SSLContext | None = None, **options: Any) -> TryFailed:
+def failed(*replies: Reply, tls: ssl.SSLContext | None = None, **options: Any) -> AttemptFailed:
     """The failure that one try ends in; its message never shows the key."""
     result = tried(*replies, tls=tls, **options)
-    assert isinstance(result, TryFailed), result
+    assert isinstance(result, AttemptFailed), result
     assert KEY not in result.message
     return result

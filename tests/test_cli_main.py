@@ -222,7 +222,7 @@ def test_the_console_keeps_its_channels_apart(capsys: pytest.CaptureFixture[str]
     """The result goes to stdout as text or JSON, words go to stderr, and to nowhere where quiet is asked for."""
     Console().result({"a": 1}, text="one")
     Console(json=True).result({"a": Path("x"), "b": {"é"}}, text="one")
-    Console().say("said")
+    Console().notice("said")
     Console(quiet=True).warn("not said")
     captured = capsys.readouterr()
     first, _, rest = captured.out.partition("\n")

@@ -9,7 +9,7 @@ import pytest
 from bootcamp_cli.server import body
 from bootcamp_cli.server.aiohttp_transport import piecewise_socket
 from bootcamp_cli.server.body import LARGE_BYTES, BodyRoom, read_body
-from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.server.failures import AttemptFailed
 from tests.client_server import failed, http
 
 CHUNK = b" " * (LARGE_BYTES // 2)
@@ -52,10 +52,10 @@ async def test_a_body_that_fails_gives_its_room_back() -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(4):
             yield CHUNK
-        raise TryFailed(kind="connection", message="lost")
+        raise AttemptFailed(kind="connection", message="lost")
 
     for limit in (LARGE_BYTES, 10 * LARGE_BYTES) * 3:
-        with pytest.raises(TryFailed), BodyRoom():
+        with pytest.raises(AttemptFailed), BodyRoom():
             await read_body(chunks(), {}, max_bytes=limit)
 
 
@@ -78,7 +78,7 @@ async def test_large_bodies_that_stall_starve_no_other(monkeypatch: pytest.Monke
         try:
             with BodyRoom():
                 await read_body(stalled(), {}, max_bytes=10 * LARGE_BYTES)
-        except TryFailed as failure:
+        except AttemptFailed as failure:
             kinds.append(failure.kind)
 
     async def steady() -> AsyncIterator[bytes]:

@@ -22,7 +22,14 @@ from hypothesis import strategies as st
 from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.server import aiohttp_transport, httpx_transport
 from bootcamp_cli.server.endpoint import endpoint
-from bootcamp_cli.server.failures import TryFailed, html_words, meaning_of, parse_retry_after, status_failure, translate
+from bootcamp_cli.server.failures import (
+    AttemptFailed,
+    html_words,
+    meaning_of,
+    parse_retry_after,
+    status_failure,
+    translate,
+)
 from bootcamp_cli.server.httpx_transport import HttpxTransport
 from bootcamp_cli.server.transport import TransportName, make_transport
 from bootcamp_cli.types import Answer
@@ -161,7 +168,7 @@ def test_ways_to_trust_a_certificate(certificate: Path, how: str) -> None:
 def test_a_server_without_tls_concerns_the_server() -> None:
     """A server that speaks no TLS where the address says https is a TLS failure, but none of the certificate."""
 
-    async def scenario() -> Answer | TryFailed:
+    async def scenario() -> Answer | AttemptFailed:
         async def refuse(stream: ByteStream) -> None:
             async with stream:
                 await stream.receive()
@@ -171,7 +178,7 @@ def test_a_server_without_tls_concerns_the_server() -> None:
             return await outcome(client)
 
     failure = anyio.run(scenario)
-    assert isinstance(failure, TryFailed)
+    assert isinstance(failure, AttemptFailed)
     assert (failure.kind, failure.scope) == ("tls", "connect")
 
 

@@ -30,7 +30,7 @@ def waited(
                 model_name,
                 wait_s=wait_s,
                 poll_interval_s=0.0,
-                say=([] if said is None else said).append,
+                notify=([] if said is None else said).append,
             )
 
     return anyio.run(scenario)

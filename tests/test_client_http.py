@@ -9,7 +9,7 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.server.transport import TransportName
 from bootcamp_cli.types import Answer
 from tests.client_server import (
@@ -154,7 +154,7 @@ def test_refused_connection() -> None:
             url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
             async with client_of(url) as client:
                 failure = await outcome(client)
-            assert isinstance(failure, TryFailed)
+            assert isinstance(failure, AttemptFailed)
             assert (failure.kind, failure.scope, failure.retryable) == ("connection", "connect", True)
             assert failure.message == f"cannot connect to {url}: Connection refused"
 
@@ -167,7 +167,7 @@ def test_a_host_that_does_not_exist() -> None:
     async def scenario() -> None:
         async with client_of("http://nowhere.invalid/v1") as client:
             failure = await outcome(client)
-        assert isinstance(failure, TryFailed)
+        assert isinstance(failure, AttemptFailed)
         assert (failure.kind, failure.scope) == ("connection", "connect")
 
     anyio.run(scenario)
@@ -204,7 +204,7 @@ def test_a_lane_works_again_after_a_timeout() -> None:
     async def scenario() -> None:
         async with serving(stalling(), http(200, completion())) as server:
             async with client_of(server.url, timeout_s=0.2) as client:
-                assert isinstance(await outcome(client), TryFailed)
+                assert isinstance(await outcome(client), AttemptFailed)
                 client.timeout_s = 30
                 assert isinstance(await outcome(client), Answer)
             assert server.n_connections == 2
@@ -245,7 +245,7 @@ def test_a_redirect_is_not_followed() -> None:
             target = elsewhere.url.replace("//", "//u:secret@") + "?token=secret"
             async with serving(http(307, "", location=target)) as server, client_of(server.url) as client:
                 failure = await outcome(client)
-            assert isinstance(failure, TryFailed)
+            assert isinstance(failure, AttemptFailed)
             assert (failure.kind, failure.retryable) == ("http_307", False)
             assert elsewhere.url in failure.message
             assert "secret" not in failure.message
@@ -320,7 +320,7 @@ def test_a_path_missing_for_the_model_list_says_nothing_of_the_model() -> None:
 
     async def scenario() -> None:
         async with serving(http(404, {})) as server, client_of(server.url) as client:
-            with pytest.raises(TryFailed) as caught:
+            with pytest.raises(AttemptFailed) as caught:
                 await client.models()
             assert caught.value.scope == "sample"
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.server.failures import TryFailed, server_words
+from bootcamp_cli.server.failures import AttemptFailed, server_words
 from bootcamp_cli.server.response import parse_reply
 from bootcamp_cli.text import MAX_RAW_CHARS
 from bootcamp_cli.types import Answer, ApiMode
@@ -76,14 +76,14 @@ def test_answers(message: Any, finish_reason: Any, answer: Answer) -> None:
 )
 def test_no_answers(reply: Any) -> None:
     """Replies without a usable choice, with wrong types or with an error are bad responses."""
-    with pytest.raises(TryFailed) as caught:
+    with pytest.raises(AttemptFailed) as caught:
         parsed(reply)
     assert (caught.value.kind, caught.value.retryable) == ("bad_response", True)
 
 
 def test_an_error_shows_the_servers_words() -> None:
     """The message of an error with status 200 is the server's."""
-    with pytest.raises(TryFailed, match=r"an error with status 200: out of \\x07 memory"):
+    with pytest.raises(AttemptFailed, match=r"an error with status 200: out of \\x07 memory"):
         parsed({"error": {"message": "out of \a\nmemory", "code": 500}})
 
 
@@ -115,7 +115,7 @@ def test_the_choice_of_index_0_is_the_answer() -> None:
 @pytest.mark.parametrize("body", [b"[" * 200_000, b'{"choices":' * 100_000, b'{"a": ' + b"9" * 5000 + b"}"])
 def test_hostile_json(body: bytes) -> None:
     """Nesting and numbers beyond what Python reads are bad responses."""
-    with pytest.raises(TryFailed):
+    with pytest.raises(AttemptFailed):
         parse_reply(body, "completion")
 
 
@@ -135,10 +135,10 @@ JSON = st.recursive(
 
 @given(body=st.binary() | JSON.map(lambda value: json.dumps(value).encode()), chats=st.booleans())
 def test_any_body_is_an_answer_or_a_bad_response(body: bytes, chats: bool) -> None:  # noqa: FBT001 - drawn
-    """No body raises anything but TryFailed, and every answer's text can be written."""
+    """No body raises anything but AttemptFailed, and every answer's text can be written."""
     try:
         answer = parse_reply(body, "chat_completion" if chats else "completion")
-    except TryFailed as failure:
+    except AttemptFailed as failure:
         assert failure.kind == "bad_response"  # noqa: PT017 - an answer is right as well
     else:
         assert answer.text.encode() or answer.reasoning or answer.finish_reason
@@ -148,7 +148,7 @@ def test_any_body_is_an_answer_or_a_bad_response(body: bytes, chats: bool) -> No
 def test_millions_of_values_are_not_read(value: bytes) -> None:
     """A reply of a few MB that would take hundreds of MB as lists, and the interpreter for a second, is refused."""
     many = value * 1_000_001
-    with pytest.raises(TryFailed, match="more than 1000000 values"):
+    with pytest.raises(AttemptFailed, match="more than 1000000 values"):
         parse_reply(b'{"choices": [{"text": "a"}], "x": [%b0]}' % many, "completion")
 
 

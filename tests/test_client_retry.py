@@ -13,7 +13,7 @@ from stamina.instrumentation import get_on_retry_hooks
 
 from bootcamp_cli.engine import generate as retry
 from bootcamp_cli.engine.generate import RetryPolicy, attempts
-from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.server.failures import AttemptFailed
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -28,9 +28,9 @@ def no_waiting() -> Iterator[None]:
         yield
 
 
-def failure(**fields: Any) -> TryFailed:
+def failure(**fields: Any) -> AttemptFailed:
     """A failed try, retryable unless said otherwise."""
-    return TryFailed(**({"kind": "connection", "message": "lost"} | fields))
+    return AttemptFailed(**({"kind": "connection", "message": "lost"} | fields))
 
 
 def tries(policy: RetryPolicy, failures: list[Exception]) -> tuple[int, list[float], Exception | None]:

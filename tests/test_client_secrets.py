@@ -7,7 +7,7 @@ import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.types import Answer
 from tests.client_server import KEY, Reply, client_of, closing, completion, config, http, outcome, serving, tried
 
@@ -37,13 +37,13 @@ def quoting_proxy(status_line: bytes) -> Reply:
 def test_the_proxys_password_is_never_shown(scheme: str, reason: bytes) -> None:
     """A proxy that refuses may quote the credentials that it got: it gets them, and the failure shows none of them."""
 
-    async def scenario() -> TryFailed:
+    async def scenario() -> AttemptFailed:
         async with serving(quoting_proxy(b"407 " + reason)) as proxy:
             environ = {f"{scheme}_proxy": proxy.url.removesuffix("/v1").replace("//", f"//{WRITTEN}@")}
             async with client_of(f"{scheme}://model.invalid/v1", environ=environ) as client:
                 result = await outcome(client)
             assert b"proxy-authorization: basic " + BASIC.lower() in proxy.heads[0].lower()
-        assert isinstance(result, TryFailed)
+        assert isinstance(result, AttemptFailed)
         return result
 
     failure = anyio.run(scenario)
@@ -78,7 +78,7 @@ def test_a_key_quoted_in_json_is_not_shown(reply: dict[str, object], ascii_only:
     raw = json.dumps(reply, ensure_ascii=ascii_only)
     for body in (raw, raw + " no JSON"):
         failure = tried(http(400, body), api_key="", headers={"X-Key": ODD_KEY})
-        assert isinstance(failure, TryFailed)
+        assert isinstance(failure, AttemptFailed)
         assert "***" in failure.message
         assert not any(part in failure.message for part in ("odd\\", "k\\u00e9y", "-0123"))
 

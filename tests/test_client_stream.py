@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.server.response import StreamedAnswer
 from bootcamp_cli.types import Answer
 from tests.client_server import (
@@ -96,8 +96,8 @@ def test_the_first_piece_may_take_as_long_as_the_deadline() -> None:
 def test_a_complete_answer_survives_the_end_of_its_stream(rest: Any) -> None:
     """What happens after the finish_reason does not take the answer away."""
     answer = tried(rest, stream=True, idle_timeout_s=0.1)
-    assert isinstance(answer, (Answer, TryFailed))
-    if isinstance(answer, TryFailed):  # the reset overtook the bytes
+    assert isinstance(answer, (Answer, AttemptFailed))
+    if isinstance(answer, AttemptFailed):  # the reset overtook the bytes
         assert answer.kind == "connection"
     else:
         assert (answer.text, answer.finish_reason) == ("ja", "stop")
@@ -219,15 +219,15 @@ def test_bytes_may_be_cut_anywhere(raw: bytes, data: st.DataObject) -> None:
 
 @given(raw=st.binary(max_size=200), events=st.lists(st.sampled_from([piece("a"), DONE, USAGE]), max_size=3))
 def test_any_bytes_end_in_an_answer_or_a_bad_response(raw: bytes, events: list[bytes]) -> None:
-    """Nothing in a stream raises anything but TryFailed."""
+    """Nothing in a stream raises anything but AttemptFailed."""
     try:
         streamed(b"".join(events) + b"data: " + raw)
-    except TryFailed as failure:
+    except AttemptFailed as failure:
         assert failure.kind == "bad_response"  # noqa: PT017 - an answer is right as well
 
 
 def test_a_stream_is_limited() -> None:
     """A stream that goes on for ever is left at the limit."""
     stream = StreamedAnswer("completion", max_bytes=100)
-    with pytest.raises(TryFailed, match="more than 100 bytes"):
+    with pytest.raises(AttemptFailed, match="more than 100 bytes"):
         stream.feed(b"x" * 101)

@@ -79,7 +79,7 @@ def test_still_counter_elsewhere_is_stale_after_30_s(tmp_path: Path) -> None:
     put_holder(tmp_path, ELSEWHERE)
     time = FakeTime()
     said: list[str] = []
-    acquire(tmp_path, say=said.append, sleep=time.sleep, clock=time.clock).release()
+    acquire(tmp_path, notify=said.append, sleep=time.sleep, clock=time.clock).release()
     assert time.now == pytest.approx(lock_module.STALE_S)
     assert "process 4711 on node7" in said[0]
     assert "30 s" in said[0]

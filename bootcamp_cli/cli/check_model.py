@@ -34,7 +34,7 @@ def check_model_command(
     from bootcamp_cli.cli.sources import read_settings
 
     settings = read_settings(call).settings
-    entry, result = anyio.run(_check, settings, call.console.say, with_probe)
+    entry, result = anyio.run(_check, settings, call.console.notice, with_probe)
     data: dict[str, object] = {"url": settings.url, "model": entry.name, "listed": entry.listed, "entry": entry.raw}
     text = f"{entry.name} is {'available' if entry.listed else 'not listed, but the server answers'}"
     if result is not None:
@@ -55,13 +55,13 @@ def check_model_command(
 
 async def _check(
     settings: "EvalSettings",
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
     with_probe: bool,  # noqa: FBT001 - anyio.run passes by position
 ) -> "tuple[ModelEntry, ProbeResult | None]":
     from dataclasses import replace
 
     from bootcamp_cli.server.client import open_client
-    from bootcamp_cli.server.failures import TryFailed
+    from bootcamp_cli.server.failures import AttemptFailed
     from bootcamp_cli.server.health import probe, wait_for_model
     from bootcamp_cli.server.request import GenerationConfig
 
@@ -74,12 +74,12 @@ async def _check(
     )
     async with open_client(settings, generation) as client:
         entry = await wait_for_model(
-            client, settings.model_name, wait_s=settings.wait, poll_interval_s=settings.poll_interval, say=say
+            client, settings.model_name, wait_s=settings.wait, poll_interval_s=settings.poll_interval, notify=notify
         )
         if not with_probe:
             return entry, None
         client.config = replace(generation, model=entry.name)
         try:
             return entry, await probe(client, _PROMPT)
-        except TryFailed as failure:
+        except AttemptFailed as failure:
             raise ServerUnavailableError(f"{settings.url}: the probe failed: {failure.message}") from failure

@@ -56,7 +56,7 @@ def demo_command(
         faults = tuple(parse_fault(fault) for fault in _FAULTS)
         config = DemoConfig(test_dir=directory, latency_s=latency, seed=seed, faults=faults)
         with _server(config) as url:
-            call.console.say(f"demo server at {url}, mean latency {latency} s, faults {', '.join(_FAULTS)}")
+            call.console.notice(f"demo server at {url}, mean latency {latency} s, faults {', '.join(_FAULTS)}")
             return evaluate(plan_of(_resolved(call, url, directory), call.console), call.console)
 
 

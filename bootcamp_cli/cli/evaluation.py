@@ -36,20 +36,20 @@ def evaluate(plan: Plan, console: Console) -> int:
     if settings.resume:
         if found := find_matching(plan):
             return resume(plan, found, console)
-        console.say("nothing to resume: a new run is started")
+        console.notice("nothing to resume: a new run is started")
     entry = entry or check_model(plan, console)
-    with new_session(plan, entry.raw, console.say) as session:
+    with new_session(plan, entry.raw, console.notice) as session:
         return run_session(session, console)
 
 
 def resume(plan: Plan, run_dir: RunDir, console: Console) -> int:
     """Continue a run directory; where nothing is owed its reports are rebuilt without asking the server."""
-    with resumed_session(plan, run_dir, console.say) as session:
+    with resumed_session(plan, run_dir, console.notice) as session:
         if not session.n_owed:
-            console.say(f"{run_dir.path} is finished: nothing is owed")
+            console.notice(f"{run_dir.path} is finished: nothing is owed")
             session.begin()
             return conclude(session, console)
-        console.say(f"continuing {run_dir.path}: {session.n_owed} of {plan.test_set.n_rows} samples are owed")
+        console.notice(f"continuing {run_dir.path}: {session.n_owed} of {plan.test_set.n_rows} samples are owed")
         if any(session.n_unanswered(file) for file in plan.test_set.files):
             check_model(plan, console)
         session.begin()
@@ -71,7 +71,7 @@ def check_model(plan: Plan, console: Console) -> ModelEntry:
                 settings.model_name,
                 wait_s=settings.wait,
                 poll_interval_s=settings.poll_interval,
-                say=console.say,
+                notify=console.notice,
             )
 
     entry = anyio.run(ask)

@@ -24,7 +24,7 @@ def plan_of(resolved: Resolved, console: Console) -> Plan:
     for warning in mode_warnings(resolved, template_system_prompt=template.system_prompt):
         console.warn(warning)
     if note := template_note(resolved):
-        console.say(note)
+        console.notice(note)
     sys_prompt = settings.sys_prompt
     if sys_prompt is None and resolved.chosen("template"):
         sys_prompt = template.system_prompt
@@ -82,5 +82,5 @@ def _checked(plan: Plan, console: Console) -> Plan:
     ):
         console.warn("bootcamps: upstream has no effect: no internbootcamp package with these data sources is there")
     if plan.test_set.skipped:
-        console.say(f"not test files, skipped: {', '.join(plan.test_set.skipped)}")
+        console.notice(f"not test files, skipped: {', '.join(plan.test_set.skipped)}")
     return plan

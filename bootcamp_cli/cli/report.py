@@ -70,7 +70,7 @@ def _rebuilt(run_dir: "RunDir", call: Call) -> "RunSummary":
     from bootcamp_cli.store.lock import acquire
 
     try:
-        with acquire(run_dir.path, say=call.console.say) as lock:
+        with acquire(run_dir.path, notify=call.console.notice) as lock:
             return publish(run_dir, lock, call.console)
     except RunLockedError as locked:
         call.console.warn(f"{locked.message}: the results so far are shown, nothing is written")

@@ -74,8 +74,8 @@ def print_report(run_dir: RunDir, summary: RunSummary, console: Console) -> None
     """The summary table and the paths; as JSON the summary with the path of the run directory."""
     data = json_object(summary, n_all=len(summary.groups)) | {"run_dir": str(run_dir.path)}
     console.result(data, text="" if console.json else table_text(summary), styled=True)
-    console.say(f"run directory: {run_dir.path}")
-    console.say(f"scores: {run_dir.scores(model_name(run_dir))}")
+    console.notice(f"run directory: {run_dir.path}")
+    console.notice(f"scores: {run_dir.scores(model_name(run_dir))}")
 
 
 def table_text(summary: RunSummary, **options: Any) -> str:

@@ -48,7 +48,7 @@ def rescore_command(
 
     opened = open_run_dir(Path(run_dir))
     settings = read_settings(call).settings
-    with contextlib.nullcontext() if dry_run else acquire(opened.path, say=call.console.say) as lock:
+    with contextlib.nullcontext() if dry_run else acquire(opened.path, notify=call.console.notice) as lock:
         result = anyio.run(rescore, opened, settings, lock)
         summary = read_summary(opened, call.console) if lock is None else publish(opened, lock, call.console)
         if lock is not None:
@@ -60,7 +60,7 @@ def rescore_command(
     }
     call.console.result(data, text="" if dry_run or call.console.json else table_text(summary), styled=True)
     for line in _lines(result, dry_run=dry_run):
-        call.console.say(line)
+        call.console.notice(line)
     return exit_code(summary, allow_unscored=settings.allow_unscored)
 
 

@@ -10,7 +10,7 @@ import anyio
 from bootcamp_cli.engine.events import Emit, RunPaused, RunResumed
 from bootcamp_cli.errors import ServerUnavailableError
 from bootcamp_cli.server.client import CompletionClient
-from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.types import RequestFailure
 
 _FIRST_POLL_S = 1.0
@@ -75,7 +75,7 @@ class ServerGate:
         until = anyio.current_time() + min(retry_after_s, self._max_hold_s)
         self._held_until = max(self._held_until, until)
 
-    async def connection_failed(self, failure: TryFailed) -> bool:
+    async def connection_failed(self, failure: AttemptFailed) -> bool:
         """Wait for the server when every recent request failed to connect; True when it is back and the try is free.
 
         Raises:
@@ -134,7 +134,7 @@ class ServerGate:
         """Whether the server gives any reply but a gateway's 5xx."""
         try:
             await self._client.models()
-        except TryFailed as failure:
+        except AttemptFailed as failure:
             return failure.status is not None and failure.status < 500
         return True
 
@@ -145,7 +145,7 @@ class ServerGate:
         """Whether the server lists the model; None where it has no list."""
         try:
             models = await self._client.models()
-        except TryFailed as failure:
+        except AttemptFailed as failure:
             return None if failure.status in (404, 405) else False
         return any(model.get("id") == self._model_name for model in models)
 

@@ -19,7 +19,7 @@ from bootcamp_cli.engine.events import Emit, RequestEnded, RequestStarted, Retry
 from bootcamp_cli.engine.signals import Shutdown
 from bootcamp_cli.errors import ServerUnavailableError
 from bootcamp_cli.server.client import CompletionClient
-from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.templates.template import Template
 from bootcamp_cli.text import shortened
 from bootcamp_cli.types import Answer, RequestFailure, Sample
@@ -27,7 +27,7 @@ from bootcamp_cli.types import Answer, RequestFailure, Sample
 FIRST_WAIT_S = 1.0
 """The wait after the first failed try; it doubles with each further one, and up to a second of jitter is added."""
 
-OnRetry: TypeAlias = Callable[[TryFailed, float], None]
+OnRetry: TypeAlias = Callable[[AttemptFailed, float], None]
 """Takes a failure and the seconds until the next try, before the wait begins."""
 
 
@@ -42,8 +42,8 @@ class RetryPolicy:
 def attempts(policy: RetryPolicy, on_retry: OnRetry | None = None) -> AsyncIterator[stamina.Attempt]:
     """Yield the tries of one sample, for `async for attempt in ...: with attempt: ...` within one task.
 
-    A retryable TryFailed leads to another try, after the Retry-After of the server or else an exponential wait; any
-    other exception, and the TryFailed of the last try, comes out of the loop. stamina's hooks are set here to one that
+    A retryable AttemptFailed leads to another attempt, after the Retry-After of the server or else an exponential wait;
+    any other exception, and the last AttemptFailed, comes out of the loop. stamina's hooks are set here to one that
     calls `on_retry` and nothing else; this holds for the whole process and switches its logging, structlog and
     prometheus hooks off.
     """
@@ -51,7 +51,7 @@ def attempts(policy: RetryPolicy, on_retry: OnRetry | None = None) -> AsyncItera
     _on_retry.set(on_retry)
 
     def wait(failure: Exception) -> bool | float:
-        if not isinstance(failure, TryFailed) or not failure.retryable:
+        if not isinstance(failure, AttemptFailed) or not failure.retryable:
             return False
         return min(failure.retry_after_s, policy.max_delay_s) if failure.retry_after_s else True
 
@@ -71,7 +71,7 @@ _on_retry: ContextVar[OnRetry | None] = ContextVar("_on_retry", default=None)
 def _tell(details: RetryDetails) -> None:
     """Hand a scheduled retry to the `on_retry` of the task in which it happens."""
     on_retry = _on_retry.get()
-    if on_retry is not None and isinstance(details.caused_by, TryFailed):
+    if on_retry is not None and isinstance(details.caused_by, AttemptFailed):
         on_retry(details.caused_by, details.wait_for)
 
 
@@ -118,24 +118,26 @@ class Generator:
         self._clock = clock
         self._models: list[str] = []
 
-    async def first_try(self, tries: Tries, lane: int, scope: anyio.CancelScope) -> Answer | RequestFailure | TryFailed:
+    async def first_try(
+        self, tries: Tries, lane: int, scope: anyio.CancelScope
+    ) -> Answer | RequestFailure | AttemptFailed:  # noqa: E501
         """The end of a sample after one try, or the failure after which others are to be made."""
         try:
             tries.n = 1
             return self._judged(await self._try(tries, lane, scope))
-        except TryFailed as failure:
+        except AttemptFailed as failure:
             return failure if failure.retryable and self._policy.max_retries else self._judged(_given_up(failure))
 
     async def further_tries(
         self,
         tries: Tries,
-        failed: TryFailed,
+        failed: AttemptFailed,
         borrowed_lane: Callable[[], AbstractAsyncContextManager[int]],
         scope: anyio.CancelScope,
     ) -> Answer | RequestFailure:
         """The end of a sample whose first try `failed`; a lane is borrowed for each try, none is held in between."""
 
-        def scheduled(failure: TryFailed, wait_s: float) -> None:
+        def scheduled(failure: AttemptFailed, wait_s: float) -> None:
             self._emit(RetryScheduled(file=tries.sample.file, kind=failure.kind, wait_s=wait_s))
 
         try:
@@ -146,7 +148,7 @@ class Generator:
                     tries.n += 1
                     async with borrowed_lane() as lane:
                         return self._judged(await self._try(tries, lane, scope))
-        except TryFailed as failure:
+        except AttemptFailed as failure:
             return self._judged(_given_up(failure))
         raise AssertionError("the last attempt either returns or raises")
 
@@ -159,7 +161,7 @@ class Generator:
                 await self._gate.passable()
             try:
                 return await self._send(tries, prompt, lane, scope)
-            except TryFailed as failure:
+            except AttemptFailed as failure:
                 if not await self._is_free(failure):
                     raise
 
@@ -177,7 +179,7 @@ class Generator:
             tries.latency_s = self._clock() - started
             self._emit(RequestEnded(file=file, n_tokens=(answer and answer.completion_tokens) or 0))
 
-    async def _is_free(self, failure: TryFailed) -> bool:
+    async def _is_free(self, failure: AttemptFailed) -> bool:
         """Deal with what concerns the whole run; True where the failed try is made again without counting."""
         if failure.scope == "connect":
             return await self._gate.connection_failed(failure)
@@ -210,5 +212,5 @@ class Generator:
         return outcome
 
 
-def _given_up(failure: TryFailed) -> RequestFailure:
+def _given_up(failure: AttemptFailed) -> RequestFailure:
     return RequestFailure(kind=failure.kind, message=failure.message, status=failure.status)

@@ -19,7 +19,7 @@ from bootcamp_cli.engine.signals import Shutdown
 from bootcamp_cli.engine.writer import Ended, Recorder, failed
 from bootcamp_cli.errors import BootcampError, InterruptedRunError, ServerUnavailableError, first_error
 from bootcamp_cli.server.client import CompletionClient
-from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.store.journal import REVERIFY, make_record, with_verdict
 from bootcamp_cli.store.lock import HEARTBEAT_S, RunLock
 from bootcamp_cli.types import Answer, BootcampRef, RequestFailure, Verdict, verified_text
@@ -168,14 +168,14 @@ class _Stages:
                     outcome = await self._generator.first_try(tries, lane, scope)
                     if not isinstance(outcome, Answer):
                         self._at_risk.release()
-                    if isinstance(outcome, TryFailed):
+                    if isinstance(outcome, AttemptFailed):
                         samples.start_soon(self._try_again, tries, outcome)
                     else:
                         self._generated(tries, outcome)
             except ServerUnavailableError as error:
                 self._shutdown.stop(error)
 
-    async def _try_again(self, tries: Tries, failed_try: TryFailed) -> None:
+    async def _try_again(self, tries: Tries, failed_try: AttemptFailed) -> None:
         with self._shutdown.scope() as scope:
             try:
                 outcome = await self._generator.further_tries(tries, failed_try, self._lane, scope)

@@ -25,7 +25,7 @@ from bootcamp_cli.types import REVERIFIABLE
 
 SCHEMA = 1
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ class Session:
 
 
 @contextmanager
-def new_session(plan: Plan, model_entry: dict[str, Any] | None, say: Say) -> Iterator[Session]:
+def new_session(plan: Plan, model_entry: dict[str, Any] | None, notify: Notify) -> Iterator[Session]:
     """Make a run directory for a plan, lock it and write down what the run is made of."""
     settings = plan.settings
     run_dir = create_run_dir(
@@ -82,7 +82,7 @@ def new_session(plan: Plan, model_entry: dict[str, Any] | None, say: Say) -> Ite
         test_dir=plan.test_set.directory,
         now=datetime.now().astimezone(),
     )
-    with acquire(run_dir.path, say=say) as lock:
+    with acquire(run_dir.path, notify=notify) as lock:
         replace_json(run_dir.eval_args, to_eval_args(settings), lock.check)
         manifest = _manifest(plan, model_entry)
         run_dir.write_manifest(manifest, lock.check)
@@ -91,7 +91,7 @@ def new_session(plan: Plan, model_entry: dict[str, Any] | None, say: Say) -> Ite
 
 
 @contextmanager
-def resumed_session(plan: Plan, run_dir: RunDir, say: Say) -> Iterator[Session]:
+def resumed_session(plan: Plan, run_dir: RunDir, notify: Notify) -> Iterator[Session]:
     """Lock a run directory and replay its journal; the plan's test set must be the run's, or that with rows appended.
 
     Until `begin` nothing of it is written down.
@@ -101,7 +101,7 @@ def resumed_session(plan: Plan, run_dir: RunDir, say: Say) -> Iterator[Session]:
         RunDirectoryError: it holds records that are not of the run's rows; nothing was changed.
         RunLockedError: a live process writes to it.
     """
-    with acquire(run_dir.path, say=say) as lock:
+    with acquire(run_dir.path, notify=notify) as lock:
         manifest = run_dir.read_manifest()
         if manifest is None:
             raise RunDirectoryError(

@@ -9,7 +9,7 @@ import anyio
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 
-from bootcamp_cli.server.failures import TryFailed, bad_response
+from bootcamp_cli.server.failures import AttemptFailed, bad_response
 from bootcamp_cli.text import shown_s
 
 LARGE_BYTES = 1024 * 1024
@@ -67,7 +67,7 @@ async def room_for_large() -> None:
 
 
 async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], *, max_bytes: int) -> bytes:
-    """The decoded body of a reply; raises TryFailed of kind bad_response where it has more than `max_bytes`.
+    """The decoded body of a reply; raises AttemptFailed of kind bad_response where it has more than `max_bytes`.
 
     A gzip body is unpacked in a thread, and never beyond the limit. `headers` have lower-case names.
     """
@@ -96,7 +96,7 @@ async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], *,
 
 
 async def _large_body(parts: list[bytes], chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
-    """The body that begins with `parts`; TryFailed where it does not get on, as others wait for its room."""
+    """The body that begins with `parts`; AttemptFailed where it does not get on, as others wait for its room."""
     # one block that grows: thousands of small ones would leave the heap full of holes
     body = bytearray().join(parts)
     parts.clear()
@@ -110,7 +110,7 @@ async def _large_body(parts: list[bytes], chunks: AsyncIterator[bytes], max_byte
                 n_awaited = len(body) + _STEP_BYTES
                 limit.deadline = anyio.current_time() + _STALL_S
     if limit.cancelled_caught:
-        raise TryFailed(kind="timeout", message=f"a large reply that brings next to nothing in {shown_s(_STALL_S)}")
+        raise AttemptFailed(kind="timeout", message=f"a large reply that brings next to nothing in {shown_s(_STALL_S)}")
     return bytes(body)
 
 

@@ -11,7 +11,7 @@ from anyio import to_thread
 
 from bootcamp_cli.server.body import LARGE_BYTES, BodyRoom, read_body, room_for_large
 from bootcamp_cli.server.endpoint import Endpoint, endpoint
-from bootcamp_cli.server.failures import Scope, TryFailed, bad_response, status_failure
+from bootcamp_cli.server.failures import AttemptFailed, Scope, bad_response, status_failure
 from bootcamp_cli.server.request import GenerationConfig, build_payload
 from bootcamp_cli.server.response import MAX_BODY_BYTES, StreamedAnswer, load_object, parse_reply
 from bootcamp_cli.server.transport import Reply, Transport, make_transport
@@ -61,7 +61,7 @@ class CompletionClient:
         return self.transport.endpoint
 
     async def complete(self, prompt: str, lane: int) -> Answer:
-        """One try to get an answer; nobody else may use `lane` meanwhile. Raises TryFailed and nothing else.
+        """One try to get an answer; nobody else may use `lane` meanwhile. Raises AttemptFailed and nothing else.
 
         Text and reasoning are data and stay as they came; whatever else a server says is redacted.
         """
@@ -69,7 +69,7 @@ class CompletionClient:
         return self._redacted(await self._within(self.timeout_s, self._answer(lane, body)))
 
     async def models(self) -> list[dict[str, Any]]:
-        """The server's list of models: objects with at least an `id`. Raises TryFailed and nothing else."""
+        """The server's list of models: objects with at least an `id`. Raises AttemptFailed and nothing else."""
         return await self._within(min(self.timeout_s, MODELS_TIMEOUT_S), self._models())
 
     async def _within(self, timeout_s: float, exchange: Awaitable[_T]) -> _T:
@@ -77,11 +77,11 @@ class CompletionClient:
         try:
             with anyio.move_on_after(timeout_s), BodyRoom():
                 return await exchange
-        except TryFailed as failure:
+        except AttemptFailed as failure:
             failure.reword(shortened(self.endpoint.redact(failure.message)))
             raise failure.without_frames() from None
         text = f"no whole reply of {self.endpoint.base_url} within {shown_s(timeout_s)}"
-        raise TryFailed(kind="timeout", message=shortened(self.endpoint.redact(text)))
+        raise AttemptFailed(kind="timeout", message=shortened(self.endpoint.redact(text)))
 
     def _redacted(self, answer: Answer) -> Answer:
         """The answer without secrets in what a server says about it; the name that was asked for is none."""
@@ -125,7 +125,7 @@ class CompletionClient:
             answer = StreamedAnswer(self.config.api_mode)
             try:
                 await self._collect(reply.chunks, answer)
-            except TryFailed:
+            except AttemptFailed:
                 if not answer.complete:
                     raise
         return answer.answer()
@@ -140,7 +140,7 @@ class CompletionClient:
             except TimeoutError:
                 if answer.complete:
                     return
-                raise TryFailed(
+                raise AttemptFailed(
                     kind="idle_timeout", message=f"stream silent for {shown_s(self.idle_timeout_s)}"
                 ) from None
             if not chunk:

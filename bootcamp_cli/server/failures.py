@@ -35,7 +35,7 @@ _TITLE = re.compile(r"<title\b[^<>]*>([^<]+)", re.IGNORECASE)
 _TAG = re.compile(r"<(?:style|script)\b[^<]*|<[^<>]*>", re.IGNORECASE)
 
 
-class TryFailed(Exception):  # noqa: N818 - a try that failed is an outcome, not an error of the program
+class AttemptFailed(Exception):  # noqa: N818 - a try that failed is an outcome, not an error of the program
     """One try to get an answer, model list or probe failed.
 
     `kind` is `timeout`, `idle_timeout`, `connection`, `tls`, `rate_limited`, `bad_response` or `http_<status>`;
@@ -68,20 +68,20 @@ class TryFailed(Exception):  # noqa: N818 - a try that failed is an outcome, not
         """Replace the message, as redaction does."""
         self.args = (message,)
 
-    def without_frames(self) -> "TryFailed":
+    def without_frames(self) -> "AttemptFailed":
         """The failure without traceback and causes, whose frames would hold the reply for as long as it is kept."""
         self.__cause__ = self.__context__ = None
         return self.with_traceback(None)
 
 
-def bad_response(what: str, words: str = "") -> TryFailed:
+def bad_response(what: str, words: str = "") -> AttemptFailed:
     """The failure of a reply that is no answer; `words` are the server's own."""
-    return TryFailed(kind="bad_response", message=f"{what}: {words}" if words else what)
+    return AttemptFailed(kind="bad_response", message=f"{what}: {words}" if words else what)
 
 
 def status_failure(
     status: int, headers: Mapping[str, str], body: bytes, *, now_s: float, missing: Scope = "sample"
-) -> TryFailed:
+) -> AttemptFailed:
     """The failure that a reply with a status other than 2xx stands for.
 
     `headers` have lower-case names, `now_s` is the time since the epoch by which a Retry-After date is read, and
@@ -98,7 +98,7 @@ def status_failure(
     elif status == HTTPStatus.NOT_FOUND:
         scope = missing
     retryable = status in _RETRIED_4XX or status >= 500
-    return TryFailed(
+    return AttemptFailed(
         kind="rate_limited" if status == HTTPStatus.TOO_MANY_REQUESTS else f"http_{status}",
         message=message,
         status=status,
@@ -201,20 +201,20 @@ def translated(endpoint: Endpoint, meanings: Meanings) -> Iterator[None]:
         raise translate(error, endpoint, meanings) from error
 
 
-def translate(error: Exception, endpoint: Endpoint, meanings: Meanings) -> TryFailed:
+def translate(error: Exception, endpoint: Endpoint, meanings: Meanings) -> AttemptFailed:
     """The failure that an exception stands for; certificate errors stop the run."""
     reason = ""
     for cause in _causes(error):
         if type(cause) is ssl.SSLCertVerificationError:
             text = f"certificate of {endpoint.base_url} not accepted: {cause.verify_message}"
-            return TryFailed(kind="tls", message=text, retryable=False, scope="run_stop")
+            return AttemptFailed(kind="tls", message=text, retryable=False, scope="run_stop")
         if type(cause) in _TLS_ERRORS and isinstance(cause, ssl.SSLError):
             text = f"no TLS connection to {endpoint.base_url}: {cause.reason or cause}"
-            return TryFailed(kind="tls", message=text, scope="connect")
+            return AttemptFailed(kind="tls", message=text, scope="connect")
         reason = _reason(cause) or reason
     meaning = meaning_of(type(error), meanings)
     text = meaning.text.format(url=endpoint.base_url)
-    return TryFailed(
+    return AttemptFailed(
         kind=meaning.kind,
         message=f"{text}: {reason}" if reason else text,
         retryable=meaning.retryable,

@@ -10,7 +10,7 @@ import anyio
 from bootcamp_cli.errors import ServerUnavailableError, SettingsError
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.endpoint import Endpoint
-from bootcamp_cli.server.failures import TryFailed, is_keepable
+from bootcamp_cli.server.failures import AttemptFailed, is_keepable
 from bootcamp_cli.text import one_line, shortened, shown_s
 from bootcamp_cli.types import Answer
 
@@ -49,11 +49,11 @@ async def wait_for_model(
     *,
     wait_s: float,
     poll_interval_s: float,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> ModelEntry:
     """Ask for the model list until it has `model_name`, every `poll_interval_s`, for at most `wait_s` seconds.
 
-    Without `model_name` the only model that is listed is taken. `say` gets a line each time the model is not there.
+    Without `model_name` the only model that is listed is taken. `notify` gets a line each time the model is not there.
     Raises ServerUnavailableError where the time is over, and at once for what waiting does not mend: a refused key or
     certificate, a redirect. Raises SettingsError where a model name is needed.
     """
@@ -62,9 +62,9 @@ async def wait_for_model(
     while True:
         try:
             models = await client.models()
-        except TryFailed as failure:
+        except AttemptFailed as failure:
             if failure.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
-                return _unlisted(url, model_name, failure, say)
+                return _unlisted(url, model_name, failure, notify)
             if failure.scope == "run_stop" or (failure.status or 0) // 100 == 3:
                 raise _gave_up(url, failure.message) from failure
             missing = failure.message
@@ -72,19 +72,21 @@ async def wait_for_model(
             entry = _find(client.endpoint, models, model_name)
             if entry is not None:
                 if model_name is None:
-                    say(f"using model {one_line(entry.name)}, the only one at {url}")
+                    notify(f"using model {one_line(entry.name)}, the only one at {url}")
                 return entry
             missing = client.endpoint.redact(_missing(models, model_name))
         waited_s = anyio.current_time() - started
         if waited_s >= wait_s:
             raise _gave_up(url, f"{missing}; waited {shown_s(waited_s)}")
         pause_s = min(poll_interval_s, wait_s - waited_s)
-        say(f"{url} is not ready: {missing}; asking again in {shown_s(pause_s)}, for {shown_s(wait_s - waited_s)} more")
+        notify(
+            f"{url} is not ready: {missing}; asking again in {shown_s(pause_s)}, for {shown_s(wait_s - waited_s)} more"
+        )
         await anyio.sleep(pause_s)
 
 
 async def probe(client: CompletionClient, prompt: str) -> ProbeResult:
-    """Ask for one short completion. Raises TryFailed."""
+    """Ask for one short completion. Raises AttemptFailed."""
     config = replace(client.config, max_tokens=min(client.config.max_tokens, PROBE_MAX_TOKENS))
     short = CompletionClient(client.transport, config, timeout_s=client.timeout_s, idle_timeout_s=client.idle_timeout_s)
     started = anyio.current_time()
@@ -118,10 +120,10 @@ def _names(models: list[dict[str, Any]]) -> str:
     return ", ".join(names) + (f" and {more} more" if more else "")
 
 
-def _unlisted(url: str, model_name: str | None, failure: TryFailed, say: Callable[[str], None]) -> ModelEntry:
+def _unlisted(url: str, model_name: str | None, failure: AttemptFailed, notify: Callable[[str], None]) -> ModelEntry:
     if model_name is None:
         raise SettingsError(f"model_name: {url} has no list of models to choose from", hint="give --model-name")
-    say(f"warning: {url}/models: {failure.message}; whether model {one_line(model_name)} is there is not known")
+    notify(f"warning: {url}/models: {failure.message}; whether model {one_line(model_name)} is there is not known")
     return ModelEntry(name=model_name, listed=False)
 
 

@@ -25,7 +25,7 @@ _BLOCK_BYTES = 1024 * 1024
 def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
     """The answer in a whole reply.
 
-    A choice with text, with reasoning or with a finish_reason is an answer. Raises TryFailed of kind bad_response
+    A choice with text, with reasoning or with a finish_reason is an answer. Raises AttemptFailed of kind bad_response
     for everything else: empty `choices`, an error with status 200, HTML, truncated JSON, wrong types.
     """
     reply = load_object(body)
@@ -82,7 +82,7 @@ def _has_many_values(body: bytes) -> bool:
 
 
 def _leniently_decoded(body: bytes) -> Any:
-    """What msgspec refuses: a byte order mark, NaN, lone surrogates; TryFailed where it is not to be read at all."""
+    """What msgspec refuses: a byte order mark, NaN, lone surrogates; AttemptFailed where it is not to be read at all."""
     try:
         return _LENIENT.decode(body.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -148,7 +148,7 @@ def reasoning_of(message: dict[str, Any]) -> str | None:
 def make_answer(*, text: str | None, reasoning: str | None, finish_reason: Any, usage: Any, model: Any) -> Answer:
     """An answer of checked parts; every text in it can be written as UTF-8, and usage as JSON.
 
-    Raises TryFailed of kind bad_response where there is neither text nor reasoning nor a finish_reason.
+    Raises AttemptFailed of kind bad_response where there is neither text nor reasoning nor a finish_reason.
     """
     finish_reason = well_formed(finish_reason) if finish_reason and isinstance(finish_reason, str) else None
     if not (text or reasoning or finish_reason):
@@ -268,7 +268,7 @@ class StreamedAnswer:
     """Takes the bytes of a stream and makes the answer of it.
 
     `complete` says that everything that decides the answer is in: a finish_reason or `[DONE]` was seen. What a stream
-    may still hold after that is the usage. Raises TryFailed of kind bad_response like `parse_reply`.
+    may still hold after that is the usage. Raises AttemptFailed of kind bad_response like `parse_reply`.
     """
 
     def __init__(self, api_mode: ApiMode, *, max_bytes: int = MAX_BODY_BYTES) -> None:

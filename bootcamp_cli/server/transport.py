@@ -36,7 +36,7 @@ class OpenReply:
 class Transport(Protocol):
     """Sends requests to one endpoint. The user of a lane sends one request at a time; a lane may have its connection.
 
-    Everything raises TryFailed where there is no whole reply, and sets no time limits: those are the caller's.
+    Everything raises AttemptFailed where there is no whole reply, and sets no time limits: those are the caller's.
     Redirects are not followed, cookies not kept, .netrc not read: there is one address, and its key is for it alone.
     """
 

@@ -139,7 +139,7 @@ class RunLock:
 def acquire(
     run_dir: Path,
     *,
-    say: Callable[[str], None] = lambda _: None,
+    notify: Callable[[str], None] = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> RunLock:
@@ -153,7 +153,7 @@ def acquire(
     try:
         folder.mkdir(exist_ok=True)
         latest = _latest(folder)
-        certain = latest is None or _await_end(folder / str(latest), run_dir, say, sleep, clock)
+        certain = latest is None or _await_end(folder / str(latest), run_dir, notify, sleep, clock)
         lock = _take(folder, (latest or 0) + 1, run_dir, alone=certain)
     except OSError as error:
         raise disk_error(error, f"lock {run_dir}") from error
@@ -170,7 +170,7 @@ def acquire(
 
 
 def _await_end(
-    file: Path, run_dir: Path, say: Callable[[str], None], sleep: Callable[[float], None], clock: Callable[[], float]
+    file: Path, run_dir: Path, notify: Callable[[str], None], sleep: Callable[[float], None], clock: Callable[[], float]
 ) -> bool:
     """Return once the lock in `file` is released or its holder seems dead; raise RunLockedError once it shows life.
 
@@ -188,7 +188,7 @@ def _await_end(
     elif not file.exists():
         raise _beaten(run_dir)
     who = f"process {first.pid} on {first.host}" if first else "an unreadable lock file"
-    say(f"{run_dir} is locked by {who}: watching for {STALE_S:.0f} s whether it still lives")
+    notify(f"{run_dir} is locked by {who}: watching for {STALE_S:.0f} s whether it still lives")
     until = clock() + STALE_S
     while clock() < until:
         sleep(1.0)

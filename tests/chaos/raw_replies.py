@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 from hypothesis import strategies as st
 
-from bootcamp_cli.server.failures import TryFailed
+from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.server.transport import TransportName
 from bootcamp_cli.types import Answer
 from tests.chaos.strategies import damaged_bytes, damaged_json, texts
@@ -90,14 +90,14 @@ def _composed(draw: st.DrawFn) -> bytes:
 raw_replies = _composed() | _composed().flatmap(damaged_bytes) | damaged_bytes(REPLY) | st.binary(max_size=60)
 
 
-def end_of_try(raw: bytes, transport: TransportName, *, stream: bool) -> Answer | TryFailed:
+def end_of_try(raw: bytes, transport: TransportName, *, stream: bool) -> Answer | AttemptFailed:
     """What a request ends in whose reply are these bytes and the end of the connection.
 
     Raises AssertionError where the event loop was told of an error that nobody took.
     """
     loose: list[dict[str, Any]] = []
 
-    async def ask() -> Answer | TryFailed:
+    async def ask() -> Answer | AttemptFailed:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: loose.append(context))
         async with (
             serving(closing(raw)) as server,
