@@ -23,8 +23,8 @@ from bootcamp_cli.demo.config import OTHER_BOOTCAMPS, DemoConfig
 from bootcamp_cli.demo.faults import parse_fault
 from bootcamp_cli.demo.instances import make_test_dir
 from bootcamp_cli.server.transport import TransportName
-from tests.client_server import TRANSPORTS, chosen_transport
 from tests.network_guard.sitecustomize import LOG_VARIABLE, guarded_path, refuse
+from tests.raw_server import TRANSPORTS, chosen_transport
 
 settings.register_profile("untimed", deadline=None)  # how long an example takes says nothing of its truth
 settings.load_profile("untimed")
@@ -132,7 +132,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(params=TRANSPORTS)
 def transport(request: pytest.FixtureRequest) -> Iterator[TransportName]:
-    """Each transport in turn, for `tests.client_server.client_of`."""
+    """Each transport in turn, for `tests.raw_server.client_of`."""
     name: TransportName = request.param
     token = chosen_transport.set(name)
     yield name

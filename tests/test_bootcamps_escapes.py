@@ -289,7 +289,7 @@ def test_escapes_not_evaluated(data_source: str, escape: str, evaluated: list[st
 @pytest.mark.parametrize("escape", EXPLODING)
 @pytest.mark.parametrize("data_source", FORMULAS)
 def test_explosions_bounded(data_source: str, escape: str) -> None:
-    """What grows beyond measure is refused, or judged wrong, in seconds."""
+    """What grows beyond measure is refused, or scored wrong, in seconds."""
     start_s = time.process_time()
     got = verdict(data_source, f"[[{escape}]]", FORMULAS[data_source])
     assert (got.score, got.failure) == (0.0, None)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bootcamp_cli.bootcamps.registry import load_builtin as load
-from bootcamp_cli.verification.protocol import Judged, decode_reply, encode_reply
+from bootcamp_cli.verification.protocol import Verified, decode_reply, encode_reply
 from tests.bootcamp_verdicts import answer, fence, verdict
 
 GROUND_TRUTHS: dict[str, Any] = {
@@ -190,5 +190,5 @@ def test_arc_row_without_answer(output: str) -> None:
     assert (got.score, got.failure) == (None, "unscored")
     assert "ARC task '00000000'" in (got.error or "")
     assert load("Arc").solve(ground_truth) is None
-    sent = encode_reply(Judged(id=1, verdict=got, retire=False))
-    assert decode_reply(sent) == Judged(id=1, verdict=got, retire=False)
+    sent = encode_reply(Verified(id=1, verdict=got, retire=False))
+    assert decode_reply(sent) == Verified(id=1, verdict=got, retire=False)

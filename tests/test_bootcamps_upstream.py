@@ -212,8 +212,8 @@ def test_the_tool_itself_imports_nothing_of_it(package: Path) -> None:
     assert [entry.name for entry in package.iterdir()] == ["internbootcamp"]
 
 
-def test_a_row_that_a_built_in_cannot_judge_goes_to_the_package(tmp_path: Path) -> None:
-    """Arc has no answer for an unknown task: unscored with the reason, unless the package is there to judge it."""
+def test_a_row_that_a_built_in_cannot_verify_goes_to_the_package(tmp_path: Path) -> None:
+    """Arc has no answer for an unknown task: unscored with the reason, unless the package is there to verify it."""
     build_package(tmp_path, {"Arc": scoring("return 0.5")})
     unknown = {"task_key": "00000000", "input_grid": [[9]]}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.engine.scheduler import PROBES, WorkQueue
+from bootcamp_cli.engine.scheduler import MIN_FIRST, WorkQueue
 from bootcamp_cli.types import Sample
 
 
@@ -41,8 +41,8 @@ def test_every_sample_is_taken_once_and_files_keep_their_row_order(
 def test_the_longest_file_leads_once_lengths_are_known() -> None:
     """After the first samples of every file, the file with the longest mean output is worked off first."""
     queue = WorkQueue({name: samples(name, 5) for name in "abc"})
-    probes = [queue.take() for _ in range(3 * PROBES)]
-    assert Counter(sample.file for sample in probes if sample) == {"a": PROBES, "b": PROBES, "c": PROBES}
+    first = [queue.take() for _ in range(3 * MIN_FIRST)]
+    assert Counter(sample.file for sample in first if sample) == {"a": MIN_FIRST, "b": MIN_FIRST, "c": MIN_FIRST}
     for name, n_tokens in (("a", 10), ("b", 3000), ("c", 200)):
         queue.observe(name, n_tokens)
     rest = [sample.file for sample in queue.take_many(100)]

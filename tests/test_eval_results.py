@@ -235,7 +235,7 @@ def test_bad_test_data_starts_nothing(
 def test_upstream_bootcamps_asked_for_in_vain_are_told(
     demo_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any]
 ) -> None:
-    """Where no package is there, `--bootcamps upstream` warns and the built-in bootcamps judge."""
+    """Where no package is there, `--bootcamps upstream` warns and the built-in bootcamps verify."""
     server = demo_server(test_dir=demo_test_dir)
     command = ["eval", "--url", server.url, "--test-dir", str(demo_test_dir), "--limit", "1"]
     done = run_bootcamp(*command, "--bootcamps", "upstream")

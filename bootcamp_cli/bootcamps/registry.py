@@ -104,7 +104,7 @@ class BuiltinBootcamp(Protocol):
     """What the module of a built-in bootcamp supplies.
 
     An ordinary exception out of the first two means score 0, as the reference has it: bootcamps do not catch what the
-    scoring frame catches anyway. A module that cannot judge every row has `unscorable(ground_truth)`, too, see
+    scoring frame catches anyway. A module that cannot verify every row has `unscorable(ground_truth)`, too, see
     `CheckVerifier`.
     """
 
@@ -112,7 +112,7 @@ class BuiltinBootcamp(Protocol):
         """Take the answer out of a model's output; None where there is none."""
 
     def check(self, solution: Any, ground_truth: Any) -> bool | float:
-        """Judge an extracted answer; the ground truth stays as it is."""
+        """Score an extracted answer; the ground truth stays as it is."""
 
     def solve(self, ground_truth: Any) -> str | None:
         """Write an answer that scores 1.0, in the format the prompt asks for; None where there is none."""

@@ -17,7 +17,7 @@ _MAX_DEPTH = 100
 class CheckVerifier:
     """A bootcamp of our own protocol: built in, or an entry point that supplies `check`.
 
-    `unscorable` is for a bootcamp that cannot judge every row: it gives the reason why this one is not judged, or None.
+    `unscorable` is for a bootcamp that cannot verify every row: it gives the reason why not this one, or None.
     """
 
     extract_output: Callable[[str], object]

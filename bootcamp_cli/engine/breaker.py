@@ -17,10 +17,10 @@ _FIRST_POLL_S = 1.0
 _MAX_ALIKE = 16
 
 
-class ServerGate:
+class CircuitBreaker:
     """Pauses the run instead of spending retries when the trouble concerns all samples.
 
-    `n_in_work` tells how many samples have requests in flight or tries to come: when as many failed to connect in a
+    `n_in_work` tells how many samples have requests in flight or attempts to come: when as many failed to connect in a
     row, at most 16, the server is away.
     `wait_s` bounds the time without any reply to a completion request, `poll_interval_s` the time between two looks,
     which start at one second and double. `max_hold_s` caps what a 429 with Retry-After may ask for.
@@ -50,7 +50,7 @@ class ServerGate:
         self._away_since: float | None = None
 
     @property
-    def is_open(self) -> bool:
+    def lets_pass(self) -> bool:
         """Whether a request may be sent at once."""
         return self._paused is None and not self._held_until
 
@@ -76,7 +76,7 @@ class ServerGate:
         self._held_until = max(self._held_until, until)
 
     async def connection_failed(self, failure: AttemptFailed) -> bool:
-        """Wait for the server when every recent request failed to connect; True when it is back and the try is free.
+        """Wait for the server when every recent request failed to connect; True when the attempt is free: it is back.
 
         Raises:
             ServerUnavailableError: it did not come back within the wait.
@@ -88,7 +88,7 @@ class ServerGate:
         return True
 
     async def model_missing(self) -> bool:
-        """Wait for the model where the server lists others; True when it is listed again and the try is free.
+        """Wait for the model where the server lists others; True when it is listed again and the attempt is free.
 
         False where the server lists it, or lists nothing at all: then the 404 is the sample's own.
 
@@ -150,7 +150,7 @@ class ServerGate:
         return any(model.get("id") == self._model_name for model in models)
 
 
-class Probation:
+class EarlyRefusals:
     """Holds the run to its first max(32, slots) samples until one ends otherwise than refused with the same 4xx."""
 
     def __init__(self, n_slots: int) -> None:
@@ -166,8 +166,8 @@ class Probation:
             await self._over.wait()
         self._n_admitted += 1
 
-    def passed(self) -> None:
-        """Some try ended otherwise than refused: the server works for somebody."""
+    def accepted(self) -> None:
+        """Some attempt ended otherwise than refused: the server works for somebody."""
         self._over.set()
 
     def refused(self, failure: RequestFailure) -> ServerUnavailableError | None:
@@ -180,9 +180,9 @@ class Probation:
             self._over.set()
             return None
         self._n_refused += 1
-        return self.verdict() if self._n_refused >= self.limit else None
+        return self.error() if self._n_refused >= self.limit else None
 
-    def verdict(self) -> ServerUnavailableError | None:
+    def error(self) -> ServerUnavailableError | None:
         """The error of a run of which every sample so far was refused alike; None where one was not, or none ended."""
         if self._over.is_set() or self._first is None:
             return None
@@ -190,7 +190,7 @@ class Probation:
         what = "the only request was refused" if n == 1 else f"all of the first {n} requests were refused alike"
         return ServerUnavailableError(
             f"{what}: {self._first.message}",
-            hint="mend the server and `bootcamp resume`, or start a new run with other parameters",
+            hint="fix the server and `bootcamp resume`, or start a new run with other parameters",
         )
 
 

@@ -10,8 +10,7 @@ import json
 import os
 from asyncio import Future, get_running_loop
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -24,16 +23,14 @@ from bootcamp_cli.errors import RunDirectoryError
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import Sample
 
-PROBES = 2
-"""Of each file at least so many samples are sent before lengths count, at most _MAX_PROBES."""
+MIN_FIRST = 2
+"""Of each file at least so many samples are sent before lengths count, at most _MAX_FIRST."""
 
-_MAX_PROBES = 64
-_PROBES_AT_ONCE = 4
+_MAX_FIRST = 64
+_FIRST_AT_ONCE = 4
 """Of one file in a row: its rows are read, verified and written together."""
 
-_PROBED_SHARE = 0.25
-
-
+_FIRST_SHARE = 0.25
 _WEIGHT = 4
 """An expected length counts as much as so many answers: a model may have changed since."""
 
@@ -63,7 +60,7 @@ class WorkQueue:
     expected: Mapping[str, float] = field(default_factory=dict)
     n_owed: Mapping[str, int] = field(default_factory=dict)
     _queues: dict[str, _FileQueue] = field(init=False)
-    _probing: list[str] = field(init=False)
+    _learning: list[str] = field(init=False)
     _heap: list[tuple[float, int, str]] = field(init=False)
     _n_pushed: int = field(init=False, default=0)
 
@@ -72,18 +69,18 @@ class WorkQueue:
         for name in self._queues.keys() & self.expected.keys():
             self._queues[name].n_seen = _WEIGHT
             self._queues[name].n_tokens = _WEIGHT * self.expected[name]
-        n_probes = {name: self._n_probes(name) for name in self.files if name not in self.expected}
-        rounds = range(0, max(n_probes.values(), default=0), _PROBES_AT_ONCE)
-        self._probing = [
-            name for i in rounds for name, n in n_probes.items() for _ in range(min(n - i, _PROBES_AT_ONCE))
+        n_first = {name: self._n_first(name) for name in self.files if name not in self.expected}
+        rounds = range(0, max(n_first.values(), default=0), _FIRST_AT_ONCE)
+        self._learning = [
+            name for i in rounds for name, n in n_first.items() for _ in range(min(n - i, _FIRST_AT_ONCE))
         ]
-        self._probing.reverse()
+        self._learning.reverse()
         self._heap = []
         for name in self.files:
             self._push(name)
 
-    def _n_probes(self, name: str) -> int:
-        return min(_MAX_PROBES, max(PROBES, int(_PROBED_SHARE * self.n_owed.get(name, 0))))
+    def _n_first(self, name: str) -> int:
+        return min(_MAX_FIRST, max(MIN_FIRST, int(_FIRST_SHARE * self.n_owed.get(name, 0))))
 
     def take_many(self, n: int) -> list[Sample]:
         """The next samples, at most `n`; none when none is owed any more. Reads files: belongs into a thread."""
@@ -91,8 +88,8 @@ class WorkQueue:
 
     def take(self) -> Sample | None:
         """The next sample, None when none is owed any more."""
-        while self._probing:
-            sample = self._next(self._probing.pop())
+        while self._learning:
+            sample = self._next(self._learning.pop())
             if sample is not None:
                 return sample
         while self._heap:
@@ -131,94 +128,94 @@ class WorkQueue:
         heapq.heappush(self._heap, (-self._queues[name].expected, self._n_pushed, name))
 
 
-@dataclass(slots=True, eq=False)
-class LaneLoan:
-    """A task that wants the lane of a slot for one try: it waits for the lane, the slot waits for its return."""
+class Scheduler:
+    """Hands out the samples of a queue in its order, read ahead so that nobody waits for the disk.
 
-    lane: int | None = None
-    granted: anyio.Event = field(default_factory=anyio.Event)
-    returned: anyio.Event = field(default_factory=anyio.Event)
-
-    async def lend(self, lane: int) -> None:
-        """Hand the lane over and wait until it comes back."""
-        self.lane = lane
-        self.granted.set()
-        await self.returned.wait()
-
-
-class Turns:
-    """What the slots take one after another: tries that are made again go first, then samples in their order.
-
-    At most `read_ahead` samples wait here, so that their order is still worth it. `take` gives None to every slot once
-    all samples were put and `answered` was called for each; `n_unanswered` is the number of those that it was not yet.
+    At most `n_ahead` samples are read and not handed out, so that their order is still worth it; more are read when
+    half of them are gone. (A memory object stream would wake its sender once for each sample.)
     """
 
-    def __init__(self, read_ahead: int) -> None:
-        self.read_ahead = read_ahead
-        self._samples: deque[Sample] = deque()
-        self._loans: deque[LaneLoan] = deque()
+    def __init__(self, queue: WorkQueue, *, n_ahead: int) -> None:
+        self._queue = queue
+        self._n_ahead = n_ahead
+        self._ready: deque[Sample] = deque()
         self._available = anyio.Semaphore(0, fast_acquire=True)
         self._room: anyio.Event | None = None
-        self.n_unanswered = 0
-        self._is_last = False
 
-    async def put(self, sample: Sample) -> None:
-        """Add a sample when there is room."""
-        while len(self._samples) >= self.read_ahead:
-            self._room = anyio.Event()
-            await self._room.wait()
-        self._samples.append(sample)
-        self.n_unanswered += 1
-        self._available.release()
-
-    def put_last(self) -> None:
-        """No more samples will come."""
-        self._is_last = True
-        self._end_if_done()
-
-    def answered(self) -> None:
-        """A sample that was taken needs no further try."""
-        self.n_unanswered -= 1
-        self._end_if_done()
-
-    async def take(self) -> Sample | LaneLoan | None:
-        """Wait for the next turn; None where none will come."""
-        await self._available.acquire()
-        while self._loans:
-            loan = self._loans.popleft()
-            if not loan.returned.is_set():
-                return loan
-        if self._samples:
-            sample = self._samples.popleft()
-            if self._room is not None and 2 * len(self._samples) <= self.read_ahead:
-                self._room.set()
-                self._room = None
-            return sample
-        if self._is_done:
-            self._available.release()  # for the next slot
-            return None
-        return await self.take()
-
-    @asynccontextmanager
-    async def lane(self) -> AsyncIterator[int]:
-        """Borrow the lane of a slot, before new samples get one."""
-        loan = LaneLoan()
-        self._loans.append(loan)
-        self._available.release()
+    async def read_ahead(self, admit: Callable[[], Awaitable[None]]) -> None:
+        """Read until no sample is owed any more; each waits for `admit` before it is handed out."""
         try:
-            await loan.granted.wait()
-            assert loan.lane is not None  # noqa: S101 - granted with a lane
-            yield loan.lane
+            while batch := await anyio.to_thread.run_sync(self._queue.take_many, self._n_ahead):
+                for sample in batch:
+                    await admit()
+                    while len(self._ready) >= self._n_ahead:
+                        self._room = anyio.Event()
+                        await self._room.wait()
+                    self._ready.append(sample)
+                    self._available.release()
         finally:
-            loan.returned.set()
-
-    @property
-    def _is_done(self) -> bool:
-        return self._is_last and self.n_unanswered == 0
-
-    def _end_if_done(self) -> None:
-        if self._is_done:
             self._available.release()
+
+    async def next(self) -> Sample | None:
+        """The next sample, for any number of tasks; None when all were handed out."""
+        await acquire(self._available)
+        if not self._ready:
+            self._available.release()  # for whoever asks next
+            return None
+        sample = self._ready.popleft()
+        if self._room is not None and 2 * len(self._ready) <= self._n_ahead:
+            self._room.set()
+            self._room = None
+        return sample
+
+    def observe(self, file: str, n_tokens: int) -> None:
+        """Learn from an answer of `n_tokens` tokens."""
+        self._queue.observe(file, n_tokens)
+
+
+async def acquire(semaphore: anyio.Semaphore) -> None:
+    """Take a place, without a look at the event loop where one is free: that look costs ten times as much."""
+    try:
+        semaphore.acquire_nowait()
+    except anyio.WouldBlock:
+        await semaphore.acquire()
+
+
+PER_ROUND = 64
+"""Requests that go out before signals, the lock, verdicts and the display are served: some 13 ms of work."""
+
+
+class StartRounds:
+    """When hundreds of answers arrive at once, hundreds of requests follow: they go out in several rounds.
+
+    A round is one pass of the event loop. Whoever sends asks before, and begins in the order of asking.
+    """
+
+    __slots__ = ("_n_begun", "_waiting")
+
+    def __init__(self) -> None:
+        self._n_begun = 0
+        self._waiting: deque[Future[None]] = deque()
+
+    async def begin(self) -> None:
+        """Return at once where few requests began in this round, else in a later one."""
+        if self._n_begun < PER_ROUND:
+            if not self._n_begun:
+                get_running_loop().call_soon(self._open_round)
+            self._n_begun += 1
+            return
+        place: Future[None] = get_running_loop().create_future()
+        self._waiting.append(place)
+        await place
+
+    def _open_round(self) -> None:
+        self._n_begun = min(PER_ROUND, len(self._waiting))
+        for _ in range(self._n_begun):
+            place = self._waiting.popleft()
+            if not place.done():  # as it is where the sender was cancelled
+                place.set_result(None)
+        if self._n_begun:
+            get_running_loop().call_soon(self._open_round)
 
 
 _MAX_RUNS = 50
@@ -286,40 +283,3 @@ def _mean_lengths(run_dir: RunDir) -> dict[str, float]:
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return {name: total / n for name, (total, n) in sums.items() if n}
-
-
-PER_ROUND = 64
-"""Requests that go out before signals, the lock, verdicts and the display get their turn: some 13 ms of work."""
-
-
-class LoopShare:
-    """When hundreds of answers arrive at once, hundreds of requests follow: the slots send them in several rounds.
-
-    A round is one pass of the event loop. Slots ask before they send, and begin in the order in which they ask.
-    """
-
-    __slots__ = ("_n_begun", "_waiting")
-
-    def __init__(self) -> None:
-        self._n_begun = 0
-        self._waiting: deque[Future[None]] = deque()
-
-    async def begin(self) -> None:
-        """Return at once where few slots began in this round, else in a later one."""
-        if self._n_begun < PER_ROUND:
-            if not self._n_begun:
-                get_running_loop().call_soon(self._open_round)
-            self._n_begun += 1
-            return
-        place: Future[None] = get_running_loop().create_future()
-        self._waiting.append(place)
-        await place
-
-    def _open_round(self) -> None:
-        self._n_begun = min(PER_ROUND, len(self._waiting))
-        for _ in range(self._n_begun):
-            place = self._waiting.popleft()
-            if not place.done():  # as it is where the slot was cancelled
-                place.set_result(None)
-        if self._n_begun:
-            get_running_loop().call_soon(self._open_round)

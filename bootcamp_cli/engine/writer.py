@@ -41,7 +41,7 @@ def failed(sample: Sample, failure: RequestFailure, n_attempts: int) -> Ended:
 
 
 @dataclass(slots=True, kw_only=True)
-class Recorder:
+class Writer:
     """Writes what ended, tells the displays, and puts a file in order when its last owed sample is in.
 
     `owed` counts the samples still to come by test file. `written` is called with what reached the disk.

@@ -53,7 +53,7 @@ _MAX_CLOSING = 3
 
 
 class AiohttpTransport:
-    """One pool of connections for all lanes: finding a free one takes the same time however many there are.
+    """One pool of connections: finding a free one takes the same time however many there are.
 
     Raises SettingsError for a certificate bundle, proxy or host name that cannot be used.
     """
@@ -72,11 +72,11 @@ class AiohttpTransport:
         self._opened: aiohttp.ClientSession | None = None
         self._url("")
 
-    async def post(self, lane: int, path: str, body: bytes) -> Reply:  # noqa: ARG002 - lanes share the pool
+    async def post(self, path: str, body: bytes) -> Reply:
         """Send a JSON body and read the whole reply."""
         return await self._whole("POST", path, body)
 
-    def post_stream(self, lane: int, path: str, body: bytes) -> AbstractAsyncContextManager[OpenReply]:  # noqa: ARG002 - as above
+    def post_stream(self, path: str, body: bytes) -> AbstractAsyncContextManager[OpenReply]:
         """Send a JSON body; the reply's body is read within the context."""
         return self._stream(path, body)
 

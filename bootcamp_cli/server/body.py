@@ -1,12 +1,11 @@
-"""Reading a body of unknown size and encoding without letting it fill the memory."""
+"""Reading a body of unknown size without letting it fill the memory."""
 
-import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
 
 import anyio
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 from anyio.lowlevel import RunVar
 
 from bootcamp_cli.server.failures import AttemptFailed, bad_response
@@ -18,8 +17,6 @@ LARGE_BYTES = 1024 * 1024
 _MAX_LARGE = 2
 _STALL_S = 30.0
 _STEP_BYTES = 64 * 1024
-_MAX_MEMBERS = 1000
-_WINDOW_BYTES = 64 * 1024
 
 _limiter: RunVar[CapacityLimiter] = RunVar("_limiter")
 _room: ContextVar["BodyRoom | None"] = ContextVar("_room", default=None)
@@ -67,10 +64,12 @@ async def room_for_large() -> None:
 
 
 async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], *, max_bytes: int) -> bytes:
-    """The decoded body of a reply; raises AttemptFailed of kind bad_response where it has more than `max_bytes`.
+    """The body of a reply.
 
-    A gzip body is unpacked in a thread, and never beyond the limit. `headers` have lower-case names.
+    `headers` have lower-case names. Raises AttemptFailed of kind bad_response where it has more than `max_bytes`, or is
+    encoded: none was offered, and what is small on its way may be large unpacked.
     """
+    refuse_encoding(headers, "body")
     if int_of(headers.get("content-length", "")) > max_bytes:
         raise _too_large(max_bytes)
     parts: list[bytes] = []
@@ -82,17 +81,15 @@ async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], *,
         parts.append(chunk)
         if n_bytes > LARGE_BYTES:
             await room_for_large()
-            body = await _large_body(parts, chunks, max_bytes)
-            break
-    else:
-        body = b"".join(parts)
-    match headers.get("content-encoding", "identity").strip().lower():
-        case "" | "identity":
-            return body
-        case "gzip" | "x-gzip":
-            return await _unzipped(body, max_bytes)
-        case other:
-            raise bad_response(f"a body with the content encoding {other}, which was not asked for")
+            return await _large_body(parts, chunks, max_bytes)
+    return b"".join(parts)
+
+
+def refuse_encoding(headers: Mapping[str, str], what: str) -> None:
+    """Raise AttemptFailed where a reply is compressed; `what` names the part of it in the message."""
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise bad_response(f"a {what} with the content encoding {encoding}, which was not asked for")
 
 
 async def _large_body(parts: list[bytes], chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
@@ -126,50 +123,6 @@ def _the_limiter() -> CapacityLimiter:
         limiter = CapacityLimiter(_MAX_LARGE)
         _limiter.set(limiter)
         return limiter
-
-
-async def _unzipped(packed: bytes, max_bytes: int) -> bytes:
-    """A gzip body unpacked in a thread; only one that turns out to be large needs room."""
-    body = await to_thread.run_sync(_gunzip, packed, min(max_bytes, LARGE_BYTES))
-    if body is None and max_bytes > LARGE_BYTES:
-        await room_for_large()
-        body = await to_thread.run_sync(_gunzip, packed, max_bytes)
-    if body is None:
-        raise _too_large(max_bytes)
-    return body
-
-
-def _gunzip(packed: bytes, max_bytes: int) -> bytes | None:
-    """Unpack all members of a gzip body, in steps of bounded size; None where they hold more than `max_bytes`."""
-    body = bytearray()
-    member: zlib._Decompress | None = None
-    n_members = 0
-    for start in range(0, len(packed), _WINDOW_BYTES):
-        window = packed[start : start + _WINDOW_BYTES]
-        while window:
-            if member is None:
-                n_members += 1
-                member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-            part, window = _unpacked(member, window, LARGE_BYTES)
-            body += part
-            if len(body) > max_bytes:
-                return None
-            if member.eof:
-                member = None
-            if n_members > _MAX_MEMBERS:
-                raise bad_response(f"a gzip body of more than {_MAX_MEMBERS} members")
-    if member is not None:
-        raise bad_response("a truncated gzip body")
-    return bytes(body)
-
-
-def _unpacked(member: "zlib._Decompress", packed: bytes, max_bytes: int) -> tuple[bytes, bytes]:
-    """The next bytes of a member, and what is not unpacked of `packed`."""
-    try:
-        part = member.decompress(packed, max_bytes)
-    except zlib.error as error:
-        raise bad_response(f"a broken gzip body ({error})") from None
-    return part, member.unused_data if member.eof else member.unconsumed_tail
 
 
 def _too_large(max_bytes: int) -> Exception:

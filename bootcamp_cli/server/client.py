@@ -9,7 +9,7 @@ import anyio
 import msgspec
 from anyio import to_thread
 
-from bootcamp_cli.server.body import LARGE_BYTES, BodyRoom, read_body, room_for_large
+from bootcamp_cli.server.body import LARGE_BYTES, BodyRoom, read_body, refuse_encoding, room_for_large
 from bootcamp_cli.server.endpoint import Endpoint, endpoint
 from bootcamp_cli.server.failures import AttemptFailed, Scope, bad_response, status_failure
 from bootcamp_cli.server.request import GenerationConfig, build_payload
@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 class CompletionClient:
     """Sends prompts with one set of generation parameters to one endpoint.
 
-    `timeout_s` is the deadline of one try, from connecting to the last byte; `idle_timeout_s` the longest silence
+    `timeout_s` is the deadline of one attempt, from connecting to the last byte; `idle_timeout_s` the longest silence
     within a stream that has begun. `clock` gives the seconds since the epoch.
     """
 
@@ -60,13 +60,13 @@ class CompletionClient:
         """Where the requests go."""
         return self.transport.endpoint
 
-    async def complete(self, prompt: str, lane: int) -> Answer:
-        """One try to get an answer; nobody else may use `lane` meanwhile. Raises AttemptFailed and nothing else.
+    async def complete(self, prompt: str) -> Answer:
+        """One attempt to get an answer. Raises AttemptFailed and nothing else.
 
         Text and reasoning are data and stay as they came; whatever else a server says is redacted.
         """
         body = build_payload(self.config, prompt)
-        return self._redacted(await self._within(self.timeout_s, self._answer(lane, body)))
+        return self._redacted(await self._within(self.timeout_s, self._answer(body)))
 
     async def models(self) -> list[dict[str, Any]]:
         """The server's list of models: objects with at least an `id`. Raises AttemptFailed and nothing else."""
@@ -100,10 +100,10 @@ class CompletionClient:
             raise bad_response("a model list without data")
         return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
 
-    async def _answer(self, lane: int, body: bytes) -> Answer:
+    async def _answer(self, body: bytes) -> Answer:
         if self.config.stream:
-            return await self._streamed(lane, body)
-        return await self._whole(await self.transport.post(lane, self._path, body))
+            return await self._streamed(body)
+        return await self._whole(await self.transport.post(self._path, body))
 
     async def _whole(self, reply: Reply) -> Answer:
         self._refuse_status(reply, missing="model_missing")
@@ -113,15 +113,13 @@ class CompletionClient:
         if not 200 <= reply.status < 300:
             raise status_failure(reply.status, reply.headers, reply.body, now_s=self._clock(), missing=missing)
 
-    async def _streamed(self, lane: int, body: bytes) -> Answer:
-        async with self.transport.post_stream(lane, self._path, body) as reply:
+    async def _streamed(self, body: bytes) -> Answer:
+        async with self.transport.post_stream(self._path, body) as reply:
             streams = "json" not in reply.headers.get("content-type", "").lower()
             if not 200 <= reply.status < 300 or not streams:
                 whole = await read_body(reply.chunks, reply.headers, max_bytes=MAX_BODY_BYTES)
                 return await self._whole(Reply(status=reply.status, headers=reply.headers, body=whole))
-            encoding = reply.headers.get("content-encoding", "identity").lower()
-            if encoding != "identity":
-                raise bad_response(f"a stream with the content encoding {encoding}, which was not asked for")
+            refuse_encoding(reply.headers, "stream")
             answer = StreamedAnswer(self.config.api_mode)
             try:
                 await self._collect(reply.chunks, answer)

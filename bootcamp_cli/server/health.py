@@ -17,7 +17,6 @@ from bootcamp_cli.types import Answer
 PROBE_MAX_TOKENS = 16
 """Length of the probe's answer."""
 
-_PROBE_LANE = -2
 _MAX_NAMES = 10
 
 
@@ -54,7 +53,7 @@ async def wait_for_model(
     """Ask for the model list until it has `model_name`, every `poll_interval_s`, for at most `wait_s` seconds.
 
     Without `model_name` the only model that is listed is taken. `notify` gets a line each time the model is not there.
-    Raises ServerUnavailableError where the time is over, and at once for what waiting does not mend: a refused key or
+    Raises ServerUnavailableError where the time is over, and at once for what waiting does not cure: a refused key or
     certificate, a redirect. Raises SettingsError where a model name is needed.
     """
     url = client.endpoint.base_url
@@ -90,7 +89,7 @@ async def probe(client: CompletionClient, prompt: str) -> ProbeResult:
     config = replace(client.config, max_tokens=min(client.config.max_tokens, PROBE_MAX_TOKENS))
     short = CompletionClient(client.transport, config, timeout_s=client.timeout_s, idle_timeout_s=client.idle_timeout_s)
     started = anyio.current_time()
-    answer = await short.complete(prompt, _PROBE_LANE)
+    answer = await short.complete(prompt)
     return ProbeResult(answer=answer, latency_s=anyio.current_time() - started)
 
 

@@ -1,11 +1,13 @@
-"""Requests through httpx, for what aiohttp cannot do (SOCKS proxies); the only file that imports httpx."""
+"""Requests through httpx, for what aiohttp cannot do (SOCKS proxies); the only file that imports httpx and httpcore."""
 
-from collections.abc import AsyncIterator, Mapping
+import ssl
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 
 import anyio
+import httpcore
 import httpx
 
 from bootcamp_cli.errors import SettingsError
@@ -27,14 +29,18 @@ from bootcamp_cli.server.response import MAX_BODY_BYTES
 from bootcamp_cli.server.transport import KEEPALIVE_S, OpenReply, Reply
 from bootcamp_cli.text import shown_url
 
-_MODELS_LANE = -1
+_MOST_PER_CLIENT = 8
+"""Requests that a client has in flight before another client is opened: finding a free connection among many takes
+httpcore time with the square of their number."""
+
+_LAST_CHUNK = b"0\r\n\r\n"
+_MAX_HEAD_BYTES = 128 * 1024
 
 
 class HttpxTransport:
-    """One httpx transport, with its own connection, for each lane.
+    """Several clients, each with a few connections of its own; a request goes to the one with the least in flight.
 
-    A pool shared by all lanes costs time with the square of the connections. The lanes share one TLS context and one
-    reading of `environ`. httpx's client above the transport is left out, and with it redirects, cookies and .netrc.
+    They share one TLS context and one reading of `environ`. Redirects, cookies and .netrc are left out.
     Raises SettingsError for a certificate bundle, proxy or host name that cannot be used.
     """
 
@@ -46,54 +52,52 @@ class HttpxTransport:
         self._proxy = self._proxy_of(proxy)
         self._headers = httpx.Headers([*endpoint.headers, (b"Accept-Encoding", b"identity")])
         self._urls: dict[str, httpx.URL] = {}
-        self._lanes: dict[int, httpx.AsyncHTTPTransport] = {}
+        self._clients: list[_Client] = []
         self._url("")
 
-    async def post(self, lane: int, path: str, body: bytes) -> Reply:
+    async def post(self, path: str, body: bytes) -> Reply:
         """Send a JSON body and read the whole reply."""
-        return await self._whole(lane, httpx.Request("POST", self._url(path), headers=self._headers, content=body))
+        return await self._whole(httpx.Request("POST", self._url(path), headers=self._headers, content=body))
 
-    def post_stream(self, lane: int, path: str, body: bytes) -> AbstractAsyncContextManager[OpenReply]:
+    def post_stream(self, path: str, body: bytes) -> AbstractAsyncContextManager[OpenReply]:
         """Send a JSON body; the reply's body is read within the context."""
-        return self._send(lane, httpx.Request("POST", self._url(path), headers=self._headers, content=body))
+        return self._send(httpx.Request("POST", self._url(path), headers=self._headers, content=body))
 
     async def get(self, path: str) -> Reply:
         """Ask for a path and read the whole reply."""
-        return await self._whole(_MODELS_LANE, httpx.Request("GET", self._url(path), headers=self._headers))
+        return await self._whole(httpx.Request("GET", self._url(path), headers=self._headers))
 
     async def aclose(self) -> None:
         """Close all connections."""
-        while self._lanes:
-            _, lane = self._lanes.popitem()
-            await lane.aclose()
+        while self._clients:
+            await self._clients.pop().aclose()
 
-    async def _whole(self, lane: int, request: httpx.Request) -> Reply:
-        async with self._send(lane, request) as reply:
+    async def _whole(self, request: httpx.Request) -> Reply:
+        async with self._send(request) as reply:
             body = await read_body(reply.chunks, reply.headers, max_bytes=self._max_body_bytes)
         return Reply(status=reply.status, headers=reply.headers, body=body)
 
     @asynccontextmanager
-    async def _send(self, lane: int, request: httpx.Request) -> AsyncIterator[OpenReply]:
-        with translated(self.endpoint, MEANINGS):
-            transport = self._lane(lane)
-            response = await transport.handle_async_request(request)
-            try:
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                yield OpenReply(status=response.status_code, headers=headers, chunks=response.aiter_raw())
-            finally:
-                await response.aclose()
-                if _has_unasked(transport):
-                    await transport.aclose()
+    async def _send(self, request: httpx.Request) -> AsyncIterator[OpenReply]:
+        client = self._least_busy()
+        client.n_in_flight += 1
+        try:
+            with translated(self.endpoint, MEANINGS):
+                response = await client.handle_async_request(request)
+                try:
+                    headers = {name.lower(): value for name, value in response.headers.items()}
+                    yield OpenReply(status=response.status_code, headers=headers, chunks=response.aiter_raw())
+                finally:
+                    await response.aclose()
+        finally:
+            client.n_in_flight -= 1
 
-    def _lane(self, lane: int) -> httpx.AsyncHTTPTransport:
-        if lane not in self._lanes:
-            self._lanes[lane] = httpx.AsyncHTTPTransport(
-                verify=self._tls,
-                trust_env=False,
-                proxy=self._proxy,
-                limits=httpx.Limits(max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_S),
-            )
-        return self._lanes[lane]
+    def _least_busy(self) -> "_Client":
+        client = min(self._clients, key=lambda client: client.n_in_flight, default=None)
+        if client is None or client.n_in_flight >= _MOST_PER_CLIENT:
+            client = _Client(tls=self._tls, proxy=self._proxy)
+            self._clients.append(client)
+        return client
 
     def _url(self, path: str) -> httpx.URL:
         if path not in self._urls:
@@ -105,7 +109,7 @@ class HttpxTransport:
             self._urls[path] = url
         return self._urls[path]
 
-    def _proxy_of(self, url: str | None) -> httpx.Proxy | None:
+    def _proxy_of(self, url: str | None) -> httpcore.Proxy | None:
         if url is None:
             return None
         if url.startswith("socks") and find_spec("socksio") is None:
@@ -113,29 +117,167 @@ class HttpxTransport:
                 f"proxy {shown_url(url)}: the package socksio is not installed", hint="pip install 'httpx[socks]'"
             )
         with suppress(httpx.InvalidURL, ValueError):
-            proxy = httpx.Proxy(url, ssl_context=self._tls if url.startswith("https:") else None)
+            proxy = httpx.Proxy(url)
             if is_host(proxy.url.host):
-                return proxy
+                return httpcore.Proxy(
+                    _core_url(proxy.url),
+                    auth=proxy.raw_auth,
+                    headers=proxy.headers.raw,
+                    ssl_context=self._tls if url.startswith("https:") else None,
+                )
         raise SettingsError(f"proxy {shown_url(url)}: not a usable proxy address", hint="see http_proxy")
 
 
-def _has_unasked(lane: httpx.AsyncHTTPTransport) -> bool:
-    """Whether more was read than the reply: it would be read as the next one.
+class _Client(httpx.AsyncBaseTransport):
+    """A pool of httpcore's that closes a connection on which more came than the reply.
 
-    httpcore looks only at what it has not yet read, and shows its parser to nobody: hence the private names. Proxied
-    connections hold the plain one within.
+    What came unasked would be read as the reply to the next request. httpcore looks only at what is not yet read, so
+    here the bytes are counted where they are read.
     """
-    for kept in lane._pool.connections:  # noqa: SLF001
-        connection: Any = kept
-        while hasattr(connection, "_connection"):
-            connection = connection._connection  # noqa: SLF001
-        parser = getattr(connection, "_h11_state", None)
-        if parser is not None and parser.trailing_data[0]:
-            return True
-    return False
+
+    def __init__(self, *, tls: ssl.SSLContext, proxy: httpcore.Proxy | None) -> None:
+        self.n_in_flight = 0
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls,
+            proxy=proxy,
+            max_connections=None,
+            keepalive_expiry=KEEPALIVE_S,
+            network_backend=_CountingBackend(),
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; the reply's body is read from the response, which must be closed."""
+        response = await self._pool.handle_async_request(
+            httpcore.Request(
+                request.method,
+                _core_url(request.url),
+                headers=request.headers.raw,
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        return httpx.Response(response.status, headers=response.headers, stream=_Body(response))
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._pool.aclose()
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of a reply."""
+
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._response.aiter_stream():
+            yield chunk
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it where it is not fit for another request."""
+        connection = self._response.extensions.get("network_stream")
+        await self._response.aclose()
+        if isinstance(connection, _CountingStream) and connection.has_surplus(self._response.headers):
+            await connection.aclose()
+
+
+class _CountingBackend(httpcore.AsyncNetworkBackend):
+    """anyio's connections, counted."""
+
+    def __init__(self) -> None:
+        self._backend = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own signature
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to a host."""
+        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        return _CountingStream(stream)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await self._backend.sleep(seconds)
+
+
+class _CountingStream(httpcore.AsyncNetworkStream):
+    """A connection that knows how much was read since the last request was written, and how that began and ended."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._is_closed = False
+        self._n_read = 0
+        self._start = bytearray()
+        self._end = b""
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - as above
+        """Read what is there."""
+        data = await self._stream.read(max_bytes, timeout)
+        self._n_read += len(data)
+        self._end = (self._end + data)[-len(_LAST_CHUNK) :]
+        if b"\r\n\r\n" not in self._start and len(self._start) < _MAX_HEAD_BYTES:
+            self._start += data
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as above
+        """Write a part of a request: what is read from here on is its reply."""
+        self._n_read = 0
+        self._start.clear()
+        self._end = b""
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        self._is_closed = True
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as above
+    ) -> httpcore.AsyncNetworkStream:
+        """Go on encrypted."""
+        return _CountingStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        """What httpcore asks of a connection: one that is closed counts as readable, and is thrown away."""
+        return True if info == "is_readable" and self._is_closed else self._stream.get_extra_info(info)
+
+    def has_surplus(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Whether more was read than the one reply with these headers."""
+        by_name = {name.lower(): value for name, value in headers}
+        if b"chunked" in by_name.get(b"transfer-encoding", b"").lower():
+            return not self._end.endswith(_LAST_CHUNK)
+        n_head_bytes = self._start.find(b"\r\n\r\n") + 4
+        length = by_name.get(b"content-length", b"0")
+        return not length.isdigit() or self._n_read > n_head_bytes + int(length)
+
+
+def _core_url(url: httpx.URL) -> httpcore.URL:
+    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
 
 
 MEANINGS: Meanings = {
+    httpcore.ConnectTimeout: NO_CONNECTION_IN_TIME,
+    httpcore.ReadTimeout: NO_REPLY_IN_TIME,
+    httpcore.WriteTimeout: Meaning("timeout", "request to {url} not taken in time"),
+    httpcore.PoolTimeout: Meaning("timeout", "no free connection to {url} in time"),
+    httpcore.TimeoutException: NO_REPLY_IN_TIME,
+    httpcore.ConnectError: NO_CONNECTION,
+    httpcore.ProxyError: NO_PROXY,
+    httpcore.UnsupportedProtocol: UNUSABLE,
+    httpcore.ConnectionNotAvailable: LOST,
+    httpcore.ReadError: LOST,
+    httpcore.WriteError: LOST,
+    httpcore.NetworkError: LOST,
+    httpcore.RemoteProtocolError: LOST,
+    httpcore.LocalProtocolError: LOST,
+    httpcore.ProtocolError: LOST,
     httpx.ConnectTimeout: NO_CONNECTION_IN_TIME,
     httpx.ReadTimeout: NO_REPLY_IN_TIME,
     httpx.WriteTimeout: Meaning("timeout", "request to {url} not taken in time"),
@@ -170,4 +312,4 @@ MEANINGS: Meanings = {
     UnicodeError: BROKEN,
     OSError: LOST,
 }
-"""Every exception of httpx, and those of the layers below that it lets through."""
+"""Every exception of httpcore and httpx, and those of the layers below that they let through."""

@@ -82,7 +82,7 @@ def _has_many_values(body: bytes) -> bool:
 
 
 def _leniently_decoded(body: bytes) -> Any:
-    """What msgspec refuses: a byte order mark, NaN, lone surrogates; AttemptFailed where it is not to be read at all."""
+    """What msgspec refuses: a byte order mark, NaN, lone surrogates; AttemptFailed where nothing reads it."""
     try:
         return _LENIENT.decode(body.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

@@ -34,7 +34,7 @@ class OpenReply:
 
 
 class Transport(Protocol):
-    """Sends requests to one endpoint. The user of a lane sends one request at a time; a lane may have its connection.
+    """Sends requests to one endpoint, any number at a time; the connections are its own affair.
 
     Everything raises AttemptFailed where there is no whole reply, and sets no time limits: those are the caller's.
     Redirects are not followed, cookies not kept, .netrc not read: there is one address, and its key is for it alone.
@@ -45,11 +45,11 @@ class Transport(Protocol):
         """Where the requests go."""
         ...
 
-    async def post(self, lane: int, path: str, body: bytes) -> Reply:
+    async def post(self, path: str, body: bytes) -> Reply:
         """Send a JSON body and read the whole reply."""
         ...
 
-    def post_stream(self, lane: int, path: str, body: bytes) -> AbstractAsyncContextManager[OpenReply]:
+    def post_stream(self, path: str, body: bytes) -> AbstractAsyncContextManager[OpenReply]:
         """Send a JSON body; the reply's body is read within the context."""
         ...
 

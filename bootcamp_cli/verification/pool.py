@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 
 from bootcamp_cli.settings.model import EvalSettings
 from bootcamp_cli.types import BootcampRef, Verdict
+from bootcamp_cli.verification.executor import Then
 from bootcamp_cli.verification.process import (
     WorkerEndedError,
     WorkerLimits,
@@ -26,7 +27,7 @@ from bootcamp_cli.verification.process import (
     WorkerTimeoutError,
     plan_workers,
 )
-from bootcamp_cli.verification.protocol import Judged, Loaded, WireError, encode_sample, encode_truth, join_batch
+from bootcamp_cli.verification.protocol import Loaded, Verified, WireError, encode_sample, encode_truth, join_batch
 
 BATCH_S = 0.1
 """The work that a worker is given at once, in expected seconds."""
@@ -38,10 +39,6 @@ _MAX_BYTES = 1024 * 1024
 _FIRST_GUESS_S = 0.005
 _LEAST_S = 1e-6
 _WEIGHT = 0.2
-
-
-Then = Callable[[Verdict | None], None]
-"""Takes a verdict, or None where there will be none; never raises, never blocks."""
 
 
 class Job:
@@ -211,7 +208,7 @@ class VerifierPool:
     async def verify(self, ref: BootcampRef, output: str, ground_truth: Any) -> Verdict:
         """Verify one output in a worker; a failing verifier is a verdict with `failure`, not an exception.
 
-        A row that the bootcamp cannot judge goes to its fallback, where it has one.
+        A row that the bootcamp cannot verify goes to its fallback, where it has one.
 
         Raises:
             anyio.ClosedResourceError: the pool is not open, or was closed meanwhile.
@@ -239,7 +236,7 @@ class VerifierPool:
         Gives the job where there is one; `then` may have been called before this returns.
         """
 
-        def judged(verdict: Verdict | None) -> None:
+        def verified(verdict: Verdict | None) -> None:
             if verdict is not None and verdict.failure == "unscored" and ref.fallback is not None:
                 self.submit(ref.fallback, output, ground_truth, then)
             else:
@@ -249,7 +246,7 @@ class VerifierPool:
             then(None)
             return None
         try:
-            job = Job(next(self._ids), ref, output, ground_truth, then if ref.fallback is None else judged)
+            job = Job(next(self._ids), ref, output, ground_truth, then if ref.fallback is None else verified)
         except WireError as error:
             then(Verdict(score=None, failure="verifier_error", error=str(error)))
             return None
@@ -342,9 +339,9 @@ class VerifierPool:
         try:
             await worker.send(await _encoded(pending), self._limits.load_limit_s)
             while pending:
-                judged = await self._judged(worker, pending[0])
-                pending.popleft().then(judged.verdict)
-                if judged.retire:
+                reply = await self._verified(worker, pending[0])
+                pending.popleft().then(reply.verdict)
+                if reply.retire:
                     return False
         except (WorkerTimeoutError, WorkerEndedError) as error:
             job = pending.popleft()
@@ -354,7 +351,7 @@ class VerifierPool:
             self._queue.put_back(pending)
         return True
 
-    async def _judged(self, worker: WorkerProcess, job: Job) -> Judged:
+    async def _verified(self, worker: WorkerProcess, job: Job) -> Verified:
         """The worker's verdict of this job, which it turns to as soon as the one before is answered."""
         begun = time.monotonic()
         if job.ref not in worker.loaded:
@@ -365,7 +362,7 @@ class VerifierPool:
             del self._n_failed_loads[job.ref]
             begun = time.monotonic()
         reply = worker.arrived() or await worker.receive(self._limits.timeout_s)
-        if not (isinstance(reply, Judged) and reply.id == job.id):
+        if not (isinstance(reply, Verified) and reply.id == job.id):
             raise WorkerEndedError("the worker answered out of turn")
         self._queue.learn(job.ref, time.monotonic() - begun)
         return reply

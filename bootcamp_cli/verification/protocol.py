@@ -55,7 +55,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class Verified:
     """The verdict of sample `id`; with `retire` the worker ends and takes no more samples."""
 
     id: int
@@ -63,7 +63,7 @@ class Judged:
     retire: bool
 
 
-Reply = Ready | Loaded | Judged
+Reply = Ready | Loaded | Verified
 
 
 def encode_truth(ground_truth: Any) -> bytes:
@@ -111,7 +111,7 @@ def encode_reply(reply: Reply) -> bytes:
             row = ["ready"]
         case Loaded(id=id_):
             row = ["loaded", id_]
-        case Judged(id=id_, verdict=verdict, retire=retire):
+        case Verified(id=id_, verdict=verdict, retire=retire):
             row = ["verdict", id_, verdict.score, verdict.extracted, verdict.failure, verdict.error, retire]
     return encode_line(row)
 
@@ -126,8 +126,8 @@ def decode_reply(line: bytes) -> Reply:
         row = _decoded(line)
     except (ValueError, RecursionError) as error:
         raise WireError(f"no message: {error}") from error
-    if (judged := _scored(row)) is not None:
-        return judged
+    if (verified := _scored(row)) is not None:
+        return verified
     match row:
         case ["ready"]:
             return Ready()
@@ -135,18 +135,18 @@ def decode_reply(line: bytes) -> Reply:
             return Loaded(id=id_)
         case ["verdict", int(id_), None, extracted, str(failure), str(text), bool(retire)] if failure in _FAILURES:
             verdict = Verdict(score=None, extracted=extracted, failure=_FAILURES[failure], error=text)
-            return Judged(id=id_, verdict=verdict, retire=retire)
+            return Verified(id=id_, verdict=verdict, retire=retire)
         case _:
             raise WireError("no message of a worker")
 
 
-def _scored(row: Any) -> Judged | None:
+def _scored(row: Any) -> Verified | None:
     """The message of a verdict with a score, of which there are by far the most; None for every other row."""
     if type(row) is not list or len(row) != 7 or row[0] != "verdict":
         return None
     _, id_, score, extracted, failure, error, retire = row
     if type(id_) is int and type(score) is float and failure is error is None and type(retire) is bool:
-        return Judged(id=id_, verdict=Verdict(score=score, extracted=extracted), retire=retire)
+        return Verified(id=id_, verdict=Verdict(score=score, extracted=extracted), retire=retire)
     return None
 
 

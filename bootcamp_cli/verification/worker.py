@@ -17,7 +17,7 @@ from pathlib import Path
 from bootcamp_cli.bootcamps.registry import load
 from bootcamp_cli.bootcamps.scoring import Verifier, described, score
 from bootcamp_cli.types import BootcampRef, Verdict
-from bootcamp_cli.verification.protocol import Judged, Loaded, Ready, Reply, Task, decode_batch, encode_reply
+from bootcamp_cli.verification.protocol import Loaded, Ready, Reply, Task, Verified, decode_batch, encode_reply
 
 _MAX_FILE_BYTES = 256 * 1024 * 1024
 _GC_THRESHOLD = 50_000
@@ -62,15 +62,15 @@ class _Worker:
             self._send(Loaded(id=task.id))
         verifier = self._met[task.ref]
         if isinstance(verifier, Verdict):
-            self._send(Judged(id=task.id, verdict=verifier, retire=False))
+            self._send(Verified(id=task.id, verdict=verifier, retire=False))
             return True
         is_third_party = task.ref.origin != "builtin"
         if is_third_party:
             go_to(self._directory)
         with _dying_after(self._sample_alarm_s):
-            verdict = _judge(verifier, task)
+            verdict = _verify(verifier, task)
         retire = verdict.failure == "verifier_crash" or (is_third_party and is_left_over())
-        self._send(Judged(id=task.id, verdict=verdict, retire=retire))
+        self._send(Verified(id=task.id, verdict=verdict, retire=retire))
         return not retire
 
     def _send(self, reply: Reply) -> None:
@@ -120,7 +120,7 @@ def _load(ref: BootcampRef) -> Verifier | Verdict:
         return Verdict(score=None, failure="verifier_error", error=f"cannot import {ref.target}: {described(error)}")
 
 
-def _judge(verifier: Verifier, task: Task) -> Verdict:
+def _verify(verifier: Verifier, task: Task) -> Verdict:
     try:
         return score(verifier, task.output, task.ground_truth)
     except BaseException as error:  # noqa: BLE001 - exit() and the like: the verifier wanted to end the process

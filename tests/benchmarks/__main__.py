@@ -150,7 +150,7 @@ def _busy(setting: Setting, costs: list[Cost]) -> str:
 
 
 def main() -> int:
-    """Measure, print the tables, and judge the short form."""
+    """Measure, print the tables, and decide about the short form."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("--short", action="store_true", help="the form for CI: fails above 2.5 times the bare loop")
     parser.add_argument("--python", default=sys.executable, help="interpreter of tool and loops")

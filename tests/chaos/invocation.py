@@ -1,4 +1,4 @@
-"""Calls the tool inside the test process, hundreds of times a second, and judges what it said."""
+"""Calls the tool inside the test process, hundreds of times a second, and checks what it said."""
 
 import os
 import re

@@ -12,7 +12,7 @@ from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.server.transport import TransportName
 from bootcamp_cli.types import Answer
 from tests.chaos.strategies import damaged_bytes, damaged_json, texts
-from tests.client_server import chosen_transport, client_of, closing, completion, outcome, piece, serving
+from tests.raw_server import chosen_transport, client_of, closing, completion, outcome, piece, serving
 
 BODY = json.dumps(completion("an answer", usage={"completion_tokens": 3})).encode()
 STREAM = piece("an ") + piece("answer", "stop") + b"data: [DONE]\n\n"

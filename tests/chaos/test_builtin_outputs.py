@@ -18,28 +18,28 @@ MB2 = 2 * 1024 * 1024
 
 
 def test_adversarial_outputs(long_form: bool) -> None:
-    """Each of the 80 judges outputs of 64 kB and 2 MB, made from its own right answers, within the limits of a run."""
+    """Each of the 80 verifies outputs of 64 kB and 2 MB, made from its right answers, within the limits of a run."""
     sizes = [KB64] * 10 + [MB2] * 2 if long_form else [KB64 // 4]
     seeded = Random(5)  # noqa: S311 - no secret
     failed: list[tuple[object, ...]] = []
     n_tried = 0
 
-    async def judge_one(pool: VerifierPool, ref: BootcampRef, recipe: str, output: str, ground_truth: Any) -> None:
+    async def verify_one(pool: VerifierPool, ref: BootcampRef, recipe: str, output: str, ground_truth: Any) -> None:
         nonlocal n_tried
         verdict = await pool.verify(ref, output, ground_truth)
         n_tried += 1
         if verdict.failure is not None or not 0 <= (verdict.score or 0) <= 1:
             failed.append((ref.data_source, recipe, len(output), output[:60], verdict.failure, verdict.error))
 
-    async def judge(pool: VerifierPool) -> None:
+    async def verify(pool: VerifierPool) -> None:
         for data_source, entry in CATALOG.items():
             ref = BootcampRef(data_source=data_source, origin="builtin", target=entry.module)
             ground_truth, answer = instance(data_source)
             for size in sizes:
                 async with anyio.create_task_group() as tasks:
                     for recipe, output in adversarial(answer, size, seeded):
-                        tasks.start_soon(judge_one, pool, ref, recipe, output, ground_truth)
+                        tasks.start_soon(verify_one, pool, ref, recipe, output, ground_truth)
 
-    in_pool(judge, workers=1, timeout_s=10, memory_mib=2048)
+    in_pool(verify, workers=1, timeout_s=10, memory_mib=2048)
     assert failed == []
     tell(f"built-in bootcamps: {n_tried} outputs of up to 2 MB tried on {len(CATALOG)} bootcamps, none failed")

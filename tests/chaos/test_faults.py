@@ -22,8 +22,8 @@ from tests.chaos.fault_runs import (
     sent,
     settled,
 )
-from tests.client_server import TRANSPORTS
 from tests.conftest import StartDemo, WriteRows
+from tests.raw_server import TRANSPORTS
 
 MAX_RETRIES = 2
 MAX_PEAK_MIB = 400

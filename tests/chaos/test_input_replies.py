@@ -12,7 +12,7 @@ from bootcamp_cli.types import Answer
 from tests.chaos.figure import tell
 from tests.chaos.raw_replies import REPLY, end_of_try, raw_replies
 from tests.chaos.strategies import tuned
-from tests.client_server import TRANSPORTS
+from tests.raw_server import TRANSPORTS
 
 _KINDS = re.compile(r"connection|bad_response|rate_limited|http_\d+")
 

@@ -170,14 +170,14 @@ class SleepingTransport:
         """An address that is not asked."""
         return endpoint("http://127.0.0.1:1/v1")
 
-    async def post(self, lane: int, path: str, body: bytes) -> Reply:  # noqa: ARG002 - the protocol's signature
+    async def post(self, path: str, body: bytes) -> Reply:  # noqa: ARG002 - the protocol's signature
         """A completion."""
         self.n_requests += 1
         await anyio.sleep(self.latency_s)
         reply = {"choices": [{"text": "[[X]]", "finish_reason": "stop"}], "usage": {"completion_tokens": 9}}
         return Reply(status=200, headers={}, body=json.dumps(reply).encode())
 
-    def post_stream(self, lane: int, path: str, body: bytes) -> AbstractAsyncContextManager[OpenReply]:
+    def post_stream(self, path: str, body: bytes) -> AbstractAsyncContextManager[OpenReply]:
         """Not asked for."""
         raise NotImplementedError
 

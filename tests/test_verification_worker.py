@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from bootcamp_cli.types import BootcampRef, Verdict
 from bootcamp_cli.verification.process import WorkerLimits, plan_workers
 from bootcamp_cli.verification.protocol import (
-    Judged,
     Loaded,
     Ready,
     Task,
+    Verified,
     WireError,
     decode_batch,
     decode_reply,
@@ -87,9 +87,9 @@ def test_batches_round_trip(samples: list[tuple[str, Any]]) -> None:
 @given(
     st.just(Ready())
     | st.builds(Loaded, id=st.integers())
-    | st.builds(Judged, id=st.integers(), verdict=VERDICTS, retire=st.booleans())
+    | st.builds(Verified, id=st.integers(), verdict=VERDICTS, retire=st.booleans())
 )
-def test_replies_round_trip(reply: Ready | Loaded | Judged) -> None:
+def test_replies_round_trip(reply: Ready | Loaded | Verified) -> None:
     """What the worker says is what the pool understands, on one line of UTF-8."""
     line = encode_reply(reply)
     assert line.decode()

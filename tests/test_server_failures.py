@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import anyio
+import httpcore
 import httpx
 import pytest
 from anyio.abc import ByteStream, SocketAttribute
@@ -33,7 +34,7 @@ from bootcamp_cli.server.failures import (
 from bootcamp_cli.server.httpx_transport import HttpxTransport
 from bootcamp_cli.server.transport import TransportName, make_transport
 from bootcamp_cli.types import Answer
-from tests.client_server import client_of, completion, failed, http, outcome, tried
+from tests.raw_server import client_of, completion, failed, http, outcome, tried
 
 
 def errors_of(library: ModuleType) -> list[type[Exception]]:
@@ -42,7 +43,10 @@ def errors_of(library: ModuleType) -> list[type[Exception]]:
     return [one for one in classes if issubclass(one, Exception) and not issubclass(one, Warning)]
 
 
-HTTPX_UNREACHED = {httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError}
+HTTPX_UNREACHED = {
+    *(httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError),
+    *(httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.ProxyError),
+}
 AIOHTTP_UNREACHED = {
     aiohttp.ClientConnectorError,
     aiohttp.ClientConnectorCertificateError,
@@ -55,9 +59,9 @@ AIOHTTP_UNREACHED = {
 }
 
 
-@pytest.mark.parametrize("error_class", errors_of(httpx))
+@pytest.mark.parametrize("error_class", [*errors_of(httpx), *errors_of(httpcore)])
 def test_every_exception_of_httpx_has_a_meaning(error_class: type[Exception]) -> None:
-    """The mapping names each class of httpx's exception tree, and only failures to connect concern the server."""
+    """The mapping names each exception of httpx and httpcore, and only failures to connect concern the server."""
     assert error_class in httpx_transport.MEANINGS
     failure = translate(error_class.__new__(error_class), endpoint("http://h/v1"), httpx_transport.MEANINGS)
     assert (failure.scope == "connect") == (error_class in HTTPX_UNREACHED)
@@ -201,8 +205,8 @@ def test_a_bundle_that_cannot_be_used(tmp_path: Path, content: str | None, trans
         make_transport(endpoint("https://h", ca_bundle=bundle), transport, environ={})
 
 
-def test_lanes_share_one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many lanes there are, certificates are read once."""
+def test_clients_share_one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many clients the httpx transport opens, certificates are read once."""
     made: list[object] = []
     original = ssl.create_default_context
 
@@ -211,6 +215,16 @@ def test_lanes_share_one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
         return original(**options)
 
     monkeypatch.setattr(ssl, "create_default_context", counted)
-    transport = HttpxTransport(endpoint("https://h"), environ={})
-    assert len({id(transport._lane(lane)) for lane in range(5)}) == 5
+
+    async def scenario() -> None:
+        transport = HttpxTransport(endpoint("https://127.0.0.1:9"), environ={})
+        async with anyio.create_task_group() as tasks:
+            for _ in range(20):
+                tasks.start_soon(asked, transport)
+
+    async def asked(transport: HttpxTransport) -> None:
+        with pytest.raises(AttemptFailed):
+            await transport.get("/models")
+
+    anyio.run(scenario)
     assert len(made) == 1

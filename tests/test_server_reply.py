@@ -11,7 +11,7 @@ from bootcamp_cli.server.failures import AttemptFailed, server_words
 from bootcamp_cli.server.response import parse_reply
 from bootcamp_cli.text import MAX_RAW_CHARS
 from bootcamp_cli.types import Answer, ApiMode
-from tests.client_server import completion
+from tests.raw_server import completion
 
 
 def chat(message: Any, finish_reason: Any = "stop", **more: Any) -> dict[str, Any]:

@@ -165,7 +165,7 @@ async def client_of(
 async def outcome(client: CompletionClient, prompt: str = "a prompt") -> Answer | AttemptFailed:
     """What one try ends in."""
     try:
-        return await client.complete(prompt, 0)
+        return await client.complete(prompt)
     except AttemptFailed as failure:
         return failure
 

@@ -1,21 +1,21 @@
-"""The share that the slots have of the event loop."""
+"""Requests begin in rounds, between which all else is served."""
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from bootcamp_cli.engine.scheduler import PER_ROUND, LoopShare
+from bootcamp_cli.engine.scheduler import PER_ROUND, StartRounds
 
 pytestmark = pytest.mark.anyio
 
 
 async def order_of_work(n_slots: int, n_others: int) -> str:
     """In which order slots (s) come to work that all begin at once, and others (o) that need one pass each."""
-    share = LoopShare()
+    rounds = StartRounds()
     done: list[str] = []
 
     async def slot() -> None:
-        await share.begin()
+        await rounds.begin()
         done.append("s")
 
     async def others() -> None:
@@ -36,19 +36,19 @@ async def test_a_few_slots_begin_at_once() -> None:
 
 
 async def test_many_slots_begin_in_rounds() -> None:
-    """All else has its turn after each round, and every slot begins."""
+    """All else is served after each round, and every slot begins."""
     done = await order_of_work(3 * PER_ROUND + 1, 20)
-    rounds = [len(word) for word in done.split("o") if word]
-    assert rounds == [PER_ROUND, PER_ROUND, PER_ROUND, 1]
+    lengths = [len(word) for word in done.split("o") if word]
+    assert lengths == [PER_ROUND, PER_ROUND, PER_ROUND, 1]
 
 
 async def test_a_slot_that_is_cancelled_keeps_nobody() -> None:
     """Slots behind those that are cancelled while they wait begin all the same."""
-    share = LoopShare()
+    rounds = StartRounds()
     begun = []
 
     async def slot(number: int) -> None:
-        await share.begin()
+        await rounds.begin()
         begun.append(number)
 
     async with anyio.create_task_group() as tasks, anyio.create_task_group() as cancelled:

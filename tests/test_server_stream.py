@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.server.response import StreamedAnswer
 from bootcamp_cli.types import Answer
-from tests.client_server import (
+from tests.raw_server import (
     EVENT_STREAM,
     client_of,
     closing,
@@ -58,7 +58,7 @@ def test_a_stream_is_asked_for_with_usage() -> None:
     async def scenario() -> None:
         async with serving(closing(EVENT_STREAM + piece("j", "stop") + DONE)) as server:
             async with client_of(server.url, stream=True) as client:
-                await client.complete("p", 0)
+                await client.complete("p")
             body = json.loads(server.bodies[0])
             assert (body["stream"], body["stream_options"]) == (True, {"include_usage": True})
 

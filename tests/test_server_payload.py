@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootcamp_cli.server.request import build_payload
-from tests.client_server import config
+from tests.raw_server import config
 
 
 def payload(prompt: str = "p", **changes: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from bootcamp_cli.cli.process import raise_open_file_limit
 from bootcamp_cli.errors import ServerUnavailableError, SettingsError
 from bootcamp_cli.server.health import ModelEntry, probe, wait_for_model
 from bootcamp_cli.server.transport import TransportName
-from tests.client_server import KEY, Reply, client_of, closing, completion, http, resetting, serving
+from tests.raw_server import KEY, Reply, client_of, closing, completion, http, resetting, serving
 
 
 def models(*names: Any) -> bytes:

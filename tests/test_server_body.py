@@ -10,7 +10,7 @@ from bootcamp_cli.server import body
 from bootcamp_cli.server.aiohttp_transport import piecewise_socket
 from bootcamp_cli.server.body import LARGE_BYTES, BodyRoom, read_body
 from bootcamp_cli.server.failures import AttemptFailed
-from tests.client_server import failed, http
+from tests.raw_server import failed, http
 
 CHUNK = b" " * (LARGE_BYTES // 2)
 

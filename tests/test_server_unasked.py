@@ -7,7 +7,7 @@ import anyio
 import pytest
 from anyio.abc import ByteStream, SocketAttribute
 
-from tests.client_server import Reply, client_of, completion, http, serving
+from tests.raw_server import Reply, client_of, completion, http, serving
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -40,7 +40,7 @@ def test_a_reply_sent_twice_answers_one_request(gap_s: float | None, stream: boo
         replies = [twice(text, gap_s) for text in texts]
         async with serving(*replies) as server, client_of(server.url, stream=stream) as client:
             for _ in texts:
-                answers.append((await client.complete("p", 0)).text)
+                answers.append((await client.complete("p")).text)
                 await anyio.sleep(0.1)
             assert server.n_connections == N_REQUESTS
 
@@ -64,9 +64,9 @@ def test_a_copy_that_is_not_yet_read_answers_nothing() -> None:
 
     async def scenario() -> None:
         async with serving(once("0"), once("1")) as server, client_of(server.url) as client:
-            assert (await client.complete("p", 0)).text == "0"
+            assert (await client.complete("p")).text == "0"
             await anyio.sleep(0.05)
             copy[0]()
-            assert (await client.complete("p", 0)).text == "1"
+            assert (await client.complete("p")).text == "1"
 
     anyio.run(scenario)

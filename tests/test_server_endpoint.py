@@ -13,7 +13,7 @@ from bootcamp_cli.server.endpoint import Endpoint, endpoint, proxy_for
 from bootcamp_cli.server.httpx_transport import HttpxTransport
 from bootcamp_cli.server.transport import TransportName, make_transport
 from bootcamp_cli.text import one_line, shown_url
-from tests.client_server import KEY
+from tests.raw_server import KEY
 
 
 def header(target: Endpoint, name: bytes) -> bytes | None:

@@ -9,7 +9,7 @@ from anyio.abc import ByteStream
 
 from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.types import Answer
-from tests.client_server import KEY, Reply, client_of, closing, completion, config, http, outcome, serving, tried
+from tests.raw_server import KEY, Reply, client_of, closing, completion, config, http, outcome, serving, tried
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -106,6 +106,6 @@ def test_the_name_that_was_asked_for_is_no_secret() -> None:
         reply = http(200, completion(model="own-model-7"))
         async with serving(reply) as server, client_of(server.url, api_key="own-model") as client:
             client.config = config(model="own-model-7")
-            assert (await client.complete("p", 0)).model == "own-model-7"
+            assert (await client.complete("p")).model == "own-model-7"
 
     anyio.run(scenario)

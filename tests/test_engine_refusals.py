@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from bootcamp_cli.engine.breaker import Probation, is_refusal
+from bootcamp_cli.engine.breaker import EarlyRefusals, is_refusal
 from bootcamp_cli.errors import ServerUnavailableError
 from bootcamp_cli.types import RequestFailure
 
@@ -16,58 +16,58 @@ def refusal(status: int = 400, message: str = "max_tokens is too large") -> Requ
 @pytest.mark.parametrize(("n_slots", "limit"), [(1, 32), (32, 32), (128, 128)])
 def test_the_run_stops_when_all_of_the_first_samples_are_refused_alike(n_slots: int, limit: int) -> None:
     """The last of the first max(32, slots) equal refusals brings the error, with the server's message."""
-    probation = Probation(n_slots)
-    errors = [probation.refused(refusal()) for _ in range(limit)]
+    refusals = EarlyRefusals(n_slots)
+    errors = [refusals.refused(refusal()) for _ in range(limit)]
     assert errors[:-1] == [None] * (limit - 1)
     assert isinstance(errors[-1], ServerUnavailableError)
     assert "max_tokens is too large" in str(errors[-1])
 
 
 def test_one_other_end_lets_the_run_go_on() -> None:
-    """An answer, or a refusal with another status, ends the probation for good."""
+    """An answer, or a refusal with another status, lets the run go on for good."""
     for other in ("passed", "other status"):
-        probation = Probation(1)
-        probation.refused(refusal())
+        refusals = EarlyRefusals(1)
+        refusals.refused(refusal())
         if other == "passed":
-            probation.passed()
+            refusals.accepted()
         else:
-            probation.refused(refusal(413))
-        assert [probation.refused(refusal()) for _ in range(64)] == [None] * 64
-        assert probation.verdict() is None
+            refusals.refused(refusal(413))
+        assert [refusals.refused(refusal()) for _ in range(64)] == [None] * 64
+        assert refusals.error() is None
 
 
 def test_no_more_than_the_first_samples_are_admitted_until_one_passed() -> None:
-    """Sample max(32, slots) + 1 waits until the probation is over."""
+    """Sample max(32, slots) + 1 waits until one was not refused."""
 
     async def main() -> None:
-        probation = Probation(40)
+        refusals = EarlyRefusals(40)
         for _ in range(40):
-            await probation.admit()
+            await refusals.admit()
         admitted = anyio.Event()
 
         async def one_more() -> None:
-            await probation.admit()
+            await refusals.admit()
             admitted.set()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(one_more)
             await anyio.wait_all_tasks_blocked()
             assert not admitted.is_set()
-            probation.passed()
+            refusals.accepted()
 
         assert admitted.is_set()
 
     anyio.run(main)
 
 
-def test_short_runs_that_were_refused_throughout_have_a_verdict() -> None:
-    """Where fewer samples exist than the probation asks for, the end of the run brings the error."""
-    probation = Probation(128)
-    assert probation.verdict() is None
-    probation.refused(refusal(422, "bad sampling"))
-    verdict = probation.verdict()
-    assert verdict is not None
-    assert "bad sampling" in str(verdict)
+def test_short_runs_that_were_refused_throughout_end_in_the_error() -> None:
+    """Where there are fewer samples than that, the end of the run brings the error."""
+    refusals = EarlyRefusals(128)
+    assert refusals.error() is None
+    refusals.refused(refusal(422, "bad sampling"))
+    error = refusals.error()
+    assert error is not None
+    assert "bad sampling" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stamina.instrumentation import get_on_retry_hooks
 
-from bootcamp_cli.engine import generate as retry
-from bootcamp_cli.engine.generate import RetryPolicy, attempts
+from bootcamp_cli.engine import generate
+from bootcamp_cli.engine.generate import RetryPolicy, retries
 from bootcamp_cli.server.failures import AttemptFailed
 
 
@@ -40,7 +40,7 @@ def tries(policy: RetryPolicy, failures: list[Exception]) -> tuple[int, list[flo
 
     async def scenario() -> None:
         nonlocal n
-        async for attempt in attempts(policy, lambda _, wait_s: told.append(wait_s)):
+        async for attempt in retries(policy, lambda _, wait_s: told.append(wait_s)):
             with attempt:
                 n += 1
                 if n <= len(failures):
@@ -104,7 +104,7 @@ def test_a_cancelled_try_is_not_retried() -> None:
     async def scenario() -> int:
         n = 0
         with anyio.move_on_after(0) as scope:
-            async for attempt in attempts(RetryPolicy(max_retries=5, max_delay_s=0)):
+            async for attempt in retries(RetryPolicy(max_retries=5, max_delay_s=0)):
                 with attempt:
                     n += 1
                     await anyio.sleep_forever()
@@ -119,7 +119,7 @@ def test_each_task_hears_of_its_own_retries() -> None:
     told: list[tuple[str, str]] = []
 
     async def sample(name: str) -> None:
-        async for attempt in attempts(
+        async for attempt in retries(
             RetryPolicy(max_retries=2, max_delay_s=0), lambda f, _: told.append((name, f.message))
         ):
             with attempt:
@@ -140,6 +140,6 @@ def test_stamina_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """The hooks that stamina brings are off: ours is the only one."""
     with caplog.at_level(logging.DEBUG):
         tries(RetryPolicy(max_retries=1, max_delay_s=0), [failure()])
-    assert get_on_retry_hooks() == (retry._tell,)
+    assert get_on_retry_hooks() == (generate._notify,)
     assert not [record for record in caplog.records if record.name.startswith("stamina")]
     assert stamina.is_active()

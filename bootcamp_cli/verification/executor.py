@@ -1,0 +1,109 @@
+"""Verification as a stage of a run: answers go in, verdicts come out, whoever computes them.
+
+`VerificationExecutor` is the seam: the pool of local worker processes is one, a cluster would be another.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+import anyio
+
+from bootcamp_cli.types import BootcampRef, Verdict
+
+Then = Callable[[Verdict | None], None]
+"""Takes a verdict, or None where there will be none; never raises, never blocks."""
+
+_T = TypeVar("_T")
+
+
+class VerificationExecutor(Protocol):
+    """Verifies outputs elsewhere, any number at a time, each within its limits.
+
+    A failing verifier is a verdict with `failure`, never an exception, and never the verdict of another sample.
+    """
+
+    async def verify(self, ref: BootcampRef, output: str, ground_truth: Any) -> Verdict:
+        """Verify one output.
+
+        Raises:
+            anyio.ClosedResourceError: the executor is not open, or was closed meanwhile.
+        """
+        ...
+
+    def submit(self, ref: BootcampRef, output: str, ground_truth: Any, then: Then) -> object:
+        """As `verify`, without waiting: `then` is called from the event loop, with None where the executor closes."""
+        ...
+
+
+class Verification(Generic[_T]):
+    """The answers that wait for their verdict, each with what its sender needs to know when it comes.
+
+    `refs` has an entry for every data source, None for one without a bootcamp. All methods belong to one event loop.
+    """
+
+    def __init__(self, executor: VerificationExecutor, refs: Mapping[str, BootcampRef | None]) -> None:
+        self._executor = executor
+        self._refs = refs
+        self._pending: dict[int, _T] = {}
+        self._n_submitted = 0
+        self._finished: list[tuple[_T, Verdict]] = []
+        self._changed: anyio.Event | None = None
+        self._is_closed = False
+
+    def submit(self, data_source: str, text: str, ground_truth: Any, context: _T) -> None:
+        """Have a text verified; `context` comes back with the verdict."""
+        self._n_submitted += 1
+        number = self._n_submitted
+        self._pending[number] = context
+        ref = self._refs[data_source]
+        if ref is None:
+            error = f"no bootcamp for {data_source}"
+            self._finish(number, Verdict(score=None, failure="unscored", error=error))
+        else:
+            self._executor.submit(ref, text, ground_truth, lambda verdict: self._finish(number, verdict))
+
+    async def verdicts(self) -> AsyncIterator[list[tuple[_T, Verdict]]]:
+        """Yield what is finished, as much as there is at a time; ends when it is closed and nothing is pending."""
+        while True:
+            if self._finished:
+                batch, self._finished = self._finished, []
+                yield batch
+            elif self._is_closed and not self._pending:
+                return
+            else:
+                await self._change()
+
+    async def drained(self) -> None:
+        """Return when nothing is pending."""
+        while self._pending:
+            await self._change()
+
+    def close(self) -> None:
+        """Nothing more is submitted."""
+        self._is_closed = True
+        self._wake()
+
+    def give_up(self, reason: str) -> None:
+        """Wait for no verdict any longer: what is pending counts as timed out, and gets its verdict at the resume."""
+        for number in list(self._pending):
+            self._finish(number, Verdict(score=None, failure="verifier_timeout", error=reason))
+
+    def _finish(self, number: int, verdict: Verdict | None) -> None:
+        """Take a verdict, once; None drops the answer: the executor was closed in the middle of it."""
+        if number not in self._pending:
+            return
+        context = self._pending.pop(number)
+        if verdict is not None:
+            self._finished.append((context, verdict))
+        self._wake()
+
+    async def _change(self) -> None:
+        """Wait until something is finished or it is closed."""
+        if self._changed is None:
+            self._changed = anyio.Event()
+        await self._changed.wait()
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
