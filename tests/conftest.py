@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
+from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
 import bootcamp_cli
@@ -122,6 +123,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def long_form(request: pytest.FixtureRequest) -> bool:
     """Whether the chaos tests run in their long form."""
     return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_blocks() -> Iterator[None]:
+    """Whatever a test runs of the tool in this process: no call waits for disk, lock or child in an event loop."""
+    with blockbuster_ctx("bootcamp_cli"):
+        yield
 
 
 @pytest.fixture

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any, get_args
 
 import anyio
+import anyio.to_thread
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.tls import TLSListener
@@ -153,7 +155,8 @@ async def client_of(
     """A client of an address, with the marked key."""
     target = endpoint(url, **({"api_key": KEY} | endpoint_options))
     name = chosen_transport.get()
-    transport = make_transport(target, name, environ=environ or {}, max_body_bytes=max_body_bytes)
+    made = partial(make_transport, target, name, environ=environ or {}, max_body_bytes=max_body_bytes)
+    transport = await anyio.to_thread.run_sync(made)
     try:
         yield CompletionClient(
             transport, config(stream=stream), timeout_s=timeout_s, idle_timeout_s=idle_timeout_s, clock=lambda: 1e9

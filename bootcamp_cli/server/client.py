@@ -165,16 +165,14 @@ def _n_lines(chunk: bytes) -> int:
 @asynccontextmanager
 async def open_client(settings: EvalSettings, generation: GenerationConfig) -> AsyncIterator[CompletionClient]:
     """A client for the server of the settings; its connections are closed with the block."""
-    transport = make_transport(
-        endpoint(
-            settings.url,
-            api_key=settings.api_key.reveal(),
-            headers=settings.headers,
-            ca_bundle=settings.ca_bundle,
-            insecure=settings.insecure,
-        ),
-        settings.transport,
+    target = endpoint(
+        settings.url,
+        api_key=settings.api_key.reveal(),
+        headers=settings.headers,
+        ca_bundle=settings.ca_bundle,
+        insecure=settings.insecure,
     )
+    transport = await to_thread.run_sync(make_transport, target, settings.transport)  # it may read certificates
     try:
         yield CompletionClient(transport, generation, timeout_s=settings.timeout, idle_timeout_s=settings.idle_timeout)
     finally:
