@@ -35,6 +35,13 @@ _WEIGHT = 4
 """An expected length counts as much as so many answers: a model may have changed since."""
 
 
+PER_ROUND = 64
+"""Requests that go out before signals, the lock, verdicts and the display are served: some 13 ms of work."""
+
+_MAX_RUNS = 50
+"""So many of the directories changed last are looked into."""
+
+
 @dataclass(slots=True)
 class _FileQueue:
     name: str
@@ -181,10 +188,6 @@ async def acquire(semaphore: anyio.Semaphore) -> None:
         await semaphore.acquire()
 
 
-PER_ROUND = 64
-"""Requests that go out before signals, the lock, verdicts and the display are served: some 13 ms of work."""
-
-
 class StartRounds:
     """When hundreds of answers arrive at once, hundreds of requests follow: they go out in several rounds.
 
@@ -216,10 +219,6 @@ class StartRounds:
                 place.set_result(None)
         if self._n_begun:
             get_running_loop().call_soon(self._open_round)
-
-
-_MAX_RUNS = 50
-"""So many of the directories changed last are looked into."""
 
 
 def expected_lengths(session: Session) -> dict[str, float]:

@@ -152,16 +152,6 @@ class CompletionClient:
             limit_s = min(self.idle_timeout_s, _AFTER_END_S) if answer.complete else self.idle_timeout_s
 
 
-async def _in_thread(read: Callable[[bytes], _T], body: bytes) -> _T:
-    """Read a small body at once and a large one in a thread."""
-    return read(body) if len(body) <= THREAD_BYTES else await to_thread.run_sync(read, body)
-
-
-def _n_lines(chunk: bytes) -> int:
-    """How many lines a piece has at most."""
-    return chunk.count(b"\n") + chunk.count(b"\r")
-
-
 @asynccontextmanager
 async def open_client(settings: EvalSettings, generation: GenerationConfig) -> AsyncIterator[CompletionClient]:
     """A client for the server of the settings; its connections are closed with the block."""
@@ -177,3 +167,13 @@ async def open_client(settings: EvalSettings, generation: GenerationConfig) -> A
         yield CompletionClient(transport, generation, timeout_s=settings.timeout, idle_timeout_s=settings.idle_timeout)
     finally:
         await transport.aclose()
+
+
+async def _in_thread(read: Callable[[bytes], _T], body: bytes) -> _T:
+    """Read a small body at once and a large one in a thread."""
+    return read(body) if len(body) <= THREAD_BYTES else await to_thread.run_sync(read, body)
+
+
+def _n_lines(chunk: bytes) -> int:
+    """How many lines a piece has at most."""
+    return chunk.count(b"\n") + chunk.count(b"\r")

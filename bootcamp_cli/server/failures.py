@@ -35,6 +35,16 @@ _TITLE = re.compile(r"<title\b[^<>]*>([^<]+)", re.IGNORECASE)
 _TAG = re.compile(r"<(?:style|script)\b[^<]*|<[^<>]*>", re.IGNORECASE)
 
 
+_TLS_ERRORS = frozenset(
+    value for value in vars(ssl).values() if isinstance(value, type) and issubclass(value, ssl.SSLError)
+)
+"""The standard library's own: aiohttp derives others from them, without their fields."""
+
+MAX_DEPTH = 20
+
+MAX_KEPT_CHARS = 20_000
+
+
 class AttemptFailed(Exception):  # noqa: N818 - a try that failed is an outcome, not an error of the program
     """One try to get an answer, model list or probe failed.
 
@@ -186,12 +196,6 @@ BROKEN = Meaning("bad_response", "a broken reply of {url}")
 NO_REPLY_IN_TIME = Meaning("timeout", "no reply of {url} in time")
 
 
-_TLS_ERRORS = frozenset(
-    value for value in vars(ssl).values() if isinstance(value, type) and issubclass(value, ssl.SSLError)
-)
-"""The standard library's own: aiohttp derives others from them, without their fields."""
-
-
 @contextmanager
 def translated(endpoint: Endpoint, meanings: Meanings) -> Iterator[None]:
     """Raise the failure that stands for what is raised within."""
@@ -247,10 +251,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             cause = cause.exceptions[0]
         yield cause
         cause = cause.__cause__ or cause.__context__
-
-
-MAX_DEPTH = 20
-MAX_KEPT_CHARS = 20_000
 
 
 def is_keepable(value: Any) -> bool:

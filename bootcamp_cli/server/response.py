@@ -22,6 +22,14 @@ interpreter for seconds."""
 _BLOCK_BYTES = 1024 * 1024
 
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+_PIECE_BYTES = 8 * 1024
+"""So much is split into lines at once: no thread lets another run meanwhile, and lines may be empty."""
+
+
 def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
     """The answer in a whole reply.
 
@@ -178,13 +186,6 @@ def _finite(number: str) -> float | None:
 
 _decode = msgspec.json.Decoder().decode
 _LENIENT = json.JSONDecoder(parse_constant=lambda _: None, parse_float=_finite)
-
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_LINE_END = re.compile(rb"\r\n|\n|\r")
-
-_PIECE_BYTES = 8 * 1024
-"""So much is split into lines at once: no thread lets another run meanwhile, and lines may be empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

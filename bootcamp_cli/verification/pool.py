@@ -40,6 +40,18 @@ _FIRST_GUESS_S = 0.005
 _LEAST_S = 1e-6
 _WEIGHT = 0.2
 
+_START_LIMIT_S = 60.0
+_LOAD_LIMIT_S = 120.0
+_MAX_FAILED_STARTS = 3
+_MAX_FAILED_LOADS = 2
+_THREAD_BYTES = 256 * 1024
+"""Outputs of together this size are encoded in a thread: the event loop would stand still for milliseconds."""
+
+_LINGER_S = 0.02
+"""So long a few quick samples wait for others: waking a worker costs more than verifying them."""
+
+MOST_WORKERS = 8
+
 
 class Job:
     """One sample on its way: `then` is called with the verdict, or with None when the pool closes before."""
@@ -127,17 +139,6 @@ class JobQueue:
         """Note how long a verdict took."""
         before = self._pace_s.get(ref, _FIRST_GUESS_S)
         self._pace_s[ref] = before + _WEIGHT * (seconds - before)
-
-
-_START_LIMIT_S = 60.0
-_LOAD_LIMIT_S = 120.0
-_MAX_FAILED_STARTS = 3
-_MAX_FAILED_LOADS = 2
-_THREAD_BYTES = 256 * 1024
-"""Outputs of together this size are encoded in a thread: the event loop would stand still for milliseconds."""
-
-_LINGER_S = 0.02
-"""So long a few quick samples wait for others: waking a worker costs more than verifying them."""
 
 
 class VerifierPool:
@@ -411,9 +412,6 @@ async def verifier_pool(settings: EvalSettings) -> VerifierPool:
         memory_mib=settings.verify_memory,
         batch=settings.max_concurrent_requests // 4,
     )
-
-
-MOST_WORKERS = 8
 
 
 def default_verify_workers() -> int:

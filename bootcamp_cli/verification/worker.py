@@ -23,6 +23,10 @@ _MAX_FILE_BYTES = 256 * 1024 * 1024
 _GC_THRESHOLD = 50_000
 
 
+_MAX_THREADS = 8
+"""Threads beside the main one that a library may keep; more are a leak, and each costs address space."""
+
+
 def main(options: str) -> None:
     """Serve until the channel is closed; `options` is JSON with memory_mib, sample_alarm_s and load_alarm_s."""
     limits = json.loads(options)
@@ -142,10 +146,6 @@ def _end_group() -> None:
     """End this process with the children that verifiers left behind."""
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
-
-
-_MAX_THREADS = 8
-"""Threads beside the main one that a library may keep; more are a leak, and each costs address space."""
 
 
 def go_to(directory: Path) -> None:
