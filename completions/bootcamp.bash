@@ -66,10 +66,10 @@ _bootcamp() {
     done
 
     case "$path:$option" in
-        *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--include | *:--exclude | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--seed | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--profile | *:--rows | *:--latency | *:--filter)
+        *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--include | *:--exclude | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--seed | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--profile | *:--rows | *:--latency | *:--tokens | *:--port | *:--max-model-len | *:--fault | *:--filter)
             return
             ;;
-        *:--check-model-url | *:--insecure | *:--skip-invalid | *:--stream | *:--allow-unscored | *:--resume | *:--json | *:--quiet | *:--debug | *:--probe | *:--reverse | *:--dry-run)
+        *:--check-model-url | *:--insecure | *:--skip-invalid | *:--stream | *:--allow-unscored | *:--resume | *:--json | *:--quiet | *:--debug | *:--probe | *:--serve | *:--reverse | *:--dry-run)
             [[ $attached || $cur == [tf]* ]] && _bootcamp_words true false; [[ $attached ]] && return
             ;;
         *:--ca-bundle | *:--config)
@@ -108,7 +108,7 @@ _bootcamp() {
             "eval") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --insecure --no-insecure --test-dir --limit --include --exclude --skip-invalid --no-skip-invalid --api-mode --template --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --seed --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
             "resume") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --insecure --no-insecure --test-dir --limit --include --exclude --skip-invalid --no-skip-invalid --api-mode --template --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --seed --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
             "check-model") _bootcamp_words --probe --url --api-key --model-name --headers --wait --poll-interval --ca-bundle --insecure --no-insecure --api-mode --extra-body --timeout --config --profile --json --quiet --debug --help ;;
-            "demo") _bootcamp_words --rows --seed --latency --test-dir --api-mode --template --max-concurrent-requests --stream --no-stream --output-dir --config --profile --json --quiet --debug --help ;;
+            "demo") _bootcamp_words --serve --rows --seed --latency --tokens --test-dir --port --api-key --max-model-len --fault --api-mode --template --max-concurrent-requests --stream --no-stream --output-dir --config --profile --json --quiet --debug --help ;;
             "report") _bootcamp_words --format --sort --reverse --filter --json --quiet --debug --help ;;
             "rescore") _bootcamp_words --dry-run --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "templates") _bootcamp_words --help ;;

@@ -1,4 +1,4 @@
-"""Shared fixtures: a real demo server, the tool as a process, test data, and no network beyond loopback."""
+"""Shared fixtures: a real server, the tool as a process, test data, and no network beyond loopback."""
 
 import http.client
 import json
@@ -19,11 +19,11 @@ from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
 import bootcamp_cli
-from bootcamp_cli.demo.command import demo_command
-from bootcamp_cli.demo.config import OTHER_BOOTCAMPS, DemoConfig
-from bootcamp_cli.demo.faults import parse_fault
 from bootcamp_cli.demo.instances import make_test_dir
+from bootcamp_cli.demo.model import OTHER_BOOTCAMPS
 from bootcamp_cli.server.transport import TransportName
+from tests.fault_server.config import FaultServerConfig, server_command
+from tests.fault_server.faults import parse_fault
 from tests.network_guard.sitecustomize import LOG_VARIABLE, guarded_path, refuse
 from tests.raw_server import TRANSPORTS, chosen_transport
 
@@ -37,7 +37,7 @@ _STOP_S = 10
 
 
 class StartDemo(Protocol):
-    """Starts a demo server as a process of its own; see `DemoConfig` for the keywords."""
+    """Starts a fault server as a process of its own; see `FaultServerConfig` for the keywords."""
 
     def __call__(
         self,
@@ -80,7 +80,7 @@ WriteRows = Callable[[Path, Iterable[Mapping[str, Any]]], Path]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoProcess:
-    """A running demo server: its base URL, and what it has counted."""
+    """A running fault server: its base URL, and what it has counted."""
 
     url: str
     process: subprocess.Popen[str]
@@ -98,7 +98,7 @@ class DemoProcess:
         return port
 
     def stats(self) -> dict[str, Any]:
-        """The server's counts; see `bootcamp_cli.demo.traffic`."""
+        """The server's counts; see `tests.fault_server.traffic`."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_STOP_S)
         try:
             connection.request("GET", "/stats")
@@ -208,7 +208,9 @@ def clean_environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def demo_server(clean_environment: dict[str, str]) -> Iterator[StartDemo]:
-    """Start demo servers, each ended with the test."""
+    """Start fault servers, whose regular answers are those of the demo's model; each is ended with the test."""
+    root = str(Path(__file__).resolve().parents[1])
+    environment = clean_environment | {"PYTHONPATH": os.pathsep.join([clean_environment["PYTHONPATH"], root])}
     with ExitStack() as running:
 
         def start(
@@ -220,8 +222,8 @@ def demo_server(clean_environment: dict[str, str]) -> Iterator[StartDemo]:
             skill: float | None = None,
             **config: Any,
         ) -> DemoProcess:
-            command = demo_command(
-                DemoConfig(
+            command = server_command(
+                FaultServerConfig(
                     test_dir=test_dir,
                     latency_s=latency,
                     faults=tuple(parse_fault(fault) for fault in faults),
@@ -230,7 +232,7 @@ def demo_server(clean_environment: dict[str, str]) -> Iterator[StartDemo]:
                     **config,
                 )
             )
-            server = _started(command, clean_environment)
+            server = _started(command, environment)
             running.callback(server.stop)
             return server
 
@@ -310,7 +312,7 @@ def _started(command: list[str], environment: Mapping[str, str]) -> DemoProcess:
     if not url:
         process.kill()
         _reap(process, _STOP_S)
-        pytest.fail("the demo server did not start; its error stands above")
+        pytest.fail("the fault server did not start; its error stands above")
     return DemoProcess(url=url, process=process)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bootcamp_cli.bootcamps.registry import CATALOG
 from bootcamp_cli.bootcamps.registry import load_builtin as load
-from bootcamp_cli.demo.instances.directory import GENERATORS, make_instances
+from bootcamp_cli.demo.instances import GENERATORS, make_instances
 from bootcamp_cli.errors import UnknownBootcampError
 from tests.bootcamp_verdicts import verdict
 from tests.conftest import SHARED

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bootcamp_cli.bootcamps.registry import load_builtin as load
-from bootcamp_cli.demo.instances import make_test_dir
-from bootcamp_cli.demo.instances.directory import GENERATORS, make_instances
+from bootcamp_cli.demo.instances import GENERATORS, make_instances, make_test_dir
+from bootcamp_cli.errors import SettingsError
 from tests.bootcamp_verdicts import verdict
 
 GROUND_TRUTH_KEYS = {
@@ -83,5 +83,5 @@ def test_too_many_instances(monkeypatch: pytest.MonkeyPatch) -> None:
     """A generator that repeats itself ends in an error, not in an endless loop."""
     always_the_same = make_instances("Aquarium", rows=1)[0]
     monkeypatch.setitem(GENERATORS, "Aquarium", lambda _random: always_the_same)
-    with pytest.raises(RuntimeError, match="no more than 1 different instances of 2"):
+    with pytest.raises(SettingsError, match="no more than 1 different instances of Aquarium, 2 wanted"):
         make_instances("Aquarium", rows=2)

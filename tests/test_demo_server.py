@@ -1,110 +1,115 @@
-"""The demo server's protocol: models, completions, chats, streams, refusals, counts."""
+"""The protocol of the demo server, and of the fault server where it does not fail: models, answers, refusals."""
 
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
 import pytest
 from blockbuster import blockbuster_ctx
 
-from bootcamp_cli.demo.config import DemoConfig
-from bootcamp_cli.demo.faults import parse_fault
-from bootcamp_cli.demo.server import DemoServer, serve
+from bootcamp_cli.demo.config import DemoConfig, Fault, choose_fault, parse_fault
+from bootcamp_cli.demo.instances import GENERATORS
+from bootcamp_cli.demo.server import serve
 from bootcamp_cli.errors import SettingsError
+from tests.completions import chat, completion, demo_server, events, fault_server, first_prompt
+from tests.fault_server.faults import Arrival, choose
+from tests.fault_server.faults import parse_fault as parse_server_fault
 
 pytestmark = pytest.mark.anyio
 
+Served = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
 
 @asynccontextmanager
-async def served(**config: Any) -> AsyncIterator[tuple[DemoServer, httpx.AsyncClient]]:
-    """A server in this process and a client of it."""
-    async with (
-        serve(DemoConfig(**config)) as server,
-        httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=10) as client,
-    ):
-        yield server, client
+async def client_of_fault_server(**config: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a fault server that has no faults."""
+    async with fault_server(**config) as (_, client):
+        yield client
 
 
-def completion(prompt: str = "hello", **more: Any) -> dict[str, Any]:
-    """The body of a completion request."""
-    return {"model": "demo", "prompt": prompt, "max_tokens": 4096, **more}
+@pytest.fixture(params=[demo_server, client_of_fault_server])
+def served(request: pytest.FixtureRequest) -> Served:
+    """Either server, as a context that gives a client of it."""
+    chosen: Served = request.param
+    return chosen
 
 
-def chat(prompt: str = "hello", **more: Any) -> dict[str, Any]:
-    """The body of a chat request."""
-    messages = [{"role": "system", "content": "be right"}, {"role": "user", "content": prompt}]
-    return {"model": "demo", "messages": messages, **more}
+async def test_the_model_is_listed_with_its_context_length(served: Served) -> None:
+    """GET /models names the model, and max_model_len where there is a limit."""
+    async with served(max_model_len=512) as client:
+        [listed] = (await client.get("/models")).json()["data"]
+    assert (listed["id"], listed["object"], listed["max_model_len"]) == ("demo", "model", 512)
+    async with served() as client:
+        [listed] = (await client.get("/models")).json()["data"]
+    assert "max_model_len" not in listed
 
 
-def first_prompt(test_dir: Path, data_source: str) -> str:
-    """The first prompt of a generated test file."""
-    with (test_dir / f"{data_source.lower()}.jsonl").open(encoding="utf-8") as lines:
-        return str(json.loads(next(lines))["prompt"])
-
-
-def events(text: str) -> list[dict[str, Any]]:
-    """The data of a stream's events, which must end with the end mark."""
-    *data, end = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
-    assert end == "[DONE]"
-    return [json.loads(event) for event in data]
-
-
-async def test_models_are_listed_with_their_context_length() -> None:
-    """GET /models names every served model, and max_model_len where there is a limit."""
-    async with served(models=("a", "b"), max_model_len=512) as (_, client):
-        listed = (await client.get("/models")).json()["data"]
-    assert [(entry["id"], entry["max_model_len"]) for entry in listed] == [("a", 512), ("b", 512)]
-
-
-async def test_chat_and_completion_give_the_same_answer(demo_test_dir: Path) -> None:
+async def test_chat_and_completion_give_the_same_answer(served: Served, demo_test_dir: Path) -> None:
     """A sample has one answer, whichever endpoint and template it is asked through."""
     prompt = first_prompt(demo_test_dir, "Sudoku")
-    async with served(test_dir=demo_test_dir) as (server, client):
+    async with served(test_dir=demo_test_dir) as client:
         plain = (await client.post("/completions", json=completion(prompt))).json()
         r1 = f"<｜begin▁of▁sentence｜><｜User｜>{prompt}<｜Assistant｜><think>\n"
         wrapped = (await client.post("/completions", json=completion(r1))).json()
         talked = (await client.post("/chat/completions", json=chat(prompt))).json()
-        assert server.traffic.as_json()["distinct_prompts"] == 1
     text = plain["choices"][0]["text"]
     assert talked["choices"][0]["message"]["content"] == text
     assert "<think>\n" + wrapped["choices"][0]["text"] == text
     assert plain["usage"]["completion_tokens"] == talked["usage"]["completion_tokens"] > 0
 
 
-@pytest.mark.parametrize("reasoning_parser", [False, True])
+async def test_both_servers_give_the_same_answers(demo_test_dir: Path) -> None:
+    """The demo server and the fault server answer every prompt with the same text, tokens and finish_reason."""
+    prompts = [first_prompt(demo_test_dir, data_source) for data_source in GENERATORS]
+    async with demo_server(test_dir=demo_test_dir) as client, client_of_fault_server(test_dir=demo_test_dir) as other:
+        for prompt in [*prompts, "what nobody knows"]:
+            replies = [(await to.post("/completions", json=completion(prompt))).json() for to in (client, other)]
+            assert replies[0] | {"created": 0} == replies[1] | {"created": 0}
+
+
 @pytest.mark.parametrize("latency_s", [0, 0.02])
-async def test_a_stream_adds_up_to_the_reply(demo_test_dir: Path, latency_s: float, *, reasoning_parser: bool) -> None:
-    """The pieces of a stream, joined, are text, reasoning, finish_reason and usage of the reply at once."""
+async def test_a_stream_adds_up_to_the_reply(served: Served, demo_test_dir: Path, latency_s: float) -> None:
+    """The pieces of a stream, joined, are text, finish_reason and usage of the reply at once."""
     prompt = first_prompt(demo_test_dir, "Maze")
-    config = {"test_dir": demo_test_dir, "reasoning_parser": reasoning_parser, "latency_s": latency_s}
-    async with served(**config) as (_, client):
+    async with served(test_dir=demo_test_dir, latency_s=latency_s) as client:
         whole = (await client.post("/chat/completions", json=chat(prompt))).json()
         asked = chat(prompt, stream=True, stream_options={"include_usage": True})
-        *pieces, usage = events((await client.post("/chat/completions", json=asked)).text)
+        streamed = await client.post("/chat/completions", json=asked)
+    assert streamed.headers["content-type"] == "text/event-stream"
+    *pieces, usage = events(streamed.text)
     deltas = [piece["choices"][0]["delta"] for piece in pieces]
-    message = whole["choices"][0]["message"]
-    assert "".join(delta.get("content", "") for delta in deltas) == (message["content"] or "")
-    assert "".join(delta.get("reasoning_content", "") for delta in deltas) == message.get("reasoning_content", "")
+    assert "".join(delta.get("content", "") for delta in deltas) == whole["choices"][0]["message"]["content"]
     assert pieces[-1]["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"]
     assert (usage["choices"], usage["usage"]) == ([], whole["usage"])
 
 
-async def test_a_completion_stream_has_no_usage_unasked() -> None:
+async def test_a_completion_stream_has_no_usage_unasked(served: Served) -> None:
     """Without include_usage a stream carries no usage."""
-    async with served() as (_, client):
+    async with served() as client:
         pieces = events((await client.post("/completions", json=completion(stream=True))).text)
         whole = (await client.post("/completions", json=completion())).json()
     assert "".join(piece["choices"][0]["text"] for piece in pieces) == whole["choices"][0]["text"]
     assert all("usage" not in piece for piece in pieces)
 
 
-async def test_max_tokens_cuts_the_answer() -> None:
+async def test_a_reply_takes_the_latency(served: Served) -> None:
+    """A reply takes as long whole as streamed: the latency of its prompt, which a stream spreads over its pieces."""
+    async with served(latency_s=0.1) as client:
+        for stream in (False, True):
+            begin = anyio.current_time()
+            await client.post("/completions", json=completion(stream=stream))
+            assert anyio.current_time() - begin > 0.05
+
+
+async def test_max_tokens_cuts_the_answer(served: Served) -> None:
     """An answer is no longer than max_tokens, and then says so; completions without a limit get 16 tokens."""
-    async with served(skills={"*": 1.0}) as (_, client):
+    async with served(seed=1) as client:
         whole = (await client.post("/completions", json=completion())).json()
         cut = (await client.post("/completions", json=completion(max_tokens=5))).json()
         unlimited = (await client.post("/completions", json={"model": "demo", "prompt": "hello"})).json()
@@ -127,78 +132,157 @@ async def test_max_tokens_cuts_the_answer() -> None:
         (405, "/models", {}),
     ],
 )
-async def test_wrong_requests_are_refused_with_an_error_body(status: int, path: str, body: Any) -> None:
+async def test_wrong_requests_are_refused_with_an_error_body(served: Served, status: int, path: str, body: Any) -> None:
     """A refused request gets its status and a message in `error`, and the connection stays usable."""
-    async with served(max_model_len=8192) as (server, client):
+    connections = set()
+    async with served(max_model_len=8192) as client:
         for _ in range(2):
-            reply = await client.post(path, json=body)
+            async with client.stream("POST", path, json=body) as reply:
+                connections.add(reply.extensions["network_stream"].get_extra_info("client_addr"))
+                await reply.aread()
             assert reply.status_code == status
             assert reply.json()["error"]["message"]
-        assert server.traffic.max_connections == 1
-        assert server.traffic.answered.total() == 0
+    assert len(connections) == 1
 
 
-async def test_what_is_no_http_gets_400() -> None:
+async def test_a_prompt_beyond_the_context_length_is_told_as_by_vllm(served: Served) -> None:
+    """The refusal names the context length, as servers do whose message the tool reads."""
+    async with served(max_model_len=100) as client:
+        reply = await client.post("/completions", json=completion("x" * 400, max_tokens=10))
+    assert reply.status_code == 400
+    assert "maximum context length is 100 tokens" in reply.json()["error"]["message"]
+
+
+async def test_what_is_no_http_gets_400(served: Served) -> None:
     """Bytes that are no HTTP are answered with 400 and the connection is closed."""
-    async with serve(DemoConfig()) as server, await anyio.connect_tcp("127.0.0.1", server.port) as stream:
+    async with served() as client, await anyio.connect_tcp("127.0.0.1", client.base_url.port or 0) as stream:
         await stream.send(b"no http at all\r\n\r\n")
-        reply = b"".join([chunk async for chunk in stream])
-    assert reply.startswith(b"HTTP/1.1 400 ")
+        with anyio.fail_after(10):
+            reply = b"".join([chunk async for chunk in stream])
+    assert reply.partition(b" ")[2].startswith(b"400 ")
 
 
-async def test_the_key_is_required_where_there_is_one() -> None:
+async def test_the_key_is_required_where_there_is_one(served: Served) -> None:
     """With an API key, requests without it get 401 on every path of the interface."""
-    async with served(api_key="secret") as (_, client):
-        refused = [(await client.get("/models")).status_code, (await client.post("/completions")).status_code]
+    async with served(api_key="secret") as client:
+        paths = ("/models", "/embeddings")
+        refused = [(await client.get(path)).status_code for path in paths]
+        refused.append((await client.post("/completions")).status_code)
         allowed = await client.get("/models", headers={"Authorization": "Bearer secret"})
-    assert refused == [401, 401]
+    assert refused == [401, 401, 401]
     assert allowed.status_code == 200
     assert "secret" not in repr(DemoConfig(api_key="secret"))
 
 
-async def test_the_counts_tell_requests_from_answers() -> None:
-    """A request that failed is counted as received and not as answered, by path, status and fault; the log has both."""
-    faults = (parse_fault("500:attempts=1"),)
-    async with served(faults=faults, log_requests=True) as (server, client):
-        statuses = [(await client.post("/completions", json=completion())).status_code for _ in range(3)]
-        await client.get("/models")
-        counts = (await client.get(server.url.removesuffix("/v1") + "/stats")).json()
-    assert statuses == [500, 200, 200]
-    assert (counts["requests"], counts["received"], counts["answered"]) == (4, 3, 2)
-    assert counts["by_path"] == {"/v1/completions": 3, "/v1/models": 1}
-    assert counts["by_status"] == {"500": 1, "200": 3}
-    assert counts["by_fault"] == {"500": 1}
-    assert (counts["max_received"], counts["max_answered"], counts["distinct_prompts"]) == (3, 2, 1)
-    assert [entry["status"] for entry in counts["log"]] == statuses
-    assert all(entry["start"] <= entry["end"] for entry in counts["log"])
+async def test_a_client_that_goes_away_is_not_waited_for(served: Served) -> None:
+    """A server ends at once although a request is in flight, of a client that has gone or waits."""
+    with anyio.fail_after(5):
+        async with served(latency_s=3600) as client, anyio.create_task_group() as tasks:
+            tasks.start_soon(_failing_post, client)
+            with anyio.move_on_after(0.2):
+                await client.post("/completions", json=completion())
+            tasks.cancel_scope.cancel()
 
 
-async def test_a_client_that_goes_away_frees_its_place() -> None:
-    """A request whose client disconnects is no longer in flight and never answered."""
-    async with served(latency_s=3600, latency_shape="fixed") as (server, client):
-        with anyio.move_on_after(0.2):
-            await client.post("/completions", json=completion())
-        with anyio.fail_after(5):
-            while server.traffic.in_flight or not server.traffic.statuses:  # noqa: ASYNC110 - no event tells
-                await anyio.sleep(0.01)
-        assert server.traffic.max_in_flight == 1
-        assert dict(server.traffic.statuses) == {"cut": 1}
-        assert not server.traffic.answered
+async def _failing_post(client: httpx.AsyncClient) -> None:
+    await client.post("/completions", json=completion("another"))
 
 
-async def test_nothing_blocks_the_event_loop(demo_test_dir: Path) -> None:
+async def test_nothing_blocks_the_event_loop(served: Served, demo_test_dir: Path) -> None:
     """Loading samples and solving puzzles make no blocking call on the event loop."""
     prompt = first_prompt(demo_test_dir, "Sudoku")
     with blockbuster_ctx():
-        async with served(test_dir=demo_test_dir) as (_, client):
+        async with served(test_dir=demo_test_dir) as client:
             assert (await client.post("/completions", json=completion(prompt))).status_code == 200
+
+
+async def test_faults_answer_with_their_status() -> None:
+    """A fault is an error body with its status and the time to wait; the list of models is spared."""
+    faults = (parse_fault("429:0.4:retry-after=0.5"), parse_fault("500:0.4"))
+    async with demo_server(faults=faults) as client:
+        replies = [await client.post("/completions", json=completion()) for _ in range(40)]
+        assert (await client.get("/models")).status_code == 200
+    by_status = {reply.status_code: reply for reply in replies}
+    assert set(by_status) == {200, 429, 500}
+    assert by_status[429].headers["retry-after"] == "0.5"
+    assert "retry-after" not in by_status[500].headers
+    assert all(by_status[status].json()["error"]["code"] == status for status in (429, 500))
+
+
+async def test_the_same_attempts_fail_on_both_servers() -> None:
+    """The draw for an attempt at a prompt is the fault server's: seeded, and by nothing but prompt and attempt."""
+    specs = ("429:0.1:retry-after=0.1", "500:0.2")
+    ours, theirs = [parse_fault(spec) for spec in specs], [parse_server_fault(spec) for spec in specs]
+    drawn: Counter[str] = Counter()
+    for prompt in map(str, range(2000)):
+        for n_attempts in range(2):
+            fault = choose_fault(ours, prompt, n_attempts, seed=3)
+            arrival = Arrival(on="completions", n_earlier=9, n_attempts=n_attempts, prompt=prompt)
+            other = choose(theirs, arrival, seed=3)
+            assert (fault and str(fault.status)) == (other and other.name)
+            drawn[str(fault.status) if fault else "none"] += 1
+    assert abs(drawn["429"] / 4000 - 0.1) < 0.02
+    assert abs(drawn["500"] / 4000 - 0.2) < 0.02
+
+
+async def test_the_notation_of_faults() -> None:
+    """A fault is a status, a probability and a time to wait, of which the status alone is required."""
+    assert parse_fault("500") == Fault(status=500)
+    assert parse_fault("429:0.02:retry-after=0.1") == Fault(status=429, probability=0.02, retry_after_s=0.1)
+    assert parse_fault("500:retry-after=3") == Fault(status=500, retry_after_s=3)
+
+
+@pytest.mark.parametrize(
+    "spec", ["", "503", "drop", "500:2", "500:-0.1", "500:nan", "500:x", "500:0.1:first=3", "429:retry-after=1e400"]
+)
+async def test_wrong_notation_is_refused(spec: str) -> None:
+    """What is no fault of this server is a settings error that quotes it."""
+    with pytest.raises(SettingsError, match="fault: ") as refused:
+        parse_fault(spec)
+    assert repr(spec) in str(refused.value)
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"host": "0.0.0.0"}, {"host": "example.com"}, {"port": 70000}, {"latency_s": -1}, {"skills": {"*": 2}}],  # noqa: S104
+    [
+        {"port": 70000},
+        {"port": -1},
+        {"latency_s": -1},
+        {"latency_s": float("nan")},
+        {"n_tokens": 0},
+        {"api_key": "a b"},
+        {"max_model_len": 0},
+    ],
 )
 async def test_a_server_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
-    """Hosts beyond loopback, ports, latencies and skills out of range are settings errors."""
+    """Ports, latencies and lengths out of range, and keys that no header takes, are settings errors."""
     with pytest.raises(SettingsError):
         DemoConfig(**wrong)
+
+
+async def test_a_taken_port_and_a_missing_test_dir_are_settings_errors(tmp_path: Path) -> None:
+    """A port that another server has, and a test dir that is not there, are told with their name."""
+    async with serve(DemoConfig()) as url:
+        with pytest.raises(SettingsError, match=r"^port: "):
+            async with serve(DemoConfig(port=urlsplit(url).port or 0)):
+                pass
+    with pytest.raises(SettingsError, match=r"^test_dir: "):
+        async with serve(DemoConfig(test_dir=tmp_path / "missing")):
+            pass
+
+
+async def test_a_port_is_free_again_at_once() -> None:
+    """A server can take the port of one that has just ended with a connection open."""
+    async with demo_server() as client:
+        assert (await client.get("/models")).status_code == 200
+        port = client.base_url.port
+    async with serve(DemoConfig(port=port or 0)) as url:
+        assert urlsplit(url).port == port
+
+
+async def test_it_listens_on_loopback_alone() -> None:
+    """No other address of this machine is listened on."""
+    async with serve(DemoConfig()) as url:
+        assert urlsplit(url).hostname == "127.0.0.1"
+        with socket.socket() as other, pytest.raises(ConnectionRefusedError):
+            other.connect(("127.0.0.2", urlsplit(url).port))

@@ -8,59 +8,140 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootcamp_cli.cli.options import Call, Flags, command
-from bootcamp_cli.errors import SettingsError, UsageError
+from bootcamp_cli.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
     from bootcamp_cli.demo.config import DemoConfig
     from bootcamp_cli.settings.sources import Resolved
 
 _FAULTS = ("429:0.02:retry-after=0.1", "500:0.02")
-_START_S = 30.0
+_OPEN_FILES_TO_SERVE = 65_536
+_OPEN_FILES_BESIDE_CONNECTIONS = 512
 
 
 @command(
     settings=("output_dir", "api_mode", "template", "stream", "max_concurrent_requests"),
-    example="bootcamp demo\nbootcamp demo --rows 50 --latency 0.2 --output-dir /tmp/demo",
+    example="bootcamp demo\n"
+    "bootcamp demo --rows 50 --latency 0.2 --output-dir /tmp/demo\n"
+    "bootcamp demo --serve --port 8000 --tokens 2000",
 )
-def demo_command(
+def demo_command(  # noqa: PLR0913 - the options of the command
     call: Call,
+    *,
+    serve: Annotated[
+        bool,
+        typer.Option("--serve/--no-serve", help="only run the server, until Ctrl-C or SIGTERM", rich_help_panel="Demo"),
+    ] = False,
     rows: Annotated[int, typer.Option(metavar="N", help="samples per bootcamp", rich_help_panel="Demo")] = 8,
     seed: Annotated[int, typer.Option(metavar="N", help="of samples, answers and faults", rich_help_panel="Demo")] = 0,
     latency: Annotated[
         float, typer.Option(metavar="SECONDS", help="mean time per answer", rich_help_panel="Demo")
     ] = 0.3,
+    tokens: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="mean length of answers in tokens, here words", rich_help_panel="Demo"),
+    ] = None,
     test_dir: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="answer this test dir instead of a generated one", rich_help_panel="Demo"),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(metavar="N", help="port of the server on 127.0.0.1; 0: any free one", rich_help_panel="Demo")
+    ] = 0,
+    api_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="key that the server requires", rich_help_panel="Demo")
+    ] = None,
+    max_model_len: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="context length of the model in tokens", rich_help_panel="Demo"),
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STATUS:PROBABILITY",
+            help=f"let requests fail with 429 or 500, repeatable; without --serve by default {' and '.join(_FAULTS)}",
+            rich_help_panel="Demo",
+        ),
     ] = None,
 ) -> int:
     """Evaluate an embedded, imperfect model on generated samples, through HTTP and with some faults.
 
     It needs neither a model nor data nor settings: environment and settings files are not read. The run directory that
     it leaves is that of any evaluation.
+
+    With --serve nothing is evaluated: the model answers at the URL that is printed, for commands of yours. What is not
+    a prompt of the test dir gets a wrong answer.
     """
     from tempfile import TemporaryDirectory
 
-    from bootcamp_cli.cli.evaluation import evaluate
-    from bootcamp_cli.cli.preparation import plan_of
-    from bootcamp_cli.demo.config import DemoConfig
-    from bootcamp_cli.demo.faults import parse_fault
+    from bootcamp_cli.demo.config import DemoConfig, parse_fault
     from bootcamp_cli.demo.instances import make_test_dir
 
     if rows < 1:
         raise UsageError(f"--rows: must be at least 1, got {rows}")
+    if serve and (unused := sorted(call.flags)):
+        raise UsageError(f"--{unused[0].replace('_', '-')}: --serve evaluates nothing", hint="leave one of the two out")
+    if api_key is not None:
+        call.console.masked.append(api_key)
+    faults = (() if serve else _FAULTS) if fault is None else tuple(fault)
     with TemporaryDirectory(prefix="bootcamp-") as scratch:
         directory = Path(test_dir) if test_dir is not None else Path(scratch) / "tests"
+        config = DemoConfig(
+            test_dir=directory,
+            port=port,
+            api_key=api_key,
+            max_model_len=max_model_len,
+            latency_s=latency,
+            n_tokens=tokens,
+            faults=tuple(parse_fault(spec) for spec in faults),
+            seed=seed,
+        )
         if test_dir is None:
             make_test_dir(directory, seed=seed, rows=rows)
-        faults = tuple(parse_fault(fault) for fault in _FAULTS)
-        config = DemoConfig(test_dir=directory, latency_s=latency, seed=seed, faults=faults)
-        with _server(config) as url:
-            call.console.notice(f"demo server at {url}, mean latency {latency} s, faults {', '.join(_FAULTS)}")
-            return evaluate(plan_of(_resolved(call, url, directory), call.console), call.console)
+        return _serve(call, config, directory) if serve else _evaluate(call, config, directory, faults)
 
 
-def _resolved(call: Call, url: str, test_dir: Path) -> "Resolved":
+def _serve(call: Call, config: "DemoConfig", test_dir: Path) -> int:
+    """Run the server until a signal; a SIGINT that is ignored, as shells have it in the background, stays so."""
+    import signal
+
+    import anyio
+
+    from bootcamp_cli.cli.process import raise_open_file_limit
+    from bootcamp_cli.demo.server import serve
+
+    is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ending = (signal.SIGTERM,) if is_ignored else (signal.SIGTERM, signal.SIGINT)
+
+    async def run() -> None:
+        with anyio.open_signal_receiver(*ending) as signals:
+            async with serve(config) as url:
+                call.console.notice(f"the model demo answers the prompts of {test_dir} until Ctrl-C or SIGTERM")
+                call.console.result({"url": url, "test_dir": test_dir}, text=url)
+                await anext(signals)
+
+    raise_open_file_limit(_OPEN_FILES_TO_SERVE)
+    anyio.run(run)
+    return EXIT_OK
+
+
+def _evaluate(call: Call, config: "DemoConfig", test_dir: Path, faults: tuple[str, ...]) -> int:
+    from bootcamp_cli.cli.evaluation import evaluate
+    from bootcamp_cli.cli.preparation import plan_of
+    from bootcamp_cli.cli.process import raise_open_file_limit
+
+    with _served(config) as url:
+        shown = f", faults {', '.join(faults)}" if faults else ""
+        call.console.notice(f"demo server at {url}, mean latency {config.latency_s} s{shown}")
+        resolved = _resolved(call, config, url, test_dir)
+        # both ends of every connection are of this process
+        needed = 2 * resolved.settings.max_concurrent_requests + _OPEN_FILES_BESIDE_CONNECTIONS
+        if warning := raise_open_file_limit(needed):
+            call.console.warn(warning)
+        return evaluate(plan_of(resolved, call.console), call.console)
+
+
+def _resolved(call: Call, config: "DemoConfig", url: str, test_dir: Path) -> "Resolved":
     """The settings of the demo: the command line and nothing else."""
     import os
 
@@ -73,32 +154,19 @@ def _resolved(call: Call, url: str, test_dir: Path) -> "Resolved":
         "max_retrying_delay": "1",
         "template": "chatml",
     }
+    if config.api_key is not None:
+        flags["api_key"] = config.api_key
     return load_settings(
         flags=flags | call.flags, env={}, cwd=Path.cwd(), config=Path(os.devnull), profile=None, user_file=None
     )
 
 
 @contextmanager
-def _server(config: "DemoConfig") -> Iterator[str]:
-    """The demo server as a process of its own, which ends with the block, or with this process; gives its URL."""
-    import select
-    import subprocess
+def _served(config: "DemoConfig") -> Iterator[str]:
+    """The demo server in a thread of its own; gives its URL."""
+    from anyio.from_thread import start_blocking_portal
 
-    from bootcamp_cli.demo.command import demo_command as server_command
+    from bootcamp_cli.demo.server import serve
 
-    process = subprocess.Popen(  # noqa: S603 - our own module
-        server_command(config), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stdin is not None  # noqa: S101 - a pipe was asked for
-    assert process.stdout is not None  # noqa: S101 - as above
-    try:
-        ready, _, _ = select.select([process.stdout], [], [], _START_S)
-        url = process.stdout.readline().strip() if ready else ""
-        if not url:
-            raise SettingsError("the demo server did not start", hint="see its error above")
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(serve(config)) as url:
         yield url
-    finally:
-        process.stdin.close()
-        process.terminate()
-        process.wait()
-        process.stdout.close()

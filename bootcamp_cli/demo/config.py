@@ -1,65 +1,101 @@
-"""What a demo server is asked to be."""
+"""What a demo server is asked to be, and which of its requests fail."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
-from bootcamp_cli.demo.faults import Fault
+from bootcamp_cli.demo.model import chance
 from bootcamp_cli.errors import SettingsError
 
-LatencyShape = Literal["exponential", "fixed"]
+FaultStatus = Literal[429, 500]
 
-OTHER_BOOTCAMPS = "*"
-"""The key in `skills` for every bootcamp that has no key of its own."""
+_STATUSES: dict[str, FaultStatus] = {"429": 429, "500": 500}
+_VISIBLE_ASCII = re.compile(r"[!-~]+")
+_NOTATION = "write STATUS[:PROBABILITY][:retry-after=SECONDS], such as 500:0.02"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A share of the completion requests that is answered with an error; `retry_after_s` becomes a header."""
+
+    status: FaultStatus
+    probability: float = 1.0
+    retry_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoConfig:
-    """A demo server: what it serves, how well, how fast, and what goes wrong.
+    """A demo server: what it knows, how long its answers are and take, and how often it fails.
 
-    `port` 0 takes a free one. `skills` are the shares of right answers by data source; without an entry they differ
-    from bootcamp to bootcamp, as with a real model. `latency_s` is the mean over prompts. `max_model_len` is listed and
-    enforced as by vLLM. `reasoning_parser` puts the thoughts into `reasoning_content` in chat mode. `log_requests`
-    adds one entry per request to the statistics. `by_turns` answers a prompt that several rows share, with different
-    ground truths, for each of them in turn: right for requests in row order, one at a time.
+    `port` 0 takes a free one. `latency_s` and `n_tokens` are means over the prompts; without `n_tokens` answers are as
+    long as the model makes them. `max_model_len` is listed and enforced as by vLLM.
 
     Raises:
-        SettingsError: a value is out of range, or the host is not loopback: the server has no protection at all.
+        SettingsError: a value is out of range.
     """
 
     test_dir: Path | None = None
-    host: str = "127.0.0.1"
     port: int = 0
-    models: tuple[str, ...] = ("demo",)
     api_key: str | None = field(default=None, repr=False)
     max_model_len: int | None = None
     latency_s: float = 0.0
-    latency_shape: LatencyShape = "exponential"
+    n_tokens: int | None = None
     faults: tuple[Fault, ...] = ()
-    skills: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
-    reasoning_parser: bool = False
-    log_requests: bool = False
-    by_turns: bool = False
 
     def __post_init__(self) -> None:
-        if not _is_loopback(self.host):
-            raise SettingsError(f"host: must be a loopback address such as 127.0.0.1, got {self.host!r}")
         if not 0 <= self.port < 65536:
             raise SettingsError(f"port: must be between 0 and 65535, got {self.port}")
-        if not self.models:
-            raise SettingsError("model: at least one name is needed")
+        if self.api_key is not None and not _VISIBLE_ASCII.fullmatch(self.api_key):
+            raise SettingsError("api_key: must be of visible ASCII characters, without spaces")
         if not 0 <= self.latency_s < float("inf"):
             raise SettingsError(f"latency: must be at least 0 seconds, got {self.latency_s}")
-        for name, skill in self.skills.items():
-            if not 0 <= skill <= 1:
-                raise SettingsError(f"skill: {name}: must be between 0 and 1, got {skill}")
+        if self.n_tokens is not None and self.n_tokens < 1:
+            raise SettingsError(f"tokens: must be at least 1, got {self.n_tokens}")
+        if self.max_model_len is not None and self.max_model_len < 1:
+            raise SettingsError(f"max_model_len: must be at least 1, got {self.max_model_len}")
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+def parse_fault(spec: str) -> Fault:
+    """Read `STATUS[:PROBABILITY][:retry-after=SECONDS]`: `500:0.02`, `429:0.02:retry-after=0.1`.
+
+    Raises:
+        SettingsError: the notation is wrong, or the status is neither 429 nor 500.
+    """
+    name, *parts = spec.split(":")
+    if name not in _STATUSES:
+        raise SettingsError(f"fault: {spec!r}: the status must be one of {', '.join(_STATUSES)}", hint=_NOTATION)
+    probability = 1.0
+    if parts and "=" not in parts[0]:
+        probability = _number(spec, "the probability", parts.pop(0), most=1)
+    retry_after_s = None
+    for part in parts:
+        key, _, value = part.partition("=")
+        if key != "retry-after":
+            raise SettingsError(f"fault: {spec!r}: {part!r} has no meaning here", hint=_NOTATION)
+        # a header takes no exponent and no endless digits
+        retry_after_s = _number(spec, "retry-after", value, most=10**9)
+    return Fault(status=_STATUSES[name], probability=probability, retry_after_s=retry_after_s)
+
+
+def choose_fault(faults: Sequence[Fault], prompt: str, n_attempts: int, *, seed: int) -> Fault | None:
+    """Decide whether a request fails, and how; `n_attempts` were made for its prompt (a digest) before it.
+
+    The draw depends on the prompt and its attempt alone, so the order in which prompts arrive changes nothing, and a
+    prompt that failed draws anew. The shares of several faults add up.
+    """
+    draw = chance(seed, "fault", "completions", prompt, n_attempts)
+    share = 0.0
+    for fault in faults:
+        share += fault.probability
+        if draw < share:
+            return fault
+    return None
+
+
+def _number(spec: str, name: str, text: str, *, most: float) -> float:
+    if re.fullmatch(r"\d{1,10}(\.\d{1,9})?|\.\d{1,9}", text, re.ASCII) and float(text) <= most:
+        return float(text)
+    raise SettingsError(f"fault: {spec!r}: {name} must be a number between 0 and {most:g}, got {text!r}")

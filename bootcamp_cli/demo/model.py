@@ -1,21 +1,28 @@
-"""The demo's "model": a right, wrong or unfinished answer to a prompt, always the same for the same prompt."""
+"""The demo's "model": a right, wrong or unfinished answer to a prompt, always the same for the same prompt.
 
+It knows the rows of a test dir, finds them again in the text of a request, and solves them by the built-in bootcamps.
+"""
+
+import json
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from bootcamp_cli.bootcamps.registry import CATALOG, BuiltinBootcamp
-from bootcamp_cli.bootcamps.registry import load_builtin as load
+from bootcamp_cli.bootcamps.registry import CATALOG, BuiltinBootcamp, load_builtin
 from bootcamp_cli.bootcamps.scoring import CheckVerifier, score
-from bootcamp_cli.demo.chance import chance
-from bootcamp_cli.demo.config import OTHER_BOOTCAMPS, DemoConfig
-from bootcamp_cli.demo.samples import KnownSample
+from bootcamp_cli.errors import SettingsError
 
 FinishReason = Literal["stop", "length"]
 
 THINK_END = "</think>"
+
+OTHER_BOOTCAMPS = "*"
+"""The key in `skills` for every bootcamp that has no key of its own."""
 
 _NO_ANSWER = "I could not find an answer that I trust."
 _MARKERS = re.compile(r"\[/?answer\]|```\w*|\\[a-z]+|<[^>]*>")
@@ -45,40 +52,206 @@ class Generated:
     finish_reason: FinishReason
 
 
-def generate(config: DemoConfig, prompt: str, sample: KnownSample | None) -> Generated:
-    """Answer a prompt, given by its digest, as well as the skill for its bootcamp has it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoModel:
+    """How well the model answers, and at what length.
 
-    CPU-bound for some milliseconds where a puzzle has to be solved. A row's own `answer` is given word for word.
+    `skills` are the shares of right answers by data source; without an entry they differ from bootcamp to bootcamp, as
+    with a real model. `n_tokens` is the mean length of answers in tokens, which are words here; without it answers are
+    as long as they come.
     """
-    if sample is not None and sample.answer is not None:
-        return Generated(text=sample.answer, finish_reason="stop")
-    data_source = sample.data_source if sample else ""
-    skill = _skill(config, data_source)
-    random = Random(f"{config.seed} {prompt}")  # noqa: S311 - puzzles, not secrets
-    thoughts = _thoughts(random, n=4 + int(24 * (1.2 - skill) * random.random()))
-    if random.random() >= skill:
-        fate = random.random()
-        if fate < 0.25:
-            return Generated(text=f"{thoughts} {_thoughts(random, n=30)} So the next", finish_reason="length")
-        answer = _NO_ANSWER if fate < 0.35 else _wrong_answer(sample, random)
-    else:
-        answer = _right_answer(sample)
-    return Generated(text=f"{thoughts}\n{THINK_END}\n\nHere is my answer.\n\n{answer}", finish_reason="stop")
+
+    seed: int = 0
+    skills: Mapping[str, float] = field(default_factory=dict)
+    n_tokens: int | None = None
+
+    def answer(self, prompt: str, sample: "KnownSample | None") -> Generated:
+        """Answer a prompt, given by its digest, as well as the skill for its bootcamp has it.
+
+        CPU-bound for some milliseconds where a puzzle has to be solved. A row's own `answer` is given word for word.
+        """
+        if sample is not None and sample.answer is not None:
+            return Generated(text=sample.answer, finish_reason="stop")
+        skill = self._skill(sample.data_source if sample else "")
+        random = Random(f"{self.seed} {prompt}")  # noqa: S311 - puzzles, not secrets
+        thoughts = _thoughts(random, n=4 + int(24 * (1.2 - skill) * random.random()))
+        if random.random() >= skill:
+            fate = random.random()
+            if fate < 0.25:
+                thoughts = f"{thoughts} {_thoughts(random, n=30)} So the next"
+                return Generated(text=self._fitted(thoughts, prompt, n_other=0), finish_reason="length")
+            answer = _NO_ANSWER if fate < 0.35 else _wrong_answer(sample, random)
+        else:
+            answer = _right_answer(sample)
+        ending = f"{THINK_END}\n\nHere is my answer.\n\n{answer}"
+        fitted = self._fitted(thoughts, prompt, n_other=len(ending.split()))
+        return Generated(text=f"{fitted}\n{ending}", finish_reason="stop")
+
+    def latency_s(self, prompt: str, *, mean_s: float) -> float:
+        """How long the answer to a prompt takes, in seconds: exponentially distributed over the prompts."""
+        if not mean_s:
+            return 0.0
+        return -mean_s * math.log(1 - chance(self.seed, "latency", prompt))
+
+    def _skill(self, data_source: str) -> float:
+        if data_source in self.skills:
+            return self.skills[data_source]
+        if OTHER_BOOTCAMPS in self.skills:
+            return self.skills[OTHER_BOOTCAMPS]
+        return 0.3 + 0.65 * chance("skill", data_source)
+
+    def _fitted(self, thoughts: str, prompt: str, *, n_other: int) -> str:
+        """Cut or continue the thoughts such that they make, with `n_other` words, an output of the length to be.
+
+        That length is drawn for each prompt between half and one and a half of the mean.
+        """
+        if self.n_tokens is None:
+            return thoughts
+        n_words = max(1, round(self.n_tokens * (0.5 + chance(self.seed, "tokens", prompt)))) - n_other
+        random = Random(f"{self.seed} tokens {prompt}")  # noqa: S311 - as above
+        words = thoughts.split()
+        while len(words) < n_words:
+            words += random.choice(_THOUGHTS).split()
+        return " ".join(words[: max(0, n_words)])
 
 
-def latency_s(config: DemoConfig, prompt: str) -> float:
-    """How long the answer to a prompt takes, in seconds."""
-    if config.latency_shape == "fixed" or not config.latency_s:
-        return config.latency_s
-    return -config.latency_s * math.log(1 - chance(config.seed, "latency", prompt))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownSample:
+    """A row's data source and, where a built-in bootcamp can use it, its ground truth as JSON bytes.
+
+    `answer` is what a row of a test dir made for the demo wants to be given, word for word.
+    """
+
+    data_source: str
+    ground_truth: bytes | None
+    answer: str | None = None
+
+    def truth(self) -> Any:
+        """The ground truth, a fresh copy each time."""
+        return None if self.ground_truth is None else json.loads(self.ground_truth)
 
 
-def _skill(config: DemoConfig, data_source: str) -> float:
-    if data_source in config.skills:
-        return config.skills[data_source]
-    if OTHER_BOOTCAMPS in config.skills:
-        return config.skills[OTHER_BOOTCAMPS]
-    return 0.3 + 0.65 * chance("skill", data_source)
+@dataclass(frozen=True, slots=True)
+class SampleIndex:
+    """Samples by the digest of their prompt; prompts themselves are not kept."""
+
+    _samples: dict[str, KnownSample] = field(default_factory=dict)
+    # how known prompts begin, and which lengths they have: where to look in a text around a prompt
+    _starts: dict[str, set[int]] = field(default_factory=dict)
+
+    def find(self, text: str) -> tuple[str, KnownSample | None]:
+        """Find the sample that a request's text asks about.
+
+        Gives the digest of its prompt and the sample: of the whole text, of what the well-known templates wrap, or of
+        the longest known prompt anywhere in it. An unknown text has the digest of the text itself, and no sample.
+        """
+        own = digest(text)
+        if own in self._samples:
+            return own, self._samples[own]
+        for opening, closing in _WRAPPERS:
+            begin, end = text.find(opening), text.rfind(closing)
+            if 0 <= begin < end:
+                inner = digest(text[begin + len(opening) : end])
+                if inner in self._samples:
+                    return inner, self._samples[inner]
+        return next(((found, self._samples[found]) for found in self._contained(text)), (own, None))
+
+    def _contained(self, text: str) -> Iterator[str]:
+        sizes = {len(start) for start in self._starts}
+        candidates = sorted(
+            (-length, begin)
+            for begin in range(len(text))
+            for size in sizes
+            for length in self._starts.get(text[begin : begin + size], ())
+            if begin + length <= len(text)
+        )
+        for negative_length, begin in candidates:
+            found = digest(text[begin : begin - negative_length])
+            if found in self._samples:
+                yield found
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def add(self, prompt: str, sample: KnownSample) -> None:
+        """Make a prompt known; the first sample of one that comes again stands."""
+        key = digest(prompt)
+        if key not in self._samples:
+            self._samples[key] = sample
+            self._starts.setdefault(prompt[:_START_CHARS], set()).add(len(prompt))
+
+
+_START_CHARS = 24
+
+_WRAPPERS = (
+    # longest opening first; the last closing ends the text, since a prompt may quote the markers themselves
+    ("<|im_start|>user\n", "<|im_end|>"),
+    ("<｜User｜>", "<｜Assistant｜>"),
+)
+
+
+def load_samples(test_dir: Path | None) -> SampleIndex:
+    """Index the rows of a test dir by their prompts. None: an empty index.
+
+    Raises:
+        SettingsError: there is no such directory.
+    """
+    index = SampleIndex()
+    for prompt, sample in read_samples(test_dir) if test_dir else ():
+        index.add(prompt, sample)
+    return index
+
+
+def read_samples(test_dir: Path) -> Iterator[tuple[str, KnownSample]]:
+    """The prompts and samples of the `*.jsonl` files of a directory, by file name and row.
+
+    Lines that are no samples are passed over.
+
+    Raises:
+        SettingsError: there is no such directory.
+    """
+    if not test_dir.is_dir():
+        raise SettingsError(
+            f"test_dir: {test_dir} is not a directory", hint="give the one that holds the *.jsonl files"
+        )
+    for path in sorted(test_dir.glob("*.jsonl")):
+        with path.open("rb") as lines:
+            for line in lines:
+                match row := _row(line):
+                    case {"prompt": str(prompt), "data_source": str(data_source), "ground_truth": ground_truth}:
+                        answer = row.get("answer")
+                        yield (
+                            prompt,
+                            KnownSample(
+                                data_source=data_source,
+                                ground_truth=json.dumps(ground_truth).encode() if data_source in CATALOG else None,
+                                answer=answer if isinstance(answer, str) else None,
+                            ),
+                        )
+                    case _:
+                        continue
+
+
+def digest(text: str) -> str:
+    """The short name of a prompt in statistics and seeded decisions."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def chance(*about: object) -> float:
+    """A number in [0, 1), always the same for the same arguments, on every machine.
+
+    Decisions that are seeded by what they are about do not depend on the order in which they are made.
+    """
+    drawn = blake2b(repr(about).encode(), digest_size=8).digest()
+    # 53 bits are what a float holds: more could round up to 1.0
+    return (int.from_bytes(drawn) >> 11) / 2**53
+
+
+def _row(line: bytes) -> Any:
+    try:
+        return json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _thoughts(random: Random, *, n: int) -> str:
@@ -88,7 +261,7 @@ def _thoughts(random: Random, *, n: int) -> str:
 def _right_answer(sample: KnownSample | None) -> str:
     if sample is None or sample.data_source not in CATALOG:
         return _NO_ANSWER
-    return _solved(load(sample.data_source), sample.truth()) or _NO_ANSWER
+    return _solved(load_builtin(sample.data_source), sample.truth()) or _NO_ANSWER
 
 
 def _wrong_answer(sample: KnownSample | None, random: Random) -> str:
@@ -96,7 +269,7 @@ def _wrong_answer(sample: KnownSample | None, random: Random) -> str:
     answer = _right_answer(sample)
     if sample is None or answer == _NO_ANSWER:
         return answer
-    bootcamp = load(sample.data_source)
+    bootcamp = load_builtin(sample.data_source)
     verifier = CheckVerifier(extract_output=bootcamp.extract_output, check=bootcamp.check)
     for _ in range(8):
         answer = _mutated(answer, random)

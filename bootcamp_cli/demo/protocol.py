@@ -3,18 +3,25 @@
 import json
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bootcamp_cli.demo.model import THINK_END, Generated
-from bootcamp_cli.demo.wire import Reply
+from bootcamp_cli.demo.model import Generated
+
+COMPLETIONS_PATH = "/v1/completions"
+CHAT_PATH = "/v1/chat/completions"
+MODELS_PATH = "/v1/models"
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""A request with a larger body is refused."""
+
+DEFAULT_MAX_TOKENS = {"completion": 16, "chat": 1_000_000}
+"""What applies where a request names no limit: 16 for completions, as the protocol has it, no limit for chats."""
 
 _WORD = re.compile(r"\s*\S+|\s+")
 _WORDS_PER_EVENT = 8
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-
-DEFAULT_MAX_TOKENS = {"completion": 16, "chat": 1_000_000}
-"""What applies where a request names no limit: 16 for completions, as the protocol has it, no limit for chats."""
 
 
 class RefusedError(Exception):
@@ -25,6 +32,10 @@ class RefusedError(Exception):
         self.status = status
         self.message = message
         self.kind = kind
+
+    def body(self) -> dict[str, Any]:
+        """The body that says so."""
+        return error_body(self.status, self.message, kind=self.kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +85,19 @@ def parse_ask(body: bytes, *, is_chat: bool) -> Ask:
     )
 
 
-def answer_body(ask: Ask, generated: Generated, *, name: str, reasoning_parser: bool) -> dict[str, Any]:
+def check_ask(ask: Ask, *, models: Iterable[str], max_model_len: int | None) -> None:
+    """See that a request can be answered: by a model that is served, within its context length.
+
+    Raises:
+        RefusedError: it cannot.
+    """
+    if ask.model not in models:
+        raise no_such_model(ask.model)
+    if max_model_len is not None and count_prompt_tokens(ask) + ask.max_tokens > max_model_len:
+        raise too_long(ask, max_model_len)
+
+
+def answer_body(ask: Ask, generated: Generated, *, name: str) -> dict[str, Any]:
     """The body of a reply without streaming; a token is a word here."""
     text, finish_reason = generated.text, generated.finish_reason
     n_tokens = len(text.split())
@@ -83,18 +106,11 @@ def answer_body(ask: Ask, generated: Generated, *, name: str, reasoning_parser: 
         n_tokens, finish_reason = ask.max_tokens, "length"
     n_prompt = count_prompt_tokens(ask)
     choice: dict[str, Any] = {"index": 0, "finish_reason": finish_reason, "logprobs": None}
-    if not ask.is_chat:
+    if ask.is_chat:
+        choice["message"] = {"role": "assistant", "content": f"<think>\n{text}"}
+    else:
         opening = "" if ask.text.endswith("<think>\n") else "<think>\n"
         choice["text"] = opening + text
-    elif reasoning_parser:
-        thoughts, end, content = text.partition(THINK_END)
-        choice["message"] = {
-            "role": "assistant",
-            "content": content.lstrip() if end else None,
-            "reasoning_content": thoughts,
-        }
-    else:
-        choice["message"] = {"role": "assistant", "content": f"<think>\n{text}"}
     return {
         "id": f"{'chatcmpl' if ask.is_chat else 'cmpl'}-{name}",
         "object": "chat.completion" if ask.is_chat else "text_completion",
@@ -105,21 +121,32 @@ def answer_body(ask: Ask, generated: Generated, *, name: str, reasoning_parser: 
     }
 
 
-def count_prompt_tokens(ask: Ask) -> int:
-    """About a token for every four characters."""
-    return len(ask.text) // 4 + 1
+def stream_events(ask: Ask, body: dict[str, Any]) -> tuple[bytes, ...]:
+    """The same as `body`, as the server-sent events of a stream, with the end mark."""
+    frame = {key: body[key] for key in ("id", "created", "model")}
+    frame["object"] = "chat.completion.chunk" if ask.is_chat else "text_completion"
+    events: list[bytes] = []
+    for choice in body["choices"]:
+        parts = choice["message"] if ask.is_chat else {"text": choice["text"]}
+        for key, text in parts.items():
+            words = _WORD.findall(text or "") if key != "role" else []
+            for start in range(0, len(words), _WORDS_PER_EVENT):
+                piece = {key: "".join(words[start : start + _WORDS_PER_EVENT])}
+                shown = {"delta": piece} if ask.is_chat else piece
+                events.append(_event({**frame, "choices": [{"index": 0, **shown, "finish_reason": None}]}))
+        closing: dict[str, Any] = {"delta": {}} if ask.is_chat else {"text": ""}
+        events.append(_event({**frame, "choices": [{"index": 0, **closing, "finish_reason": choice["finish_reason"]}]}))
+    if ask.include_usage and "usage" in body:
+        events.append(_event({**frame, "choices": [], "usage": body["usage"]}))
+    return (*events, b"data: [DONE]\n\n")
 
 
-def as_reply(ask: Ask, body: dict[str, Any], *, pause_s: float = 0.0) -> Reply:
-    """The reply that carries a body: JSON, or the same as server-sent events if that was asked for."""
-    if ask.stream:
-        return Reply(status=200, pieces=_events(ask, body), content_type="text/event-stream", pause_s=pause_s)
-    return json_reply(200, body)
-
-
-def json_reply(status: int, body: Any, *, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
-    """A reply with a JSON body."""
-    return Reply(status=status, pieces=(_json(body),), headers=headers)
+def models_body(models: Iterable[str], *, max_model_len: int | None) -> dict[str, Any]:
+    """The body of the list of models."""
+    entry: dict[str, Any] = {"object": "model", "created": 0, "owned_by": "bootcamp"}
+    if max_model_len is not None:
+        entry["max_model_len"] = max_model_len
+    return {"object": "list", "data": [{"id": name, **entry} for name in models]}
 
 
 def error_body(status: int, message: str, *, kind: str = "BadRequestError") -> dict[str, Any]:
@@ -127,19 +154,45 @@ def error_body(status: int, message: str, *, kind: str = "BadRequestError") -> d
     return {"error": {"message": message, "type": kind, "param": None, "code": status}}
 
 
+def json_bytes(value: Any) -> bytes:
+    """A body as it is sent."""
+    # a cut text may hold half of a surrogate pair
+    return _ENCODER.encode(value).encode("utf-8", "replace")
+
+
+def retry_after(seconds: float) -> str:
+    """The value of the header: a number without an exponent, which no header takes."""
+    return f"{seconds:.9f}".rstrip("0").rstrip(".")
+
+
+def check_key(authorization: str, key: str | None) -> None:
+    """See that a request carries the key in its header, where one is asked for.
+
+    Raises:
+        RefusedError: it does not.
+    """
+    if key is not None and authorization != f"Bearer {key}":
+        raise RefusedError(401, "Unauthorized", kind="AuthenticationError")
+
+
 def no_such_model(name: str) -> RefusedError:
-    """What is said to a request for a model that is not served."""
+    """What a request for a model that is not served is told."""
     return RefusedError(404, f"The model `{name}` does not exist.", kind="NotFoundError")
 
 
 def too_long(ask: Ask, limit: int) -> RefusedError:
-    """What is said to a request that does not fit into the context length."""
+    """What a request that does not fit into the context length is told."""
     n_prompt = count_prompt_tokens(ask)
     return RefusedError(
         400,
         f"'max_tokens' or 'max_completion_tokens' is too large: {ask.max_tokens}. This model's maximum context length "
         f"is {limit} tokens and your request has {n_prompt} input tokens ({ask.max_tokens} > {limit} - {n_prompt}).",
     )
+
+
+def count_prompt_tokens(ask: Ask) -> int:
+    """About a token for every four characters."""
+    return len(ask.text) // 4 + 1
 
 
 def _last_user_message(messages: list[Any]) -> str:
@@ -154,30 +207,5 @@ def _last_user_message(messages: list[Any]) -> str:
     raise RefusedError(400, "messages: there is no user message")
 
 
-def _events(ask: Ask, body: dict[str, Any]) -> tuple[bytes, ...]:
-    frame = {key: body[key] for key in ("id", "created", "model")}
-    frame["object"] = "chat.completion.chunk" if ask.is_chat else "text_completion"
-    events: list[bytes] = []
-    for choice in body["choices"]:
-        parts = choice["message"] if ask.is_chat else choice
-        keys = ("reasoning_content", "content") if ask.is_chat else ("text",)
-        for key in keys:
-            words = _WORD.findall(parts.get(key) or "")
-            for start in range(0, len(words), _WORDS_PER_EVENT):
-                piece = {key: "".join(words[start : start + _WORDS_PER_EVENT])}
-                shown = {"delta": piece} if ask.is_chat else piece
-                events.append(_event({**frame, "choices": [{"index": 0, **shown, "finish_reason": None}]}))
-        closing: dict[str, Any] = {"delta": {}} if ask.is_chat else {"text": ""}
-        events.append(_event({**frame, "choices": [{"index": 0, **closing, "finish_reason": choice["finish_reason"]}]}))
-    if ask.include_usage and "usage" in body:
-        events.append(_event({**frame, "choices": [], "usage": body["usage"]}))
-    return (*events, b"data: [DONE]\n\n")
-
-
 def _event(data: dict[str, Any]) -> bytes:
-    return b"data: " + _json(data) + b"\n\n"
-
-
-def _json(value: Any) -> bytes:
-    # a cut text may hold half of a surrogate pair
-    return _ENCODER.encode(value).encode("utf-8", "replace")
+    return b"data: " + json_bytes(data) + b"\n\n"

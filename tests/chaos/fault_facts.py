@@ -12,7 +12,7 @@ STREAM: tuple[Form, ...] = ("stream",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleFact:
-    """A request that meets `fault` (in the notation of the demo server's `--fault`).
+    """A request that meets `fault` (in the notation of the fault server's `--fault`).
 
     `kind` is that of the failure, None where the reply is an answer; `retried` says whether another try is made. The
     fact holds for the `forms` of request. `deadline` names the time limit that ends the try, where one has to. `also`

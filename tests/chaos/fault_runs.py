@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bootcamp_cli.demo.samples import digest
+from bootcamp_cli.demo.model import digest
 from tests.chaos.fault_facts import Form
 from tests.conftest import DemoProcess, StartDemo
 

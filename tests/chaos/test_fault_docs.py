@@ -2,11 +2,11 @@
 
 import pytest
 
-from bootcamp_cli.demo.fault_table import FAULTS
-from bootcamp_cli.demo.faults import parse_fault
 from tests.chaos.fault_docs import README, section, with_section
 from tests.chaos.fault_facts import SAMPLE_FACTS
 from tests.chaos.run_facts import RUN_FACTS
+from tests.fault_server.faults import parse_fault
+from tests.fault_server.menu import FAULTS
 
 BEGIN = "<!-- faults:begin -->"
 END = "<!-- faults:end -->"
@@ -33,7 +33,7 @@ def test_every_fact_has_a_row_of_its_own() -> None:
 
 
 def test_every_fault_of_the_server_is_in_the_table() -> None:
-    """The demo server has no fault, but for the mere delay, of which no fact tells what the tool makes of it."""
+    """The fault server has no fault, but for the mere delay, of which no fact tells what the tool makes of it."""
     told = {parse_fault(spec).name for fact in RUN_FACTS for spec in fact.faults}
     told |= {parse_fault(fact.fault).name for fact in SAMPLE_FACTS}
     assert set(FAULTS) - told == {"slow"}

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from bootcamp_cli.demo.faults import Meeting, choose, parse_fault
 from tests.chaos.fault_facts import BOTH, SAMPLE_FACTS, Form, SampleFact
 from tests.chaos.fault_runs import (
     KEY,
@@ -23,6 +22,7 @@ from tests.chaos.fault_runs import (
     settled,
 )
 from tests.conftest import StartDemo, WriteRows
+from tests.fault_server.faults import Arrival, choose, parse_fault
 from tests.raw_server import TRANSPORTS
 
 MAX_RETRIES = 2
@@ -210,8 +210,8 @@ def _end_always(fact: SampleFact) -> _End:
 def _drawn(fact: SampleFact, spec: str, prompt: str, seed: int) -> _End:
     """The end of a sample that meets the fault where the server's seeded draw says so."""
     for attempt in range(MAX_RETRIES + 1):
-        met = Meeting(on="completions", prompt=prompt, n_earlier=0, n_attempts=attempt)
-        if choose([parse_fault(spec)], met, seed=seed) is None or fact.kind is None:
+        arrival = Arrival(on="completions", prompt=prompt, n_earlier=0, n_attempts=attempt)
+        if choose([parse_fault(spec)], arrival, seed=seed) is None or fact.kind is None:
             return _End(kind=None, attempts=attempt + 1)
         if not fact.retried:
             return _End(kind=fact.kind, attempts=attempt + 1)

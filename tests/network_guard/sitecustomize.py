@@ -1,7 +1,7 @@
 """Keeps a Python process, and every one that it starts, from any network but loopback.
 
 Python imports a module of this name at its start. The tests put this directory in front of PYTHONPATH for the tool and
-the demo server, and the guard hands itself on: to verifier workers as well, whose environment is built from nothing.
+the fault server, and the guard hands itself on: to verifier workers as well, whose environment is built from nothing.
 An attempt is refused by an exception and noted in the file that `NETWORK_GUARD_LOG` names, so that the test fails whose
 processes catch the exception.
 """

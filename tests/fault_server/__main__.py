@@ -1,4 +1,4 @@
-"""`python -m bootcamp_cli.demo`: the demo server as a process of its own."""
+"""`python -m tests.fault_server`: the fault server as a process of its own."""
 
 import os
 import resource
@@ -10,9 +10,9 @@ import anyio
 from anyio import CancelScope
 from anyio.abc import TaskStatus
 
-from bootcamp_cli.demo.command import Invocation, parse_command
-from bootcamp_cli.demo.server import serve
 from bootcamp_cli.errors import BootcampError
+from tests.fault_server.config import Invocation, parse_command
+from tests.fault_server.server import serve
 
 _MAX_OPEN_FILES = 65_536
 _PARENT_POLL_S = 0.5

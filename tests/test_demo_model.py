@@ -10,11 +10,18 @@ from hypothesis import strategies as st
 
 from bootcamp_cli.bootcamps.registry import load_builtin as load
 from bootcamp_cli.bootcamps.scoring import CheckVerifier, score
-from bootcamp_cli.demo.chance import chance
-from bootcamp_cli.demo.config import DemoConfig
-from bootcamp_cli.demo.instances.directory import GENERATORS
-from bootcamp_cli.demo.model import THINK_END, Generated, generate, latency_s
-from bootcamp_cli.demo.samples import KnownSample, SampleIndex, digest, load_samples
+from bootcamp_cli.demo.instances import GENERATORS
+from bootcamp_cli.demo.model import (
+    THINK_END,
+    DemoModel,
+    Generated,
+    KnownSample,
+    SampleIndex,
+    chance,
+    digest,
+    load_samples,
+)
+from bootcamp_cli.errors import SettingsError
 
 WELL_KNOWN = (
     "{}",
@@ -22,6 +29,7 @@ WELL_KNOWN = (
     "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n<think>\n",
     "<｜begin▁of▁sentence｜><｜User｜>{}<｜Assistant｜><think>\n",
 )
+RIDDLE = KnownSample(data_source="Riddles", ground_truth=b"1")
 OTHERS = ("[INST] {} [/INST]", "{}\nAnswer:")
 
 
@@ -33,7 +41,7 @@ def test_a_sample_is_found_in_every_template(prompts: list[str], template: str) 
     """A known prompt is found bare, in the well-known templates and in others, whatever it consists of."""
     index = SampleIndex()
     for prompt in prompts:
-        index.add(prompt, "Riddles", 1)
+        index.add(prompt, RIDDLE)
     longest = max(prompts, key=len)
     found, sample = index.find(template.replace("{}", longest))
     assert sample is not None
@@ -44,7 +52,7 @@ def test_a_sample_is_found_in_every_template(prompts: list[str], template: str) 
 def test_an_unknown_text_has_no_sample() -> None:
     """A text without a known prompt is named by itself."""
     index = SampleIndex()
-    index.add("what is asked", "Riddles", 1)
+    index.add("what is asked", RIDDLE)
     assert index.find("something else") == (digest("something else"), None)
 
 
@@ -84,17 +92,15 @@ def scored(generated: Generated, sample: KnownSample) -> float | None:
 def test_full_skill_scores_in_full_and_no_skill_does_not(data_source: str, demo_test_dir: Path) -> None:
     """With skill 1 every built-in bootcamp's samples are solved, with skill 0 none is, in spite of the prose around."""
     known = samples(demo_test_dir)[data_source]
-    able, unable = DemoConfig(skills={"*": 1.0}), DemoConfig(skills={data_source: 0.0})
-    assert [scored(generate(able, name, sample), sample) for name, sample in known] == [1.0] * len(known)
-    assert all(scored(generate(unable, name, sample), sample) != 1.0 for name, sample in known)
+    able, unable = DemoModel(skills={"*": 1.0}), DemoModel(skills={data_source: 0.0})
+    assert [scored(able.answer(name, sample), sample) for name, sample in known] == [1.0] * len(known)
+    assert all(scored(unable.answer(name, sample), sample) != 1.0 for name, sample in known)
 
 
 def test_answers_are_repeatable_and_differ_by_seed(demo_test_dir: Path) -> None:
     """The same seed and prompt give the same output; another seed gives others; every fate occurs."""
     known = [entry for entries in samples(demo_test_dir).values() for entry in entries]
-    once, again, other = (
-        [generate(DemoConfig(seed=seed), name, sample) for name, sample in known] for seed in (0, 0, 1)
-    )
+    once, again, other = ([DemoModel(seed=seed).answer(name, sample) for name, sample in known] for seed in (0, 0, 1))
     assert once == again
     assert once != other
     fates = Counter((answer.finish_reason, THINK_END in answer.text) for answer in once)
@@ -105,7 +111,7 @@ def test_wrong_ground_truths_are_answered_all_the_same() -> None:
     """A ground truth that the bootcamp cannot use gives an answer without a solution."""
     for skill in (0.0, 1.0):
         sample = KnownSample(data_source="Sudoku", ground_truth=b'"no puzzle"')
-        assert generate(DemoConfig(skills={"*": skill}), "name", sample).text
+        assert DemoModel(skills={"*": skill}).answer("name", sample).text
 
 
 def test_a_rows_own_answer_is_given_word_for_word(tmp_path: Path) -> None:
@@ -114,18 +120,18 @@ def test_a_rows_own_answer_is_given_word_for_word(tmp_path: Path) -> None:
     lines = [json.dumps(row | {"answer": "\x1b[2J 汉"}), json.dumps(row | {"prompt": "q", "answer": 5})]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     index = load_samples(tmp_path)
-    config = DemoConfig(skills={"*": 0.0})
-    assert generate(config, *index.find("p")) == Generated(text="\x1b[2J 汉", finish_reason="stop")
-    assert generate(config, *index.find("q")) == generate(config, digest("q"), None)
+    model = DemoModel(skills={"*": 0.0})
+    assert model.answer(*index.find("p")) == Generated(text="\x1b[2J 汉", finish_reason="stop")
+    assert model.answer(*index.find("q")) == model.answer(digest("q"), None)
 
 
 def test_latencies_have_the_asked_mean_and_belong_to_the_prompt() -> None:
-    """Exponential latencies have the mean that was asked for, fixed ones have it each, and none is drawn anew."""
-    config = DemoConfig(latency_s=0.02)
-    drawn = [latency_s(config, str(n)) for n in range(4000)]
+    """Latencies have the mean that was asked for over the prompts, and none is drawn anew."""
+    model = DemoModel()
+    drawn = [model.latency_s(str(n), mean_s=0.02) for n in range(4000)]
     assert abs(sum(drawn) / len(drawn) - 0.02) < 0.002
-    assert drawn[:9] == [latency_s(config, str(n)) for n in range(9)]
-    assert latency_s(DemoConfig(latency_s=0.5, latency_shape="fixed"), "any") == 0.5
+    assert drawn[:9] == [model.latency_s(str(n), mean_s=0.02) for n in range(9)]
+    assert model.latency_s("any", mean_s=0) == 0
 
 
 @given(st.lists(st.integers() | st.text()))
@@ -135,16 +141,30 @@ def test_chances_are_probabilities(about: list[int | str]) -> None:
     assert chance(*about) == chance(*about)
 
 
-def test_rows_that_share_a_prompt_are_answered_in_turn() -> None:
-    """The k-th request for a prompt gets the ground truth of its k-th row where these differ, else the only one."""
-    index = SampleIndex()
-    for steps in (3, 4, 3):
-        index.add("How many steps?", "KorPuzzleWordLadder", {"correct_steps": steps})
-    index.add("One way only?", "KorPuzzleWordLadder", {"correct_steps": 2})
-    index.add("One way only?", "KorPuzzleWordLadder", {"correct_steps": 2})
-    _, shared = index.find("How many steps?")
-    _, same = index.find("One way only?")
-    assert shared is not None
-    assert same is not None
-    assert [shared.at_turn(turn).truth()["correct_steps"] for turn in range(4)] == [3, 4, 3, 3]
-    assert [same.at_turn(turn) for turn in range(2)] == [same.at_turn(0)] * 2
+@pytest.mark.parametrize("n_tokens", [60, 400])
+def test_answers_have_the_asked_mean_length(n_tokens: int, demo_test_dir: Path) -> None:
+    """Outputs have about the length that was asked for, each always the same, and every answer in them scores alike."""
+    known = [entry for entries in samples(demo_test_dir).values() for entry in entries]
+    usual, sized = DemoModel(), DemoModel(n_tokens=n_tokens)
+    outputs = [sized.answer(name, sample) for name, sample in known]
+    assert outputs == [sized.answer(name, sample) for name, sample in known]
+    lengths = [len(output.text.split()) for output in outputs]
+    assert abs(sum(lengths) / len(lengths) - n_tokens) < 0.15 * n_tokens
+    assert max(lengths) <= 1.5 * n_tokens + 1
+    for (name, sample), output in zip(known, outputs, strict=True):
+        assert output.finish_reason == usual.answer(name, sample).finish_reason
+        assert scored(output, sample) == scored(usual.answer(name, sample), sample)
+
+
+def test_an_answer_is_never_cut_to_the_length(demo_test_dir: Path) -> None:
+    """Where the answer alone is longer than the length asked for it stands whole, without thoughts before it."""
+    for name, sample in samples(demo_test_dir)["Sudoku"]:
+        output = DemoModel(skills={"*": 1.0}, n_tokens=1).answer(name, sample)
+        assert output.text.startswith(f"\n{THINK_END}")
+        assert scored(output, sample) == 1.0
+
+
+def test_a_missing_test_dir_is_told(tmp_path: Path) -> None:
+    """A test dir that is not there is a settings error that names it."""
+    with pytest.raises(SettingsError, match="missing is not a directory"):
+        load_samples(tmp_path / "missing")

@@ -1,4 +1,4 @@
-"""The demo server's faults: their notation, their draw, and what each does to a real client."""
+"""The fault server's faults: their notation, their draw, and what each does to a real client."""
 
 import json
 import math
@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.demo.config import DemoConfig
-from bootcamp_cli.demo.fault_table import FAULTS, fault_kind
-from bootcamp_cli.demo.faults import Fault, Meeting, choose, parse_fault
-from bootcamp_cli.demo.server import serve
 from bootcamp_cli.errors import SettingsError
-from tests.test_demo_server import chat, completion, events, served
+from tests.completions import chat, completion, events, fault_server
+from tests.fault_server.config import FaultServerConfig
+from tests.fault_server.faults import Arrival, Fault, choose, parse_fault
+from tests.fault_server.menu import FAULTS, fault_kind
+from tests.fault_server.server import serve
 
 shares = st.floats(min_value=0, max_value=1)
 counts = st.none() | st.integers(min_value=0, max_value=10**6)
@@ -70,8 +70,8 @@ def test_shares_add_up_and_attempts_draw_anew() -> None:
     faults = [parse_fault("500:0.1"), parse_fault("drop:0.2")]
 
     def draw(prompt: int, attempt: int) -> str:
-        met = Meeting(on="completions", prompt=str(prompt), n_earlier=9, n_attempts=attempt)
-        fault = choose(faults, met, seed=0)
+        arrival = Arrival(on="completions", prompt=str(prompt), n_earlier=9, n_attempts=attempt)
+        fault = choose(faults, arrival, seed=0)
         return fault.name if fault else "none"
 
     drawn = [draw(prompt, 0) for prompt in range(5000)]
@@ -85,8 +85,8 @@ def test_faults_are_limited_by_count_attempt_and_route() -> None:
     """`first`, `after`, `attempts`, `sample` and `on` decide to which requests a fault applies at all."""
 
     def meets(spec: str, n_earlier: int, n_attempts: int, number: int | None = None) -> bool:
-        met = Meeting(on="completions", prompt="p", n_earlier=n_earlier, n_attempts=n_attempts, number=number)
-        return choose([parse_fault(spec)], met, seed=0) is not None
+        arrival = Arrival(on="completions", prompt="p", n_earlier=n_earlier, n_attempts=n_attempts, number=number)
+        return choose([parse_fault(spec)], arrival, seed=0) is not None
 
     assert [meets("503:first=2", n, 0) for n in range(4)] == [True, True, False, False]
     assert [meets("503:after=2", n, 0) for n in range(4)] == [False, False, True, True]
@@ -157,15 +157,15 @@ ELSEWHERE = ("unlisted:on=models", "deep-list:on=models", "pings", "other-encodi
 
 def test_every_fault_of_the_table_is_shown_here() -> None:
     """No row of the table goes without a test of what it does."""
-    tried = {parse_fault(spec).name for spec in [*ANSWERS, *CUTS, *ELSEWHERE]}
-    assert set(FAULTS) <= tried
+    shown = {parse_fault(spec).name for spec in [*ANSWERS, *CUTS, *ELSEWHERE]}
+    assert set(FAULTS) <= shown
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("spec", ANSWERS)
 async def test_faults_that_reply(spec: str) -> None:
     """The fault's reply arrives as its name says, once; the next request is served as if nothing had been."""
-    async with served(faults=(parse_fault(f"{spec}:first=1"),)) as (_, client):
+    async with fault_server(faults=(parse_fault(f"{spec}:first=1"),)) as (_, client):
         met = await client.post("/completions", json=completion())
         after = await client.post("/completions", json=completion())
     assert ANSWERS[spec](met), met.text[:300]
@@ -177,7 +177,7 @@ async def test_faults_that_reply(spec: str) -> None:
 @pytest.mark.parametrize("spec", CUTS)
 async def test_faults_that_cut_the_connection(spec: str, *, stream: bool) -> None:
     """The client sees a broken or silent connection, the server counts a cut request, and the next one is served."""
-    async with served(faults=(parse_fault(f"{spec}:first=1"),)) as (server, client):
+    async with fault_server(faults=(parse_fault(f"{spec}:first=1"),)) as (server, client):
         with pytest.raises(CUTS[spec]):
             await client.post("/completions", json=completion(stream=stream), timeout=0.2)
         after = await client.post("/completions", json=completion())
@@ -190,7 +190,7 @@ async def test_faults_that_cut_the_connection(spec: str, *, stream: bool) -> Non
 async def test_faults_of_the_model_list() -> None:
     """Faults with `on=models` meet the list of models alone."""
     faults = tuple(parse_fault(spec) for spec in ("404:on=models:first=1", "unlisted:on=models:first=2"))
-    async with served(faults=faults) as (_, client):
+    async with fault_server(faults=faults) as (_, client):
         replies = [await client.get("/models") for _ in range(3)]
         assert (await client.post("/completions", json=completion())).status_code == 200
     assert replies[0].status_code == 404
@@ -200,7 +200,7 @@ async def test_faults_of_the_model_list() -> None:
 @pytest.mark.anyio
 async def test_a_list_of_models_may_be_deep() -> None:
     """The model is listed, with an entry that only a parser with much depth reads."""
-    async with served(faults=(parse_fault("deep-list:on=models"),)) as (_, client):
+    async with fault_server(faults=(parse_fault("deep-list:on=models"),)) as (_, client):
         assert b"[" * 900 in (await client.get("/models")).content
 
 
@@ -208,7 +208,7 @@ async def test_a_list_of_models_may_be_deep() -> None:
 async def test_an_encoding_may_be_claimed() -> None:
     """The reply names an encoding that it does not have."""
     async with (
-        served(faults=(parse_fault("other-encoding"),)) as (_, client),
+        fault_server(faults=(parse_fault("other-encoding"),)) as (_, client),
         client.stream("POST", "/completions", json=completion()) as reply,
     ):
         assert reply.headers["content-encoding"] == "br"
@@ -218,7 +218,7 @@ async def test_an_encoding_may_be_claimed() -> None:
 async def test_a_stream_may_consist_of_comments() -> None:
     """Comments keep the stream open, and no event comes."""
     async with (
-        served(faults=(parse_fault("pings:seconds=0.01"),)) as (_, client),
+        fault_server(faults=(parse_fault("pings:seconds=0.01"),)) as (_, client),
         client.stream("POST", "/completions", json=completion(stream=True)) as reply,
     ):
         lines = reply.aiter_lines()
@@ -228,7 +228,7 @@ async def test_a_stream_may_consist_of_comments() -> None:
 @pytest.mark.anyio
 async def test_a_stream_may_end_in_an_error() -> None:
     """The second half of the stream is one event with an error."""
-    async with served(faults=(parse_fault("stream-error"),)) as (_, client):
+    async with fault_server(faults=(parse_fault("stream-error"),)) as (_, client):
         text = (await client.post("/completions", json=completion(stream=True))).text
     assert "error" in json.loads(text.rstrip().split("data: ")[-1])
     assert "[DONE]" not in text
@@ -238,7 +238,7 @@ async def test_a_stream_may_end_in_an_error() -> None:
 async def test_faults_edit_streams_and_chats_too() -> None:
     """Faults that change the answer do so in every form of it."""
     faults = tuple(parse_fault(spec) for spec in ("null-content:first=2", "empty-choices:first=3"))
-    async with served(faults=faults) as (_, client):
+    async with fault_server(faults=faults) as (_, client):
         whole = (await client.post("/chat/completions", json=chat())).json()
         streamed = events((await client.post("/chat/completions", json=chat(stream=True))).text)
         empty = events((await client.post("/completions", json=completion(stream=True))).text)
@@ -250,7 +250,7 @@ async def test_faults_edit_streams_and_chats_too() -> None:
 @pytest.mark.anyio
 async def test_a_truncated_stream_ends_without_its_end_mark() -> None:
     """A truncated stream is a complete reply that stops in the middle of an event."""
-    async with served(faults=(parse_fault("truncated-json"),)) as (_, client):
+    async with fault_server(faults=(parse_fault("truncated-json"),)) as (_, client):
         text = (await client.post("/completions", json=completion(stream=True))).text
     assert "[DONE]" not in text
     with pytest.raises(json.JSONDecodeError):
@@ -261,5 +261,5 @@ async def test_a_truncated_stream_ends_without_its_end_mark() -> None:
 async def test_a_server_with_an_unknown_fault_does_not_start() -> None:
     """The table is asked before the server listens."""
     with anyio.fail_after(5), pytest.raises(SettingsError):
-        async with serve(DemoConfig(faults=(Fault(name="nonsense"),))):
+        async with serve(FaultServerConfig(faults=(Fault(name="nonsense"),))):
             pass

@@ -1,11 +1,11 @@
-"""The scripted faults of the demo server: their short notation, and which of them a request meets."""
+"""The scripted faults of the fault server: their short notation, and which of them a request meets."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
-from bootcamp_cli.demo.chance import chance
+from bootcamp_cli.demo.model import chance
 from bootcamp_cli.errors import SettingsError
 
 Route = Literal["completions", "models"]
@@ -18,7 +18,7 @@ _COUNTS = ("first", "after", "attempts", "sample")
 class Fault:
     """Something that goes wrong with a share of the requests of one route.
 
-    `name` is a row of the table in `fault_table.py`. `probability` is per request. `first` limits the fault to the
+    `name` is a row of the table in `menu.py`. `probability` is per request. `first` limits the fault to the
     first N requests of the route, `after` spares the first N, `attempts` limits it to the first N of every prompt,
     `sample` to one prompt: that of the N-th sample of the test dir, from 0, prompts that come again not counted.
     `options` are numbers that the behaviour reads, seconds for durations.
@@ -91,8 +91,8 @@ def parse_fault(spec: str) -> Fault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Meeting:
-    """A request that may meet a fault.
+class Arrival:
+    """A request as it arrives, which may meet a fault.
 
     `prompt` is the digest of its prompt, `number` the place of that among the samples where it is known. `n_earlier`
     counts the route's requests before this one, `n_attempts` those with the same prompt.
@@ -105,7 +105,7 @@ class Meeting:
     number: int | None = None
 
 
-def choose(faults: Sequence[Fault], met: Meeting, *, seed: int) -> Fault | None:
+def choose(faults: Sequence[Fault], arrival: Arrival, *, seed: int) -> Fault | None:
     """Decide which fault a request meets, if any.
 
     The draw depends on the prompt and its attempt alone, so the order in which prompts arrive changes nothing, and a
@@ -114,23 +114,23 @@ def choose(faults: Sequence[Fault], met: Meeting, *, seed: int) -> Fault | None:
     draw: float | None = None
     share = 0.0
     for fault in faults:
-        if not _applies(fault, met):
+        if not _applies(fault, arrival):
             continue
         if draw is None:
-            draw = chance(seed, "fault", met.on, met.prompt, met.n_attempts)
+            draw = chance(seed, "fault", arrival.on, arrival.prompt, arrival.n_attempts)
         share += fault.probability
         if draw < share:
             return fault
     return None
 
 
-def _applies(fault: Fault, met: Meeting) -> bool:
+def _applies(fault: Fault, arrival: Arrival) -> bool:
     return (
-        fault.on == met.on
-        and met.n_earlier >= fault.after
-        and (fault.first is None or met.n_earlier < fault.first)
-        and (fault.attempts is None or met.n_attempts < fault.attempts)
-        and (fault.sample is None or met.number == fault.sample)
+        fault.on == arrival.on
+        and arrival.n_earlier >= fault.after
+        and (fault.first is None or arrival.n_earlier < fault.first)
+        and (fault.attempts is None or arrival.n_attempts < fault.attempts)
+        and (fault.sample is None or arrival.number == fault.sample)
     )
 
 

@@ -6,12 +6,13 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import responses
+from typing import Any
 
 import anyio
 import h11
 from anyio.abc import SocketAttribute, SocketStream
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
+from bootcamp_cli.demo.protocol import MAX_BODY_BYTES, Ask, json_bytes, stream_events
 
 _SENT_BYTES = 256 * 1024
 
@@ -32,7 +33,7 @@ class Request:
 
     method: bytes
     path: str
-    authorization: bytes
+    authorization: str
     body: bytes
 
 
@@ -54,6 +55,18 @@ class Reply:
     declares_length: bool = False
     head_pause_s: float = 0.0
     http10: bool = False
+
+
+def json_reply(status: int, body: Any, *, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
+    """A reply with a JSON body."""
+    return Reply(status=status, pieces=(json_bytes(body),), headers=headers)
+
+
+def as_reply(ask: Ask, body: dict[str, Any]) -> Reply:
+    """The reply that carries a body: JSON, or the same as server-sent events if that was asked for."""
+    if ask.stream:
+        return Reply(status=200, pieces=stream_events(ask, body), content_type="text/event-stream")
+    return json_reply(200, body)
 
 
 class Wire:
@@ -180,6 +193,6 @@ def _encode(http: h11.Connection, event: h11.Event) -> bytes:
 
 
 def _request(head: h11.Request, body: bytes) -> Request:
-    authorization = next((value for name, value in head.headers if name == b"authorization"), b"")
+    authorization = next((value.decode("latin-1") for name, value in head.headers if name == b"authorization"), "")
     path = head.target.decode("latin-1").partition("?")[0]
     return Request(method=head.method, path=path, authorization=authorization, body=body)

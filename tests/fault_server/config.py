@@ -1,16 +1,63 @@
-"""The command line of `python -m bootcamp_cli.demo`: read into a configuration, and written from one."""
+"""What a fault server is asked to be, and the command line of `python -m tests.fault_server` that says so."""
 
 import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
-from bootcamp_cli.demo.config import OTHER_BOOTCAMPS, DemoConfig, LatencyShape
-from bootcamp_cli.demo.fault_table import FAULTS, fault_kind
-from bootcamp_cli.demo.faults import Fault, parse_fault
-from bootcamp_cli.errors import BootcampError
+from bootcamp_cli.demo.model import OTHER_BOOTCAMPS
+from bootcamp_cli.errors import BootcampError, SettingsError
+from tests.fault_server.faults import Fault, parse_fault
+from tests.fault_server.menu import FAULTS, fault_kind
+
+LatencyShape = Literal["exponential", "fixed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultServerConfig:
+    """A fault server: what it serves, how well, how fast, and what goes wrong.
+
+    `port` 0 takes a free one. `skills` are the shares of right answers by data source; without an entry they differ
+    from bootcamp to bootcamp, as with a real model. `latency_s` is the mean over prompts. `max_model_len` is listed and
+    enforced as by vLLM. `reasoning_parser` puts the thoughts into `reasoning_content` in chat mode. `log_requests`
+    adds one entry per request to the statistics. `by_row` answers a prompt that several rows share, with different
+    ground truths, for one of them after the other: right for requests in row order, one at a time.
+
+    Raises:
+        SettingsError: a value is out of range, or the host is not loopback: the server has no protection at all.
+    """
+
+    test_dir: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+    models: tuple[str, ...] = ("demo",)
+    api_key: str | None = field(default=None, repr=False)
+    max_model_len: int | None = None
+    latency_s: float = 0.0
+    latency_shape: LatencyShape = "exponential"
+    faults: tuple[Fault, ...] = ()
+    skills: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+    reasoning_parser: bool = False
+    log_requests: bool = False
+    by_row: bool = False
+
+    def __post_init__(self) -> None:
+        if not _is_loopback(self.host):
+            raise SettingsError(f"host: must be a loopback address such as 127.0.0.1, got {self.host!r}")
+        if not 0 <= self.port < 65536:
+            raise SettingsError(f"port: must be between 0 and 65535, got {self.port}")
+        if not self.models:
+            raise SettingsError("model: at least one name is needed")
+        if not 0 <= self.latency_s < float("inf"):
+            raise SettingsError(f"latency: must be at least 0 seconds, got {self.latency_s}")
+        for name, skill in self.skills.items():
+            if not 0 <= skill <= 1:
+                raise SettingsError(f"skill: {name}: must be between 0 and 1, got {skill}")
+
 
 DEFAULT_LIFETIME_S = 3600.0
 
@@ -28,18 +75,18 @@ class Lifetime:
 class Invocation:
     """What the command line asks for; `port_file` gets the port number once the server listens."""
 
-    config: DemoConfig
+    config: FaultServerConfig
     lifetime: Lifetime
     port_file: Path | None = None
 
 
-def demo_command(config: DemoConfig, *, port_file: Path | None = None) -> list[str]:
+def server_command(config: FaultServerConfig, *, port_file: Path | None = None) -> list[str]:
     """The command that runs this server as a process of its own, which ends when its stdin is closed.
 
     Its first line on stdout is the base URL. Start it with a pipe as stdin and keep the pipe open: however the starting
     process ends, the server then ends as well. The API key stands in the command line, so it must not be a real one.
     """
-    argv = [sys.executable, "-m", "bootcamp_cli.demo", "--until-stdin-closes"]
+    argv = [sys.executable, "-m", "tests.fault_server", "--until-stdin-closes"]
     argv += [f"--host={config.host}", f"--port={config.port}", f"--seed={config.seed}"]
     argv += [f"--latency={config.latency_s!r}", f"--latency-shape={config.latency_shape}"]
     argv += [f"--model={name}" for name in config.models]
@@ -57,8 +104,8 @@ def demo_command(config: DemoConfig, *, port_file: Path | None = None) -> list[s
         argv.append("--reasoning-parser")
     if config.log_requests:
         argv.append("--log-requests")
-    if config.by_turns:
-        argv.append("--by-turns")
+    if config.by_row:
+        argv.append("--by-row")
     return argv
 
 
@@ -67,7 +114,7 @@ def parse_command(arguments: Sequence[str]) -> Invocation:
     parser = _parser()
     given = parser.parse_args(arguments)
     try:
-        config = DemoConfig(
+        config = FaultServerConfig(
             test_dir=given.test_dir,
             host=given.host,
             port=given.port,
@@ -81,7 +128,7 @@ def parse_command(arguments: Sequence[str]) -> Invocation:
             seed=given.seed,
             reasoning_parser=given.reasoning_parser,
             log_requests=given.log_requests,
-            by_turns=given.by_turns,
+            by_row=given.by_row,
         )
     except BootcampError as error:
         parser.error(str(error))
@@ -95,7 +142,7 @@ def parse_command(arguments: Sequence[str]) -> Invocation:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m bootcamp_cli.demo",
+        prog="python -m tests.fault_server",
         description="An OpenAI-compatible server on loopback that answers the built-in bootcamps.",
         epilog="Faults: a status of 400 to 599 (retry-after=SECONDS, retry-after-date=SECONDS), "
         + "; ".join(f"{name}: {kind.meaning}" for name, kind in FAULTS.items())
@@ -120,7 +167,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of answers, latencies and faults (default: %(default)s)")
     add("--reasoning-parser", action="store_true", help="in chat mode, put the thoughts into reasoning_content")
     add("--log-requests", action="store_true", help="list every completion request in GET /stats")
-    add("--by-turns", action="store_true", help="answer rows that share a prompt in turn: for one request at a time")
+    add(
+        "--by-row",
+        action="store_true",
+        help="answer rows that share a prompt one after the other: for one request at a time",
+    )
     add("--lifetime", type=float, default=DEFAULT_LIFETIME_S, help="end after so many seconds (default: %(default)s)")
     add("--until-stdin-closes", action="store_true", help="end at the end of stdin, which must be a pipe or terminal")
     add("--until-parent-exits", action="store_true", help="end when the process that started it has ended")
@@ -136,3 +187,10 @@ def _fault(spec: str) -> Fault:
 def _skill(text: str) -> tuple[str, float]:
     name, _, value = text.rpartition("=")
     return name or OTHER_BOOTCAMPS, float(value)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

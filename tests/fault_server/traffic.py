@@ -1,4 +1,4 @@
-"""What a demo server counts: tests prove by it what was asked, how often and how much at once."""
+"""What a fault server counts: tests prove by it what was asked, how often and how much at once."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ CUT = "cut"
 
 
 @dataclass(slots=True, kw_only=True)
-class Visit:
+class TrackedRequest:
     """One request under way: its prompt once that is known, its outcome, and whether that is an answer."""
 
     prompt: str | None = None
@@ -49,19 +49,19 @@ class Traffic:
             self.n_connections -= 1
 
     @contextmanager
-    def visit(self, path: str) -> Iterator[Visit]:
-        """Count a request; what the block puts into the visit decides how."""
+    def request(self, path: str) -> Iterator[TrackedRequest]:
+        """Count a request; what the block notes about it decides how."""
         self.paths[path] += 1
-        visit = Visit()
+        tracked = TrackedRequest()
         try:
-            yield visit
+            yield tracked
         finally:
-            self.statuses[CUT if visit.status is None else str(visit.status)] += 1
+            self.statuses[CUT if tracked.status is None else str(tracked.status)] += 1
 
     @contextmanager
-    def completion(self, visit: Visit, prompt: str) -> Iterator[None]:
+    def completion(self, tracked: TrackedRequest, prompt: str) -> Iterator[None]:
         """Count a completion request while it is in flight."""
-        visit.prompt = prompt
+        tracked.prompt = prompt
         self.n_received += 1
         self.received[prompt] += 1
         self.in_flight += 1
@@ -71,11 +71,11 @@ class Traffic:
             yield
         finally:
             self.in_flight -= 1
-            if visit.is_answer and visit.status is not None:
+            if tracked.is_answer and tracked.status is not None:
                 self.answered[prompt] += 1
             if self.keep_log:
                 end = anyio.current_time()
-                self.log.append({"prompt": prompt, "start": start, "end": end, "status": visit.status})
+                self.log.append({"prompt": prompt, "start": start, "end": end, "status": tracked.status})
 
     def as_json(self) -> dict[str, Any]:
         """The counts by the names that `GET /stats` shows them under; times in seconds of the server's clock."""

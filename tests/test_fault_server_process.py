@@ -1,4 +1,4 @@
-"""The demo server as a process: its command line, its end, and the network guard of the tests themselves."""
+"""The fault server as a process: its command line, its end, and the network guard of the tests themselves."""
 
 import os
 import select
@@ -13,14 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.demo.command import demo_command, parse_command
-from bootcamp_cli.demo.config import DemoConfig
-from bootcamp_cli.demo.faults import parse_fault
 from tests.conftest import RunBootcamp, StartDemo
+from tests.fault_server.config import FaultServerConfig, parse_command, server_command
+from tests.fault_server.faults import parse_fault
 
 words = st.text(st.characters(categories=["L", "N"], include_characters="-_/ ."), min_size=1)
 configs = st.builds(
-    DemoConfig,
+    FaultServerConfig,
     test_dir=st.none() | st.just(Path("some") / "tests"),
     port=st.integers(min_value=0, max_value=65535),
     models=st.lists(words, min_size=1).map(tuple),
@@ -33,16 +32,16 @@ configs = st.builds(
     seed=st.integers(),
     reasoning_parser=st.booleans(),
     log_requests=st.booleans(),
-    by_turns=st.booleans(),
+    by_row=st.booleans(),
 )
 
 
 @given(configs)
-def test_a_configuration_survives_the_command_line(config: DemoConfig) -> None:
-    """What `demo_command` writes, the server reads as the same configuration."""
-    _, _, module, *arguments = demo_command(config)
+def test_a_configuration_survives_the_command_line(config: FaultServerConfig) -> None:
+    """What `server_command` writes, the server reads as the same configuration."""
+    _, _, module, *arguments = server_command(config)
     invocation = parse_command(arguments)
-    assert module == "bootcamp_cli.demo"
+    assert module == "tests.fault_server"
     assert invocation.config == config
     assert invocation.lifetime.until_stdin_closes
 
@@ -59,7 +58,7 @@ def test_a_wrong_command_line_ends_with_2(wrong: str, capsys: pytest.CaptureFixt
 def started(*arguments: str, environment: dict[str, str], **options: Any) -> subprocess.Popen[str]:
     """A server process that listens already."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bootcamp_cli.demo", "--lifetime=60", *arguments],
+        [sys.executable, "-m", "tests.fault_server", "--lifetime=60", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -96,7 +95,7 @@ def test_it_ends_with_its_parent(clean_environment: dict[str, str]) -> None:
     reading, writing = os.pipe()
     code = (
         "import subprocess, sys;"
-        "command = [sys.executable, '-m', 'bootcamp_cli.demo', '--until-parent-exits', '--lifetime=60'];"
+        "command = [sys.executable, '-m', 'tests.fault_server', '--until-parent-exits', '--lifetime=60'];"
         f"server = subprocess.Popen(command, stdout=subprocess.PIPE, pass_fds=[{writing}]);"
         "server.stdout.readline()"
     )
@@ -125,7 +124,7 @@ def test_a_taken_port_and_a_missing_test_dir_are_said_in_one_line(
     port = demo_server().port
     for arguments in ([f"--port={port}"], [f"--test-dir={tmp_path / 'missing'}"]):
         done = subprocess.run(
-            [sys.executable, "-m", "bootcamp_cli.demo", *arguments],
+            [sys.executable, "-m", "tests.fault_server", *arguments],
             env=clean_environment,
             capture_output=True,
             encoding="utf-8",
