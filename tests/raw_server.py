@@ -22,7 +22,7 @@ from bootcamp_cli.server.endpoint import endpoint
 from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.server.request import GenerationConfig
 from bootcamp_cli.server.transport import TransportName, make_transport
-from bootcamp_cli.types import Answer
+from bootcamp_cli.types import Answer, ApiMode
 
 KEY = "sk-marked-key-0123456789"
 
@@ -135,10 +135,16 @@ def piece(text: str = "", finish_reason: str | None = None, **more: Any) -> byte
     return b"data: " + json.dumps(completion(text, finish_reason, **more)).encode() + b"\n\n"
 
 
-def config(**changes: Any) -> GenerationConfig:
-    """Generation parameters, in completion mode where nothing else is said."""
-    fields: dict[str, Any] = {"model": "m", "api_mode": "completion", "max_tokens": 100, "temperature": 0.0}
-    return GenerationConfig(**(fields | changes))
+def config(
+    *,
+    api_mode: ApiMode = "completion",
+    extra_body: dict[str, Any] | None = None,
+    sys_prompt: str | None = None,
+    **sent: Any,
+) -> GenerationConfig:
+    """What decides an answer, in completion mode where nothing else is said; `sent` are values of the body."""
+    sent = {"model": "m", "max_tokens": 100, "temperature": 0.0} | sent
+    return GenerationConfig(api_mode=api_mode, sent=sent, extra_body=extra_body, sys_prompt=sys_prompt)
 
 
 @asynccontextmanager

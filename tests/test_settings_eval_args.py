@@ -116,7 +116,7 @@ def test_flags_that_change_answers_are_refused_with_both_values() -> None:
     assert "--temperature" not in message
 
 
-@pytest.mark.parametrize("name", [parameter.name for parameter in parameters() if not parameter.param.answers])
+@pytest.mark.parametrize("name", [parameter.name for parameter in parameters() if parameter.param.decides is None])
 def test_what_may_be_overridden(name: str) -> None:
     """The parameters that a resumed run may change are those of the issue, and nothing that decides an answer."""
     assert name in {

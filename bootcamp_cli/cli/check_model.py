@@ -58,18 +58,18 @@ async def _check(
     notify: Callable[[str], None],
     with_probe: bool,  # noqa: FBT001 - anyio.run passes by position
 ) -> "tuple[ModelEntry, ProbeResult | None]":
-    from dataclasses import replace
-
     from bootcamp_cli.server.client import open_client
     from bootcamp_cli.server.failures import AttemptFailed
     from bootcamp_cli.server.health import probe, wait_for_model
     from bootcamp_cli.server.request import GenerationConfig
 
     generation = GenerationConfig(
-        model=settings.model_name or "",
         api_mode=settings.api_mode,
-        max_tokens=settings.max_tokens,
-        temperature=settings.temperature,
+        sent={
+            "model": settings.model_name or "",
+            "max_tokens": settings.max_tokens,
+            "temperature": settings.temperature,
+        },
         extra_body=settings.extra_body,
     )
     async with open_client(settings, generation) as client:
@@ -78,7 +78,7 @@ async def _check(
         )
         if not with_probe:
             return entry, None
-        client.config = replace(generation, model=entry.name)
+        client.config = generation.sending(model=entry.name)
         try:
             return entry, await probe(client, _PROMPT)
         except AttemptFailed as failure:

@@ -9,28 +9,10 @@ from bootcamp_cli.analysis.summary import RunSummary, foreign_files, model_name,
 from bootcamp_cli.cli.console import Console
 from bootcamp_cli.reports.forms import json_object, meta_lines, render
 from bootcamp_cli.reports.xlsx import write_scores
+from bootcamp_cli.settings.model import listed_keys
 from bootcamp_cli.store.atomic import replace_bytes
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.run_dir import RunDir
-
-_DECIDING = (
-    "model_name",
-    "api_mode",
-    "template",
-    "template_text",
-    "sys_prompt",
-    "max_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "seed",
-    "stop",
-    "extra_body",
-    "include",
-    "exclude",
-    "limit",
-)
 
 
 def publish(run_dir: RunDir, lock: RunLock, console: Console) -> RunSummary:
@@ -67,7 +49,7 @@ def _unnamed_file(run_dir: RunDir, summary: RunSummary) -> str | None:
 def answer_parameters(run_dir: RunDir) -> dict[str, Any]:
     """The parameters that decide the answers, as far as the run directory knows them."""
     known = (run_dir.read_eval_args() or {}) | ((run_dir.read_manifest() or {}).get("identity") or {})
-    return {name: known[name] for name in _DECIDING if known.get(name) not in (None, [], {})}
+    return {name: known[name] for name in listed_keys() if known.get(name) not in (None, [], {})}
 
 
 def print_report(run_dir: RunDir, summary: RunSummary, console: Console) -> None:

@@ -9,7 +9,7 @@ from bootcamp_cli.dataset.scan import TestSet, scan_test_dir
 from bootcamp_cli.errors import SettingsError, UnknownBootcampError
 from bootcamp_cli.server.request import GenerationConfig
 from bootcamp_cli.settings.convert import convert
-from bootcamp_cli.settings.model import EvalSettings, parameters_by_name
+from bootcamp_cli.settings.model import EvalSettings, body_values, identity_keys, parameters_by_name
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.templates.template import Template
 from bootcamp_cli.types import BootcampRef
@@ -44,24 +44,25 @@ class Plan:
         return replace(
             self,
             settings=replace(self.settings, model_name=model_name),
-            generation=replace(self.generation, model=model_name),
+            generation=self.generation.sending(model=model_name),
         )
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides the answers: two runs with equal identities may be continued as one."""
         args = to_eval_args(self.settings)
-        same = ("model_name", "api_mode", "max_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "extra_body")
         template = self.prompt_template
-        return {
-            **{name: args.get(name) for name in same},
+        effects = {
             "template_text": template.text if template else None,
             "sys_prompt": self.generation.sys_prompt,
-            "stop": list(self.generation.stop),
-            "include": list(self.settings.include),
-            "exclude": list(self.settings.exclude),
-            "limit": self.settings.limit,
+            "stop": list(self.generation.sent.get("stop", ())),
             "files": {file.name: file.digest for file in self.test_set.files},
         }
+        return {key: effects[key] if key in effects else args[key] for key in identity_keys()}
+
+
+def identity_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The keys of two identities that differ; one that is missing is null: not sent, as before there was such a key."""
+    return [key for key in dict.fromkeys((*after, *before)) if before.get(key) != after.get(key)]
 
 
 def make_plan(settings: EvalSettings, template: Template, *, sys_prompt: str | None) -> Plan:
@@ -104,20 +105,13 @@ def resolve_all(settings: EvalSettings, test_set: TestSet) -> dict[str, Bootcamp
 
 
 def _generation(settings: EvalSettings, template: Template, sys_prompt: str | None) -> GenerationConfig:
+    """What is sent: in completion mode the template's stop words come before the user's."""
     chat = settings.api_mode == "chat_completion"
     stop = settings.stop if chat else (*template.stop, *settings.stop)
     return GenerationConfig(
-        model=settings.model_name or "",
         api_mode=settings.api_mode,
-        max_tokens=settings.max_tokens,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        top_k=settings.top_k,
-        min_p=settings.min_p,
-        seed=settings.seed,
-        stop=tuple(dict.fromkeys(stop)),
+        sent=body_values(replace(settings, stop=tuple(dict.fromkeys(stop)))),
         extra_body=settings.extra_body,
-        stream=settings.stream,
         sys_prompt=sys_prompt if chat else None,
     )
 

@@ -13,7 +13,7 @@ from bootcamp_cli import __version__
 from bootcamp_cli.analysis.summary import RunSummary
 from bootcamp_cli.dataset.scan import TestFile, digest_of_prefix
 from bootcamp_cli.dataset.stream import iter_samples
-from bootcamp_cli.engine.plan import Plan
+from bootcamp_cli.engine.plan import Plan, identity_differences
 from bootcamp_cli.errors import DatasetError, ResumeRefusedError, RunDirectoryError
 from bootcamp_cli.settings.convert import shortened_value as shortened
 from bootcamp_cli.settings.stored import to_eval_args
@@ -134,7 +134,8 @@ def find_matching(plan: Plan) -> RunDir | None:
     """The newest run directory under output_dir whose answers this plan would give again, finished or not."""
     identity = plan.identity()
     for run_dir in run_dirs_newest_first(plan.settings.output_dir):
-        if (run_dir.read_manifest() or {}).get("identity") == identity:
+        written = (run_dir.read_manifest() or {}).get("identity")
+        if written is not None and not identity_differences(written, identity):
             return run_dir
     return None
 
@@ -182,11 +183,11 @@ def _files(plan: Plan) -> list[dict[str, Any]]:
 def _check_identity(plan: Plan, manifest: dict[str, Any], run_dir: RunDir) -> None:
     """Refuse what decides the answers where it is not what the run began with: someone changed a file."""
     before, after = identity_of(manifest, run_dir.manifest), plan.identity()
-    for name, value in after.items():
-        if name != "files" and value != before.get(name):
+    for name in identity_differences(before, after):
+        if name != "files":
             place = run_dir.manifest if name in ("template_text", "sys_prompt") else run_dir.eval_args
             raise ResumeRefusedError(
-                f"{place}: {name} is {_shown(value)}, the run has {_shown(before.get(name))}",
+                f"{place}: {name} is {_shown(after.get(name))}, the run has {_shown(before.get(name))}",
                 hint="restore it, or start a new run with `bootcamp eval`",
             )
 

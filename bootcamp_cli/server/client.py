@@ -12,7 +12,7 @@ from anyio import to_thread
 from bootcamp_cli.server.body import LARGE_BYTES, BodyRoom, read_body, refuse_encoding, room_for_large
 from bootcamp_cli.server.endpoint import Endpoint, endpoint
 from bootcamp_cli.server.failures import AttemptFailed, Scope, bad_response, status_failure
-from bootcamp_cli.server.request import GenerationConfig, build_payload
+from bootcamp_cli.server.request import GenerationConfig
 from bootcamp_cli.server.response import MAX_BODY_BYTES, StreamedAnswer, load_object, parse_reply
 from bootcamp_cli.server.transport import Reply, Transport, make_transport
 from bootcamp_cli.settings.model import EvalSettings
@@ -65,7 +65,7 @@ class CompletionClient:
 
         Text and reasoning are data and stay as they came; whatever else a server says is redacted.
         """
-        body = build_payload(self.config, prompt)
+        body = self.config.body(prompt)
         return self._redacted(await self._within(self.timeout_s, self._answer(body)))
 
     async def models(self) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Is the model there? Asking until it is, and one short completion to see it work."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -86,7 +86,7 @@ async def wait_for_model(
 
 async def probe(client: CompletionClient, prompt: str) -> ProbeResult:
     """Ask for one short completion. Raises AttemptFailed."""
-    config = replace(client.config, max_tokens=min(client.config.max_tokens, PROBE_MAX_TOKENS))
+    config = client.config.sending(max_tokens=min(client.config.sent["max_tokens"], PROBE_MAX_TOKENS))
     short = CompletionClient(client.transport, config, timeout_s=client.timeout_s, idle_timeout_s=client.idle_timeout_s)
     started = anyio.current_time()
     answer = await short.complete(prompt)

@@ -1,7 +1,7 @@
-"""The body of a request, from the generation parameters and the prompt; pure."""
+"""The body of a request, from the parameters that are sent and the prompt; pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bootcamp_cli.types import ApiMode, encode
@@ -9,45 +9,58 @@ from bootcamp_cli.types import ApiMode, encode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationConfig:
-    """What decides an answer beside the prompt. None means: not sent, the server decides.
+    """What decides an answer beside the prompt.
 
-    `stop` holds the template's and the user's stop words together, `extra_body` goes into the body last and at the
-    top level, `sys_prompt` is the system message of chat mode.
+    `sent` has the values of the body by their keys, the model among them; what it lacks is left to the server, and its
+    `stop` holds the template's and the user's stop words together. `extra_body` goes into the body last and at the top
+    level, and wins. `sys_prompt` is the system message of chat mode.
+
+    All of the body but the prompt is encoded once, here.
     """
 
-    model: str
     api_mode: ApiMode
-    max_tokens: int
-    temperature: float
-    top_p: float | None = None
-    top_k: int | None = None
-    min_p: float | None = None
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
+    sent: Mapping[str, Any]
     extra_body: Mapping[str, Any] | None = None
-    stream: bool = False
     sys_prompt: str | None = None
+    _before_prompt: bytes = field(init=False, repr=False, compare=False)
+    _after_prompt: bytes = field(init=False, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        before = b'{"model":' + encode(self.model)
+        after = b""
+        if self.api_mode == "completion":
+            before += b',"prompt":'
+        else:
+            system = {"role": "system", "content": self.sys_prompt}
+            before += b',"messages":[' + (b"" if self.sys_prompt is None else encode(system) + b",")
+            before += b'{"role":"user","content":'
+            after += b"}]"
+        rest = {key: value for key, value in self.sent.items() if key != "model"}
+        if self.stream:
+            rest["stream_options"] = {"include_usage": True}
+        rest |= self.extra_body or {}
+        after += b"," + encode(rest)[1:] if rest else b"}"
+        object.__setattr__(self, "_before_prompt", before)
+        object.__setattr__(self, "_after_prompt", after)
 
-def build_payload(config: GenerationConfig, prompt: str) -> bytes:
-    """The JSON body of one request, in UTF-8.
+    @property
+    def model(self) -> str:
+        """The model that is asked; empty as long as it is not known."""
+        return str(self.sent.get("model", ""))
 
-    In completion mode `prompt` is sent as it is, already rendered by the template. Lone surrogates, which UTF-8
-    cannot hold, are sent as JSON escapes.
-    """
-    payload: dict[str, Any] = {"model": config.model}
-    if config.api_mode == "completion":
-        payload["prompt"] = prompt
-    else:
-        system = [] if config.sys_prompt is None else [{"role": "system", "content": config.sys_prompt}]
-        payload["messages"] = [*system, {"role": "user", "content": prompt}]
-    payload["max_tokens"] = config.max_tokens
-    payload["temperature"] = config.temperature
-    chosen = {"top_p": config.top_p, "top_k": config.top_k, "min_p": config.min_p, "seed": config.seed}
-    payload |= {name: value for name, value in chosen.items() if value is not None}
-    if config.stop:
-        payload["stop"] = config.stop
-    if config.stream:
-        payload |= {"stream": True, "stream_options": {"include_usage": True}}
-    payload |= config.extra_body or {}
-    return encode(payload)
+    @property
+    def stream(self) -> bool:
+        """Whether server-sent events are asked for."""
+        return bool(self.sent.get("stream"))
+
+    def sending(self, **values: Any) -> "GenerationConfig":
+        """The same, but for these values of the body."""
+        return replace(self, sent={**self.sent, **values})
+
+    def body(self, prompt: str) -> bytes:
+        """The JSON body of one request, in UTF-8.
+
+        In completion mode `prompt` is sent as it is, already rendered by the template. Lone surrogates, which UTF-8
+        cannot hold, are sent as JSON escapes.
+        """
+        return b"".join((self._before_prompt, encode(prompt), self._after_prompt))

@@ -1,7 +1,8 @@
-"""Every parameter of an evaluation, declared once: name, type, default and meaning.
+"""Every parameter of an evaluation, declared once: name, type, default, meaning and effect.
 
-Command-line options, `BOOTCAMP_*` variables, TOML keys, help, the README table and eval_args.json come from here: to
-add a parameter, add a field.
+Command-line options, `BOOTCAMP_*` variables, TOML keys, help, the README table, eval_args.json, the keys of the request
+body, the identity of a run, what `resume` refuses and what the workbook lists come from here: to add a parameter, add a
+field to `EvalSettings`.
 """
 
 import types
@@ -35,6 +36,8 @@ Group = Literal["Server", "TLS", "Test data", "Generation", "Requests", "Verific
 
 BareUnit = Literal["ms", "s"]
 
+Decides = Literal["answers", "scores"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Param:
@@ -44,11 +47,16 @@ class Param:
         help: One line for `--help` and the README.
         group: The heading below which `--help` lists it.
         kind: How raw values are converted.
-        answers: Whether another value gives other answers or scores: `resume` refuses it.
+        sent_as: The key of the request body that has the value, where one is set; None for what is not sent as it is.
+        decides: What another value changes: the answers, or the scores of the same answers. `resume` refuses another
+            value, and the identity of a run holds what decides its answers.
+        held_as: The key of the identity that holds the parameter's effect, where that is not its name with its value:
+            the text of a template, not its name. `skip_invalid` is held by the digests of the files: where these have
+            invalid rows there is no run without it, and where they have none it has no effect.
         unit: Of a number (`MiB`); for a duration `ms` where that is the unit of a bare number, else seconds.
         minimum, maximum: Inclusive bounds; of durations in seconds.
         above: An exclusive lower bound.
-        fallback_env: A foreign variable that supplies the value just above the default.
+        fallback_env: A variable of another tool that gives the value where nothing but the default would.
         default_text: The default in words, where the value does not say it.
         found_file: Whether a `./bootcamp.toml` that was merely found may set it.
     """
@@ -56,7 +64,9 @@ class Param:
     help: str
     group: Group
     kind: Kind
-    answers: bool = False
+    sent_as: str | None = None
+    decides: Decides | None = None
+    held_as: str | None = None
     unit: str = ""
     minimum: float | None = None
     maximum: float | None = None
@@ -77,12 +87,12 @@ class Parameter:
 
     @property
     def flag(self) -> str:
-        """The spelling that help shows: `--max-tokens`."""
+        """The option as help shows it: `--max-tokens`."""
         return f"--{self.name.replace('_', '-')}"
 
     @property
     def guide_flag(self) -> str:
-        """The guide's spelling, accepted as well: `--max_tokens`."""
+        """The option as the guide writes it, accepted as well: `--max_tokens`."""
         return f"--{self.name}"
 
     @property
@@ -171,7 +181,8 @@ class EvalSettings:
             help="model to evaluate, as the server names it",
             group="Server",
             kind="text",
-            answers=True,
+            sent_as="model",
+            decides="answers",
             default_text="the only model that the server lists",
         ),
     ] = None
@@ -221,7 +232,7 @@ class EvalSettings:
             group="Test data",
             kind="integer",
             minimum=1,
-            answers=True,
+            decides="answers",
             default_text="all rows",
         ),
     ] = None
@@ -231,7 +242,7 @@ class EvalSettings:
             help="take only what matches: glob on test file name or data_source",
             group="Test data",
             kind="globs",
-            answers=True,
+            decides="answers",
             default_text="everything",
         ),
     ] = ()
@@ -241,12 +252,19 @@ class EvalSettings:
             help="leave out what matches: glob on test file name or data_source",
             group="Test data",
             kind="globs",
-            answers=True,
+            decides="answers",
             default_text="nothing",
         ),
     ] = ()
     skip_invalid: Annotated[
-        bool, Param(help="go on without the rows that cannot be read", group="Test data", kind="switch", answers=True)
+        bool,
+        Param(
+            help="go on without the rows that cannot be read",
+            group="Test data",
+            kind="switch",
+            decides="answers",
+            held_as="files",
+        ),
     ] = False
 
     api_mode: Annotated[
@@ -255,7 +273,7 @@ class EvalSettings:
             help="completion: the template is applied here; chat_completion: by the server",
             group="Generation",
             kind="choice",
-            answers=True,
+            decides="answers",
         ),
     ] = "completion"
     template: Annotated[
@@ -264,7 +282,8 @@ class EvalSettings:
             help="chat template of completion mode (`bootcamp templates list`)",
             group="Generation",
             kind="text",
-            answers=True,
+            decides="answers",
+            held_as="template_text",
         ),
     ] = "chatml"
     sys_prompt: Annotated[
@@ -273,15 +292,31 @@ class EvalSettings:
             help="system prompt of chat mode; @FILE reads a UTF-8 file without its last line break, @@ is a literal @",
             group="Generation",
             kind="prompt",
-            answers=True,
+            decides="answers",
             default_text="that of a chosen template, if it has one",
         ),
     ] = None
     max_tokens: Annotated[
-        int, Param(help="most tokens of one answer", group="Generation", kind="integer", minimum=1, answers=True)
+        int,
+        Param(
+            help="most tokens of one answer",
+            group="Generation",
+            kind="integer",
+            minimum=1,
+            sent_as="max_tokens",
+            decides="answers",
+        ),
     ] = 32768
     temperature: Annotated[
-        float, Param(help="sampling temperature", group="Generation", kind="number", minimum=0.0, answers=True)
+        float,
+        Param(
+            help="sampling temperature",
+            group="Generation",
+            kind="number",
+            minimum=0.0,
+            sent_as="temperature",
+            decides="answers",
+        ),
     ] = 0.0
     top_p: Annotated[
         float | None,
@@ -291,7 +326,8 @@ class EvalSettings:
             kind="number",
             above=0.0,
             maximum=1.0,
-            answers=True,
+            sent_as="top_p",
+            decides="answers",
             default_text="not sent",
         ),
     ] = None
@@ -302,7 +338,8 @@ class EvalSettings:
             group="Generation",
             kind="integer",
             minimum=-1,
-            answers=True,
+            sent_as="top_k",
+            decides="answers",
             default_text="not sent",
         ),
     ] = None
@@ -314,13 +351,21 @@ class EvalSettings:
             kind="number",
             minimum=0.0,
             maximum=1.0,
-            answers=True,
+            sent_as="min_p",
+            decides="answers",
             default_text="not sent",
         ),
     ] = None
     seed: Annotated[
         int | None,
-        Param(help="sampling seed", group="Generation", kind="integer", answers=True, default_text="not sent"),
+        Param(
+            help="sampling seed",
+            group="Generation",
+            kind="integer",
+            sent_as="seed",
+            decides="answers",
+            default_text="not sent",
+        ),
     ] = None
     stop: Annotated[
         tuple[str, ...],
@@ -328,7 +373,8 @@ class EvalSettings:
             help="stop word, added to the template's",
             group="Generation",
             kind="words",
-            answers=True,
+            sent_as="stop",
+            decides="answers",
             default_text="the template's",
         ),
     ] = ()
@@ -338,7 +384,7 @@ class EvalSettings:
             help="further keys of the request body (chat_template_kwargs, add_special_tokens, ...)",
             group="Generation",
             kind="json",
-            answers=True,
+            decides="answers",
         ),
     ] = None
 
@@ -364,7 +410,10 @@ class EvalSettings:
     stream: Annotated[
         bool,
         Param(
-            help="ask for server-sent events, for gateways that cut silent connections", group="Requests", kind="switch"
+            help="ask for server-sent events, for gateways that cut silent connections",
+            group="Requests",
+            kind="switch",
+            sent_as="stream",
         ),
     ] = False
     idle_timeout: Annotated[
@@ -388,7 +437,7 @@ class EvalSettings:
             help="where verifiers come from: built-in before the internbootcamp package, or one of them first",
             group="Verification",
             kind="choice",
-            answers=True,
+            decides="scores",
         ),
     ] = "auto"
     bootcamps_path: Annotated[
@@ -397,7 +446,7 @@ class EvalSettings:
             help="directory that holds the internbootcamp package",
             group="Verification",
             kind="path",
-            answers=True,
+            decides="scores",
             default_text="the installed package",
             found_file=False,
         ),
@@ -458,3 +507,38 @@ def parameters() -> tuple[Parameter, ...]:
 def parameters_by_name() -> dict[str, Parameter]:
     """The parameters by name."""
     return {parameter.name: parameter for parameter in parameters()}
+
+
+def body_values(settings: EvalSettings) -> dict[str, Any]:
+    """What the parameters put into the request body, by key, in the order of their declaration.
+
+    What is not set is not sent: None, an empty list, and a switch that is off where it has no third state.
+    """
+    values = {}
+    for parameter in parameters():
+        value = getattr(settings, parameter.name)
+        is_off = value is False and not parameter.optional
+        if parameter.param.sent_as and value is not None and value != () and not is_off:
+            values[parameter.param.sent_as] = value
+    return values
+
+
+@cache
+def identity_keys() -> tuple[str, ...]:
+    """The keys of a run's identity: what decides its answers."""
+    deciding = (parameter for parameter in parameters() if parameter.param.decides == "answers")
+    return tuple(dict.fromkeys(parameter.param.held_as or parameter.name for parameter in deciding))
+
+
+@cache
+def listed_keys() -> tuple[str, ...]:
+    """The keys of eval_args.json and of the identity that the workbook lists, in its order.
+
+    That is what decides the answers, the choice of rows behind all else: patterns first, then the limit. The digests
+    of the files are no parameter.
+    """
+    deciding = [p for p in parameters() if p.param.decides == "answers" and p.param.held_as != "files"]
+    rows = [parameter for parameter in deciding if parameter.param.group == "Test data"]
+    rest = [parameter for parameter in deciding if parameter not in rows]
+    ordered = [*rest, *sorted(rows, key=lambda parameter: parameter.param.kind != "globs")]
+    return tuple(key for p in ordered for key in (p.name, p.param.held_as) if key is not None)

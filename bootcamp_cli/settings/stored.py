@@ -101,7 +101,7 @@ class _Run:
 def _refuse_other_answers(run: _Run, current: Resolved) -> None:
     refused = []
     for parameter in parameters():
-        if not parameter.param.answers or current.origins[parameter.name].kind != "flag":
+        if parameter.param.decides is None or current.origins[parameter.name].kind != "flag":
             continue
         before = stored_value(parameter, run.value(parameter, run.data.get(parameter.name)))
         after = stored_value(parameter, getattr(current.settings, parameter.name))

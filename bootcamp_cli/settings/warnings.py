@@ -3,12 +3,11 @@
 from urllib.parse import urlsplit
 
 from bootcamp_cli.settings.convert import duration_number, format_duration
+from bootcamp_cli.settings.model import parameters
 from bootcamp_cli.settings.sources import Resolved
 
 TOKENS_PER_S = 200
 """A fast server's rate for one answer: a timeout below max_tokens at this rate cuts off long answers."""
-
-_ALSO_PARAMETERS = ("max_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop")
 
 
 def mode_warnings(resolved: Resolved, *, template_system_prompt: str | None = None) -> list[str]:
@@ -54,9 +53,9 @@ def _of_sampling(resolved: Resolved) -> list[str]:
     names = [name for name in ("top_p", "top_k", "min_p") if greedy and getattr(settings, name) is not None]
     lines = [f"{_place(resolved, name)}: no effect at temperature 0" for name in names]
     return lines + [
-        f"{_place(resolved, 'extra_body')}: {name} overrides the parameter {name}"
-        for name in _ALSO_PARAMETERS
-        if name in body
+        f"{_place(resolved, 'extra_body')}: {parameter.param.sent_as} overrides the parameter {parameter.name}"
+        for parameter in parameters()
+        if parameter.param.sent_as in body
     ]
 
 

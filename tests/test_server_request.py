@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.server.request import build_payload
+from bootcamp_cli.settings.model import EvalSettings, body_values
 from tests.raw_server import config
 
 
 def payload(prompt: str = "p", **changes: Any) -> dict[str, Any]:
     """The body as the server reads it."""
-    body = json.loads(build_payload(config(**changes), prompt))
+    body = json.loads(config(**changes).body(prompt))
     assert isinstance(body, dict)
     return body
 
@@ -23,10 +23,27 @@ def test_only_what_is_set_is_sent() -> None:
     assert payload() == {"model": "m", "prompt": "p", "max_tokens": 100, "temperature": 0.0}
 
 
-def test_every_parameter_is_sent_when_set() -> None:
+def test_every_value_is_sent_when_set() -> None:
     """Sampling parameters, zero included, and stop words are sent under the names of the API."""
-    chosen: dict[str, Any] = {"top_p": 0.0, "top_k": 0, "min_p": 0.0, "seed": 0, "stop": ("a", "b")}
-    assert payload(**chosen).items() >= (chosen | {"stop": ["a", "b"]}).items()
+    settings = EvalSettings(model_name="m", max_tokens=100, top_p=0.0, top_k=0, min_p=0.0, seed=0, stop=("a", "b"))
+    chosen = {"top_p": 0.0, "top_k": 0, "min_p": 0.0, "seed": 0, "stop": ["a", "b"]}
+    assert payload(**body_values(settings)) == payload() | chosen
+
+
+def test_keys_stand_in_one_order() -> None:
+    """The bytes of a body are always the same: model, prompt, parameters, stop words, stream, then extra_body."""
+    settings = EvalSettings(model_name="m", max_tokens=5, top_p=0.5, seed=0, stop=("a",), stream=True)
+    assert config(**body_values(settings), extra_body={"x": 1}).body("p") == (
+        b'{"model":"m","prompt":"p","max_tokens":5,"temperature":0.0,"top_p":0.5,"seed":0,"stop":["a"],'
+        b'"stream":true,"stream_options":{"include_usage":true},"x":1}'
+    )
+
+
+def test_other_values_leave_the_rest() -> None:
+    """A configuration with other values is the same in everything else, the order of the keys included."""
+    before = config(seed=1)
+    after = before.sending(max_tokens=7)
+    assert after.body("p") == before.body("p").replace(b'"max_tokens":100', b'"max_tokens":7')
 
 
 @pytest.mark.parametrize(
@@ -53,11 +70,11 @@ def test_extra_body_goes_last() -> None:
 
 def test_text_is_sent_as_it_is() -> None:
     """Non-ASCII text is UTF-8 in the body, not escaped."""
-    assert "｜täglich" in build_payload(config(), "｜täglich").decode()
+    assert "｜täglich" in config().body("｜täglich").decode()
 
 
 @given(st.text(st.characters(exclude_categories=()) | st.sampled_from("\ud83d\ude00")))
 def test_any_prompt_arrives(prompt: str) -> None:
     """Every string, lone surrogates included, has the same UTF-16 at the server."""
-    arrived = json.loads(build_payload(config(), prompt))["prompt"]
+    arrived = json.loads(config().body(prompt))["prompt"]
     assert arrived.encode("utf-16", "surrogatepass") == prompt.encode("utf-16", "surrogatepass")
