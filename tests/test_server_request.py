@@ -30,6 +30,12 @@ def test_every_value_is_sent_when_set() -> None:
     assert payload(**body_values(settings)) == payload() | chosen
 
 
+def test_penalties_are_sent_when_set() -> None:
+    """The three penalties go into the body under the names of vLLM and of OpenAI, zero included."""
+    sent = body_values(EvalSettings(repetition_penalty=1.1, presence_penalty=0.0, frequency_penalty=-2.0))
+    assert sent.items() >= {"repetition_penalty": 1.1, "presence_penalty": 0.0, "frequency_penalty": -2.0}.items()
+
+
 def test_keys_stand_in_one_order() -> None:
     """The bytes of a body are always the same: model, prompt, parameters, stop words, stream, then extra_body."""
     settings = EvalSettings(model_name="m", max_tokens=5, top_p=0.5, seed=0, stop=("a",), stream=True)

@@ -356,6 +356,44 @@ class EvalSettings:
             default_text="not sent",
         ),
     ] = None
+    repetition_penalty: Annotated[
+        float | None,
+        Param(
+            help="penalty for tokens that the prompt or the answer already holds; 1 is none",
+            group="Generation",
+            kind="number",
+            above=0.0,
+            sent_as="repetition_penalty",
+            decides="answers",
+            default_text="not sent",
+        ),
+    ] = None
+    presence_penalty: Annotated[
+        float | None,
+        Param(
+            help="penalty for tokens that the answer already holds, once for each; 0 is none",
+            group="Generation",
+            kind="number",
+            minimum=-2.0,
+            maximum=2.0,
+            sent_as="presence_penalty",
+            decides="answers",
+            default_text="not sent",
+        ),
+    ] = None
+    frequency_penalty: Annotated[
+        float | None,
+        Param(
+            help="penalty for tokens that the answer already holds, for each occurrence; 0 is none",
+            group="Generation",
+            kind="number",
+            minimum=-2.0,
+            maximum=2.0,
+            sent_as="frequency_penalty",
+            decides="answers",
+            default_text="not sent",
+        ),
+    ] = None
     seed: Annotated[
         int | None,
         Param(
