@@ -7,6 +7,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -34,6 +35,10 @@ MAX_RAW_CHARS = 20_000
 """Longer text from a server is cut before anything else is done with it."""
 
 MAX_SHOWN_CHARS = 400
+"""The longest message of a server that is shown."""
+
+MAX_VALUE_CHARS = 80
+"""The longest value that is quoted within a message."""
 
 
 def one_line(text: str) -> str:
@@ -42,21 +47,38 @@ def one_line(text: str) -> str:
 
 
 def shortened(text: str, max_chars: int = MAX_SHOWN_CHARS) -> str:
-    """Text of at most `max_chars` characters, cut with an ellipsis where it is longer."""
-    return text if len(text) <= max_chars else f"{text[: max_chars - 1]}…"
+    """Text as one printable line of at most `max_chars` characters, cut with an ellipsis where it is longer."""
+    line = visible(text[: max_chars + 1])
+    return line if len(line) <= max_chars else f"{line[: max_chars - 1]}…"
 
 
 def shown_url(url: str) -> str:
     """A URL as it may be printed: without query and fragment, and without anything before its last `@`.
 
-    Works on text that is no valid URL too, such as one whose password holds a slash.
+    Works on text that is no valid URL too, such as one whose password holds a slash or a question mark.
     """
-    url = one_line(url).partition("?")[0].partition("#")[0]
-    scheme, separator, _ = url.rpartition("://")
-    _, at, rest = url.rpartition("@")
-    if not at:
-        return url
-    return f"{scheme}{separator}{rest}" if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme) else rest
+    address = _address(one_line(url))
+    scheme, slashes, _ = address.partition("://")
+    _, at, rest = address.rpartition("@")
+    shown = f"{scheme}{slashes}{rest}" if at and slashes and _SCHEME.fullmatch(scheme) else rest
+    return _QUERY.split(shown, maxsplit=1)[0]
+
+
+def _address(url: str) -> str:
+    """A URL up to its query or fragment; the whole of it where an `@` behind that may still end a password."""
+    address = _QUERY.split(url, maxsplit=1)[0]
+    if "@" not in url[len(address) :] or address.startswith("/"):
+        return address
+    try:
+        parts = urlsplit(address)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        has_host = False
+    return address if has_host else url
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_QUERY = re.compile(r"[?#]")
 
 
 def shown_s(seconds: float) -> str:
@@ -99,6 +121,106 @@ class Secret:
         return hash(self._text)
 
 
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Secret texts in all the forms in which they may come back, the longest first; made by `Secrets.of`."""
+
+    forms: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> "Secrets":
+        """The secrets as they are, as they look in one line, and each of both within a JSON text.
+
+        Texts of fewer than 4 characters are left out: replacing them would garble every message and hide nothing.
+        """
+        lines = {line for text in texts if len(text) >= _MIN_CHARS for line in (text, one_line(text))}
+        forms = {
+            form
+            for line in lines
+            if len(line) >= _MIN_CHARS
+            for form in (line, json.dumps(line)[1:-1], json.dumps(line, ensure_ascii=False)[1:-1])
+        }
+        return cls(_longest_first(forms))
+
+    def __or__(self, other: "Secrets") -> "Secrets":
+        return Secrets(_longest_first({*self.forms, *other.forms}))
+
+    def redact(self, text: str) -> str:
+        """The text with every secret replaced by `***`."""
+        for form in self.forms:
+            text = text.replace(form, MASK)
+        return text
+
+    def redacted(self, value: Any) -> Any:
+        """A JSON value whose texts are redacted; the names in it stay, as one may hold a key such as `token`."""
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, dict):
+            return {name: self.redacted(child) for name, child in value.items()}
+        return [self.redacted(child) for child in value] if isinstance(value, list) else value
+
+
+_MIN_CHARS = 4
+_MIN_WORD_CHARS = 6
+
+
+def _longest_first(forms: Iterable[str]) -> tuple[str, ...]:
+    """In an order in which a form is replaced before another that it holds."""
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
+def secret_texts(
+    *,
+    url: str = "",
+    api_key: str = "",
+    headers: Mapping[str, str] | None = None,
+    body: Mapping[str, Any] | None = None,
+) -> tuple[str, ...]:
+    """Every text that no file and no message may show, of what a server is asked by.
+
+    That is the key, what is secret in the URL, the values of headers and the last word of each (the token behind
+    `Bearer`), and the values of keys of the body that look like secrets.
+    """
+    texts = [] if api_key == NO_KEY else [api_key]
+    for value in (headers or {}).values():
+        word = value.rpartition(" ")[2]
+        texts += [value, word] if len(word) >= _MIN_WORD_CHARS else [value]
+    texts += _secrets_within(body or {}, secret=False)
+    texts += url_secrets(url)
+    return tuple(dict.fromkeys(text for text in texts if text))
+
+
+def url_secrets(url: str) -> list[str]:
+    """The texts in which the secrets of a URL may come back: as written, decoded, as a Basic authorization.
+
+    Works on text that is no valid URL too, such as a proxy's whose password holds a slash.
+    """
+    texts = []
+    if userinfo := _userinfo(url):
+        user, _, password = userinfo.partition(":")
+        decoded = f"{unquote(user)}:{unquote(password)}"
+        basic = base64.b64encode(decoded.encode(errors="replace")).decode("ascii")
+        texts = [userinfo, decoded, basic, password or user, unquote(password or user)]
+    for pair in url.partition("?")[2].partition("#")[0].split("&"):
+        name, _, value = pair.partition("=")
+        if _is_secret_query(name):
+            texts += [value, unquote(value)]
+    return [text for text in dict.fromkeys(texts) if text]
+
+
+def url_credentials(url: str) -> tuple[str, str] | None:
+    """User and password of a URL, percent-decoded; None where it has neither."""
+    userinfo = _userinfo(url)
+    user, _, password = userinfo.partition(":")
+    return (unquote(user), unquote(password)) if userinfo else None
+
+
+def _userinfo(url: str) -> str:
+    """What stands before the last `@` of a URL's address, as written."""
+    address = _address(url)
+    return (address.partition("://")[2] or address).rpartition("@")[0]
+
+
 def strip_credentials(url: str) -> str:
     """The URL without user and password: `http://u:p@h/v1` -> `http://h/v1`."""
     return _with_userinfo(url, "")
@@ -109,15 +231,6 @@ def mask_credentials(url: str) -> str:
     masked = _with_userinfo(url, f"{MASK}@")
     address, mark, query = masked.partition("?")
     return f"{address}{mark}{'&'.join(map(_masked_pair, query.split('&')))}" if mark else masked
-
-
-def url_credentials(url: str) -> tuple[str, str] | None:
-    """User and password of a URL, percent-decoded; None where it has neither."""
-    userinfo, at, _ = urlsplit(url).netloc.rpartition("@")
-    if not at:
-        return None
-    user, _, password = userinfo.partition(":")
-    return unquote(user), unquote(password)
 
 
 def _with_userinfo(url: str, userinfo: str) -> str:
@@ -144,23 +257,38 @@ def mask_mapping(value: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _masked(child, secret=is_secret_key(key)) for key, child in value.items()}
 
 
-def secrets_in_mapping(value: Any, *, secret: bool = False) -> list[str]:
-    """The texts that `mask_mapping` masks."""
-    if isinstance(value, Mapping):
-        return [
-            t for key, child in value.items() for t in secrets_in_mapping(child, secret=secret or is_secret_key(key))
-        ]
-    if isinstance(value, list | tuple):
-        return [text for child in value for text in secrets_in_mapping(child, secret=secret)]
-    return [str(value)] if secret and not isinstance(value, bool | None) else []
-
-
 def _masked(value: Any, *, secret: bool) -> Any:
     if isinstance(value, Mapping):
         return {key: _masked(child, secret=secret or is_secret_key(key)) for key, child in value.items()}
     if isinstance(value, list | tuple):
         return [_masked(child, secret=secret) for child in value]
     return MASK if secret and not isinstance(value, bool | None) else value
+
+
+def _secrets_within(value: Any, *, secret: bool) -> list[str]:
+    """The texts that `mask_mapping` masks."""
+    if isinstance(value, Mapping):
+        return [
+            text for key, child in value.items() for text in _secrets_within(child, secret=secret or is_secret_key(key))
+        ]
+    if isinstance(value, list | tuple):
+        return [text for child in value for text in _secrets_within(child, secret=secret)]
+    return [str(value)] if secret and not isinstance(value, bool | None) else []
+
+
+def is_secret_key(key: str) -> bool:
+    """Whether the name of a JSON key says that its value is a secret.
+
+    `api_key`, `X-Api-Key`, `hf_token`, `clientSecret`, `Authorization` are; `max_tokens`, `stop_token_ids`, `top_k`,
+    `eos_token`, `add_special_tokens`, `prompt_cache_key` are not: a `token` is a secret only as the last word, and not
+    beside a word about vocabulary.
+    """
+    words = [word.lower() for word in _WORD.findall(key)]
+    if _ANYWHERE.search("".join(words)):
+        return True
+    if _WORDS.intersection(words):
+        return not _CACHE_WORDS.intersection(words)
+    return words[-1:] == ["token"] and not _VOCABULARY_WORDS.intersection(words)
 
 
 _ANYWHERE = re.compile(
@@ -190,44 +318,3 @@ _VOCABULARY_WORDS = frozenset(
     | {"special", "n", "num", "max", "min", "per", "add", "ban", "ignore", "skip", "force", "forced", "prompt"}
 )
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
-
-
-def is_secret_key(key: str) -> bool:
-    """Whether the name of a JSON key says that its value is a secret.
-
-    `api_key`, `X-Api-Key`, `hf_token`, `clientSecret`, `Authorization` are; `max_tokens`, `stop_token_ids`, `top_k`,
-    `eos_token`, `add_special_tokens`, `prompt_cache_key` are not: a `token` is a secret only as the last word, and not
-    beside a word about vocabulary.
-    """
-    words = [word.lower() for word in _WORD.findall(key)]
-    if _ANYWHERE.search("".join(words)):
-        return True
-    if _WORDS.intersection(words):
-        return not _CACHE_WORDS.intersection(words)
-    return words[-1:] == ["token"] and not _VOCABULARY_WORDS.intersection(words)
-
-
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """The text with every secret replaced by `***`, also as it looks in a JSON string.
-
-    Secrets of fewer than 4 characters stay: replacing them would destroy the text and hide nothing.
-    """
-    forms = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1]) if len(secret) >= 4}
-    for form in sorted(forms, key=len, reverse=True):
-        text = text.replace(form, MASK)
-    return text
-
-
-def credential_texts(url: str) -> list[str]:
-    """The texts in which a URL's secrets may come back: as written, decoded, and as a Basic authorization."""
-    pairs = [pair.partition("=") for pair in urlsplit(url).query.split("&")]
-    in_query = [value for name, _, value in pairs if _is_secret_query(name)]
-    texts = [form for value in in_query for form in (value, unquote(value))]
-    credentials = url_credentials(url)
-    if credentials is not None:
-        user, password = credentials
-        written = urlsplit(url).netloc.rpartition("@")[0]
-        basic = base64.b64encode(f"{user}:{password}".encode()).decode()
-        texts += [written, f"{user}:{password}", basic, written.partition(":")[2], password]
-        texts += [] if password else [user]
-    return [text for text in dict.fromkeys(texts) if text]

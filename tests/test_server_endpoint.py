@@ -4,15 +4,12 @@ from base64 import b64encode
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.server.aiohttp_transport import AiohttpTransport
 from bootcamp_cli.server.endpoint import Endpoint, endpoint, proxy_for
 from bootcamp_cli.server.httpx_transport import HttpxTransport
 from bootcamp_cli.server.transport import TransportName, make_transport
-from bootcamp_cli.text import one_line, shown_url
 from tests.raw_server import KEY
 
 
@@ -64,7 +61,7 @@ def test_unusable_addresses(url: str) -> None:
 @pytest.mark.parametrize("host", ["a..b", ".x", ".", "x" * 64, "ü" * 64, f"a.{'x' * 70}.b"])
 def test_a_host_name_that_cannot_be_looked_up(host: str) -> None:
     """A host with an empty label, or one of more than 63 characters, is an error of the setting."""
-    with pytest.raises(SettingsError, match=r"^url: .*: not a usable host name"):
+    with pytest.raises(SettingsError, match=r"^url: must have a usable host name, got 'http://.*'"):
         endpoint(f"http://{host}/v1")
 
 
@@ -98,7 +95,8 @@ def test_authorization(url: str, options: dict[str, Any], value: bytes | None) -
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("X-A", "se\r\ncret"), ("X A", "secret"), ("Content-Length", "5"), ("X-A", "\ud800")]
+    ("name", "value"),
+    [("X-A", "se\r\ncret"), ("X A", "secret"), ("Content-Length", "5cret"), ("X-A", "\ud800cret"), ("X-A", "écret")],
 )
 def test_unusable_headers(name: str, value: str) -> None:
     """A header that would break the request is an error that does not show its value."""
@@ -113,17 +111,9 @@ def test_nothing_secret_shows() -> None:
         "http://user:pass%2Fword@h/v1?key=queried", api_key=KEY, headers={"X-Token": "Token header-value"}
     )
     secrets = (KEY, "pass/word", "pass%2Fword", "queried", "header-value")
-    for text in (repr(target), target.redact(" ".join(secrets))):
+    for text in (repr(target), target.secrets.redact(" ".join(secrets))):
         assert not any(secret in text for secret in secrets)
-    assert target.redact("the EMPTY h") == "the EMPTY h"
-
-
-@given(st.text())
-def test_shown_text_is_one_printable_line(text: str) -> None:
-    """Whatever a server or a user gives, what is shown is printable and can be encoded."""
-    for shown in (one_line(text), shown_url(text)):
-        assert shown.isprintable()
-        shown.encode()
+    assert target.secrets.redact("the EMPTY h") == "the EMPTY h"
 
 
 @pytest.mark.parametrize(

@@ -74,10 +74,10 @@ ODD_KEY = 'sk-"odd\\kéy"-0123'
 @pytest.mark.parametrize("ascii_only", [False, True])
 @pytest.mark.parametrize("reply", [{"error": {"said": ODD_KEY}}, {"odd": [ODD_KEY]}, {"error": ODD_KEY}])
 def test_a_key_quoted_in_json_is_not_shown(reply: dict[str, object], ascii_only: bool) -> None:  # noqa: FBT001 - a table
-    """A key with characters that JSON escapes is masked however the server writes it."""
+    """A key of extra_body with characters that JSON escapes is masked however the server writes it."""
     raw = json.dumps(reply, ensure_ascii=ascii_only)
     for body in (raw, raw + " no JSON"):
-        failure = tried(http(400, body), api_key="", headers={"X-Key": ODD_KEY})
+        failure = tried(http(400, body), api_key="", body={"key": ODD_KEY})
         assert isinstance(failure, AttemptFailed)
         assert "***" in failure.message
         assert not any(part in failure.message for part in ("odd\\", "k\\u00e9y", "-0123"))

@@ -100,6 +100,14 @@ def test_no_duration(text: str) -> None:
         ("extra_body", {"a": {"b": [math.inf]}}, "must hold finite numbers, not so a.b"),
         ("extra_body", '{"messages": []}', "must not hold the key messages"),
         ("extra_body", '{"a":' * 100_000, "must be a JSON object"),
+        (
+            "url",
+            "http://h/v1/chat/completions/",
+            "must be the base URL, not that of one function, got 'http://h/v1/chat",
+        ),
+        ("url", "http://a..b/v1", "must have a usable host name, got 'http://a..b/v1'"),
+        ("extra_body", '{"a": %s}' % ("9" * 5000), "must be a JSON object without numbers of thousands of digits"),
+        ("headers", {"Content-Length": "1"}, "must not hold header Content-Length: it is made for each request"),
         ("headers", {"a b": "c"}, "must hold valid header names, got 'a b'"),
         ("headers", {"A": "1", "a": "2"}, "must hold header a once"),
     ],
@@ -143,7 +151,7 @@ def test_header_value_that_cannot_be_sent_is_not_shown(raw: dict[str, str]) -> N
         ("http://h/v1/?api-version=1", "http://h/v1?api-version=1"),
     ],
 )
-def test_url_in_one_spelling(raw: str, url: str) -> None:
+def test_url_in_one_form(raw: str, url: str) -> None:
     """A URL loses the slashes at its end and keeps credentials and query."""
     assert value("url", raw) == url
 

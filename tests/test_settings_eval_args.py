@@ -135,15 +135,15 @@ WITH_SECRETS = EvalSettings(
 )
 
 
-def test_masked_values_that_nothing_supplies_are_named() -> None:
+def test_masked_values_that_are_not_given_are_named() -> None:
     """Every masked value without a source is named, in one message."""
     with pytest.raises(SettingsError) as caught:
         resumed(stored(WITH_SECRETS), env={"BOOTCAMP_HEADERS": '{"x-one": "one"}'})
     names = "url (its credentials), api_key, headers: X-Two, extra_body: auth.token"
-    assert f"eval_args.json: masked, and nothing supplies {names};" in str(caught.value)
+    assert f"eval_args.json: only masks are stored for {names};" in str(caught.value)
 
 
-def test_environment_and_toml_supply_secrets() -> None:
+def test_environment_and_toml_give_secrets() -> None:
     """Environment and TOML fill in the masks, and nothing but the masks."""
     env = {
         "BOOTCAMP_URL": "https://u:p@host/v1",
@@ -159,7 +159,7 @@ def test_environment_and_toml_supply_secrets() -> None:
     assert result.settings.extra_body == WITH_SECRETS.extra_body
 
 
-def test_flags_supply_secrets() -> None:
+def test_flags_give_secrets() -> None:
     """Flags replace masked values; an extra_body that differs in its secrets alone is no other answer."""
     flags = {
         "url": "http://new",
@@ -173,18 +173,18 @@ def test_flags_supply_secrets() -> None:
 
 
 def test_credentials_of_another_server_are_not_used() -> None:
-    """A URL of the environment supplies credentials only for the run's own server."""
+    """A URL of the environment gives credentials only for the run's own server."""
     with pytest.raises(SettingsError, match="its credentials"):
         resumed(stored(EvalSettings(url="https://u:p@host/v1")), env={"BOOTCAMP_URL": "https://u:p@evil/v1"})
 
 
-def test_openai_key_is_judged_by_the_runs_url() -> None:
+def test_openai_key_follows_the_runs_url() -> None:
     """OPENAI_API_KEY fills a masked key only where the resumed run talks to OpenAI or to OPENAI_BASE_URL."""
     env = {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": "http://gateway/v1/"}
     for url in ("https://api.openai.com/v1", "http://gateway/v1"):
         data = stored(EvalSettings(url=url, api_key=Secret("sk-x")))
         assert resumed(data, env=env).settings.api_key.reveal() == "sk-x"
-    with pytest.raises(SettingsError, match="nothing supplies api_key"):
+    with pytest.raises(SettingsError, match="only masks are stored for api_key"):
         resumed(stored(EvalSettings(url="http://other", api_key=Secret("s"))), env=env)
 
 

@@ -17,10 +17,10 @@ from msgspec import UNSET
 
 from bootcamp_cli.bootcamps.registry import ceilings_by_digest
 from bootcamp_cli.errors import RunDirectoryError
-from bootcamp_cli.settings.convert import shortened_value as shortened
 from bootcamp_cli.store.journal import DetailIndex, FileRows, RecordHead, read_failures, read_heads, rows_by_file, take
 from bootcamp_cli.store.legacy import data_source_by_file
 from bootcamp_cli.store.run_dir import RunDir, files_of
+from bootcamp_cli.text import MAX_VALUE_CHARS, shortened
 from bootcamp_cli.types import MAX_LEN, REVERIFIABLE, bootcamp_name
 
 
@@ -528,7 +528,7 @@ def _check_key(file: str, number: int, head: RecordHead) -> None:
     ):
         if not is_fine:
             raise RunDirectoryError(
-                f"details/{file}:{number}: {key} must be {expected}, got {shortened(repr(value))}",
+                f"details/{file}:{number}: {key} must be {expected}, got {shortened(repr(value), MAX_VALUE_CHARS)}",
                 hint="mend or remove that line; nothing was changed",
             )
 

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from bootcamp_cli.text import visible
+from bootcamp_cli.text import Secrets, visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +51,7 @@ def json_text(data: object) -> str:
 
 def hide(text: str, masked: list[str]) -> str:
     """The text without the secrets."""
-    if not masked:
-        return text
-    from bootcamp_cli.text import redact
-
-    return redact(text, masked)
+    return Secrets.of(masked).redact(text)
 
 
 def write_line(stream: TextIO | None, text: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bootcamp_cli.cli.options import Call
-from bootcamp_cli.settings.convert import secret_texts
+from bootcamp_cli.settings.convert import secrets_of
 from bootcamp_cli.settings.model import EvalSettings
 from bootcamp_cli.settings.sources import Resolved, load_settings, user_config_file
 from bootcamp_cli.settings.stored import settings_from_eval_args
@@ -37,7 +37,7 @@ def resumed_settings(call: Call, args: Mapping[str, Any], run_dir: RunDir) -> Ev
 
     Raises:
         ResumeRefusedError: a flag would change the answers.
-        SettingsError: a value is wrong, or was masked and nothing supplies it.
+        SettingsError: a value is wrong, or only its mask is stored and nothing gives it.
     """
     return _learned(
         settings_from_eval_args(
@@ -56,7 +56,7 @@ def resumed_settings(call: Call, args: Mapping[str, Any], run_dir: RunDir) -> Ev
 
 def _learned(resolved: Resolved, call: Call) -> Resolved:
     """Let nothing that is said from here on show the secrets, and say the warnings."""
-    call.console.masked.extend(secret_texts(resolved.settings))
+    call.console.masked.extend(secrets_of(resolved.settings))
     for warning in resolved.warnings:
         call.console.warn(warning)
     return resolved

@@ -15,12 +15,12 @@ from bootcamp_cli.dataset.scan import TestFile, digest_of_prefix
 from bootcamp_cli.dataset.stream import iter_samples
 from bootcamp_cli.engine.plan import Plan, identity_differences
 from bootcamp_cli.errors import DatasetError, ResumeRefusedError, RunDirectoryError
-from bootcamp_cli.settings.convert import shortened_value as shortened
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.store.atomic import replace_json
 from bootcamp_cli.store.journal import MISSING, REVERIFY, DetailIndex, FileRows, Journal, open_journal, rows_by_file
 from bootcamp_cli.store.lock import RunLock, acquire
 from bootcamp_cli.store.run_dir import RunDir, create_run_dir, files_of, identity_of, run_dirs_newest_first
+from bootcamp_cli.text import MAX_VALUE_CHARS, shortened
 from bootcamp_cli.types import REVERIFIABLE
 
 SCHEMA = 1
@@ -193,7 +193,7 @@ def _check_identity(plan: Plan, manifest: dict[str, Any], run_dir: RunDir) -> No
 
 
 def _shown(value: Any) -> str:
-    return "none" if value is None else shortened(json.dumps(value, ensure_ascii=False))
+    return "none" if value is None else shortened(json.dumps(value, ensure_ascii=False), MAX_VALUE_CHARS)
 
 
 def _check_files(plan: Plan, files: list[dict[str, Any]]) -> None:

@@ -78,14 +78,14 @@ class CompletionClient:
             with anyio.move_on_after(timeout_s), BodyRoom():
                 return await exchange
         except AttemptFailed as failure:
-            failure.reword(shortened(self.endpoint.redact(failure.message)))
+            failure.reword(shortened(self.endpoint.secrets.redact(failure.message)))
             raise failure.without_frames() from None
         text = f"no whole reply of {self.endpoint.base_url} within {shown_s(timeout_s)}"
-        raise AttemptFailed(kind="timeout", message=shortened(self.endpoint.redact(text)))
+        raise AttemptFailed(kind="timeout", message=shortened(self.endpoint.secrets.redact(text)))
 
     def _redacted(self, answer: Answer) -> Answer:
         """The answer without secrets in what a server says about it; the name that was asked for is none."""
-        redacted = self.endpoint.redacted
+        redacted = self.endpoint.secrets.redacted
         model = answer.model if answer.model == self.config.model else redacted(answer.model)
         finish_reason, usage = redacted(answer.finish_reason), redacted(answer.usage)
         if (model, finish_reason, usage) == (answer.model, answer.finish_reason, answer.usage):
@@ -161,6 +161,7 @@ async def open_client(settings: EvalSettings, generation: GenerationConfig) -> A
         headers=settings.headers,
         ca_bundle=settings.ca_bundle,
         insecure=settings.insecure,
+        body=settings.extra_body,
     )
     transport = await to_thread.run_sync(make_transport, target, settings.transport)  # it may read certificates
     try:

@@ -73,7 +73,7 @@ async def wait_for_model(
                 if model_name is None:
                     notify(f"using model {one_line(entry.name)}, the only one at {url}")
                 return entry
-            missing = client.endpoint.redact(_missing(models, model_name))
+            missing = client.endpoint.secrets.redact(_missing(models, model_name))
         waited_s = anyio.current_time() - started
         if waited_s >= wait_s:
             raise _gave_up(url, f"{missing}; waited {shown_s(waited_s)}")
@@ -96,13 +96,13 @@ async def probe(client: CompletionClient, prompt: str) -> ProbeResult:
 def _find(endpoint: Endpoint, models: list[dict[str, Any]], model_name: str | None) -> ModelEntry | None:
     """The entry of the model, or of the only one where no name is given."""
     if model_name is None and len(models) > 1:
-        several = f"{endpoint.base_url} has several models: {endpoint.redact(_names(models))}"
+        several = f"{endpoint.base_url} has several models: {endpoint.secrets.redact(_names(models))}"
         raise SettingsError(f"model_name: {several}", hint="choose with --model-name")
     for entry in models:
         if model_name in (None, entry["id"]):
             length = entry.get("max_model_len")
             is_length = type(length) is int and length > 0
-            raw = endpoint.redacted(entry) if is_keepable(entry) else None
+            raw = endpoint.secrets.redacted(entry) if is_keepable(entry) else None
             return ModelEntry(name=entry["id"], max_model_len=length if is_length else None, raw=raw)
     return None
 

@@ -12,7 +12,7 @@ import httpx
 
 from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.server.body import read_body
-from bootcamp_cli.server.endpoint import Endpoint, is_host, proxy_for, tls_context
+from bootcamp_cli.server.endpoint import Endpoint, proxy_for, tls_context
 from bootcamp_cli.server.failures import (
     BROKEN,
     LOST,
@@ -27,6 +27,7 @@ from bootcamp_cli.server.failures import (
 )
 from bootcamp_cli.server.response import MAX_BODY_BYTES
 from bootcamp_cli.server.transport import KEEPALIVE_S, OpenReply, Reply
+from bootcamp_cli.settings.convert import is_host
 from bootcamp_cli.text import shown_url
 
 _MOST_PER_CLIENT = 8

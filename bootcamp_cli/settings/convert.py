@@ -8,40 +8,373 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from bootcamp_cli.errors import SettingsError
-from bootcamp_cli.settings.model import BareUnit, Kind, Parameter
+from bootcamp_cli.settings.model import BareUnit, EvalSettings, Parameter
 from bootcamp_cli.text import (
     MASK,
+    MAX_VALUE_CHARS,
+    NO_KEY,
     Secret,
-    credential_texts,
     mask_credentials,
     mask_mapping,
-    secrets_in_mapping,
+    secret_texts,
+    shortened,
+    shown_url,
     visible,
 )
 
-if TYPE_CHECKING:
-    from bootcamp_cli.settings.model import EvalSettings
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """What the paths of a source start from: its directory, and `~` if `home` is known.
+
+    `confined`: a file that the source names must lie inside `directory`, symlinks resolved.
+    """
+
+    directory: Path
+    home: Path | None = None
+    confined: bool = False
 
 
-def suggestion(name: str, known: Iterable[str]) -> str | None:
-    """`did you mean X?`, or None where nothing is near; `-` and `_`, upper and lower case are the same."""
-    import difflib  # noqa: PLC0415 - only a wrong name needs it
-
-    by_plain = {_plain(entry): entry for entry in known}
-    found = difflib.get_close_matches(_plain(name), by_plain, n=1, cutoff=0.6)
-    return f"did you mean {by_plain[found[0]]}?" if found else None
+WORKING_DIRECTORY = Base(directory=Path())
 
 
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "_").strip("_")
+class WrongValueError(ValueError):
+    """A value cannot be taken; the text completes "must", and shows nothing of what is secret."""
+
+    def __init__(self, text: str, *, hint: str | None = None) -> None:
+        super().__init__(text)
+        self.hint = hint
+
+
+def convert(parameter: Parameter, raw: object, place: str, *, base: Base = WORKING_DIRECTORY) -> Any:
+    """The value of a parameter.
+
+    `raw` is a string as flags and variables hold it, a sequence of strings of a repeated flag, or a native TOML or JSON
+    value. `place` names where it stands (`--max-tokens`, `bootcamp.toml: max_tokens`) and begins every message.
+
+    Raises:
+        SettingsError: `raw` is no value of this parameter.
+    """
+    try:
+        return _value(parameter, raw, base)
+    except WrongValueError as error:
+        raise SettingsError(visible(f"{place}: must {error}"), hint=error.hint) from None
+
+
+def stored_value(parameter: Parameter, value: Any) -> Any:  # noqa: PLR0911 - one for each kind
+    """The value as JSON, for eval_args.json and `--json`: durations as bare numbers, paths absolute, secrets masked."""
+    if value is None:
+        return None
+    match parameter.param.kind:
+        case "secret":
+            return value.reveal() if value.is_placeholder else MASK
+        case "url":
+            return mask_credentials(value)
+        case "headers":
+            return dict.fromkeys(value, MASK)
+        case "json":
+            return mask_mapping(value)
+        case "duration":
+            return duration_number(value, parameter.bare_unit)
+        case "path":
+            return str(Path(value).absolute())
+        case "words" | "globs":
+            return list(value)
+        case "text" | "prompt" | "integer" | "number" | "switch" | "choice":
+            return value
+
+
+def shown_value(parameter: Parameter, value: Any) -> str:  # noqa: PLR0911 - as above
+    """The value for people, in one line without control characters, secrets masked; `none` where it is not set."""
+    stored = stored_value(parameter, value)
+    if stored is None or stored == []:
+        return "none"
+    match parameter.param.kind:
+        case "duration":
+            return format_duration(value)
+        case "switch":
+            return "true" if value else "false"
+        case "json" | "headers" | "words" | "globs":
+            import json  # noqa: PLC0415 - `--help` needs none
+
+            return visible(json.dumps(stored, ensure_ascii=False))
+        case "prompt":
+            return shortened(stored, MAX_VALUE_CHARS)
+        case "path":
+            return visible(str(value))
+        case "number":
+            return f"{value:g}"
+        case "text" | "url" | "secret" | "integer" | "choice":
+            return f"{stored} {parameter.param.unit}".rstrip() if parameter.param.unit else str(stored)
+
+
+def default_text(parameter: Parameter) -> str:
+    """The default in words, as help and README show it."""
+    return parameter.param.default_text or shown_value(parameter, parameter.default)
+
+
+def secrets_of(settings: EvalSettings) -> tuple[str, ...]:
+    """Every text of the settings that no file and no message may show."""
+    return secret_texts(
+        url=settings.url, api_key=settings.api_key.reveal(), headers=settings.headers, body=settings.extra_body
+    )
+
+
+def _value(parameter: Parameter, raw: object, base: Base) -> Any:  # noqa: PLR0911, PLR0912 - one for each kind
+    match parameter.param.kind:
+        case "text":
+            return _text(raw)
+        case "url":
+            return checked_url(_string(raw))
+        case "secret":
+            return _secret(raw)
+        case "prompt":
+            return _prompt(raw, base)
+        case "path":
+            return _path(_string(raw), base)
+        case "integer":
+            return _integer(parameter, raw)
+        case "number":
+            return _number(parameter, raw)
+        case "duration":
+            return _duration(parameter, raw)
+        case "switch":
+            return _switch(raw)
+        case "choice":
+            return _choice(parameter, raw)
+        case "words" | "globs":
+            return _words(raw)
+        case "json":
+            return _body(raw)
+        case "headers":
+            return checked_headers(_json_object(raw))
+
+
+def _text(raw: object) -> str:
+    text = _string(raw).strip()
+    if not text:
+        raise WrongValueError("not be empty")
+    if not text.isprintable():
+        raise WrongValueError(f"be one line without control characters, got {_got(raw)}")
+    return text
+
+
+def _string(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise WrongValueError(f"be a string, got {_got(raw)}")
+    return raw
+
+
+def _got(raw: object) -> str:
+    """A wrong value in a message, in TOML's words, short and without control characters."""
+    match raw:
+        case bool():
+            got = "true" if raw else "false"
+        case str():
+            got = f"'{shortened(raw, MAX_VALUE_CHARS)}'"
+        case int() if abs(raw) > 10**60:
+            got = "a huge number"
+        case int() | float():
+            got = str(raw)
+        case None:
+            got = "null"
+        case Mapping():
+            got = "a table"
+        case list() | tuple():
+            got = "a list"
+        case _:
+            got = f"a {type(raw).__name__}"
+    return got
+
+
+_FUNCTIONS = ("/chat/completions", "/completions", "/models")
+_MAX_LABEL_CHARS = 63
+
+
+def checked_url(text: str) -> str:
+    """The base URL of a server without slashes at its end, scheme in lower case.
+
+    Raises:
+        WrongValueError: it is no http or https URL whose host can be looked up, or that of one function of a server.
+    """
+    text = text.strip()
+    if re.search(r"[\s\\]", text) or not text.isprintable():
+        raise WrongValueError("hold no spaces, backslashes or control characters")
+    got = f"got {shown_url(text)!r}"
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise WrongValueError(f"be a URL with a valid host and port, {got}") from None
+    if parts.scheme not in ("http", "https") or not host or port == 0:
+        raise WrongValueError(
+            f"be an http or https URL with a host, {got}", hint="for example http://127.0.0.1:8000/v1"
+        )
+    if not is_host(host):
+        raise WrongValueError(f"have a usable host name, {got}")
+    if parts.fragment:
+        raise WrongValueError(f"have no fragment (#...), {got}")
+    if "@" in parts.path:
+        raise WrongValueError("hold an @ only in front of the host (write %40 in a user name, password or path)")
+    path = parts.path.rstrip("/")
+    for function in _FUNCTIONS:
+        if path.endswith(function):
+            raise WrongValueError(f"be the base URL, not that of one function, {got}", hint=f"leave out {function}")
+    return urlunsplit(parts._replace(path=path))
+
+
+def is_host(host: str) -> bool:
+    """Whether the labels of a host name are neither empty nor too long to be looked up; IPv6 addresses have none."""
+    return ":" in host or all(0 < len(label) <= _MAX_LABEL_CHARS for label in host.removesuffix(".").split("."))
+
+
+def _secret(raw: object) -> Secret:
+    if not isinstance(raw, str):
+        raise WrongValueError("be a string")
+    text = raw.strip()
+    if not text:
+        raise WrongValueError("not be empty", hint=f"{NO_KEY} stands for a server that wants no key")
+    return Secret(checked_key(text))
+
+
+def checked_key(text: str) -> str:
+    """An API key that can be sent as it is.
+
+    Raises:
+        WrongValueError: it cannot.
+    """
+    if not re.fullmatch(r"[!-~]+", text):
+        raise WrongValueError("be of visible ASCII characters, without spaces")
+    return text
+
+
+def _prompt(raw: object, base: Base) -> str:
+    text = _string(raw)
+    if text.startswith("@@"):
+        return text[1:]
+    if text.startswith("@"):
+        return _prompt_file(_path(text[1:], base), inside=base.directory if base.confined else None)
+    return text
+
+
+_MAX_PROMPT_BYTES = 1 << 20
+
+
+def _prompt_file(path: Path, *, inside: Path | None) -> str:
+    """The text of a UTF-8 file without byte order mark and without its last line break.
+
+    Where `inside` is given, the file must be a regular one in that directory or below, symlinks resolved.
+    """
+    if inside is not None:
+        path = _resolved_inside(path, inside)
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_PROMPT_BYTES + 1)
+    except OSError as error:
+        raise WrongValueError(f"name a readable file: {path}: {error.strerror or error}") from None
+    except ValueError:  # a name that the file system cannot hold
+        raise WrongValueError(f"name a readable file: {path}") from None
+    if len(data) > _MAX_PROMPT_BYTES:
+        raise WrongValueError(f"name a file of at most {_MAX_PROMPT_BYTES} bytes: {path}")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise WrongValueError(f"name a UTF-8 file: {path}: invalid byte at offset {error.start}") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _resolved_inside(path: Path, inside: Path) -> Path:
+    try:
+        resolved = path.resolve()
+        is_inside = resolved.is_relative_to(inside.resolve())
+    except (OSError, RuntimeError, ValueError):
+        raise WrongValueError(f"name a readable file: {path}") from None
+    if not is_inside:
+        raise WrongValueError(
+            f"name a file inside {inside}, got {path} (a ./bootcamp.toml that was merely found may not read elsewhere; "
+            "give it by --config)"
+        )
+    if not resolved.is_file():
+        raise WrongValueError(f"name a regular file: {path}")
+    return resolved
+
+
+def _path(text: str, base: Base) -> Path:
+    if not text.strip() or "\0" in text:
+        raise WrongValueError(f"be a path, got {_got(text)}")
+    if base.home is not None and (text == "~" or text.startswith("~/")):
+        return base.home / text[2:]
+    return base.directory / text
+
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+
+
+def _integer(parameter: Parameter, raw: object) -> int:
+    if isinstance(raw, str) and _INTEGER.fullmatch(raw.strip()):
+        value = int(raw)
+    elif isinstance(raw, int) and not isinstance(raw, bool):
+        value = raw
+    else:
+        raise WrongValueError(f"be a whole number, got {_got(raw)}")
+    return cast("int", _bounded(parameter, value, _got(value)))
+
+
+def _number(parameter: Parameter, raw: object) -> float:
+    if isinstance(raw, str) and _DECIMAL.fullmatch(raw.strip()):
+        value = float(raw)
+    elif isinstance(raw, int | float) and not isinstance(raw, bool):
+        value = _float(raw)
+    else:
+        raise WrongValueError(f"be a number, got {_got(raw)}")
+    if not math.isfinite(value):
+        raise WrongValueError(f"be a finite number, got {_got(raw)}")
+    return _bounded(parameter, value, _got(raw).strip("'"))
+
+
+def _float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
+
+
+def _bounded(parameter: Parameter, value: float, got: str, shown: Callable[[float], str] = "{:g}".format) -> float:
+    param = parameter.param
+    if param.minimum is not None and value < param.minimum:
+        raise WrongValueError(f"be at least {shown(param.minimum)}, got {got}")
+    if param.above is not None and value <= param.above:
+        raise WrongValueError(f"be more than {shown(param.above)}, got {got}")
+    if param.maximum is not None and value > param.maximum:
+        raise WrongValueError(f"be at most {shown(param.maximum)}, got {got}")
+    return value
 
 
 LONGEST_S = 366 * 24 * 3600.0
 """No duration of a run is longer; clocks and deadlines can hold it."""
+
+
+def _duration(parameter: Parameter, raw: object) -> float:
+    if isinstance(raw, int | float) and not isinstance(raw, bool):
+        seconds = seconds_of(_float(raw), parameter.bare_unit)
+    else:
+        unit = "milliseconds" if parameter.bare_unit == "ms" else "seconds"
+        expected = f"be a duration such as 90s, 10m, 1h30m, 250ms or a number of {unit}, got {_got(raw)}"
+        if not isinstance(raw, str):
+            raise WrongValueError(expected)
+        try:
+            seconds = parse_duration(raw, parameter.bare_unit)
+        except ValueError:
+            raise WrongValueError(expected) from None
+    if not seconds <= LONGEST_S:
+        raise WrongValueError(f"be at most {format_duration(LONGEST_S)}, got {_got(raw)}")
+    return _bounded(parameter, seconds, _got(raw).strip("'"), format_duration)
+
 
 _UNIT_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?"
@@ -99,85 +432,114 @@ def format_duration(seconds: float) -> str:
     return text
 
 
-_FORBIDDEN = re.compile(r"[\s\\\x00-\x20\x7f]")
+_TRUE_WORDS = frozenset({"true", "yes", "1", "on"})
+_FALSE_WORDS = frozenset({"false", "no", "0", "off"})
 
 
-def checked_url(text: str) -> str:
-    """The URL without slashes at its end, scheme in lower case.
-
-    Raises:
-        ValueError: it is no http or https URL with a host; the message completes "must", and shows no credentials.
-    """
-    text = text.strip()
-    if _FORBIDDEN.search(text):
-        raise ValueError("hold no spaces, backslashes or control characters")
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError(f"be a URL with a valid host and port, got {shown_url(text)}") from None
-    if parts.scheme not in ("http", "https") or not host or port == 0:
-        raise ValueError(f"be an http or https URL with a host, got {shown_url(text)}")
-    if parts.fragment:
-        raise ValueError(f"have no fragment (#...), got {shown_url(text)}")
-    if "@" in parts.path:
-        raise ValueError("hold an @ only in front of the host (write %40 in a user name, password or path)")
-    return urlunsplit(parts._replace(path=parts.path.rstrip("/")))
+def _switch(raw: object) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    word = raw.strip().lower() if isinstance(raw, str) else None
+    if word not in _TRUE_WORDS | _FALSE_WORDS:
+        raise WrongValueError(f"be true or false (or yes, no, 1, 0, on, off), got {_got(raw)}")
+    return word in _TRUE_WORDS
 
 
-def shown_url(text: str) -> str:
-    """A URL, or what was meant to be one, for an error message: whatever stands before an @ may be a password."""
-    before_query = re.split(r"[?#]", text, maxsplit=1)[0]
-    if "@" in text:
-        scheme, slashes, _ = before_query.partition("://")
-        rest = text.rpartition("@")[2]
-        return repr(f"{scheme}{slashes}{MASK}@{re.split('[?#]', rest, maxsplit=1)[0]}" if slashes else f"{MASK}@{rest}")
-    try:
-        return repr(mask_credentials(text))
-    except ValueError:
-        return repr(before_query)
+def _choice(parameter: Parameter, raw: object) -> str:
+    text = _string(raw).strip()
+    if text not in parameter.choices:
+        hint = suggestion(text, parameter.choices)
+        raise WrongValueError(f"be one of {', '.join(parameter.choices)}, got {_got(raw)}", hint=hint)
+    return text
 
 
-OWN_KEYS = frozenset({"model", "prompt", "messages", "stream"})
+def _words(raw: object) -> tuple[str, ...]:
+    words = [raw] if isinstance(raw, str) else raw
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+        raise WrongValueError(f"be a string or a list of strings, got {_got(raw)}")
+    if not all(words):
+        raise WrongValueError("not hold an empty string")
+    return tuple(words)
+
+
+_OWN_KEYS = frozenset({"model", "prompt", "messages", "stream"})
 """Keys of the request body that follow from parameters and the test data; extra_body may not set them."""
 
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_HEADER_VALUE = re.compile(r"[\t -~]*")
 
-
-def json_object(raw: object) -> dict[str, Any]:
-    """The object that JSON text or a TOML or JSON table stands for.
-
-    Raises:
-        ValueError: it is none; the message completes "must" and shows a position, none of the text: it may be secret.
-    """
-    value = _parsed(raw) if isinstance(raw, str) else raw
-    if not isinstance(value, Mapping):
-        raise ValueError("be a JSON object or a table")  # noqa: TRY004 - every wrong value is a ValueError here
-    return {key: _plain_json_values(child, key) for key, child in value.items()}
-
-
-def checked_body(body: dict[str, Any]) -> dict[str, Any]:
-    """extra_body, which must not set what follows from other parameters."""
-    if taken := sorted(OWN_KEYS.intersection(body)):
-        raise ValueError(f"not hold the key {taken[0]}: it is set by the tool")
+def _body(raw: object) -> dict[str, Any]:
+    body = _json_object(raw)
+    if taken := sorted(_OWN_KEYS.intersection(body)):
+        raise WrongValueError(f"not hold the key {taken[0]}: it is set by the tool")
     return body
 
 
-def checked_headers(headers: dict[str, Any]) -> dict[str, str]:
-    """Header names and values that can be sent as they are; messages name a header and never show its value."""
+def _json_object(raw: object) -> dict[str, Any]:
+    """The object that JSON text or a TOML or JSON table stands for; messages show nothing of it: it may be secret."""
+    value = _parsed(raw) if isinstance(raw, str) else raw
+    if not isinstance(value, Mapping):
+        raise WrongValueError("be a JSON object or a table")
+    return {key: _plain_json(child, key) for key, child in value.items()}
+
+
+def _parsed(text: str) -> object:
+    import json  # noqa: PLC0415 - most runs have none
+
+    def refuse(word: str) -> None:
+        raise WrongValueError(f"be JSON, which has no {word}")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        what = error.msg[:1].lower() + error.msg[1:]
+        raise WrongValueError(f"be a JSON object: {what} at line {error.lineno} column {error.colno}") from None
+    except RecursionError:
+        raise WrongValueError("be a JSON object that is not nested so deeply") from None
+    except WrongValueError:
+        raise
+    except ValueError:
+        raise WrongValueError("be a JSON object without numbers of thousands of digits") from None
+
+
+def _plain_json(value: Any, where: str) -> Any:
+    """A copy of plain dicts and lists; what JSON cannot hold (dates of TOML, infinity) is refused by its key."""
+    match value:
+        case Mapping():
+            return {key: _plain_json(child, f"{where}.{key}") for key, child in value.items()}
+        case list() | tuple():
+            return [_plain_json(child, where) for child in value]
+        case float() if not math.isfinite(value):
+            raise WrongValueError(f"hold finite numbers, not so {where}")
+        case None | bool() | str() | int() | float():
+            return value
+        case _:
+            raise WrongValueError(f"hold what JSON has; {where} is a {type(value).__name__}")
+
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_VALUE = re.compile(r"[\t -~]*")
+_REQUEST_HEADERS = frozenset({"content-length", "transfer-encoding", "connection", "accept-encoding"})
+
+
+def checked_headers(headers: Mapping[str, Any]) -> dict[str, str]:
+    """Header names and values that can be sent as they are; messages name a header and never show its value.
+
+    Raises:
+        WrongValueError: a name or a value cannot be sent, or is made for each request.
+    """
     seen: set[str] = set()
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"hold valid header names, got {name!a}")
+            raise WrongValueError(f"hold valid header names, got {name!a}")
+        if name.lower() in _REQUEST_HEADERS:
+            raise WrongValueError(f"not hold header {name}: it is made for each request")
         if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value) or value != value.strip():
-            raise ValueError(
+            raise WrongValueError(
                 f"hold text for header {name}: ASCII without line breaks, control characters or spaces around it"
             )
         if name.lower() in seen:
-            raise ValueError(f"hold header {name} once: upper and lower case are the same")
+            raise WrongValueError(f"hold header {name} once: upper and lower case are the same")
         seen.add(name.lower())
-    return headers
+    return dict(headers)
 
 
 def json_strings(text: str) -> list[str] | None:
@@ -193,374 +555,14 @@ def json_strings(text: str) -> list[str] | None:
     return value if isinstance(value, list) and all(isinstance(word, str) for word in value) else None
 
 
-def _parsed(text: str) -> object:
-    import json  # noqa: PLC0415 - most runs have none
+def suggestion(name: str, known: Iterable[str]) -> str | None:
+    """`did you mean X?`, or None where nothing is near; `-` and `_`, upper and lower case are the same."""
+    import difflib  # noqa: PLC0415 - only a wrong name needs it
 
-    def refuse(word: str) -> None:
-        raise ValueError(f"be JSON, which has no {word}")
+    by_plain = {_plain(entry): entry for entry in known}
+    found = difflib.get_close_matches(_plain(name), by_plain, n=1, cutoff=0.6)
+    return f"did you mean {by_plain[found[0]]}?" if found else None
 
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except json.JSONDecodeError as error:
-        what = error.msg[:1].lower() + error.msg[1:]
-        raise ValueError(f"be a JSON object: {what} at line {error.lineno} column {error.colno}") from None
-    except RecursionError:
-        raise ValueError("be a JSON object that is not nested so deeply") from None
 
-
-def _plain_json_values(value: Any, where: str) -> Any:
-    """A copy of plain dicts and lists; what JSON cannot hold (dates of TOML, infinity) is refused by its key."""
-    match value:
-        case Mapping():
-            return {key: _plain_json_values(child, f"{where}.{key}") for key, child in value.items()}
-        case list() | tuple():
-            return [_plain_json_values(child, where) for child in value]
-        case float() if not math.isfinite(value):
-            raise ValueError(f"hold finite numbers, not so {where}")
-        case None | bool() | str() | int() | float():
-            return value
-        case _:
-            raise ValueError(f"hold what JSON has; {where} is a {type(value).__name__}")
-
-
-MAX_BYTES = 1 << 20
-
-
-def read_prompt_file(path: Path, *, inside: Path | None = None) -> str:
-    """The text of a UTF-8 file without byte order mark and without its last line break.
-
-    With `inside`, the file must be a regular one in that directory or below, symlinks resolved.
-
-    Raises:
-        ValueError: it cannot be read; the message completes "must".
-    """
-    if inside is not None:
-        path = _resolved_inside(path, inside)
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ValueError(f"name a readable file: {path}: {error.strerror or error}") from None
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"name a file of at most {MAX_BYTES} bytes: {path}")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"name a UTF-8 file: {path}: invalid byte at offset {error.start}") from None
-    return text.removesuffix("\n").removesuffix("\r")
-
-
-def _resolved_inside(path: Path, inside: Path) -> Path:
-    try:
-        resolved = path.resolve()
-        is_inside = resolved.is_relative_to(inside.resolve())
-    except (OSError, RuntimeError):
-        raise ValueError(f"name a readable file: {path}") from None
-    if not is_inside:
-        raise ValueError(
-            f"name a file inside {inside}, got {path} (a ./bootcamp.toml that was merely found may not read elsewhere; "
-            "give it by --config)"
-        )
-    if not resolved.is_file():
-        raise ValueError(f"name a regular file: {path}")
-    return resolved
-
-
-TRUE_WORDS = frozenset({"true", "yes", "1", "on"})
-FALSE_WORDS = frozenset({"false", "no", "0", "off"})
-
-_INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
-_NUMBER_convert = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Base:
-    """What the paths of a source start from: its directory, and `~` if `home` is known.
-
-    `confined`: a file that the source names must lie inside `directory`, symlinks resolved.
-    """
-
-    directory: Path
-    home: Path | None = None
-    confined: bool = False
-
-
-WORKING_DIRECTORY = Base(directory=Path())
-
-
-def convert(parameter: Parameter, raw: object, place: str, *, base: Base = WORKING_DIRECTORY) -> Any:
-    """The value of a parameter.
-
-    `raw` is a string as flags and variables hold it, a sequence of strings of a repeated flag, or a native TOML or JSON
-    value. `place` names where it stands (`--max-tokens`, `bootcamp.toml: max_tokens`) and begins every message.
-
-    Raises:
-        SettingsError: `raw` is no value of this parameter.
-    """
-    try:
-        return _CONVERTERS[parameter.param.kind](parameter, raw, base)
-    except _Wrong as error:
-        raise SettingsError(visible(f"{place}: {error}"), hint=error.hint) from None
-    except ValueError as error:
-        raise SettingsError(visible(f"{place}: must {error}")) from None
-
-
-class _Wrong(Exception):  # noqa: N818 - never leaves this module
-    """The text behind the place."""
-
-    def __init__(self, text: str, hint: str | None = None) -> None:
-        super().__init__(text)
-        self.hint = hint
-
-
-def _text(_parameter: Parameter, raw: object, _base: Base) -> str:
-    text = _string(raw).strip()
-    if not text:
-        raise _Wrong("must not be empty")
-    if not text.isprintable():
-        raise _Wrong(f"must be one line without control characters, got {_got(raw)}")
-    return text
-
-
-def _url(_parameter: Parameter, raw: object, _base: Base) -> str:
-    return checked_url(_string(raw))
-
-
-def _secret(_parameter: Parameter, raw: object, _base: Base) -> Secret:
-    if not isinstance(raw, str):
-        raise _Wrong("must be a string")
-    text = raw.strip()
-    if not text:
-        raise _Wrong("must not be empty", "EMPTY stands for a server that wants no key")
-    if not re.fullmatch(r"[!-~]+", text):
-        raise _Wrong("must be of visible ASCII characters, without spaces")
-    return Secret(text)
-
-
-def _prompt(_parameter: Parameter, raw: object, base: Base) -> str:
-    text = _string(raw)
-    if text.startswith("@@"):
-        return text[1:]
-    if text.startswith("@"):
-        return read_prompt_file(_path_of(text[1:], base), inside=base.directory if base.confined else None)
-    return text
-
-
-def _path(_parameter: Parameter, raw: object, base: Base) -> Path:
-    return _path_of(_string(raw), base)
-
-
-def _path_of(text: str, base: Base) -> Path:
-    if not text.strip() or "\0" in text:
-        raise _Wrong(f"must be a path, got {_got(text)}")
-    if base.home is not None and (text == "~" or text.startswith("~/")):
-        return base.home / text[2:]
-    return base.directory / text
-
-
-def _integer(parameter: Parameter, raw: object, _base: Base) -> int:
-    if isinstance(raw, str) and _INTEGER.fullmatch(raw.strip()):
-        value = int(raw)
-    elif isinstance(raw, int) and not isinstance(raw, bool):
-        value = raw
-    else:
-        raise _Wrong(f"must be a whole number, got {_got(raw)}")
-    return cast("int", _bounded(parameter, value, str(value)))
-
-
-def _number(parameter: Parameter, raw: object, _base: Base) -> float:
-    if isinstance(raw, str) and _NUMBER_convert.fullmatch(raw.strip()):
-        value = float(raw)
-    elif isinstance(raw, int | float) and not isinstance(raw, bool):
-        value = _float(raw)
-    else:
-        raise _Wrong(f"must be a number, got {_got(raw)}")
-    if not math.isfinite(value):
-        raise _Wrong(f"must be a finite number, got {_got(raw)}")
-    return _bounded(parameter, value, _got(raw).strip("'"))
-
-
-def _duration(parameter: Parameter, raw: object, _base: Base) -> float:
-    if isinstance(raw, int | float) and not isinstance(raw, bool):
-        seconds = seconds_of(_float(raw), parameter.bare_unit)
-    else:
-        unit = "milliseconds" if parameter.bare_unit == "ms" else "seconds"
-        expected = f"must be a duration such as 90s, 10m, 1h30m, 250ms or a number of {unit}, got {_got(raw)}"
-        if not isinstance(raw, str):
-            raise _Wrong(expected)
-        try:
-            seconds = parse_duration(raw, parameter.bare_unit)
-        except ValueError:
-            raise _Wrong(expected) from None
-    if not seconds <= LONGEST_S:
-        raise _Wrong(f"must be at most {format_duration(LONGEST_S)}, got {_got(raw)}")
-    return _bounded(parameter, seconds, _got(raw).strip("'"), format_duration)
-
-
-def _switch(_parameter: Parameter, raw: object, _base: Base) -> bool:
-    if isinstance(raw, bool):
-        return raw
-    word = raw.strip().lower() if isinstance(raw, str) else None
-    if word not in TRUE_WORDS | FALSE_WORDS:
-        raise _Wrong(f"must be true or false (or yes, no, 1, 0, on, off), got {_got(raw)}")
-    return word in TRUE_WORDS
-
-
-def _choice(parameter: Parameter, raw: object, _base: Base) -> str:
-    text = _string(raw).strip()
-    if text not in parameter.choices:
-        hint = suggestion(text, parameter.choices)
-        raise _Wrong(f"must be one of {', '.join(parameter.choices)}, got {_got(raw)}", hint)
-    return text
-
-
-def _words(_parameter: Parameter, raw: object, _base: Base) -> tuple[str, ...]:
-    words = [raw] if isinstance(raw, str) else raw
-    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
-        raise _Wrong(f"must be a string or a list of strings, got {_got(raw)}")
-    if not all(words):
-        raise _Wrong("must not hold an empty string")
-    return tuple(words)
-
-
-def _json(_parameter: Parameter, raw: object, _base: Base) -> dict[str, Any]:
-    return checked_body(json_object(raw))
-
-
-def _headers(_parameter: Parameter, raw: object, _base: Base) -> dict[str, str]:
-    return checked_headers(json_object(raw))
-
-
-_CONVERTERS: Mapping[Kind, Callable[[Parameter, object, Base], Any]] = {
-    "text": _text,
-    "url": _url,
-    "secret": _secret,
-    "prompt": _prompt,
-    "path": _path,
-    "integer": _integer,
-    "number": _number,
-    "duration": _duration,
-    "switch": _switch,
-    "choice": _choice,
-    "words": _words,
-    "globs": _words,
-    "json": _json,
-    "headers": _headers,
-}
-
-
-def _string(raw: object) -> str:
-    if not isinstance(raw, str):
-        raise _Wrong(f"must be a string, got {_got(raw)}")
-    return raw
-
-
-def _float(number: float) -> float:
-    try:
-        return float(number)
-    except OverflowError:
-        return math.inf
-
-
-def _bounded(parameter: Parameter, value: float, got: str, shown: Callable[[float], str] = "{:g}".format) -> float:
-    param = parameter.param
-    if param.minimum is not None and value < param.minimum:
-        raise _Wrong(f"must be at least {shown(param.minimum)}, got {got}")
-    if param.above is not None and value <= param.above:
-        raise _Wrong(f"must be more than {shown(param.above)}, got {got}")
-    if param.maximum is not None and value > param.maximum:
-        raise _Wrong(f"must be at most {shown(param.maximum)}, got {got}")
-    return value
-
-
-def _got(raw: object) -> str:
-    """A wrong value in a message, in TOML's words, short and without control characters."""
-    match raw:
-        case bool():
-            got = "true" if raw else "false"
-        case str():
-            got = f"'{shortened_value(raw)}'"
-        case int() if abs(raw) > 10**60:
-            got = "a huge number"
-        case int() | float():
-            got = str(raw)
-        case None:
-            got = "null"
-        case Mapping():
-            got = "a table"
-        case list() | tuple():
-            got = "a list"
-        case _:
-            got = f"a {type(raw).__name__}"
-    return got
-
-
-LONGEST_SHOWN = 80
-
-
-def stored_value(parameter: Parameter, value: Any) -> Any:  # noqa: PLR0911 - one for each kind
-    """The value as JSON, for eval_args.json and `--json`: durations as bare numbers, paths absolute, secrets masked."""
-    if value is None:
-        return None
-    match parameter.param.kind:
-        case "secret":
-            return value.reveal() if value.is_placeholder else MASK
-        case "url":
-            return mask_credentials(value)
-        case "headers":
-            return dict.fromkeys(value, MASK)
-        case "json":
-            return mask_mapping(value)
-        case "duration":
-            return duration_number(value, parameter.bare_unit)
-        case "path":
-            return str(Path(value).absolute())
-        case "words" | "globs":
-            return list(value)
-        case "text" | "prompt" | "integer" | "number" | "switch" | "choice":
-            return value
-
-
-def shown_value(parameter: Parameter, value: Any) -> str:  # noqa: PLR0911 - as above
-    """The value for people, in one line without control characters, secrets masked; `none` where it is not set."""
-    stored = stored_value(parameter, value)
-    if stored is None or stored == []:
-        return "none"
-    match parameter.param.kind:
-        case "duration":
-            return format_duration(value)
-        case "switch":
-            return "true" if value else "false"
-        case "json" | "headers" | "words" | "globs":
-            import json  # noqa: PLC0415 - `--help` needs none
-
-            return visible(json.dumps(stored, ensure_ascii=False))
-        case "prompt":
-            return shortened_value(stored)
-        case "path":
-            return visible(str(value))
-        case "number":
-            return f"{value:g}"
-        case "text" | "url" | "secret" | "integer" | "choice":
-            return f"{stored} {parameter.param.unit}".rstrip() if parameter.param.unit else str(stored)
-
-
-def default_text(parameter: Parameter) -> str:
-    """The default in words, as help and README show it."""
-    return parameter.param.default_text or shown_value(parameter, parameter.default)
-
-
-def shortened_value(text: str) -> str:
-    """A text on one line of at most 80 characters."""
-    line = visible(text[: LONGEST_SHOWN + 1])
-    return line if len(line) <= LONGEST_SHOWN else f"{line[: LONGEST_SHOWN - 3]}..."
-
-
-def secret_texts(settings: "EvalSettings") -> tuple[str, ...]:
-    """Every text of the settings that no file and no message may show, for `redact`."""
-    key: Secret = settings.api_key
-    texts = [] if key.is_placeholder else [key.reveal()]
-    texts += (settings.headers or {}).values()
-    texts += secrets_in_mapping(settings.extra_body or {})
-    texts += credential_texts(settings.url)
-    return tuple(dict.fromkeys(text for text in texts if text))
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "_").strip("_")

@@ -51,11 +51,67 @@ class Resolved:
         return self.origins[name].kind != "default"
 
 
-TABLES = ("profile", "templates")
+_PREFIX = "BOOTCAMP_"
+PROFILE_VARIABLE = "BOOTCAMP_PROFILE"
+CONFIG_VARIABLE = "BOOTCAMP_CONFIG"
+FOUND_FILE = "bootcamp.toml"
+OPENAI_HOST = "api.openai.com"
+OPENAI_KEY_VARIABLE = "OPENAI_API_KEY"
+OPENAI_URL_VARIABLE = "OPENAI_BASE_URL"
+_TABLES = ("profile", "templates")
+
+
+def load_settings(
+    *,
+    flags: Mapping[str, str | Sequence[str]],
+    env: Mapping[str, str],
+    cwd: Path,
+    config: Path | None,
+    profile: str | None,
+    user_file: Path | None,
+) -> Resolved:
+    """Merge every source of settings; nothing but the arguments and the files they name is read.
+
+    `flags` has the options that were given, by parameter name, as text; a repeated one as a sequence. `config` and
+    `profile` are `--config` and `--profile`, else `BOOTCAMP_CONFIG` and `BOOTCAMP_PROFILE` count. Only the value that
+    wins is converted, so a flag gets past a wrong value below it. Relative paths of a file start at its directory,
+    all others at `cwd`; all come out absolute if `cwd` is.
+
+    Raises:
+        SettingsError: a wrong value, an unknown key, an unknown profile, an unreadable file; the message has the place.
+    """
+    home = Path(env["HOME"]) if env.get("HOME") else None
+    here = Base(directory=cwd, home=home)
+    files = _setting_files(env=env, cwd=cwd, config=config, user_file=user_file)
+    chosen_profile = _profile(profile, env, files)
+    raw = _strongest(
+        _flag_values(flags, here),
+        _environment_values(env, here),
+        *(_file_values(file, chosen_profile, home) for file in files),
+        _fallback_values(env, here),
+    )
+    values = {p.name: _converted(p, raw[p.name]) if p.name in raw else default_value(p, here) for p in parameters()}
+    origins = {p.name: raw[p.name].origin if p.name in raw else DEFAULT for p in parameters()}
+    if "api_key" not in raw and (key := openai_key(env, values["url"], from_openai=_is_openai(origins["url"]))):
+        origins["api_key"] = key.origin
+        values["api_key"] = _converted(parameters_by_name()["api_key"], key)
+    return Resolved(
+        settings=EvalSettings(**values),
+        origins=origins,
+        templates=_templates(files),
+        warnings=tuple(_unknown_variables(env)),
+    )
+
+
+def user_config_file() -> Path:
+    """The user's own settings file, `config.toml` in the platform's place; it need not exist."""
+    from platformdirs import user_config_path  # noqa: PLC0415 - most commands never ask
+
+    return user_config_path("bootcamp", appauthor=False) / "config.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TomlFile:
+class _TomlFile:
     """The checked tables of a file; `shown` is how messages name it, `found` that nobody asked for it.
 
     `values` are the top-level parameters, not converted. Their repr is left out: it may hold secrets.
@@ -70,15 +126,31 @@ class TomlFile:
     templates: Mapping[str, Mapping[str, Any]] = field(repr=False)
 
 
-def read_toml_file(path: Path, shown: str, *, kind: Literal["file", "user file"], found: bool = False) -> TomlFile:
+def _setting_files(
+    *, env: Mapping[str, str], cwd: Path, config: Path | None, user_file: Path | None
+) -> tuple[_TomlFile, ...]:
+    """The settings files there are, the strongest first: the one asked for or `./bootcamp.toml`, then the user file."""
+    files = []
+    asked = config if config is not None else Path(env[CONFIG_VARIABLE]) if env.get(CONFIG_VARIABLE) else None
+    found = cwd / FOUND_FILE
+    if asked is not None:
+        files.append(_read_toml_file(cwd / asked, str(asked), kind="file"))
+    elif found.is_file():
+        files.append(_read_toml_file(found, f"./{FOUND_FILE}", kind="file", found=True))
+    if user_file is not None and user_file.is_file():
+        files.append(_read_toml_file(user_file, str(user_file), kind="user file"))
+    return tuple(files)
+
+
+def _read_toml_file(path: Path, shown: str, *, kind: Literal["file", "user file"], found: bool = False) -> _TomlFile:
     """Read a settings file and check its keys, those of all profiles included.
 
     Raises:
         SettingsError: it cannot be read, is not TOML, has an unknown key, or sets what a found file may not.
     """
-    content = _parsed(path, shown)
-    values = {key: value for key, value in content.items() if key not in TABLES}
-    file = TomlFile(
+    content = _toml_content(path, shown)
+    values = {key: value for key, value in content.items() if key not in _TABLES}
+    file = _TomlFile(
         shown=shown,
         directory=path.parent,
         kind=kind,
@@ -87,13 +159,13 @@ def read_toml_file(path: Path, shown: str, *, kind: Literal["file", "user file"]
         profiles=_tables(content, "profile", shown),
         templates=_tables(content, "templates", shown),
     )
-    _check_keys(values, shown, "", found=found, extra=TABLES)
+    _check_keys(values, shown, "", found=found, extra=_TABLES)
     for name, table in file.profiles.items():
-        _check_keys(table, shown, f"profile.{shown_key(name)}.", found=found)
+        _check_keys(table, shown, f"profile.{_shown_key(name)}.", found=found)
     return file
 
 
-def _parsed(path: Path, shown: str) -> dict[str, Any]:
+def _toml_content(path: Path, shown: str) -> dict[str, Any]:
     import tomllib  # noqa: PLC0415 - most commands read no file
 
     try:
@@ -128,7 +200,7 @@ def _tables(content: Mapping[str, Any], key: str, shown: str) -> dict[str, Mappi
         raise SettingsError(f"{shown}: {key}: must be tables", hint=f"write [{key}.NAME]")
     for name, table in tables.items():
         if not isinstance(table, dict):
-            raise SettingsError(f"{shown}: {key}.{shown_key(name)}: must be a table", hint=f"write [{key}.NAME]")
+            raise SettingsError(f"{shown}: {key}.{_shown_key(name)}: must be a table", hint=f"write [{key}.NAME]")
     return tables
 
 
@@ -138,7 +210,7 @@ def _check_keys(table: Mapping[str, Any], shown: str, prefix: str, *, found: boo
         parameter = known.get(key)
         if parameter is None:
             hint = suggestion(key, [*known, *extra]) or "`bootcamp config show` lists the parameters"
-            raise SettingsError(f"{shown}: {prefix}{shown_key(key)}: unknown key", hint=hint)
+            raise SettingsError(f"{shown}: {prefix}{_shown_key(key)}: unknown key", hint=hint)
         if found and not parameter.param.found_file:
             raise SettingsError(
                 f"{shown}: {prefix}{key}: may not be set by a file that was merely found",
@@ -146,25 +218,32 @@ def _check_keys(table: Mapping[str, Any], shown: str, prefix: str, *, found: boo
             )
 
 
-def shown_key(key: str) -> str:
+def _shown_key(key: str) -> str:
     """A key of a file in a message: escaped and cut where it is not a plain one."""
     return key if re.fullmatch(r"[\w-]{1,60}", key) else ascii(key[:60])
 
 
-PREFIX = "BOOTCAMP_"
-PROFILE_VARIABLE = "BOOTCAMP_PROFILE"
-CONFIG_VARIABLE = "BOOTCAMP_CONFIG"
-FOUND_FILE = "bootcamp.toml"
+def _profile(profile: str | None, env: Mapping[str, str], files: Iterable[_TomlFile]) -> str | None:
+    name, place = (profile, "--profile") if profile is not None else (env.get(PROFILE_VARIABLE), PROFILE_VARIABLE)
+    if not name:
+        return None
+    known = sorted({known for file in files for known in file.profiles})
+    if name in known:
+        return name
+    listed = f"known are {', '.join(map(_shown_key, known))}" if known else "no file has a [profile.NAME] table"
+    guess = suggestion(name, known)
+    raise SettingsError(f"{place}: unknown profile {name!r}, {listed}", hint=guess)
 
 
-def user_config_file() -> Path:
-    """The user's own settings file, `config.toml` in the platform's place; it need not exist."""
-    from platformdirs import user_config_path  # noqa: PLC0415 - most commands never ask
+def _strongest(*sources: Mapping[str, RawValue]) -> dict[str, RawValue]:
+    """Every parameter from the first source that has it."""
+    merged: dict[str, RawValue] = {}
+    for source in reversed(sources):
+        merged |= source
+    return merged
 
-    return user_config_path("bootcamp", appauthor=False) / "config.toml"
 
-
-def flag_values(flags: Mapping[str, str | Sequence[str]], base: Base) -> dict[str, RawValue]:
+def _flag_values(flags: Mapping[str, str | Sequence[str]], base: Base) -> dict[str, RawValue]:
     """The options of the command line by parameter name."""
     known = parameters_by_name()
     for name in flags:
@@ -176,7 +255,7 @@ def flag_values(flags: Mapping[str, str | Sequence[str]], base: Base) -> dict[st
     }
 
 
-def environment_values(env: Mapping[str, str], base: Base) -> dict[str, RawValue]:
+def _environment_values(env: Mapping[str, str], base: Base) -> dict[str, RawValue]:
     """The `BOOTCAMP_*` variables by parameter name; an empty variable counts as not set."""
     return {
         parameter.name: RawValue(
@@ -185,22 +264,6 @@ def environment_values(env: Mapping[str, str], base: Base) -> dict[str, RawValue
         for parameter in parameters()
         if (text := env.get(parameter.env))
     }
-
-
-def fallback_values(env: Mapping[str, str], base: Base) -> dict[str, RawValue]:
-    """The foreign variables that count just above the default."""
-    return {
-        parameter.name: RawValue(value=env[name], origin=Origin(kind="environment", text=name), base=base)
-        for parameter in parameters()
-        if (name := parameter.param.fallback_env) and env.get(name)
-    }
-
-
-def unknown_variables(env: Mapping[str, str]) -> list[str]:
-    """One line for each `BOOTCAMP_*` variable that is no setting."""
-    known = [parameter.env for parameter in parameters()] + [PROFILE_VARIABLE, CONFIG_VARIABLE]
-    unknown = sorted(name for name in env if name.startswith(PREFIX) and name not in known)
-    return [f"{name}: no such setting; {suggestion(name, known) or 'it is ignored'}" for name in unknown]
 
 
 def _split(parameter: Parameter, text: str) -> object:
@@ -215,91 +278,29 @@ def _split(parameter: Parameter, text: str) -> object:
     return [text]
 
 
-def setting_files(
-    *, env: Mapping[str, str], cwd: Path, config: Path | None, user_file: Path | None
-) -> tuple[TomlFile, ...]:
-    """The settings files there are, the strongest first: the one asked for or `./bootcamp.toml`, then the user file."""
-    files = []
-    asked = config if config is not None else Path(env[CONFIG_VARIABLE]) if env.get(CONFIG_VARIABLE) else None
-    found = cwd / FOUND_FILE
-    if asked is not None:
-        files.append(read_toml_file(cwd / asked, str(asked), kind="file"))
-    elif found.is_file():
-        files.append(read_toml_file(found, f"./{FOUND_FILE}", kind="file", found=True))
-    if user_file is not None and user_file.is_file():
-        files.append(read_toml_file(user_file, str(user_file), kind="user file"))
-    return tuple(files)
-
-
-def file_values(file: TomlFile, profile: str | None, home: Path | None) -> dict[str, RawValue]:
+def _file_values(file: _TomlFile, profile: str | None, home: Path | None) -> dict[str, RawValue]:
     """The parameters of one file; its table of the profile beats its top level."""
     base = Base(directory=file.directory, home=home, confined=file.found)
     values = {key: (f"{file.shown}: {key}", value) for key, value in file.values.items()}
     if profile is not None:
         table = file.profiles.get(profile, {})
-        values |= {key: (f"{file.shown}: profile.{shown_key(profile)}.{key}", value) for key, value in table.items()}
+        values |= {key: (f"{file.shown}: profile.{_shown_key(profile)}.{key}", value) for key, value in table.items()}
     return {
         key: RawValue(value=value, origin=Origin(kind=file.kind, text=place), base=base)
         for key, (place, value) in values.items()
     }
 
 
-OPENAI_HOST = "api.openai.com"
-OPENAI_KEY_VARIABLE = "OPENAI_API_KEY"
-OPENAI_URL_VARIABLE = "OPENAI_BASE_URL"
+def _fallback_values(env: Mapping[str, str], base: Base) -> dict[str, RawValue]:
+    """The foreign variables that count just above the default."""
+    return {
+        parameter.name: RawValue(value=env[name], origin=Origin(kind="environment", text=name), base=base)
+        for parameter in parameters()
+        if (name := parameter.param.fallback_env) and env.get(name)
+    }
 
 
-def load_settings(
-    *,
-    flags: Mapping[str, str | Sequence[str]],
-    env: Mapping[str, str],
-    cwd: Path,
-    config: Path | None,
-    profile: str | None,
-    user_file: Path | None,
-) -> Resolved:
-    """Merge every source of settings; nothing but the arguments and the files they name is read.
-
-    `flags` has the options that were given, by parameter name, as text; a repeated one as a sequence. `config` and
-    `profile` are `--config` and `--profile`, else `BOOTCAMP_CONFIG` and `BOOTCAMP_PROFILE` count. Only the value that
-    wins is converted, so a flag gets past a wrong value below it. Relative paths of a file start at its directory,
-    all others at `cwd`; all come out absolute if `cwd` is.
-
-    Raises:
-        SettingsError: a wrong value, an unknown key, an unknown profile, an unreadable file; the message has the place.
-    """
-    home = Path(env["HOME"]) if env.get("HOME") else None
-    here = Base(directory=cwd, home=home)
-    files = setting_files(env=env, cwd=cwd, config=config, user_file=user_file)
-    chosen_profile = _profile(profile, env, files)
-    raw = strongest(
-        flag_values(flags, here),
-        environment_values(env, here),
-        *(file_values(file, chosen_profile, home) for file in files),
-        fallback_values(env, here),
-    )
-    values = {p.name: converted(p, raw[p.name]) if p.name in raw else default_value(p, here) for p in parameters()}
-    origins = {p.name: raw[p.name].origin if p.name in raw else DEFAULT for p in parameters()}
-    if "api_key" not in raw and (key := openai_key(env, values["url"], from_openai=_is_openai(origins["url"]))):
-        origins["api_key"] = key.origin
-        values["api_key"] = converted(parameters_by_name()["api_key"], key)
-    return Resolved(
-        settings=EvalSettings(**values),
-        origins=origins,
-        templates=_templates(files),
-        warnings=tuple(unknown_variables(env)),
-    )
-
-
-def strongest(*sources: Mapping[str, RawValue]) -> dict[str, RawValue]:
-    """Every parameter from the first source that has it."""
-    merged: dict[str, RawValue] = {}
-    for source in reversed(sources):
-        merged |= source
-    return merged
-
-
-def converted(parameter: Parameter, raw: RawValue) -> Any:
+def _converted(parameter: Parameter, raw: RawValue) -> Any:
     """The value of a parameter from its source."""
     return convert(parameter, raw.value, raw.origin.text, base=raw.base)
 
@@ -325,21 +326,16 @@ def _is_openai(origin: Origin) -> bool:
     return origin.text == OPENAI_URL_VARIABLE
 
 
-def _profile(profile: str | None, env: Mapping[str, str], files: Iterable[TomlFile]) -> str | None:
-    name, place = (profile, "--profile") if profile is not None else (env.get(PROFILE_VARIABLE), PROFILE_VARIABLE)
-    if not name:
-        return None
-    known = sorted({known for file in files for known in file.profiles})
-    if name in known:
-        return name
-    listed = f"known are {', '.join(map(shown_key, known))}" if known else "no file has a [profile.NAME] table"
-    guess = suggestion(name, known)
-    raise SettingsError(f"{place}: unknown profile {name!r}, {listed}", hint=guess)
-
-
-def _templates(files: Sequence[TomlFile]) -> dict[str, tuple[Mapping[str, Any], str]]:
+def _templates(files: Sequence[_TomlFile]) -> dict[str, tuple[Mapping[str, Any], str]]:
     return {
-        name: (table, f"{file.shown}: templates.{shown_key(name)}")
+        name: (table, f"{file.shown}: templates.{_shown_key(name)}")
         for file in reversed(files)
         for name, table in file.templates.items()
     }
+
+
+def _unknown_variables(env: Mapping[str, str]) -> list[str]:
+    """One line for each `BOOTCAMP_*` variable that is no setting."""
+    known = [parameter.env for parameter in parameters()] + [PROFILE_VARIABLE, CONFIG_VARIABLE]
+    unknown = sorted(name for name in env if name.startswith(_PREFIX) and name not in known)
+    return [f"{name}: no such setting; {suggestion(name, known) or 'it is ignored'}" for name in unknown]

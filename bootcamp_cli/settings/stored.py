@@ -7,7 +7,6 @@ from typing import Any
 
 from bootcamp_cli.errors import ResumeRefusedError, SettingsError
 from bootcamp_cli.settings.convert import Base, convert, stored_value
-from bootcamp_cli.settings.convert import shortened_value as shortened
 from bootcamp_cli.settings.model import EvalSettings, Parameter, parameters
 from bootcamp_cli.settings.sources import (
     DEFAULT,
@@ -19,7 +18,7 @@ from bootcamp_cli.settings.sources import (
     load_settings,
     openai_key,
 )
-from bootcamp_cli.text import MASK, is_secret_key, mask_credentials
+from bootcamp_cli.text import MASK, MAX_VALUE_CHARS, is_secret_key, mask_credentials, shortened
 
 
 def to_eval_args(settings: EvalSettings) -> dict[str, Any]:
@@ -45,14 +44,14 @@ def settings_from_eval_args(
     """The settings with which `resume` continues a run.
 
     `data` is the content of its eval_args.json, `place` that file's name in messages, the rest as for `load_settings`.
-    The file decides. Flags override what does not change the answers. Environment and TOML supply only what the file
+    The file decides. Flags override what does not change the answers. Environment and TOML give only what the file
     masks: the API key, header values, extra_body values, and a URL that is the same but for its credentials; a header
     or a key that the run did not have is not added. Unknown keys are ignored and missing ones take the default, as the
     reference script's file has some of the keys only. The templates are those of today's files.
 
     Raises:
         ResumeRefusedError: a flag would change the answers; all of them are listed with both values.
-        SettingsError: a wrong value, or masked ones that nothing supplies, all of them named.
+        SettingsError: a wrong value, or masked ones that nothing gives, all of them named.
     """
     current = load_settings(flags=flags, env=env, cwd=cwd, config=config, profile=profile, user_file=user_file)
     base = Base(directory=cwd)
@@ -66,14 +65,14 @@ def settings_from_eval_args(
         if current.origins[name].kind == "flag":
             values[name], origins[name] = getattr(current.settings, name), current.origins[name]
             continue
-        stored, unknown = fill_masks(parameter, data.get(name), current, env=env, url=values.get("url", ""))
+        stored, unknown = _unmasked(parameter, data.get(name), current, env=env, url=values.get("url", ""))
         missing += unknown
         values[name] = run.value(parameter, stored)
         is_default = values[name] == default_value(parameter, base)
         origins[name] = DEFAULT if is_default else Origin(kind="run", text=f"{place}: {name}")
     if missing:
         raise SettingsError(
-            f"{place}: masked, and nothing supplies {', '.join(missing)}",
+            f"{place}: only masks are stored for {', '.join(missing)}",
             hint="give them as for the first run: by flag, environment or TOML",
         )
     return Resolved(
@@ -116,15 +115,15 @@ def _refuse_other_answers(run: _Run, current: Resolved) -> None:
 def _shown(stored: Any) -> str:
     import json  # noqa: PLC0415 - only a refusal needs it
 
-    return "none" if stored is None else shortened(json.dumps(stored, ensure_ascii=False).strip('"'))
+    return "none" if stored is None else shortened(json.dumps(stored, ensure_ascii=False).strip('"'), MAX_VALUE_CHARS)
 
 
-def fill_masks(
+def _unmasked(
     parameter: Parameter, stored: Any, current: Resolved, *, env: Mapping[str, str], url: str
 ) -> tuple[Any, list[str]]:
-    """The stored JSON value with its masks replaced, and the names of the masks that nothing supplies.
+    """The stored JSON value with its masks replaced, and the names of the masks for which nothing is given.
 
-    `url` is the URL that the resumed run uses: `OPENAI_API_KEY` is judged by that one.
+    `url` is the URL that the resumed run uses: that one decides whether `OPENAI_API_KEY` is used.
     """
     have = getattr(current.settings, parameter.name)
     match parameter.param.kind:
