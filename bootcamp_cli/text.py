@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 
 def visible(text: str) -> str:
@@ -191,7 +191,7 @@ def secret_texts(
 
 
 def url_secrets(url: str) -> list[str]:
-    """The texts in which the secrets of a URL may come back: as written, decoded, as a Basic authorization.
+    """The texts in which the secrets of a URL may come back: as written, decoded, quoted, as a Basic authorization.
 
     Works on text that is no valid URL too, such as a proxy's whose password holds a slash.
     """
@@ -200,7 +200,9 @@ def url_secrets(url: str) -> list[str]:
         user, _, password = userinfo.partition(":")
         decoded = f"{unquote(user)}:{unquote(password)}"
         basic = base64.b64encode(decoded.encode(errors="replace")).decode("ascii")
-        texts = [userinfo, decoded, basic, password or user, unquote(password or user)]
+        secret = unquote(password or user)
+        quoted = quote(secret, safe="", errors="replace")
+        texts = [userinfo, decoded, basic, password or user, secret, quoted]
     for pair in url.partition("?")[2].partition("#")[0].split("&"):
         name, _, value = pair.partition("=")
         if _is_secret_query(name):

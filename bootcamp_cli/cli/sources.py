@@ -14,7 +14,7 @@ from bootcamp_cli.store.run_dir import RunDir
 
 
 def read_settings(call: Call) -> Resolved:
-    """Merge and check the settings; say what is odd about their sources.
+    """Merge and check the settings; tell what is odd about their sources.
 
     Raises:
         SettingsError: a value, a key, a file or a profile is wrong; the message names the place.
@@ -55,7 +55,7 @@ def resumed_settings(call: Call, args: Mapping[str, Any], run_dir: RunDir) -> Ev
 
 
 def _learned(resolved: Resolved, call: Call) -> Resolved:
-    """Let nothing that is said from here on show the secrets, and say the warnings."""
+    """Let nothing that is printed from here on show the secrets, and print the warnings."""
     call.console.masked.extend(secrets_of(resolved.settings))
     for warning in resolved.warnings:
         call.console.warn(warning)

@@ -432,7 +432,7 @@ class EvalSettings:
     timeout: Annotated[
         float,
         Param(
-            help="deadline of one try, from connecting to the last byte; a bare number is in milliseconds",
+            help="deadline of one attempt, from connecting to the last byte; a bare number is in milliseconds",
             group="Requests",
             kind="duration",
             unit="ms",
@@ -440,10 +440,10 @@ class EvalSettings:
         ),
     ] = 6000.0
     max_retries: Annotated[
-        int, Param(help="retries after the first try", group="Requests", kind="integer", minimum=0)
+        int, Param(help="retries after the first attempt", group="Requests", kind="integer", minimum=0)
     ] = 16
     max_retrying_delay: Annotated[
-        float, Param(help="longest wait between two tries", group="Requests", kind="duration", minimum=0.0)
+        float, Param(help="longest wait between two attempts", group="Requests", kind="duration", minimum=0.0)
     ] = 60.0
     stream: Annotated[
         bool,
@@ -457,7 +457,10 @@ class EvalSettings:
     idle_timeout: Annotated[
         float,
         Param(
-            help="longest silence of a stream before the try is given up", group="Requests", kind="duration", above=0.0
+            help="longest silence of a stream before the attempt is given up",
+            group="Requests",
+            kind="duration",
+            above=0.0,
         ),
     ] = 300.0
     transport: Annotated[
