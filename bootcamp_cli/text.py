@@ -3,7 +3,6 @@
 The only place that recognises, masks and redacts secrets.
 """
 
-import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -195,6 +194,8 @@ def url_secrets(url: str) -> list[str]:
 
     Works on text that is no valid URL too, such as a proxy's whose password holds a slash.
     """
+    import base64  # noqa: PLC0415 - `--help` shows no URL
+
     texts = []
     if userinfo := _userinfo(url):
         user, _, password = userinfo.partition(":")
