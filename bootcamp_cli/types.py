@@ -9,8 +9,6 @@ from typing import Any, Literal
 
 import msgspec
 
-ApiMode = Literal["completion", "chat_completion"]
-
 SampleId = str | int | float | bool
 """What a record carries as `id`: the row's own, or its number."""
 

@@ -22,7 +22,8 @@ from bootcamp_cli.server.endpoint import endpoint
 from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.server.request import GenerationConfig
 from bootcamp_cli.server.transport import TransportName, make_transport
-from bootcamp_cli.types import Answer, ApiMode
+from bootcamp_cli.settings.model import ApiMode
+from bootcamp_cli.types import Answer
 
 KEY = "sk-marked-key-0123456789"
 

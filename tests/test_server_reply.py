@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from bootcamp_cli.server.failures import AttemptFailed, server_words
 from bootcamp_cli.server.response import parse_reply
+from bootcamp_cli.settings.model import ApiMode
 from bootcamp_cli.text import MAX_RAW_CHARS
-from bootcamp_cli.types import Answer, ApiMode
+from bootcamp_cli.types import Answer
 from tests.raw_server import completion
 
 

@@ -9,12 +9,11 @@ import pytest
 from bootcamp_cli.cli.docs import parameter_table
 from bootcamp_cli.engine.plan import Plan, identity_differences, make_plan
 from bootcamp_cli.errors import DatasetError, ResumeRefusedError, SettingsError
-from bootcamp_cli.settings.model import EvalSettings, Parameter, listed_keys, parameters
+from bootcamp_cli.settings.model import ApiMode, EvalSettings, Parameter, listed_keys, parameters
 from bootcamp_cli.settings.sources import Resolved, load_settings
 from bootcamp_cli.settings.stored import settings_from_eval_args, to_eval_args
 from bootcamp_cli.settings.warnings import mode_warnings
 from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
-from bootcamp_cli.types import ApiMode
 from tests.conftest import RunBootcamp
 
 MODES: tuple[ApiMode, ...] = get_args(ApiMode)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bootcamp_cli.types import ApiMode, encode
+from bootcamp_cli.settings.model import ApiMode
+from bootcamp_cli.types import encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

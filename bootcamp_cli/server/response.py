@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from bootcamp_cli.server.failures import bad_response, html_words, is_keepable, server_words
-from bootcamp_cli.types import Answer, ApiMode
+from bootcamp_cli.settings.model import ApiMode
+from bootcamp_cli.types import Answer
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A larger reply is no answer."""

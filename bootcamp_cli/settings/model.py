@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bootcamp_cli.text import Secret
-from bootcamp_cli.types import ApiMode
 
 Kind = Literal[
     "text",  # any non-empty line of text
@@ -149,6 +148,7 @@ _METAVARS: dict[Kind, str] = {
 }
 
 
+ApiMode = Literal["completion", "chat_completion"]
 BootcampChoice = Literal["auto", "builtin", "upstream"]
 TransportChoice = Literal["auto", "aiohttp", "httpx"]
 
