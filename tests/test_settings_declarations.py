@@ -152,6 +152,14 @@ def test_what_is_sent_decides_answers(parameter: Parameter) -> None:
 
 
 @every_parameter
+def test_what_generation_is_told_decides_answers(parameter: Parameter) -> None:
+    """A parameter of the group Generation decides the answers, and one that is a number is sent."""
+    if parameter.param.group == "Generation":
+        assert parameter.param.decides == "answers"
+        assert parameter.param.sent_as is not None or parameter.param.kind not in ("integer", "number")
+
+
+@every_parameter
 def test_what_decides_is_refused_by_resume(parameter: Parameter, test_dir: Path) -> None:
     """A flag with another value is refused for a started run where it decides answers or scores, and else is taken."""
     run = to_eval_args(loaded(test_dir, {}).settings)
