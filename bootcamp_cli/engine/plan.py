@@ -61,7 +61,7 @@ class Plan:
 
 
 def identity_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The keys of two identities that differ; one that is missing is null: not sent, as before there was such a key."""
+    """The keys in which two identities differ; what one of them lacks counts as null: a parameter that was not sent."""
     return [key for key in dict.fromkeys((*after, *before)) if before.get(key) != after.get(key)]
 
 
