@@ -258,3 +258,11 @@ def test_closed_streams(closed: str, tmp_path: Path) -> None:
     assert len((run_dir / "meta.jsonl").read_text().splitlines()) == 14
     written = b"".join(path.read_bytes() for path in run_dir.rglob("*.jsonl"))
     assert all(line.startswith(b"{") for line in written.splitlines())
+
+
+def test_a_path_of_any_bytes_reaches_the_command(tmp_path: Path) -> None:
+    """An argument whose bytes are no UTF-8 is the path that it names."""
+    name = os.fsencode(tmp_path) + b"/\xff"
+    done = subprocess.run([sys.executable, "-m", "bootcamp_cli", "report", name], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.startswith(b"bootcamp: error: " + os.fsencode(tmp_path) + b"/\\xff")

@@ -1,5 +1,6 @@
 """The command line's spellings, and how declared settings become options and flags."""
 
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -7,10 +8,12 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.cli.command import canonical_words, given_text, is_on
+import bootcamp_cli
+from bootcamp_cli.cli.command import is_on, with_bare_booleans
+from bootcamp_cli.cli.demo import demo_command
 from bootcamp_cli.cli.eval import eval_command
-from bootcamp_cli.cli.options import ALL_SETTINGS, Call, Flags, command
-from bootcamp_cli.errors import SettingsError
+from bootcamp_cli.cli.options import ALL_SETTINGS, Call, Flags, command, given_text
+from bootcamp_cli.errors import SettingsError, UsageError
 from bootcamp_cli.settings.model import parameters
 
 BOOLEANS = sorted(p.name for p in parameters() if p.param.kind == "switch")
@@ -91,13 +94,13 @@ def test_any_mix_of_spellings_means_the_same(line: tuple[Flags, list[str]]) -> N
 @given(st.lists(st.text()))
 def test_words_behind_two_dashes_are_left_alone(words: list[str]) -> None:
     """Nothing behind `--` is rewritten."""
-    assert canonical_words(["--", *words], booleans={"--resume": "--no-resume"}, valued=()) == ["--", *words]
+    assert with_bare_booleans(["--", *words], booleans={"--resume": "--no-resume"}, valued=()) == ["--", *words]
 
 
 @pytest.mark.parametrize("word", ["output/run", "truely", "2", "t", "--json", ""])
 def test_a_bare_boolean_swallows_no_other_word(word: str) -> None:
     """The word behind a bare boolean option is its value only where it is one of the eight words."""
-    assert canonical_words(["--resume", word], booleans={"--resume": "--no-resume"}, valued=()) == ["--resume", word]
+    assert with_bare_booleans(["--resume", word], booleans={"--resume": "--no-resume"}, valued=()) == ["--resume", word]
 
 
 def test_a_wrong_boolean_names_its_flag() -> None:
@@ -144,7 +147,7 @@ def test_a_command_without_settings_reads_no_sources() -> None:
         """Probe."""
         return len(call.flags)
 
-    assert {option.name for option in probe.params} == {"json", "quiet", "debug"}
+    assert {option.name for option in probe.params} == {"json", "quiet", "debug", "help"}
 
 
 def test_hidden_settings_are_accepted_and_not_shown() -> None:
@@ -175,3 +178,16 @@ def test_hidden_settings_are_accepted_and_not_shown() -> None:
 def test_a_flag_is_seen_on_a_line_that_may_be_wrong(words: list[str], expected: bool) -> None:  # noqa: FBT001
     """Whether errors are wanted as JSON is known before, and even where parsing fails."""
     assert is_on("--json", words) is expected
+
+
+def test_only_public_names_of_typer_are_used() -> None:
+    """No module of the package reaches into typer's private modules, which differ from release to release."""
+    package = Path(bootcamp_cli.__file__).parent
+    assert [path.name for path in package.rglob("*.py") if "typer._" in path.read_text("utf-8")] == []
+
+
+@pytest.mark.parametrize(("flag", "noun"), [("--rows", "an integer"), ("--latency", "a number")])
+def test_a_wrong_number_names_its_flag(flag: str, noun: str) -> None:
+    """A number of a command's own is converted by this tool: the message is the same with every typer."""
+    with pytest.raises(UsageError, match=rf"{flag}: must be {noun}, got 'x'"):
+        demo_command.make_context("demo", [flag, "x"])

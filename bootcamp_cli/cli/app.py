@@ -5,22 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from typing import Annotated, Any
 
-# `_click` is vendored by typer, which exports none of this; pyproject.toml holds typer to the release that has it here
-from typer._click.core import Command, Context
-from typer._click.formatting import HelpFormatter
-from typer.core import TyperGroup, TyperOption
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from bootcamp_cli import __version__
-from bootcamp_cli.cli.command import (
-    BootcampCommand,
-    help_option,
-    option_help,
-    option_name,
-    write_example,
-    write_sections,
-)
+from bootcamp_cli.cli.command import CONTEXT, BootcampCommand, Help, dashed, misuse_told
 from bootcamp_cli.cli.console import write_line
+from bootcamp_cli.cli.help_text import help_text, option_help, option_name
 from bootcamp_cli.errors import UsageError
 
 
@@ -138,30 +131,19 @@ bootcamp report output/r1_32B_tests_20260101_120000
 
 def root_group() -> "LazyGroup":
     """The whole command line."""
-    group = LazyGroup(
-        COMMANDS,
+    return _group(
         name="bootcamp",
         help="Evaluate a model on verifiable reasoning tasks, over an OpenAI-compatible API.",
         example=EXAMPLE,
+        entries=COMMANDS,
+        has_version=True,
     )
-    group.params.append(
-        TyperOption(
-            param_decls=["version", "--version"],
-            is_flag=True,
-            default=False,
-            is_eager=True,
-            expose_value=False,
-            callback=_print_version,
-            help="print the version and exit",
-        )
-    )
-    return group
 
 
-def load_command(name: str, entry: Entry | EntryGroup) -> Command:
+def load_command(name: str, entry: Entry | EntryGroup) -> "BootcampCommand | LazyGroup":
     """The command behind an entry of the table, imported now."""
     if isinstance(entry, EntryGroup):
-        return LazyGroup(entry.entries, name=name, help=entry.help, example=entry.example)
+        return _group(name=name, help=entry.help, example=entry.example, entries=entry.entries)
     module, _, attribute = entry.target.partition(":")
     command = getattr(import_module(module), attribute)
     if not isinstance(command, BootcampCommand):
@@ -169,68 +151,97 @@ def load_command(name: str, entry: Entry | EntryGroup) -> Command:
     return command
 
 
+def _group(
+    *,
+    name: str,
+    help: str,  # noqa: A002 - typer's word
+    example: str,
+    entries: Mapping[str, Entry | EntryGroup],
+    has_version: bool = False,
+) -> "LazyGroup":
+    app = typer.Typer(
+        name=name,
+        cls=LazyGroup,
+        callback=_with_version if has_version else _without_version,
+        help=help,
+        epilog=example,
+        add_help_option=False,
+        add_completion=False,
+        rich_markup_mode=None,
+        context_settings=CONTEXT,
+    )
+    group = typer.main.get_group(app)
+    assert isinstance(group, LazyGroup)  # noqa: S101 - what `cls` asked for
+    group.entries = entries
+    return group
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - what typer calls
+    if wanted:
+        write_line(sys.stdout, f"bootcamp {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", is_eager=True, callback=_print_version, help="print the version and exit")
+]
+
+
+def _without_version(*, help: Help = False) -> None:  # noqa: A002
+    """The options of a group."""
+
+
+def _with_version(*, version: Version = False, help: Help = False) -> None:  # noqa: A002
+    """The options of the whole command line."""
+
+
 class LazyGroup(TyperGroup):
     """A group whose commands are imported when they are called."""
 
-    def __init__(self, entries: Mapping[str, Entry | EntryGroup], *, name: str, help: str, example: str) -> None:  # noqa: A002 - typer's word
-        super().__init__(name=name, help=help, epilog=example, rich_markup_mode=None)
-        self.entries = entries
+    entries: Mapping[str, Entry | EntryGroup] = {}
 
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words before the command; without any the help is what is missing."""
-        if not args and not ctx.resilient_parsing:
+        if not args:
             write_line(sys.stderr, ctx.get_help())
-            ctx.exit(2)
-        return super().parse_args(ctx, args)
+            raise typer.Exit(2)
+        with misuse_told(ctx):
+            return super().parse_args(ctx, args)
 
-    def get_help_option(self, ctx: Context) -> TyperOption:  # noqa: ARG002 - typer's signature
-        """The option `--help`, always the same one."""
-        if self._help_option is None:
-            self._help_option = help_option()
-        return self._help_option
+    def invoke(self, ctx: Any) -> Any:
+        """Call the command that the words name."""
+        with misuse_told(ctx):
+            return super().invoke(ctx)
 
-    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - typer's signature
-        """The names in the order of the table."""
-        return list(self.entries)
-
-    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002 - typer's signature
-        """Import the named command; None where there is no such command."""
-        entry = self.entries.get(cmd_name.replace("_", "-"))
-        return None if entry is None else load_command(cmd_name, entry)
-
-    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, TyperCommand | TyperGroup, list[str]]:
         """Find the command that the first word names, or say which one may be meant."""
         name = args[0]
         command = self.get_command(ctx, name)
         if command is None:
-            raise _unknown(f"no such command {name!r}", get_close_matches(name, self.entries), ctx)
+            close = get_close_matches(name, self.entries)
+            hint = f"did you mean {close[0]}?" if close else f"see {ctx.command_path} --help"
+            raise UsageError(f"no such command {name!r}", hint=hint)
         return name, command, args[1:]
 
-    def collect_usage_pieces(self, ctx: Context) -> list[str]:  # noqa: ARG002 - typer's signature
-        """What may follow the group's name."""
-        return ["COMMAND ..."]
+    def get_command(self, ctx: Any, cmd_name: str) -> "BootcampCommand | LazyGroup | None":  # noqa: ARG002 - typer's signature
+        """Import the named command; None where there is no such command."""
+        entry = self.entries.get(dashed(cmd_name))
+        return None if entry is None else load_command(cmd_name, entry)
 
-    def format_epilog(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Print nothing: the example stands before the commands."""
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
+        """The names in the order of the table."""
+        return list(self.entries)
 
-    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Print the example, the commands by section and the options, from the table alone."""
-        write_example(formatter, self.epilog or "")
+    def get_help(self, ctx: Any) -> str:
+        """The example, the commands by section and the options, from the table alone."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for name, entry in self.entries.items():
             sections.setdefault(entry.section, []).append((name, entry.help))
-        options = [param for param in self.get_params(ctx) if isinstance(param, TyperOption)]
+        options = [param for param in self.params if isinstance(param, TyperOption)]
         sections["Options"] = [(option_name(option), option_help(option)) for option in options]
-        write_sections(formatter, sections)
-
-
-def _unknown(problem: str, close: list[str], ctx: Context) -> UsageError:
-    if close:
-        return UsageError(problem, hint=f"did you mean {close[0]}?")
-    return UsageError(problem, hint=f"see {ctx.command_path} --help")
-
-
-def _print_version(ctx: Context, _param: TyperOption, wanted: bool) -> None:  # noqa: FBT001 - typer's signature
-    if wanted:
-        write_line(sys.stdout, f"bootcamp {__version__}")
-        ctx.exit()
+        return help_text(
+            usage=(ctx.command_path, "COMMAND ..."),
+            about=self.help or "",
+            example=self.epilog or "",
+            sections=sections,
+        )

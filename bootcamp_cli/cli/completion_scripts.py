@@ -14,8 +14,9 @@ from typing import Literal
 from typer.core import TyperArgument, TyperOption
 
 from bootcamp_cli.cli.app import COMMANDS, Entry, EntryGroup, load_command
-from bootcamp_cli.cli.command import BootcampCommand, RawOption, argument_name
+from bootcamp_cli.cli.command import BootcampCommand
 from bootcamp_cli.cli.docs import update
+from bootcamp_cli.cli.help_text import OptionNote, argument_name
 
 COMPLETIONS = Path(__file__).parents[2] / "completions"
 
@@ -86,14 +87,18 @@ def _nodes(path: tuple[str, ...], entry: Entry | EntryGroup) -> list[CommandNode
     command = load_command(path[-1], entry)
     if not isinstance(command, BootcampCommand):
         raise TypeError(f"{entry.target} is no command")
-    options = [param for param in command.params if isinstance(param, TyperOption) and not param.hidden]
+    options = [
+        param
+        for param in command.params
+        if isinstance(param, TyperOption) and not param.hidden and param.name != "help"
+    ]
     arguments = [param for param in command.params if isinstance(param, TyperArgument)]
     return [
         CommandNode(
             path=path,
             help=entry.help,
             commands={},
-            options=(*(_option(option) for option in options), HELP),
+            options=(*(_option(option, command.notes) for option in options), HELP),
             arguments={argument_name(argument): _values(argument_name(argument)) for argument in arguments},
         )
     ]
@@ -106,14 +111,12 @@ def _group(
     return CommandNode(path=path, help=text, commands=commands, options=options, arguments={})
 
 
-def _option(option: TyperOption) -> OptionNode:
+def _option(option: TyperOption, notes: Mapping[str, OptionNote]) -> OptionNode:
     return OptionNode(
         name=option.opts[0],
         help=_brief(option.help or ""),
         kind="boolean" if option.is_flag else "value",
-        negation=option.secondary_opts[0]
-        if isinstance(option, RawOption) and option.variable and option.is_flag
-        else "",
+        negation=option.secondary_opts[0] if option.is_flag and option.name in notes else "",
         repeatable=option.multiple,
         values=None if option.is_flag else _values(option.metavar or ""),
     )

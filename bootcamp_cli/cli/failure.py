@@ -6,9 +6,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-# vendored by typer, which exports none of them; pyproject.toml holds typer to the release that has them here
-from typer._click.exceptions import ClickException, NoSuchOption, UsageError
-
 from bootcamp_cli.cli.console import hide, json_text, write_line
 from bootcamp_cli.errors import BootcampError, DatasetError, InterruptedRunError, disk_error
 from bootcamp_cli.text import visible
@@ -46,8 +43,6 @@ def failure_of(error: BaseException) -> Failure:
     match single:
         case BootcampError():
             return _known(single)
-        case ClickException():
-            return _misuse(single)
         case KeyboardInterrupt():
             return Failure(message="interrupted", exit_code=InterruptedRunError.exit_code, label="")
         case _:
@@ -108,15 +103,3 @@ def _unexpected(error: BaseException) -> Failure:
         exit_code=1,
         label="unexpected error: ",
     )
-
-
-def _misuse(error: ClickException) -> Failure:
-    """Wrong words on the command line, in the tone of the other errors."""
-    command = error.ctx.command_path if isinstance(error, UsageError) and error.ctx else "bootcamp"
-    if isinstance(error, NoSuchOption):
-        negated = error.option_name.startswith("--no-")
-        close = [name for name in error.possibilities or () if name.startswith("--no-") == negated]
-        hint = f"did you mean {close[0]}?" if close else f"see {command} --help"
-        return Failure(message=f"no such option {error.option_name}", hint=hint, exit_code=2)
-    text = error.format_message().rstrip(".")
-    return Failure(message=text[:1].lower() + text[1:], hint=f"see {command} --help", exit_code=2)

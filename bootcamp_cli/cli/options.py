@@ -9,9 +9,9 @@ exit code; it has no list of options of its own:
 
         More about it: --help shows all of this text.
         """
-        from bootcamp_cli.cli.evaluation import evaluate  # here, so that --help does not load it
+        from bootcamp_cli import api  # here, so that --help does not load it
 
-        settings = read_settings(call).settings
+        settings = call.learn(api.read_settings(call.sources))
         ...
         call.console.result(data, text=...)
         return EXIT_OK
@@ -29,18 +29,26 @@ and BOOTCAMP what they say. `app.py` names the command and its file. Every comma
 those with settings --config and --profile as well.
 '''
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from inspect import Parameter as Argument
 from inspect import Signature, signature
-from typing import Any, Concatenate
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, get_args
 
 import typer
 
-from bootcamp_cli.cli.command import GENERAL, BootcampCommand, RawOption, given_text
+from bootcamp_cli.cli.command import CONTEXT, BootcampCommand, Help
 from bootcamp_cli.cli.console import Console
+from bootcamp_cli.cli.help_text import GENERAL, OptionNote
+from bootcamp_cli.errors import UsageError
 from bootcamp_cli.settings.convert import default_text
-from bootcamp_cli.settings.model import Parameter, parameters
+from bootcamp_cli.settings.model import EvalSettings, Parameter, parameters
+
+if TYPE_CHECKING:
+    from bootcamp_cli.api import Sources
+    from bootcamp_cli.settings.sources import Resolved
 
 Flags = dict[str, str | list[str]]
 """The settings that were given on the command line, by name, as they were typed; a boolean one is `true` or `false`."""
@@ -61,6 +69,30 @@ class Call:
     profile: str | None = None
     debug: bool = False
 
+    @property
+    def sources(self) -> "Sources":
+        """Where the settings of this call come from: its flags, this process's environment, the files."""
+        from bootcamp_cli.api import Sources
+        from bootcamp_cli.settings.sources import user_config_file
+
+        return Sources(
+            flags=self.flags,
+            env=os.environ,
+            cwd=Path.cwd(),
+            config=None if self.config is None else Path(self.config),
+            profile=self.profile,
+            user_file=user_config_file(),
+        )
+
+    def learn(self, resolved: "Resolved") -> EvalSettings:
+        """Let nothing that is said from here on show the secrets of these settings, and give the warnings."""
+        from bootcamp_cli.settings.convert import secret_texts
+
+        self.console.masked.extend(secret_texts(resolved.settings))
+        for warning in resolved.warnings:
+            self.console.warn(warning)
+        return resolved.settings
+
 
 def command(
     *, example: str, settings: Iterable[str] | None = None, hidden: Iterable[str] = ()
@@ -72,58 +104,39 @@ def command(
     """
 
     def made(function: Callable[Concatenate[Call, ...], int]) -> BootcampCommand:
-        names = frozenset(settings or ())
+        wanted = [parameter for parameter in parameters() if parameter.name in frozenset(settings or ())]
         app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        app.command(cls=BootcampCommand, epilog=example)(_without_call(function, names))
+        options = [
+            *(_setting_option(parameter, hidden=parameter.name in frozenset(hidden)) for parameter in wanted),
+            *general_options(reads_settings=settings is not None),
+        ]
+        app.command(cls=BootcampCommand, epilog=example, add_help_option=False, context_settings=CONTEXT)(
+            _as_typer_sees_it(function, options, {parameter.name for parameter in wanted})
+        )
         built = typer.main.get_command(app)
         assert isinstance(built, BootcampCommand)  # noqa: S101 - what `cls` asked for
-        built.params += settings_options(names, hidden=frozenset(hidden))
-        built.params += general_options(reads_settings=settings is not None)
+        built.notes = {
+            parameter.name: OptionNote(default=_shown_default(parameter), variable=parameter.env)
+            for parameter in wanted
+        }
         return built
 
     return made
 
 
-def settings_options(names: frozenset[str], *, hidden: frozenset[str] = frozenset()) -> list[RawOption]:
-    """An option for each of the named settings, in the order of their declaration."""
-    wanted = [parameter for parameter in parameters() if parameter.name in names]
-    return [_option(parameter, hidden=parameter.name in hidden) for parameter in wanted]
-
-
-def general_options(*, reads_settings: bool) -> list[RawOption]:
-    """The options that every command has; with settings also where else these come from."""
-    sources = [
-        RawOption(
-            name="config", metavar="FILE", group=GENERAL, help="settings file to read instead of ./bootcamp.toml"
-        ),
-        RawOption(
-            name="profile", metavar="NAME", group=GENERAL, help="use the [profile.NAME] table of the settings file"
-        ),
-    ]
-    return [
-        *(sources if reads_settings else []),
-        RawOption(name="json", boolean=True, group=GENERAL, help="print the result as JSON"),
-        RawOption(name="quiet", boolean=True, group=GENERAL, help="print nothing but the result and errors"),
-        RawOption(name="debug", boolean=True, group=GENERAL, help="show the traceback of an error"),
-    ]
-
-
-def _option(parameter: Parameter, *, hidden: bool) -> RawOption:
-    help_text = f"{parameter.param.help}, repeatable" if parameter.repeatable else parameter.param.help
-    return RawOption(
-        name=parameter.name,
-        help=help_text,
+def _setting_option(parameter: Parameter, *, hidden: bool) -> Argument:
+    return _option(
+        parameter.name,
+        help=f"{parameter.param.help}, repeatable" if parameter.repeatable else parameter.param.help,
         group=parameter.param.group,
-        metavar=metavar(parameter),
+        metavar=_metavar(parameter),
         boolean=parameter.param.kind == "switch",
         repeatable=parameter.repeatable,
         hidden=hidden,
-        default_text=_shown_default(parameter),
-        variable=parameter.env,
     )
 
 
-def metavar(parameter: Parameter) -> str:
+def _metavar(parameter: Parameter) -> str:
     """The placeholder of the value, which also says how the shell completes it."""
     if parameter.choices:
         return "|".join(parameter.choices)
@@ -138,24 +151,95 @@ def _shown_default(parameter: Parameter) -> str:
     return "" if shown == "none" else shown
 
 
-def _without_call(function: Callable[Concatenate[Call, ...], int], names: frozenset[str]) -> Callable[..., int]:
-    """The function as typer sees it: without its first parameter, which is made of all options that are not its own."""
+def general_options(*, reads_settings: bool) -> list[Argument]:
+    """The options that every command has; with settings also where else these come from."""
+    sources = [
+        _option("config", metavar="FILE", help="settings file to read instead of ./bootcamp.toml"),
+        _option("profile", metavar="NAME", help="use the [profile.NAME] table of the settings file"),
+    ]
+    return [
+        *(sources if reads_settings else []),
+        _option("json", boolean=True, help="print the result as JSON"),
+        _option("quiet", boolean=True, help="print nothing but the result and errors"),
+        _option("debug", boolean=True, help="show the traceback of an error"),
+        Argument("help", Argument.KEYWORD_ONLY, default=False, annotation=Help),
+    ]
+
+
+def _option(
+    name: str,
+    *,
+    help: str,  # noqa: A002 - typer's word
+    group: str = GENERAL,
+    metavar: str = "TEXT",
+    boolean: bool = False,
+    repeatable: bool = False,
+    hidden: bool = False,
+) -> Argument:
+    """An option whose text is converted elsewhere: None where it was not given, so that other sources can supply it.
+
+    A boolean one is negated by `--no-` and gives a bool; a repeatable one gives a list of texts.
+    """
+    flag = f"--{name.replace('_', '-')}"
+    option = typer.Option(
+        f"{flag}/--no-{flag[2:]}" if boolean else flag,
+        help=help,
+        metavar=metavar,
+        hidden=hidden,
+        rich_help_panel=group,
+        parser=None if boolean else as_typed,
+    )
+    kind: Any = bool if boolean else list[str] if repeatable else str
+    return Argument(name, Argument.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option])
+
+
+def as_typed(text: str) -> str:
+    """The text as it is: typer 0.29 would have pydantic check it, which takes no bytes that are not UTF-8."""
+    return text
+
+
+def _as_typer_sees_it(
+    function: Callable[Concatenate[Call, ...], int], options: Iterable[Argument], names: Iterable[str]
+) -> Callable[..., int]:
+    """The function with `options` in the place of its first parameter, which is made of their values."""
+    _, *own = signature(function, eval_str=True).parameters.values()
+    own = [_converted_here(argument) for argument in own]
 
     def run(context: typer.Context, **values: Any) -> int:
-        own = {name: value for name, value in values.items() if name in own_names}
-        return function(_call(values, names, masked=context.obj), **own)
+        call = _call(values, names, masked=context.obj)
+        return function(call, **{argument.name: values[argument.name] for argument in own})
 
-    _, *rest = signature(function, eval_str=True).parameters.values()
-    own_names = frozenset(argument.name for argument in rest)
     context = Argument("context", Argument.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    arguments = [context, *(argument.replace(kind=Argument.KEYWORD_ONLY) for argument in own), *options]
     run.__name__ = function.__name__
     run.__doc__ = function.__doc__
-    run.__signature__ = Signature([context, *rest])  # type: ignore[attr-defined]
-    run.__annotations__ = {argument.name: argument.annotation for argument in (context, *rest)}
+    run.__signature__ = Signature(arguments)  # type: ignore[attr-defined]
+    run.__annotations__ = {argument.name: argument.annotation for argument in arguments}
     return run
 
 
-def _call(values: dict[str, Any], names: frozenset[str], *, masked: list[str]) -> Call:
+def _converted_here(argument: Argument) -> Argument:
+    """A command's own argument with this module's conversion of its text, which is the same in every typer."""
+    kind, declared = get_args(argument.annotation)
+    if kind in (int, float):
+        declared.parser = _number_parser(kind, f"--{argument.name.strip('_').replace('_', '-')}")
+    elif kind is not bool:
+        declared.parser = as_typed
+    return argument
+
+
+def _number_parser(kind: type[int] | type[float], flag: str) -> Callable[[str], float]:
+    def parsed(text: str) -> float:
+        try:
+            return kind(text)
+        except ValueError:
+            noun = "an integer" if kind is int else "a number"
+            raise UsageError(f"{flag}: must be {noun}, got {text!r}") from None
+
+    return parsed
+
+
+def _call(values: dict[str, Any], names: Iterable[str], *, masked: list[str]) -> Call:
     flags = {name: text for name in names if (text := given_text(values[name])) is not None}
     return Call(
         console=Console(json=bool(values["json"]), quiet=bool(values["quiet"]), masked=masked),
@@ -164,3 +248,16 @@ def _call(values: dict[str, Any], names: frozenset[str], *, masked: list[str]) -
         profile=values.get("profile"),
         debug=bool(values["debug"]),
     )
+
+
+def given_text(value: Iterable[str] | str | bool | None) -> str | list[str] | None:  # noqa: FBT001 - what typer gives
+    """What was typed, as text: `true` or `false` for a boolean option, None where the option was not given."""
+    match value:
+        case None:
+            return None
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return value
+        case _:
+            return list(value) or None
