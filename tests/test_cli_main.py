@@ -27,13 +27,13 @@ from bootcamp_cli.errors import (
 def call(
     *words: str, code: str = "", env: dict[str, str] | None = None, started_by: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """`bootcamp config show` with these words in a process where settings are read by `code` instead."""
+    """`bootcamp config show` with these words in a process that runs `code` once the settings are read."""
     script = (
         "import sys\n"
-        "import bootcamp_cli.cli.sources as sources\n"
+        "from bootcamp_cli.cli.options import Call\n"
         "from bootcamp_cli.errors import *\n"
-        f"def fails(call):\n    {code or 'pass'}\n"
-        "sources.read_settings = fails\n"
+        f"def fails(call, resolved):\n    {code or 'pass'}\n"
+        "Call.learn = fails\n"
         "from bootcamp_cli.__main__ import main\n"
         "sys.exit(main(['config', 'show', *sys.argv[1:]]))\n"
     )
@@ -222,7 +222,7 @@ def test_the_console_keeps_its_channels_apart(capsys: pytest.CaptureFixture[str]
     """The result goes to stdout as text or JSON, words go to stderr, and to nowhere where quiet is asked for."""
     Console().result({"a": 1}, text="one")
     Console(json=True).result({"a": Path("x"), "b": {"é"}}, text="one")
-    Console().notice("said")
+    Console().notify("said")
     Console(quiet=True).warn("not said")
     captured = capsys.readouterr()
     first, _, rest = captured.out.partition("\n")

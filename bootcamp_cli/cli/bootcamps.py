@@ -22,21 +22,16 @@ def list_command(call: Call) -> int:
     The ceiling is the highest average score that any outputs can reach on the public test file of the data source by
     the reference's rules; beside it that of outputs in the format that the prompts ask for.
     """
-    from bootcamp_cli.bootcamps.registry import CATALOG, Resolver, ceilings
-    from bootcamp_cli.cli.sources import read_settings
+    from bootcamp_cli import api
 
-    settings = read_settings(call).settings
-    known = Resolver(settings.bootcamps, settings.bootcamps_path).known()
-    limits = ceilings()
     data = []
     rows = [("data source", "family", "origin", "ceiling", "in the asked format")]
-    for ref in known:
-        entry, limit = CATALOG.get(ref.data_source), limits.get(ref.data_source)
-        family = entry.family if entry and ref.origin == "builtin" else None
+    for known in api.list_bootcamps(call.learn(api.read_settings(call.sources))):
+        ref, limit = known.ref, known.ceiling
         data.append(
             {
                 "data_source": ref.data_source,
-                "family": family,
+                "family": known.family,
                 "origin": ref.origin,
                 "target": ref.target,
                 "ceiling": limit.any_output if limit else None,
@@ -45,7 +40,7 @@ def list_command(call: Call) -> int:
             }
         )
         shown = (f"{limit.any_output:.4f}", f"{limit.asked_format:.4f}") if limit else ("-", "-")
-        rows.append((ref.data_source, family or "-", ref.origin, *shown))
+        rows.append((ref.data_source, known.family or "-", ref.origin, *shown))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     call.console.result(data, text="\n".join(lines))
@@ -66,12 +61,10 @@ def verify_command(
     GOLDEN_DIR has DATA_SOURCE.jsonl files of objects with file, row (0-based line of EVAL_DIR/file), output, score and
     extracted. Score and extracted output must be equal; the exit code is 1 where one is not, or a bootcamp is missing.
     """
-    import anyio
+    from bootcamp_cli import api
 
-    from bootcamp_cli.cli.sources import read_settings
-    from bootcamp_cli.verification.golden import verify_golden
-
-    agreements = anyio.run(verify_golden, Path(golden_dir), Path(eval_dir), read_settings(call).settings)
+    settings = call.learn(api.read_settings(call.sources))
+    agreements = api.verify_bootcamps(Path(golden_dir), Path(eval_dir), settings)
     call.console.result([_data(agreement) for agreement in agreements], text=_text(agreements))
     return EXIT_OK if all(a.n_agreeing == a.n_cases for a in agreements) else _EXIT_DIFFERENT
 

@@ -36,7 +36,7 @@ def install_command(
     done = install(chosen, env=os.environ, home=Path.home(), dest=None if dest is None else Path(dest))
     data = {"shell": chosen, "path": str(done.path), "changed": done.changed, "next_step": done.next_step}
     call.console.result(data, text=f"{done.path}: {'written' if done.changed else 'already up to date'}")
-    call.console.notice(done.next_step)
+    call.console.notify(done.next_step)
     return EXIT_OK
 
 

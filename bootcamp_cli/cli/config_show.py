@@ -12,9 +12,10 @@ def show_command(call: Call) -> int:
 
     The source is a flag, a variable, a settings file or the default, in this order. Secrets are masked.
     """
-    from bootcamp_cli.cli.sources import read_settings
+    from bootcamp_cli import api
 
-    resolved = read_settings(call)
+    resolved = api.read_settings(call.sources)
+    call.learn(resolved)
     rows = [
         (parameter, getattr(resolved.settings, parameter.name), resolved.origins[parameter.name])
         for parameter in parameters()

@@ -31,14 +31,14 @@ class Console:
         elif text:
             write_line(sys.stdout, text if styled else escape_controls(text))
 
-    def notice(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Tell the user something, unless asked to be quiet."""
         if not self.quiet:
             write_line(sys.stderr, escape_controls(hide(text, self.masked)))
 
     def warn(self, text: str) -> None:
         """Tell the user about something that may not be meant, unless asked to be quiet."""
-        self.notice(f"warning: {text}")
+        self.notify(f"warning: {text}")
 
 
 def json_text(data: object) -> str:

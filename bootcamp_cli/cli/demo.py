@@ -116,7 +116,7 @@ def _serve(call: Call, config: "DemoConfig", test_dir: Path) -> int:
     async def run() -> None:
         with anyio.open_signal_receiver(*ending) as signals:
             async with serve(config) as url:
-                call.console.notice(f"the model demo answers the prompts of {test_dir} until Ctrl-C or SIGTERM")
+                call.console.notify(f"the model demo answers the prompts of {test_dir} until Ctrl-C or SIGTERM")
                 call.console.result({"url": url, "test_dir": test_dir}, text=url)
                 await anext(signals)
 
@@ -126,19 +126,22 @@ def _serve(call: Call, config: "DemoConfig", test_dir: Path) -> int:
 
 
 def _evaluate(call: Call, config: "DemoConfig", test_dir: Path, faults: tuple[str, ...]) -> int:
-    from bootcamp_cli.cli.evaluation import evaluate
-    from bootcamp_cli.cli.preparation import plan_of
-    from bootcamp_cli.cli.process import raise_open_file_limit
+    from bootcamp_cli import api
+    from bootcamp_cli.cli.process import raise_open_file_limit, run_display
+    from bootcamp_cli.cli.results import print_run
 
     with _served(config) as url:
         shown = f", faults {', '.join(faults)}" if faults else ""
-        call.console.notice(f"demo server at {url}, mean latency {config.latency_s} s{shown}")
+        call.console.notify(f"demo server at {url}, mean latency {config.latency_s} s{shown}")
         resolved = _resolved(call, config, url, test_dir)
         # both ends of every connection are of this process
         needed = 2 * resolved.settings.max_concurrent_requests + _OPEN_FILES_BESIDE_CONNECTIONS
         if warning := raise_open_file_limit(needed):
             call.console.warn(warning)
-        return evaluate(plan_of(resolved, call.console), call.console)
+        plan = api.plan_evaluation(resolved, call.console)
+        n_connections = resolved.settings.max_concurrent_requests
+        run = api.evaluate(plan, call.console, run_display(call.console, n_connections=n_connections))
+        return print_run(run, call.console, allow_unscored=resolved.settings.allow_unscored)
 
 
 def _resolved(call: Call, config: "DemoConfig", url: str, test_dir: Path) -> "Resolved":

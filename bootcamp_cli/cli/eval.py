@@ -13,7 +13,12 @@ def eval_command(call: Call) -> int:
     Every row's prompt is sent, every answer verified. What it leaves stands in a run directory below output_dir, and
     can be continued with `bootcamp resume` wherever it was cut off.
     """
-    from bootcamp_cli.cli.evaluation import evaluate
-    from bootcamp_cli.cli.preparation import planned
+    from bootcamp_cli import api
+    from bootcamp_cli.cli.process import run_display
+    from bootcamp_cli.cli.results import print_run
 
-    return evaluate(planned(call), call.console)
+    resolved = api.read_settings(call.sources)
+    settings = call.learn(resolved)
+    plan = api.plan_evaluation(resolved, call.console)
+    run = api.evaluate(plan, call.console, run_display(call.console, n_connections=settings.max_concurrent_requests))
+    return print_run(run, call.console, allow_unscored=settings.allow_unscored)

@@ -86,9 +86,9 @@ class Call:
 
     def learn(self, resolved: "Resolved") -> EvalSettings:
         """Let nothing that is said from here on show the secrets of these settings, and give the warnings."""
-        from bootcamp_cli.settings.convert import secret_texts
+        from bootcamp_cli.settings.convert import secrets_of
 
-        self.console.masked.extend(secret_texts(resolved.settings))
+        self.console.masked.extend(secrets_of(resolved.settings))
         for warning in resolved.warnings:
             self.console.warn(warning)
         return resolved.settings

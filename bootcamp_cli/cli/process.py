@@ -1,6 +1,33 @@
-"""What the command line does to its process around a run: the limit of open files, as every connection is one."""
+"""What the command line does to its process where the requests of a run begin: open files, garbage collector, display."""
 
+import gc
+import os
 import resource
+import sys
+from typing import TYPE_CHECKING
+
+from bootcamp_cli.cli.console import Console
+
+if TYPE_CHECKING:
+    from bootcamp_cli.api import StartDisplay
+    from bootcamp_cli.progress.display import Display
+    from bootcamp_cli.progress.state import ProgressState
+
+_DESCRIPTORS_BESIDE_CONNECTIONS = 256
+
+
+def run_display(console: Console, *, n_connections: int) -> "StartDisplay":
+    """What readies this process for so many connections and gives the display that fits stderr."""
+
+    def start(state: "ProgressState") -> "Display":
+        from bootcamp_cli.progress.display import choose_display
+
+        if warning := raise_open_file_limit(n_connections + _DESCRIPTORS_BESIDE_CONNECTIONS):
+            console.warn(warning)
+        calm_collector()
+        return choose_display(state, stream=sys.stderr, quiet=console.quiet, env=os.environ)
+
+    return start
 
 
 def raise_open_file_limit(needed: int) -> str | None:
@@ -18,3 +45,9 @@ def raise_open_file_limit(needed: int) -> str | None:
     return (
         f"only {allowed} files can be open at once, {needed} are needed: lower max_concurrent_requests or `ulimit -n`"
     )
+
+
+def calm_collector() -> None:
+    """Let the garbage collector look seldom: samples are trees that free themselves, and walking them costs a tenth."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -1,18 +1,14 @@
 """`bootcamp report`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import Annotated, Any, cast, get_args
 
 import typer
 
 from bootcamp_cli.cli.options import Call, command
-from bootcamp_cli.errors import DiskError, RunLockedError, UsageError
+from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports.forms import ReportFormat, render
 from bootcamp_cli.reports.table import SORT_KEYS
-
-if TYPE_CHECKING:
-    from bootcamp_cli.analysis.summary import RunSummary
-    from bootcamp_cli.store.run_dir import RunDir
 
 
 @command(
@@ -47,15 +43,13 @@ def report_command(
     """
     import sys
 
+    from bootcamp_cli import api
     from bootcamp_cli.cli.console import write_line
-    from bootcamp_cli.cli.evaluation import exit_code
-    from bootcamp_cli.cli.reporting import table_text
-    from bootcamp_cli.store.run_dir import open_run_dir
+    from bootcamp_cli.cli.results import exit_code, table_text
 
     if format_ not in get_args(ReportFormat):
         raise UsageError(f"--format: must be one of {', '.join(get_args(ReportFormat))}, got {format_!r}")
-    opened = open_run_dir(Path(run_dir))
-    summary = _rebuilt(opened, call)
+    summary = api.report(api.open_run_dir(Path(run_dir)), call.console)
     options: dict[str, Any] = {"sort": sort, "reverse": reverse, "filter": tuple(filter_ or ())}
     if format_ == "table" and not call.console.json:
         call.console.result(None, text=table_text(summary, **options), styled=True)
@@ -63,19 +57,3 @@ def report_command(
         form = "json" if call.console.json else cast("ReportFormat", format_)
         write_line(sys.stdout, render(summary, form, **options))
     return exit_code(summary, allow_unscored=True)
-
-
-def _rebuilt(run_dir: "RunDir", call: Call) -> "RunSummary":
-    from bootcamp_cli.cli.reporting import publish, read_summary
-    from bootcamp_cli.store.lock import acquire
-
-    try:
-        with acquire(run_dir.path, notify=call.console.notice) as lock:
-            return publish(run_dir, lock, call.console)
-    except RunLockedError as locked:
-        call.console.warn(f"{locked.message}: the results so far are shown, nothing is written")
-    except DiskError as error:
-        summary = read_summary(run_dir, call.console)  # what cannot be read either ends the command here
-        call.console.warn(f"{error.message}: the results are shown, nothing is written")
-        return summary
-    return read_summary(run_dir, call.console)

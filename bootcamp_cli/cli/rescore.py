@@ -32,27 +32,16 @@ def rescore_command(
     It is also how outputs from elsewhere are scored: RUN_DIR/details/*.jsonl with rows of id, prompt, output,
     ground_truth and data_source are enough.
     """
-    import contextlib
     from dataclasses import asdict
 
-    import anyio
-
-    from bootcamp_cli.cli.evaluation import exit_code
-    from bootcamp_cli.cli.reporting import publish, read_summary, table_text
-    from bootcamp_cli.cli.sources import read_settings
-    from bootcamp_cli.engine.rescore import rescore
-    from bootcamp_cli.engine.session import restate_completeness
+    from bootcamp_cli import api
+    from bootcamp_cli.cli.results import exit_code, table_text
     from bootcamp_cli.reports.forms import json_object
-    from bootcamp_cli.store.lock import acquire
-    from bootcamp_cli.store.run_dir import open_run_dir
 
-    opened = open_run_dir(Path(run_dir))
-    settings = read_settings(call).settings
-    with contextlib.nullcontext() if dry_run else acquire(opened.path, notify=call.console.notice) as lock:
-        result = anyio.run(rescore, opened, settings, lock)
-        summary = read_summary(opened, call.console) if lock is None else publish(opened, lock, call.console)
-        if lock is not None:
-            restate_completeness(opened, summary, lock)
+    opened = api.open_run_dir(Path(run_dir))
+    settings = call.learn(api.read_settings(call.sources))
+    rescoring = api.rescore(opened, settings, call.console, dry_run=dry_run)
+    result, summary = rescoring.rescored, rescoring.summary
     data = {
         "dry_run": dry_run,
         **asdict(result),
@@ -60,7 +49,7 @@ def rescore_command(
     }
     call.console.result(data, text="" if dry_run or call.console.json else table_text(summary), styled=True)
     for line in _lines(result, dry_run=dry_run):
-        call.console.notice(line)
+        call.console.notify(line)
     return exit_code(summary, allow_unscored=settings.allow_unscored)
 
 

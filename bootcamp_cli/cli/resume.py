@@ -25,9 +25,16 @@ def resume_command(
     do not change the answers may differ: url, key, headers, timeout, concurrency, retries, waiting, streaming,
     verification limits, TLS, and a moved test dir with the same files.
     """
-    from bootcamp_cli.cli.evaluation import resume
-    from bootcamp_cli.cli.preparation import newest_unfinished, planned_again
-    from bootcamp_cli.store.run_dir import open_run_dir
+    from bootcamp_cli import api
+    from bootcamp_cli.cli.process import run_display
+    from bootcamp_cli.cli.results import print_run
 
-    opened = open_run_dir(Path(run_dir)) if run_dir is not None else newest_unfinished(call)
-    return resume(planned_again(call, opened), opened, call.console)
+    if run_dir is not None:
+        opened = api.open_run_dir(Path(run_dir))
+    else:
+        opened = api.newest_unfinished(call.learn(api.read_settings(call.sources)).output_dir, call.console)
+    settings = call.learn(api.read_run_settings(opened, call.sources))
+    plan = api.plan_continuation(opened, settings, call.console)
+    display = run_display(call.console, n_connections=settings.max_concurrent_requests)
+    run = api.resume(plan, opened, call.console, display)
+    return print_run(run, call.console, allow_unscored=settings.allow_unscored)

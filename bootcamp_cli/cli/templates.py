@@ -1,14 +1,14 @@
 """`bootcamp templates list` and `show`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bootcamp_cli.cli.options import Call, command
-from bootcamp_cli.cli.sources import read_settings
 from bootcamp_cli.errors import EXIT_OK
-from bootcamp_cli.templates.catalog import choose, template_catalog
-from bootcamp_cli.templates.template import Template
+
+if TYPE_CHECKING:
+    from bootcamp_cli.templates.template import Template
 
 _EXAMPLE_PROMPT = "What is 2 + 2?"
 _SHORT = 40
@@ -17,7 +17,11 @@ _SHORT = 40
 @command(settings=(), example="bootcamp templates list")
 def list_command(call: Call) -> int:
     """List the built-in templates and those of your settings files: system prompt, stop words, origin."""
-    templates = template_catalog(read_settings(call).templates).values()
+    from bootcamp_cli import api
+
+    resolved = api.read_settings(call.sources)
+    call.learn(resolved)
+    templates = api.list_templates(resolved)
     rows = [("name", "system prompt", "stop words", "origin")]
     rows += [(t.name, _shortened(t.system_prompt or "-"), " ".join(t.stop) or "-", t.origin) for t in templates]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -33,13 +37,17 @@ def show_command(
     call: Call, name: Annotated[str, typer.Argument(metavar="TEMPLATE", help="name of the template")]
 ) -> int:
     """Show an example prompt as the template renders it."""
-    template = choose(template_catalog(read_settings(call).templates), name, "templates show")
+    from bootcamp_cli import api
+
+    resolved = api.read_settings(call.sources)
+    call.learn(resolved)
+    template = api.find_template(resolved, name, "templates show")
     rendered = template.render(_EXAMPLE_PROMPT)
     call.console.result(_data(template) | {"example": {"prompt": _EXAMPLE_PROMPT, "rendered": rendered}}, text=rendered)
     return EXIT_OK
 
 
-def _data(template: Template) -> dict[str, object]:
+def _data(template: "Template") -> dict[str, object]:
     return {
         "name": template.name,
         "text": template.text,

@@ -11,7 +11,7 @@ from typing import Literal
 
 import pytest
 
-import bootcamp_cli.cli.evaluation
+import bootcamp_cli.engine.run
 from bootcamp_cli.engine.session import Session
 from tests.chaos.figure import tell
 from tests.chaos.invocation import invoke, isolate
@@ -126,7 +126,7 @@ def test_crashes_quote_no_key(
         texts = (settings.url, settings.api_key.reveal(), settings.headers, settings.extra_body)
         raise LookupError(*texts) from ConnectionError(f"cannot connect: {texts}")
 
-    monkeypatch.setattr(bootcamp_cli.cli.evaluation, "run", broken)
+    monkeypatch.setattr(bootcamp_cli.engine.run, "run", broken)
     words: tuple[str | Path, ...] = (
         "eval",
         "--test-dir",

@@ -1,0 +1,41 @@
+"""How the results of a run are printed, and what its end is as an exit code."""
+
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+from bootcamp_cli.errors import EXIT_INCOMPLETE, EXIT_OK
+
+if TYPE_CHECKING:
+    from bootcamp_cli.analysis.summary import RunSummary
+    from bootcamp_cli.api import Run
+    from bootcamp_cli.cli.console import Console
+
+
+def print_run(run: "Run", console: "Console", *, allow_unscored: bool) -> int:
+    """The summary table and the paths, as JSON the summary with the path of the run directory; gives the exit code."""
+    from bootcamp_cli.reports.forms import json_object
+
+    data = json_object(run.summary, n_all=len(run.summary.groups)) | {"run_dir": str(run.run_dir.path)}
+    console.result(data, text="" if console.json else table_text(run.summary), styled=True)
+    console.notify(f"run directory: {run.run_dir.path}")
+    console.notify(f"scores: {run.scores}")
+    return exit_code(run.summary, allow_unscored=allow_unscored)
+
+
+def table_text(summary: "RunSummary", **options: Any) -> str:
+    """The table for stdout: styled in a terminal, plain text elsewhere."""
+    from bootcamp_cli.reports.forms import render
+
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else None
+    return render(summary, "table", width=width, color=terminal and not os.environ.get("NO_COLOR"), **options)
+
+
+def exit_code(summary: "RunSummary", *, allow_unscored: bool) -> int:
+    """0 where every sample has its score, or was allowed to have none; else 3."""
+    n_lacking = summary.n_samples - summary.n_scored
+    if allow_unscored:
+        n_lacking -= summary.unverified.get("unscored", 0)
+    return EXIT_INCOMPLETE if n_lacking else EXIT_OK
