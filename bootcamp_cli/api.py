@@ -132,9 +132,7 @@ class Run:
     @property
     def scores(self) -> Path:
         """The workbook."""
-        from bootcamp_cli.analysis.summary import model_name
-
-        return self.run_dir.scores(model_name(self.run_dir))
+        return self.run_dir.scores(self.summary.model_name)
 
 
 def plan_evaluation(resolved: Resolved, listener: Listener) -> "Plan":
@@ -414,24 +412,24 @@ def rescore(run_dir: "RunDir", settings: EvalSettings, listener: Listener, *, dr
 
 
 def _publish(run_dir: "RunDir", lock: "RunLock", listener: Listener) -> "RunSummary":
-    """Rebuild meta.jsonl and the workbook from details, under the lock of the run directory.
+    """Write the reports from details, under the lock of the run directory.
 
     A meta.jsonl of the reference script stays where it knows bootcamps that nothing assigns to a file.
     """
-    from bootcamp_cli.analysis.summary import model_name
-    from bootcamp_cli.reports.forms import meta_lines
-    from bootcamp_cli.reports.xlsx import write_scores
-    from bootcamp_cli.store.atomic import replace_bytes
+    from bootcamp_cli.reports.forms import REPORTS, FileForm, write_report
 
     summary = _read_summary(run_dir, listener)
+    reports = dict(REPORTS)
     if (unnamed := _unnamed_file(run_dir, summary)) and run_dir.meta.exists():
         listener.warn(
             f"details/{unnamed}: its records have no data_source, and neither meta.jsonl nor the file's name tells it "
             "beyond doubt: the file's name stands for the bootcamp, and meta.jsonl is left as it is"
         )
-    else:
-        replace_bytes(run_dir.meta, meta_lines(summary).encode(), lock.check)
-    write_scores(run_dir.scores(model_name(run_dir)), summary, _answer_parameters(run_dir), lock.check)
+        del reports["meta"]
+    parameters = _answer_parameters(run_dir)
+    for form in reports.values():
+        if isinstance(form, FileForm):
+            write_report(form, run_dir, summary, parameters, lock.check)
     return summary
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bootcamp_cli.cli.console import aligned
 from bootcamp_cli.cli.options import Call, command
 from bootcamp_cli.errors import EXIT_OK
 
@@ -41,9 +42,7 @@ def list_command(call: Call) -> int:
         )
         shown = (f"{limit.any_output:.4f}", f"{limit.asked_format:.4f}") if limit else ("-", "-")
         rows.append((ref.data_source, known.family or "-", ref.origin, *shown))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    call.console.result(data, text="\n".join(lines))
+    call.console.result(data, text=aligned(rows))
     return EXIT_OK
 
 

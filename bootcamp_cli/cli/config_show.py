@@ -1,9 +1,13 @@
 """`bootcamp config show`: every parameter, its value and where that came from."""
 
+from bootcamp_cli.cli.console import aligned
 from bootcamp_cli.cli.options import ALL_SETTINGS, Call, command
 from bootcamp_cli.errors import EXIT_OK
 from bootcamp_cli.settings.convert import shown_value, stored_value
 from bootcamp_cli.settings.model import parameters
+
+_WIDEST = 48
+"""Width of the column of values, in characters; longer ones push their source to the right."""
 
 
 @command(settings=ALL_SETTINGS, example="bootcamp config show --max-tokens 1024")
@@ -25,13 +29,5 @@ def show_command(call: Call) -> int:
         for parameter, value, origin in rows
     }
     lines = [(parameter.name, shown_value(parameter, value), origin.text) for parameter, value, origin in rows]
-    call.console.result(data, text=_columns(lines))
+    call.console.result(data, text=aligned([("parameter", "value", "source"), *lines], widest=_WIDEST))
     return EXIT_OK
-
-
-def _columns(rows: list[tuple[str, str, str]]) -> str:
-    """The rows as columns that begin at the same place, with a heading."""
-    table = [("parameter", "value", "source"), *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(2)]
-    widths[1] = min(widths[1], 48)
-    return "\n".join(f"{name:{widths[0]}}  {value:{widths[1]}}  {source}" for name, value, source in table)

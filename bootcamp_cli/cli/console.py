@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -39,6 +40,17 @@ class Console:
     def warn(self, text: str) -> None:
         """Tell the user about something that may not be meant, unless asked to be quiet."""
         self.notify(f"warning: {text}")
+
+
+def aligned(rows: Sequence[Sequence[str]], *, widest: int | None = None) -> str:
+    """The rows as columns that begin at the same place, but for cells of more than `widest` characters.
+
+    rich, which draws the report in a terminal, would take a third of the time of `templates list`, for the same lines.
+    """
+    widths = [min(max(map(len, column)), widest or sys.maxsize) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def json_text(data: object) -> str:

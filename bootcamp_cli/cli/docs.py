@@ -1,22 +1,44 @@
-"""`python -m bootcamp_cli.cli.docs [--check]`: write the parameter table of README.md from the declarations."""
+"""`python -m bootcamp_cli.cli.docs [--check]`: write into README.md what the declarations say.
+
+That is the table of the parameters and the names of the report forms.
+"""
 
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from bootcamp_cli.reports.forms import TEXT_FORMS
 from bootcamp_cli.settings.convert import default_text
 from bootcamp_cli.settings.model import Kind, Parameter, parameters
 
 README = Path(__file__).parents[2] / "README.md"
 
 
-def with_table(readme: str) -> str:
-    """The text with the table between its markers renewed.
+def with_generated_parts(readme: str) -> str:
+    """The text with all that stands between markers renewed.
+
+    Raises:
+        ValueError: two markers do not stand there once each, in order.
+    """
+    formats = ", ".join(f"`{name}`" for name in TEXT_FORMS)
+    return renewed(renewed(readme, "parameters", parameter_table()), "formats", formats, inline=True)
+
+
+def renewed(readme: str, name: str, content: str, *, inline: bool = False) -> str:
+    """The text with what stands between `<!-- name:begin -->` and `<!-- name:end -->` replaced.
+
+    The content is a block of its own, unless it is `inline`.
 
     Raises:
         ValueError: the two markers do not stand there once each, in order.
     """
-    return renewed(readme, "parameters", parameter_table())
+    first, last = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, begin, rest = readme.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end or first in rest or last in before + after:
+        raise ValueError(f"README.md needs {first} and behind it {last}, once each, around the generated part")
+    space = "" if inline else "\n\n"
+    return f"{before}{first}{space}{content.strip()}{space}{last}{after}"
 
 
 _TYPES: dict[Kind, str] = {
@@ -70,23 +92,9 @@ def update(contents: Mapping[Path, str], *, check: bool) -> int:
     return 1 if check and stale else 0
 
 
-def renewed(readme: str, name: str, content: str) -> str:
-    """The text with what stands between `<!-- name:begin -->` and `<!-- name:end -->` replaced.
-
-    Raises:
-        ValueError: the two markers do not stand there once each, in order.
-    """
-    first, last = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    before, begin, rest = readme.partition(first)
-    _, end, after = rest.partition(last)
-    if not begin or not end or first in rest or last in before + after:
-        raise ValueError(f"README.md needs {first} and behind it {last}, once each, around the generated part")
-    return f"{before}{first}\n\n{content.strip()}\n\n{last}{after}"
-
-
 if __name__ == "__main__":
     try:
-        text = with_table(README.read_text("utf-8"))
+        text = with_generated_parts(README.read_text("utf-8"))
     except (OSError, ValueError) as error:
         sys.exit(f"docs: {error}")
     sys.exit(update({README: text}, check="--check" in sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""What the command line does to its process where the requests of a run begin: open files, garbage collector, display."""
+"""What the command line does to its process where the requests of a run begin: file limit, collector, display."""
 
 import gc
 import os

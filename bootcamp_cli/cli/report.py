@@ -1,13 +1,12 @@
 """`bootcamp report`."""
 
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, Any
 
 import typer
 
 from bootcamp_cli.cli.options import Call, command
-from bootcamp_cli.errors import UsageError
-from bootcamp_cli.reports.forms import ReportFormat, render
+from bootcamp_cli.reports.forms import TEXT_FORMS, render, text_form
 from bootcamp_cli.reports.table import SORT_KEYS
 
 
@@ -20,9 +19,7 @@ def report_command(
     run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="the run directory, also one of run_eval.py")],
     format_: Annotated[
         str,
-        typer.Option(
-            "--format", metavar="table|markdown|csv|json", help="form of the output", rich_help_panel="Output"
-        ),
+        typer.Option("--format", metavar="|".join(TEXT_FORMS), help="form of the output", rich_help_panel="Output"),
     ] = "table",
     sort: Annotated[
         str, typer.Option(metavar="|".join(SORT_KEYS), help="what rows are sorted by", rich_help_panel="Output")
@@ -47,13 +44,11 @@ def report_command(
     from bootcamp_cli.cli.console import write_line
     from bootcamp_cli.cli.results import exit_code, table_text
 
-    if format_ not in get_args(ReportFormat):
-        raise UsageError(f"--format: must be one of {', '.join(get_args(ReportFormat))}, got {format_!r}")
+    text_form(format_)  # a wrong one ends the command before anything is written
     summary = api.report(api.open_run_dir(Path(run_dir)), call.console)
     options: dict[str, Any] = {"sort": sort, "reverse": reverse, "filter": tuple(filter_ or ())}
     if format_ == "table" and not call.console.json:
         call.console.result(None, text=table_text(summary, **options), styled=True)
     else:
-        form = "json" if call.console.json else cast("ReportFormat", format_)
-        write_line(sys.stdout, render(summary, form, **options))
+        write_line(sys.stdout, render(summary, "json" if call.console.json else format_, **options))
     return exit_code(summary, allow_unscored=True)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bootcamp_cli.cli.console import aligned
 from bootcamp_cli.cli.options import Call, command
 from bootcamp_cli.errors import EXIT_OK
 
@@ -24,11 +25,7 @@ def list_command(call: Call) -> int:
     templates = api.list_templates(resolved)
     rows = [("name", "system prompt", "stop words", "origin")]
     rows += [(t.name, _shortened(t.system_prompt or "-"), " ".join(t.stop) or "-", t.origin) for t in templates]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    text = "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-    call.console.result([_data(template) for template in templates], text=text)
+    call.console.result([_data(template) for template in templates], text=aligned(rows))
     return EXIT_OK
 
 

@@ -1,4 +1,7 @@
-"""A summary as text in the form asked for: table, Markdown, CSV (RFC 4180 with newlines alone), JSON, meta.jsonl.
+"""The forms of a report in one table, `REPORTS`, and those that are text: to add a form, add its line to the table.
+
+The names of text forms are what `report --format` takes, its help, the completions and the README show; the files are
+written to the run directory at the end of a run.
 
 The JSON object:
 
@@ -22,21 +25,60 @@ groups             [object]: the keys of a line of meta.jsonl, and failures and 
 import csv
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
+from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports.columns import COLUMNS, Cell
 from bootcamp_cli.reports.table import Table, as_text, build_table, display_width, select
+from bootcamp_cli.store.atomic import Check, no_check, replace_bytes
+from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.text import visible
 
-ReportFormat = Literal["table", "markdown", "csv", "json"]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What a text form shows: the chosen rows, in order, of a run of `n_all` rows.
+
+    `width` is that of the terminal in columns, None where the output is no terminal; `color` says whether it has any.
+    """
+
+    shown: RunSummary
+    n_all: int
+    width: int | None = None
+    color: bool = False
+
+    @property
+    def table(self) -> Table:
+        """The rows with their total and notes, as people read them."""
+        return build_table(self.shown, n_all=self.n_all)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextForm:
+    """A form that is printed: text that ends with a newline."""
+
+    text: Callable[[View], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileForm:
+    """A form that stands in the run directory.
+
+    `content` is made of the whole summary and of the parameters that decide the answers, by name.
+    """
+
+    path: Callable[[RunDir, RunSummary], Path]
+    content: Callable[[RunSummary, Mapping[str, Any]], bytes]
 
 
 def render(
     summary: RunSummary,
-    format: ReportFormat,  # noqa: A002  # the option's name
+    form: str,
     *,
     sort: str = "bootcamp",
     reverse: bool = False,
@@ -44,31 +86,50 @@ def render(
     width: int | None = None,
     color: bool = False,
 ) -> str:
-    """The summary as text that ends with a newline.
+    """The summary in one of the text forms.
 
-    `sort` is one of `selection.SORT_KEYS`, `filter` globs on bootcamp, file or data source: rows that match any of them
+    `sort` is one of `table.SORT_KEYS`, `filter` globs on bootcamp, file or data source: rows that match any of them
     are shown. `width` is the terminal's width in columns, None where the output is no terminal: the table is plain
     text then.
 
     Raises:
-        UsageError: nothing can be sorted by `sort`.
+        UsageError: there is no such form, or nothing can be sorted by `sort`.
     """
     patterns = (filter,) if isinstance(filter, str) else tuple(filter)
     shown = select(summary, sort=sort, reverse=reverse, patterns=patterns)
-    n_all = len(summary.groups)
-    match format:
-        case "csv":
-            return csv_text(shown)
-        case "json":
-            return json_text(shown, n_all=n_all)
-        case "markdown":
-            return markdown_text(build_table(shown, n_all=n_all))
-        case "table" if width is None:
-            return plain_text(build_table(shown, n_all=n_all))
-        case "table":
-            from bootcamp_cli.reports.terminal import terminal_text  # noqa: PLC0415  # rich only for a terminal
+    return text_form(form).text(View(shown=shown, n_all=len(summary.groups), width=width, color=color))
 
-            return terminal_text(build_table(shown, n_all=n_all), width=width, color=color)
+
+def text_form(name: str) -> TextForm:
+    """The text form of this name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    form = REPORTS.get(name)
+    if not isinstance(form, TextForm):
+        raise UsageError(f"--format: must be one of {', '.join(TEXT_FORMS)}, got {name!r}")
+    return form
+
+
+def write_report(
+    form: FileForm, run_dir: RunDir, summary: RunSummary, parameters: Mapping[str, Any], check: Check = no_check
+) -> None:
+    """Write a report to the run directory by an atomic replacement: there is the old file or the whole new one.
+
+    Raises:
+        DiskError: it cannot be written.
+    """
+    replace_bytes(form.path(run_dir, summary), form.content(summary, parameters), check)
+
+
+def table_text(view: View) -> str:
+    """A styled table in a terminal, plain text elsewhere."""
+    if view.width is None:
+        return plain_text(view.table)
+    from bootcamp_cli.reports.terminal import terminal_text  # noqa: PLC0415  # rich only for a terminal
+
+    return terminal_text(view.table, width=view.width, color=view.color)
 
 
 def plain_text(table: Table) -> str:
@@ -112,7 +173,7 @@ def _escaped(text: str) -> str:
     return _MARKUP.sub(r"\\\g<0>", text)
 
 
-def csv_text(shown: RunSummary) -> str:
+def csv_text(view: View) -> str:
     """All columns under the names of meta.jsonl, a line per row, no total; numbers in full, nothing for no value.
 
     Names are made visible, and an apostrophe stands before one that a spreadsheet would run as a formula.
@@ -120,7 +181,7 @@ def csv_text(shown: RunSummary) -> str:
     stream = StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([column.key for column in COLUMNS])
-    writer.writerows([_cell(column.of(group)) for column in COLUMNS] for group in shown.groups)
+    writer.writerows([_cell(column.of(group)) for column in COLUMNS] for group in view.shown.groups)
     return stream.getvalue()
 
 
@@ -131,13 +192,13 @@ def _cell(cell: Cell) -> Cell:
 SCHEMA_VERSION = 1
 
 
-def json_text(shown: RunSummary, *, n_all: int) -> str:
-    """The object described above, indented, in ASCII; `n_all` is the number of rows of the whole run."""
-    return json.dumps(json_object(shown, n_all=n_all), indent=2) + "\n"
+def json_text(view: View) -> str:
+    """The object described above, indented, in ASCII."""
+    return json.dumps(json_object(view.shown, n_all=view.n_all), indent=2) + "\n"
 
 
 def json_object(shown: RunSummary, *, n_all: int) -> dict[str, Any]:
-    """The object described above."""
+    """The object described above; `n_all` is the number of rows of the whole run."""
     bounds, weighted = shown.bounds, shown.weighted_bounds
     return {
         "schema": "bootcamp.report",
@@ -181,10 +242,10 @@ def meta_lines(summary: RunSummary) -> str:
     null. Source of the first three keys: `meta.jsonl` of InternBootcamp's run_eval.py.
     """
     rows = ({column.key: column.of(group) for column in COLUMNS} for group in summary.groups)
-    return "".join(f"{_line_meta(row)}\n" for row in rows)
+    return "".join(f"{_meta_line(row)}\n" for row in rows)
 
 
-def _line_meta(row: dict[str, str | int | float | None]) -> str:
+def _meta_line(row: dict[str, str | int | float | None]) -> str:
     """The row as JSON with non-ASCII as it is, unless it cannot be written as UTF-8 (a lone surrogate)."""
     line = json.dumps(row, ensure_ascii=False)
     try:
@@ -192,3 +253,23 @@ def _line_meta(row: dict[str, str | int | float | None]) -> str:
     except UnicodeEncodeError:
         return json.dumps(row)
     return line
+
+
+def _workbook(summary: RunSummary, parameters: Mapping[str, Any]) -> bytes:
+    from bootcamp_cli.reports.xlsx import scores_workbook  # noqa: PLC0415  # openpyxl takes 120 ms
+
+    return scores_workbook(summary, parameters)
+
+
+REPORTS: Mapping[str, TextForm | FileForm] = {
+    "table": TextForm(text=table_text),
+    "markdown": TextForm(text=lambda view: markdown_text(view.table)),
+    "csv": TextForm(text=csv_text),
+    "json": TextForm(text=json_text),
+    "meta": FileForm(path=lambda run_dir, _: run_dir.meta, content=lambda summary, _: meta_lines(summary).encode()),
+    "xlsx": FileForm(path=lambda run_dir, summary: run_dir.scores(summary.model_name), content=_workbook),
+}
+"""Every form by its name, in the order in which they are named and written."""
+
+TEXT_FORMS: tuple[str, ...] = tuple(name for name, form in REPORTS.items() if isinstance(form, TextForm))
+"""What can be printed."""

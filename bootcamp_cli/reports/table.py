@@ -3,7 +3,6 @@
 Also how wide text is in a terminal, and how text is kept from being run as a formula by a spreadsheet.
 """
 
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -74,40 +73,6 @@ def cell_text(cell: Cell, kind: Kind, *, none: str = "-") -> str:
             return f"{cell:,}"
 
 
-SORT_KEYS: tuple[str, ...] = tuple(column.title for column in COLUMNS)
-"""The words to sort by: the titles of the columns."""
-
-
-def select(summary: RunSummary, *, sort: str, reverse: bool, patterns: Sequence[str]) -> RunSummary:
-    """The summary with the rows that match one of the patterns (all without patterns), sorted.
-
-    A pattern is a glob on bootcamp, file or data source. Text sorts upwards, numbers from the largest down, `reverse`
-    turns that around; rows without a value come last, equal ones by bootcamp, then as in meta.jsonl.
-
-    Raises:
-        UsageError: nothing can be sorted by `sort`.
-    """
-    column = _column(sort)
-    groups = [group for group in summary.groups if not patterns or _matches(group, patterns)]
-    groups.sort(key=lambda group: group.bootcamp)
-    valued = [group for group in groups if column.of(group) is not None]
-    empty = [group for group in groups if column.of(group) is None]
-    valued.sort(key=column.of, reverse=reverse if column.kind == "text" else not reverse)  # type: ignore[arg-type]  # no None
-    return replace(summary, groups=(*valued, *empty))
-
-
-def _column(sort: str) -> Column:
-    for column in COLUMNS:
-        if sort in (column.title, column.key):
-            return column
-    raise UsageError(f"cannot sort by {sort!r}", hint=f"sort by one of {', '.join(SORT_KEYS)}")
-
-
-def _matches(group: GroupSummary, patterns: Sequence[str]) -> bool:
-    names = (group.bootcamp, group.file, group.data_source or "")
-    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
-
-
 def notes(shown: RunSummary, *, n_all: int) -> tuple[str, ...]:
     """The lines below a table; `n_all` is the number of rows of the whole run, of which `shown` may have fewer."""
     return tuple(_notes(shown, n_all))
@@ -159,17 +124,47 @@ def _kinds(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{visible(kind)} {count:,}" for kind, count in ranked)
 
 
+SORT_KEYS: tuple[str, ...] = tuple(column.title for column in COLUMNS)
+"""The words to sort by: the titles of the columns."""
+
+
+def select(summary: RunSummary, *, sort: str, reverse: bool, patterns: Sequence[str]) -> RunSummary:
+    """The summary with the rows that match one of the patterns (all without patterns), sorted.
+
+    A pattern is a glob on bootcamp, file or data source. Text sorts upwards, numbers from the largest down, `reverse`
+    turns that around; rows without a value come last, equal ones by bootcamp, then as in meta.jsonl.
+
+    Raises:
+        UsageError: nothing can be sorted by `sort`.
+    """
+    column = _column(sort)
+    groups = [group for group in summary.groups if not patterns or _matches(group, patterns)]
+    groups.sort(key=lambda group: group.bootcamp)
+    valued = [group for group in groups if column.of(group) is not None]
+    empty = [group for group in groups if column.of(group) is None]
+    valued.sort(key=column.of, reverse=reverse if column.kind == "text" else not reverse)  # type: ignore[arg-type]  # no None
+    return replace(summary, groups=(*valued, *empty))
+
+
+def _column(sort: str) -> Column:
+    for column in COLUMNS:
+        if sort in (column.title, column.key):
+            return column
+    raise UsageError(f"cannot sort by {sort!r}", hint=f"sort by one of {', '.join(SORT_KEYS)}")
+
+
+def _matches(group: GroupSummary, patterns: Sequence[str]) -> bool:
+    names = (group.bootcamp, group.file, group.data_source or "")
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+
 def display_width(text: str) -> int:
     """How many terminal cells a visible text takes: two for a wide character, none for a combining one."""
     if text.isascii():
         return len(text)
-    return sum(_cells(char) for char in text)
+    from rich.cells import cell_len  # noqa: PLC0415  # most reports are ASCII, and its tables take 10 ms
 
-
-def _cells(char: str) -> int:
-    if unicodedata.category(char) in {"Mn", "Me"}:
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1
+    return cell_len(text)
 
 
 _STARTERS = frozenset("=+-@\t\r\n＝＋－＠")

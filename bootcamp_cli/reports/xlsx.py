@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
@@ -26,19 +25,9 @@ from openpyxl.writer.excel import ExcelWriter
 from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
 from bootcamp_cli.reports.columns import COLUMNS, Cell, Kind
 from bootcamp_cli.reports.table import TOTAL, display_width, is_formula
-from bootcamp_cli.store.atomic import Check, no_check, replace_bytes
 from bootcamp_cli.text import visible
 
 _Row = tuple[Kind, *tuple[Cell, ...]]
-
-
-def write_scores(path: Path, summary: RunSummary, parameters: Mapping[str, Any], check: Check = no_check) -> None:
-    """Write the workbook to `path` by an atomic replacement: there is the old file or the whole new one.
-
-    Raises:
-        DiskError: it cannot be written.
-    """
-    replace_bytes(path, scores_workbook(summary, parameters), check)
 
 
 def scores_workbook(summary: RunSummary, parameters: Mapping[str, Any]) -> bytes:

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from bootcamp_cli.analysis.summary import Aggregator, FileGroups, GroupPlan, GroupSummary, RunSummary
 from bootcamp_cli.errors import DiskError
-from bootcamp_cli.reports.xlsx import cell_safe, scores_workbook, write_scores
+from bootcamp_cli.reports.forms import REPORTS, FileForm, write_report
+from bootcamp_cli.reports.xlsx import cell_safe, scores_workbook
+from bootcamp_cli.store.run_dir import RunDir
 
 PARAMETERS = {"model_name": "r1_32B", "template": "r1", "temperature": 0, "stop": ["</s>"], "top_p": None}
 
@@ -127,7 +129,7 @@ def test_same_answers_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(time, "time", lambda: real_time() + 1e8)
     assert scores_workbook(eighty_rows(), PARAMETERS) == first
     code = (
-        "import sys; from tests.test_report_xlsx import *\n"
+        "import sys; from tests.test_reports_xlsx import *\n"
         "sys.stdout.buffer.write(scores_workbook(eighty_rows(), PARAMETERS))"
     )
     done = subprocess.run(
@@ -204,11 +206,18 @@ def test_scores_beyond_one_keep_their_scale() -> None:
         assert sheet._charts[0].y_axis.scaling.max == top  # type: ignore[attr-defined]
 
 
+def write_scores(directory: Path, summary: RunSummary) -> None:
+    """Write the workbook to a run directory."""
+    form = REPORTS["xlsx"]
+    assert isinstance(form, FileForm)
+    write_report(form, RunDir(directory), summary, {})
+
+
 def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     """The file is replaced as a whole, with the permissions of a plain file and no temporary file left."""
     path = tmp_path / "r1_32B_scores.xlsx"
     path.write_bytes(b"old")
-    write_scores(path, run_of(group("a")), {})
+    write_scores(tmp_path, run_of(group("a")))
     assert path.read_bytes() == scores_workbook(run_of(group("a")), {})
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
     plain = tmp_path / "plain"
@@ -218,9 +227,9 @@ def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> No
 
 def test_what_cannot_be_written_is_a_disk_error(tmp_path: Path) -> None:
     """A missing directory or a target that is a directory ends in one line, and no temporary file stays."""
-    with pytest.raises(DiskError, match=r"cannot write .*/gone/scores\.xlsx: No such file or directory"):
-        write_scores(tmp_path / "gone" / "scores.xlsx", run_of(), {})
-    (tmp_path / "scores.xlsx").mkdir()
-    with pytest.raises(DiskError, match=r"cannot write .*/scores\.xlsx: "):
-        write_scores(tmp_path / "scores.xlsx", run_of(), {})
-    assert [entry.name for entry in tmp_path.iterdir()] == ["scores.xlsx"]
+    with pytest.raises(DiskError, match=r"cannot write .*/gone/r1_32B_scores\.xlsx: No such file or directory"):
+        write_scores(tmp_path / "gone", run_of())
+    (tmp_path / "r1_32B_scores.xlsx").mkdir()
+    with pytest.raises(DiskError, match=r"cannot write .*/r1_32B_scores\.xlsx: "):
+        write_scores(tmp_path, run_of())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["r1_32B_scores.xlsx"]
