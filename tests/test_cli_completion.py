@@ -47,7 +47,7 @@ def test_check_fails_on_a_stale_script_and_writes_nothing(tmp_path: Path) -> Non
 
 
 def test_the_tree_has_every_command_and_setting() -> None:
-    """Every command is in the tree, `eval` with every parameter in its dashed spelling."""
+    """Every command is in the tree, `eval` with every parameter, its name with dashes."""
     nodes = {" ".join(node.path): node for node in command_tree()}
     assert {"", "eval", "templates", "templates show", "completion install"} <= set(nodes)
     offered = {option.name for option in nodes["eval"].options}
@@ -177,7 +177,7 @@ def test_files_are_completed(shell: str, place: Path) -> None:
     assert "ca.pem" in SHELLS[shell]("bootcamp eval --ca-bundle ca", place)
 
 
-def test_bash_completes_attached_and_underscored_spellings(place: Path) -> None:
+def test_bash_completes_attached_values_and_underscores(place: Path) -> None:
     """In bash a value behind `=` and an option typed with underscores are completed as well."""
     assert in_bash("bootcamp eval --api-mode=chat", place) == ["chat_completion"]
     assert in_bash("bootcamp eval --resume=", place) == ["true", "false"]

@@ -57,7 +57,7 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     ("code", "exit_code", "line"),
     [
-        ("raise BootcampError('it broke', hint='mend it')", 1, "error: it broke; mend it"),
+        ("raise BootcampError('it broke', hint='fix it')", 1, "error: it broke; fix it"),
         ("raise SettingsError('url: wrong')", 2, "error: url: wrong"),
         ("raise ServerUnavailableError('http://h: refused')", 4, "error: http://h: refused"),
         ("raise InterruptedRunError('stopped by SIGINT')", 130, "stopped by SIGINT"),
@@ -100,10 +100,10 @@ def test_problems_of_the_data_stand_below_the_line() -> None:
 
 def test_an_error_as_json() -> None:
     """With --json stdout has the error as an object, and stderr its line all the same."""
-    done = call("--json", code="raise DatasetError('bad', problems=('f:1: x',), hint='mend it')")
-    expected = {"message": "bad", "hint": "mend it", "exit_code": 2, "problems": ["f:1: x"]}
+    done = call("--json", code="raise DatasetError('bad', problems=('f:1: x',), hint='fix it')")
+    expected = {"message": "bad", "hint": "fix it", "exit_code": 2, "problems": ["f:1: x"]}
     assert json.loads(done.stdout) == {"error": expected}
-    assert done.stderr.startswith("bootcamp: error: bad; mend it\n")
+    assert done.stderr.startswith("bootcamp: error: bad; fix it\n")
 
 
 def test_debug_shows_the_traceback() -> None:
@@ -222,13 +222,13 @@ def test_the_console_keeps_its_channels_apart(capsys: pytest.CaptureFixture[str]
     """The result goes to stdout as text or JSON, words go to stderr, and to nowhere where quiet is asked for."""
     Console().result({"a": 1}, text="one")
     Console(json=True).result({"a": Path("x"), "b": {"é"}}, text="one")
-    Console().notify("said")
-    Console(quiet=True).warn("not said")
+    Console().notify("told")
+    Console(quiet=True).warn("not told")
     captured = capsys.readouterr()
     first, _, rest = captured.out.partition("\n")
     assert first == "one"
     assert json.loads(rest) == {"a": "x", "b": ["é"]}
-    assert captured.err == "said\n"
+    assert captured.err == "told\n"
 
 
 def test_controls_are_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The command line's spellings, and how declared settings become options and flags."""
+"""How options may be written, and how declared settings become options and flags."""
 
 from pathlib import Path
 from typing import Annotated
@@ -71,7 +71,7 @@ def _words_of(name: str, value: object, draw: st.DrawFn) -> list[str]:
 
 
 @st.composite
-def spelled_lines(draw: st.DrawFn) -> tuple[Flags, list[str]]:
+def written_lines(draw: st.DrawFn) -> tuple[Flags, list[str]]:
     """Flags, and a command line that means them."""
     values = draw(
         st.dictionaries(
@@ -84,9 +84,9 @@ def spelled_lines(draw: st.DrawFn) -> tuple[Flags, list[str]]:
     return {**values, **{name: "true" if value else "false" for name, value in switches.items()}}, words
 
 
-@given(spelled_lines())
-def test_any_mix_of_spellings_means_the_same(line: tuple[Flags, list[str]]) -> None:
-    """Dashed, underscored, attached, bare, valued and negated spellings all parse to the same flags."""
+@given(written_lines())
+def test_any_way_to_write_a_line_means_the_same(line: tuple[Flags, list[str]]) -> None:
+    """Dashed, underscored, attached, bare, valued and negated options all parse to the same flags."""
     flags, words = line
     assert flags_of(*words) == flags
 
@@ -110,7 +110,7 @@ def test_a_wrong_boolean_names_its_flag() -> None:
 
 
 def test_the_last_of_several_counts() -> None:
-    """An option given twice, in whatever spelling, has its last value; a repeatable one has all."""
+    """An option given twice, however it is written, has its last value; a repeatable one has all."""
     flags = flags_of("--max_tokens", "1", "--max-tokens=2", "--resume", "--no-resume", "--stop", "a", "--stop=b")
     assert flags == {"max_tokens": "2", "resume": "false", "stop": ["a", "b"]}
 

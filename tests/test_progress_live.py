@@ -244,7 +244,7 @@ def test_end_leaves_the_summary() -> None:
 
 
 def test_notices_survive_cancellation() -> None:
-    """What was to be said is said even where the run fails before its end."""
+    """What was to be shown is shown even where the run fails before its end."""
     stream = io.StringIO()
     live = display(stream)
 

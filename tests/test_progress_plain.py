@@ -190,7 +190,7 @@ def test_closed_pipe_does_not_stop_the_run() -> None:
 
 
 def test_lines_survive_cancellation() -> None:
-    """What was to be said is said even where the run fails before its end."""
+    """What was to be shown is shown even where the run fails before its end."""
     stream = io.StringIO()
     display = PlainDisplay(stream, ProgressState(lambda: 0.0))
 

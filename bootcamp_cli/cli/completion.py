@@ -1,5 +1,6 @@
 """`bootcamp completion install`: put the completion script where the user's shell finds it."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -10,6 +11,11 @@ import typer
 
 from bootcamp_cli.cli.options import Call, command
 from bootcamp_cli.errors import EXIT_OK, BootcampError, UsageError
+
+Shell = Literal["bash", "zsh", "fish"]
+
+_SCRIPTS: Mapping[Shell, str] = {"bash": "bootcamp.bash", "zsh": "_bootcamp", "fish": "bootcamp.fish"}
+_INSTALLED: Mapping[Shell, str] = {"bash": "bootcamp", "zsh": "_bootcamp", "fish": "bootcamp.fish"}
 
 
 @command(example="bootcamp completion install\nbootcamp completion install --shell zsh --dest ~/.zfunc")
@@ -29,21 +35,12 @@ def install_command(
     The script is copied to the user's directory for completions and nothing else is changed; what is left to do is
     said. Repeat it after an update.
     """
-    import os
-    from pathlib import Path
-
     chosen = choose_shell(shell, os.environ)
     done = install(chosen, env=os.environ, home=Path.home(), dest=None if dest is None else Path(dest))
     data = {"shell": chosen, "path": str(done.path), "changed": done.changed, "next_step": done.next_step}
     call.console.result(data, text=f"{done.path}: {'written' if done.changed else 'already up to date'}")
     call.console.notify(done.next_step)
     return EXIT_OK
-
-
-Shell = Literal["bash", "zsh", "fish"]
-
-_SCRIPTS: Mapping[Shell, str] = {"bash": "bootcamp.bash", "zsh": "_bootcamp", "fish": "bootcamp.fish"}
-_INSTALLED: Mapping[Shell, str] = {"bash": "bootcamp", "zsh": "_bootcamp", "fish": "bootcamp.fish"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
