@@ -91,7 +91,7 @@ _bootcamp() {
             _bootcamp_words auto builtin upstream; return
             ;;
         *:--format)
-            _bootcamp_words table markdown csv json; return
+            _bootcamp_words table markdown csv tsv json; return
             ;;
         *:--sort)
             _bootcamp_words bootcamp score length file data_source ceiling n scored failed missing truncated unverified estimated low high; return

@@ -200,7 +200,7 @@ complete -c bootcamp -n '__bootcamp_in demo' -l help -d 'show the help and exit'
 complete -c bootcamp -n '__bootcamp_in demo; and __fish_prev_arg_in --serve --stream --json --quiet --debug' -a 'true false'
 
 complete -c bootcamp -n '__bootcamp_in report' -a '(__bootcamp_run_dirs)'
-complete -c bootcamp -n '__bootcamp_in report' -l format -x -a 'table markdown csv json' -d 'form of the output'
+complete -c bootcamp -n '__bootcamp_in report' -l format -x -a 'table markdown csv tsv json' -d 'form of the output'
 complete -c bootcamp -n '__bootcamp_in report' -l sort -x -a 'bootcamp score length file data_source ceiling n scored failed missing truncated unverified estimated low high' -d 'what rows are sorted by'
 complete -c bootcamp -n '__bootcamp_in report' -l reverse -d 'sort the other way round'
 complete -c bootcamp -n '__bootcamp_in report' -l filter -x -d 'only matching bootcamps, files, data sources'

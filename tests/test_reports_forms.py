@@ -124,7 +124,8 @@ def test_escape_sequences_in_names_are_shown_not_obeyed(report_format: str, widt
     """No format lets a control character or a bidi override of a name through."""
     nasty = scored("\x1b[2J\x9b\u202eevil\r\x07[bold]x[/]")
     text = render(run_of(nasty), report_format, width=width)
-    assert visible(text.replace("\n", "")) == text.replace("\n", "")
+    shown = text.replace("\n", "").replace("\t" if report_format == "tsv" else "\n", "")
+    assert visible(shown) == shown
     text.encode()
 
 
@@ -165,6 +166,14 @@ def test_csv_reads_back_and_runs_nothing(rows: list[tuple[str, float]]) -> None:
     assert [row["bootcamp"].removeprefix("'") for row in read] == [visible(g.bootcamp) for g in expected]
     assert [float(row["avg_score"]) for row in read] == [g.avg_score for g in expected]
     assert not any(is_formula(row[key]) for row in read for key in ("bootcamp", "file", "data_source"))
+
+
+@given(ANY_TEXT)
+def test_tsv_is_csv_with_tabs(name: str) -> None:
+    """The same cells as in CSV, a tab between them."""
+    run = run_of(scored(name))
+    rows = csv.reader(StringIO(render(run, "tsv"), newline=""), delimiter="\t")
+    assert list(rows) == list(csv.reader(StringIO(render(run, "csv"), newline="")))
 
 
 def test_csv_leaves_cells_without_value_empty() -> None:

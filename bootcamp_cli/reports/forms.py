@@ -173,13 +173,13 @@ def _escaped(text: str) -> str:
     return _MARKUP.sub(r"\\\g<0>", text)
 
 
-def csv_text(view: View) -> str:
+def csv_text(view: View, *, delimiter: str = ",") -> str:
     """All columns under the names of meta.jsonl, a line per row, no total; numbers in full, nothing for no value.
 
     Names are made visible, and an apostrophe stands before one that a spreadsheet would run as a formula.
     """
     stream = StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
     writer.writerow([column.key for column in COLUMNS])
     writer.writerows([_cell(column.of(group)) for column in COLUMNS] for group in view.shown.groups)
     return stream.getvalue()
@@ -265,6 +265,7 @@ REPORTS: Mapping[str, TextForm | FileForm] = {
     "table": TextForm(text=table_text),
     "markdown": TextForm(text=lambda view: markdown_text(view.table)),
     "csv": TextForm(text=csv_text),
+    "tsv": TextForm(text=lambda view: csv_text(view, delimiter="\t")),
     "json": TextForm(text=json_text),
     "meta": FileForm(path=lambda run_dir, _: run_dir.meta, content=lambda summary, _: meta_lines(summary).encode()),
     "xlsx": FileForm(path=lambda run_dir, summary: run_dir.scores(summary.model_name), content=_workbook),
