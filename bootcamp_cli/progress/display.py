@@ -27,6 +27,8 @@ from bootcamp_cli.text import visible
 _ONLY_COUNTED = frozenset({RequestStarted, RequestEnded, SampleRecorded})
 """What happens to every sample: displays see it in the state alone."""
 
+UNKNOWN_TIME = "-:--:--"
+
 
 class Display(Protocol):
     """Shows a run. `handle` and `run` belong to the same event loop."""
@@ -95,9 +97,6 @@ def _started(event: RunStarted) -> str:
     before = f", {n_before:,} of them done before" if n_before else ""
     files = "1 file" if len(event.files) == 1 else f"{len(event.files):,} files"
     return f"evaluating {visible(event.model_name)}: {n_samples:,} samples in {files}{before}"
-
-
-UNKNOWN_TIME = "-:--:--"
 
 
 def h_mm_ss(seconds: float | None) -> str:

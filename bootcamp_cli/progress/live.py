@@ -33,6 +33,12 @@ from bootcamp_cli.text import visible
 _REDRAW_S = 0.2
 _ROWS_ABOVE = 4
 """Rows left to the lines above the frame and to the cursor."""
+_MAX_BAR_WIDTH = 60
+_MIN_BAR_WIDTH = 4
+_MAX_NAME_WIDTH = 40
+_WIDTH_FOR_SCORES = 60
+_UNICODE_BAR = ("━", "─")  # told apart without colour
+_ASCII_BAR = ("#", "-")
 
 
 class LiveDisplay:
@@ -106,14 +112,6 @@ def _terminal_size(stream: TextIO) -> os.terminal_size:
     except (OSError, ValueError):
         width, height = 80, 24
     return os.terminal_size((width or 80, height or 24))
-
-
-_MAX_BAR_WIDTH = 60
-_MIN_BAR_WIDTH = 4
-_MAX_NAME_WIDTH = 40
-_WIDTH_FOR_SCORES = 60
-_UNICODE_BAR = ("━", "─")  # told apart without colour
-_ASCII_BAR = ("#", "-")
 
 
 def frame_lines(state: ProgressState, *, width: int, height: int, is_unicode: bool) -> list[Text]:

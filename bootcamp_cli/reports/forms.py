@@ -39,6 +39,9 @@ from bootcamp_cli.store.atomic import Check, no_check, replace_bytes
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.text import visible
 
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>|~#&$@!]")
+SCHEMA_VERSION = 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
@@ -152,9 +155,6 @@ def _line(table: Table, cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(padded).rstrip()
 
 
-_MARKUP = re.compile(r"[\\`*_{}\[\]<>|~#&$@!]")
-
-
 def markdown_text(table: Table) -> str:
     """A Markdown table with the total in bold as its last row, and the notes as a list."""
     rule = ("---" if column.kind == "text" else "---:" for column in table.columns)
@@ -187,9 +187,6 @@ def csv_text(view: View, *, delimiter: str = ",") -> str:
 
 def _cell(cell: Cell) -> Cell:
     return as_text(visible(cell)) if isinstance(cell, str) else cell
-
-
-SCHEMA_VERSION = 1
 
 
 def json_text(view: View) -> str:

@@ -13,6 +13,8 @@ from bootcamp_cli.reports.columns import COLUMNS, Cell, Column, Kind
 from bootcamp_cli.text import visible
 
 TOTAL = "Total Average"
+_STARTERS = frozenset("=+-@\t\r\n＝＋－＠")
+"""First characters that Excel, LibreOffice or Google Sheets take for the start of a formula."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,10 +167,6 @@ def display_width(text: str) -> int:
     from rich.cells import cell_len  # noqa: PLC0415  # most reports are ASCII, and its tables take 10 ms
 
     return cell_len(text)
-
-
-_STARTERS = frozenset("=+-@\t\r\n＝＋－＠")
-"""First characters that Excel, LibreOffice or Google Sheets take for the start of a formula."""
 
 
 def is_formula(text: str) -> bool:

@@ -28,6 +28,15 @@ from bootcamp_cli.reports.table import TOTAL, display_width, is_formula
 from bootcamp_cli.text import visible
 
 _Row = tuple[Kind, *tuple[Cell, ...]]
+NUMBER_FORMATS: dict[Kind, str] = {"text": "General", "count": "#,##0", "score": "0.0000", "length": "#,##0.0"}
+_MAX_UNITS = 32_767
+"""The most UTF-16 units that Excel takes in a cell."""
+_EXACT = 2**53
+"""Integers beyond it lose digits in a spreadsheet, which knows doubles only."""
+_BAR_CM = 0.5
+_FRAME_CM = 3.0
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The first time that a zip file can name."""
 
 
 def scores_workbook(summary: RunSummary, parameters: Mapping[str, Any]) -> bytes:
@@ -121,13 +130,6 @@ def _parameters(parameters: Mapping[str, Any]) -> Iterator[_Row]:
             yield "text", name, json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 
-NUMBER_FORMATS: dict[Kind, str] = {"text": "General", "count": "#,##0", "score": "0.0000", "length": "#,##0.0"}
-_MAX_UNITS = 32_767
-"""The most UTF-16 units that Excel takes in a cell."""
-_EXACT = 2**53
-"""Integers beyond it lose digits in a spreadsheet, which knows doubles only."""
-
-
 def put_row(sheet: Worksheet, row: int, cells: Iterable[Cell], kinds: Sequence[Kind], *, bold: bool = False) -> None:
     """Write one row from column A on; a cell of None stays empty."""
     for column, (value, kind) in enumerate(zip(cells, kinds, strict=True), start=1):
@@ -182,10 +184,6 @@ def _shown(value: object) -> str:
     return f"{value:,.4f}" if isinstance(value, float) else str(value)
 
 
-_BAR_CM = 0.5
-_FRAME_CM = 3.0
-
-
 def score_chart(sheet: Worksheet, *, n_rows: int, unit_scale: bool) -> BarChart:
     """A chart of column B of the sheet by the names in column A, rows 2 to n_rows + 1, the first at the top.
 
@@ -222,10 +220,6 @@ def score_chart(sheet: Worksheet, *, n_rows: int, unit_scale: bool) -> BarChart:
     if unit_scale:
         scores.scaling.min, scores.scaling.max, scores.majorUnit = 0, 1, 0.1
     return chart
-
-
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The first time that a zip file can name."""
 
 
 def workbook_file(workbook: Workbook) -> bytes:
