@@ -19,6 +19,7 @@ from bootcamp_cli.analysis.summary import Aggregator, FileGroups, GroupPlan, Gro
 from bootcamp_cli.errors import DiskError
 from bootcamp_cli.reports.forms import REPORTS, FileForm, write_report
 from bootcamp_cli.reports.xlsx import cell_safe, scores_workbook
+from bootcamp_cli.store.atomic import no_check
 from bootcamp_cli.store.run_dir import RunDir
 
 PARAMETERS = {"model_name": "r1_32B", "template": "r1", "temperature": 0, "stop": ["</s>"], "top_p": None}
@@ -210,7 +211,7 @@ def write_scores(directory: Path, summary: RunSummary) -> None:
     """Write the workbook to a run directory."""
     form = REPORTS["xlsx"]
     assert isinstance(form, FileForm)
-    write_report(form, RunDir(directory), summary, {})
+    write_report(form, RunDir(directory), summary, {}, no_check)
 
 
 def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:

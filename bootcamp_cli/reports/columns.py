@@ -2,23 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
+if TYPE_CHECKING:
+    from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
+
 
 Kind = Literal["text", "count", "score", "length"]
 Cell = str | int | float | None
 
 
-def _never(_: RunSummary) -> bool:
+def _never(_: "RunSummary") -> bool:
     return False
 
 
-def _always(_: RunSummary) -> bool:
+def _always(_: "RunSummary") -> bool:
     return True
 
 
-def _incomplete(run: RunSummary) -> bool:
+def _incomplete(run: "RunSummary") -> bool:
     return not run.complete
 
 
@@ -34,9 +36,9 @@ class Column:
     title: str
     sheet_title: str
     kind: Kind
-    of: Callable[[GroupSummary], Cell]
-    total: Callable[[RunSummary], Cell] = lambda _: None
-    shown: Callable[[RunSummary], bool] = _never
+    of: Callable[["GroupSummary"], Cell]
+    total: Callable[["RunSummary"], Cell] = lambda _: None
+    shown: Callable[["RunSummary"], bool] = _never
 
 
 COLUMNS: tuple[Column, ...] = (

@@ -29,15 +29,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports.columns import COLUMNS, Cell
 from bootcamp_cli.reports.table import Table, as_text, build_table, display_width, select
-from bootcamp_cli.store.atomic import Check, no_check, replace_bytes
-from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.text import visible
+
+if TYPE_CHECKING:
+    from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
+    from bootcamp_cli.store.atomic import Check
+    from bootcamp_cli.store.run_dir import RunDir
 
 _MARKUP = re.compile(r"[\\`*_{}\[\]<>|~#&$@!]")
 SCHEMA_VERSION = 1
@@ -50,7 +52,7 @@ class View:
     `width` is that of the terminal in columns, None where the output is no terminal; `color` says whether it has any.
     """
 
-    shown: RunSummary
+    shown: "RunSummary"
     n_all: int
     width: int | None = None
     color: bool = False
@@ -75,12 +77,12 @@ class FileForm:
     `content` is made of the whole summary and of the parameters that decide the answers, by name.
     """
 
-    path: Callable[[RunDir, RunSummary], Path]
-    content: Callable[[RunSummary, Mapping[str, Any]], bytes]
+    path: Callable[["RunDir", "RunSummary"], Path]
+    content: Callable[["RunSummary", Mapping[str, Any]], bytes]
 
 
 def render(
-    summary: RunSummary,
+    summary: "RunSummary",
     form: str,
     *,
     sort: str = "bootcamp",
@@ -116,13 +118,15 @@ def text_form(name: str) -> TextForm:
 
 
 def write_report(
-    form: FileForm, run_dir: RunDir, summary: RunSummary, parameters: Mapping[str, Any], check: Check = no_check
+    form: FileForm, run_dir: "RunDir", summary: "RunSummary", parameters: Mapping[str, Any], check: "Check"
 ) -> None:
     """Write a report to the run directory by an atomic replacement: there is the old file or the whole new one.
 
     Raises:
         DiskError: it cannot be written.
     """
+    from bootcamp_cli.store.atomic import replace_bytes  # noqa: PLC0415  # what only prints needs none of it
+
     replace_bytes(form.path(run_dir, summary), form.content(summary, parameters), check)
 
 
@@ -194,7 +198,7 @@ def json_text(view: View) -> str:
     return json.dumps(json_object(view.shown, n_all=view.n_all), indent=2) + "\n"
 
 
-def json_object(shown: RunSummary, *, n_all: int) -> dict[str, Any]:
+def json_object(shown: "RunSummary", *, n_all: int) -> dict[str, Any]:
     """The object described above; `n_all` is the number of rows of the whole run."""
     bounds, weighted = shown.bounds, shown.weighted_bounds
     return {
@@ -227,12 +231,12 @@ def json_object(shown: RunSummary, *, n_all: int) -> dict[str, Any]:
     }
 
 
-def _group(group: GroupSummary) -> dict[str, Any]:
+def _group(group: "GroupSummary") -> dict[str, Any]:
     row: dict[str, Any] = {column.key: column.of(group) for column in COLUMNS}
     return row | {"failures": dict(group.failures), "unverified": dict(group.unverified)}
 
 
-def meta_lines(summary: RunSummary) -> str:
+def meta_lines(summary: "RunSummary") -> str:
     """The whole content of meta.jsonl, a JSON object to a line: `bootcamp`, `avg_score`, `avg_len`, then the rest.
 
     The rows keep their order: files in name order, data sources in order of first appearance. An average of nothing is
@@ -252,7 +256,7 @@ def _meta_line(row: dict[str, str | int | float | None]) -> str:
     return line
 
 
-def _workbook(summary: RunSummary, parameters: Mapping[str, Any]) -> bytes:
+def _workbook(summary: "RunSummary", parameters: Mapping[str, Any]) -> bytes:
     from bootcamp_cli.reports.xlsx import scores_workbook  # noqa: PLC0415  # openpyxl takes 120 ms
 
     return scores_workbook(summary, parameters)

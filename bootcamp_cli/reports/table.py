@@ -6,11 +6,14 @@ Also how wide text is in a terminal, and how text is kept from being run as a fo
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
-from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports.columns import COLUMNS, Cell, Column, Kind
 from bootcamp_cli.text import visible
+
+if TYPE_CHECKING:
+    from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
 
 TOTAL = "Total Average"
 _STARTERS = frozenset("=+-@\t\r\n＝＋－＠")
@@ -51,7 +54,7 @@ class Table:
         )
 
 
-def build_table(shown: RunSummary, *, n_all: int) -> Table:
+def build_table(shown: "RunSummary", *, n_all: int) -> Table:
     """The table of a summary, in the order of its rows; `n_all` is the number of rows of the whole run."""
     columns = tuple(column for column in COLUMNS if column.shown(shown))
     label = TOTAL if len(shown.groups) == n_all else "Average of these"
@@ -75,12 +78,12 @@ def cell_text(cell: Cell, kind: Kind, *, none: str = "-") -> str:
             return f"{cell:,}"
 
 
-def notes(shown: RunSummary, *, n_all: int) -> tuple[str, ...]:
+def notes(shown: "RunSummary", *, n_all: int) -> tuple[str, ...]:
     """The lines below a table; `n_all` is the number of rows of the whole run, of which `shown` may have fewer."""
     return tuple(_notes(shown, n_all))
 
 
-def _notes(run: RunSummary, n_all: int) -> Iterator[str]:
+def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
     if not run.groups:
         yield f"no rows shown, of {n_all:,} in the run"
         return
@@ -104,7 +107,7 @@ def _notes(run: RunSummary, n_all: int) -> Iterator[str]:
         yield "how many samples the test files have is not recorded here: n counts what was found"
 
 
-def _completeness(run: RunSummary) -> str:
+def _completeness(run: "RunSummary") -> str:
     if run.complete:
         return f"complete: {run.n_scored:,} of {run.n_samples:,} samples scored"
     gaps = (
@@ -130,7 +133,7 @@ SORT_KEYS: tuple[str, ...] = tuple(column.title for column in COLUMNS)
 """The words to sort by: the titles of the columns."""
 
 
-def select(summary: RunSummary, *, sort: str, reverse: bool, patterns: Sequence[str]) -> RunSummary:
+def select(summary: "RunSummary", *, sort: str, reverse: bool, patterns: Sequence[str]) -> "RunSummary":
     """The summary with the rows that match one of the patterns (all without patterns), sorted.
 
     A pattern is a glob on bootcamp, file or data source. Text sorts upwards, numbers from the largest down, `reverse`
@@ -155,7 +158,7 @@ def _column(sort: str) -> Column:
     raise UsageError(f"cannot sort by {sort!r}", hint=f"sort by one of {', '.join(SORT_KEYS)}")
 
 
-def _matches(group: GroupSummary, patterns: Sequence[str]) -> bool:
+def _matches(group: "GroupSummary", patterns: Sequence[str]) -> bool:
     names = (group.bootcamp, group.file, group.data_source or "")
     return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
