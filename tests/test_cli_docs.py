@@ -29,7 +29,7 @@ def command_of(words: tuple[str, ...]) -> BootcampCommand:
 
 def parses(line: str) -> None:
     """Fail unless a command line is one of this tool's."""
-    words = shlex.split(line, comments=True)
+    words = shlex.split(line.removesuffix("&"), comments=True)
     assert words[0] == "bootcamp"
     called = next(leaf for leaf in LEAVES if tuple(words[1 : 1 + len(leaf)]) == leaf)
     command_of(called).make_context(called[-1], words[1 + len(called) :])

@@ -220,7 +220,8 @@ def _as_typer_sees_it(
 
 def _converted_here(argument: Argument) -> Argument:
     """A command's own argument with this module's conversion of its text, which is the same in every typer."""
-    kind, declared = get_args(argument.annotation)
+    annotation, declared = get_args(argument.annotation)
+    kind = next((part for part in get_args(annotation) if part is not type(None)), annotation)
     if kind in (int, float):
         declared.parser = _number_parser(kind, f"--{argument.name.strip('_').replace('_', '-')}")
     elif kind is not bool:
