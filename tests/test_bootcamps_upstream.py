@@ -145,13 +145,15 @@ def test_classes_that_misbehave(package: Path, tmp_path: Path) -> None:
         "Nan": "verifier_error", "Nothing": "verifier_error", "Text": "verifier_error",
     }  # fmt: skip
 
+    refs = {name: found(package, name) for name in (*expected, "Plain")}
+
     async def work(pool: VerifierPool) -> dict[str, float | str | None]:
         seen: dict[str, float | str | None] = {}
         for name in expected:
-            verdict = await pool.verify(found(package, name), "<1>", truth.get(name))
+            verdict = await pool.verify(refs[name], "<1>", truth.get(name))
             assert (verdict.score is None) == (verdict.failure is not None) == (verdict.error is not None)
             seen[name] = verdict.failure or verdict.score
-            plain = await pool.verify(found(package, "Plain"), "<1>", "1")
+            plain = await pool.verify(refs["Plain"], "<1>", "1")
             assert plain.score == 1.0, name
         return seen
 
@@ -217,10 +219,11 @@ def test_a_row_that_a_built_in_cannot_verify_goes_to_the_package(tmp_path: Path)
     build_package(tmp_path, {"Arc": scoring("return 0.5")})
     unknown = {"task_key": "00000000", "input_grid": [[9]]}
 
+    refs = [Resolver("auto", path).resolve("Arc") for path in (None, tmp_path)]
+
     async def work(pool: VerifierPool) -> dict[str, float | str | None]:
         found: dict[str, float | str | None] = {}
-        for resolver in (Resolver("auto", None), Resolver("auto", tmp_path)):
-            ref = resolver.resolve("Arc")
+        for ref in refs:
             assert ref is not None
             verdict = await pool.verify(ref, "[[1]]", unknown)
             found["with" if ref.fallback else "without"] = verdict.failure or verdict.score

@@ -21,6 +21,7 @@ def test_adversarial_outputs(long_form: bool) -> None:
     """Each of the 80 verifies outputs of 64 kB and 2 MB, made from its right answers, within the limits of a run."""
     sizes = [KB64] * 10 + [MB2] * 2 if long_form else [KB64 // 4]
     seeded = Random(5)  # noqa: S311 - no secret
+    instances = {data_source: instance(data_source) for data_source in CATALOG}
     failed: list[tuple[object, ...]] = []
     n_tried = 0
 
@@ -34,7 +35,7 @@ def test_adversarial_outputs(long_form: bool) -> None:
     async def verify(pool: VerifierPool) -> None:
         for data_source, entry in CATALOG.items():
             ref = BootcampRef(data_source=data_source, origin="builtin", target=entry.module)
-            ground_truth, answer = instance(data_source)
+            ground_truth, answer = instances[data_source]
             for size in sizes:
                 async with anyio.create_task_group() as tasks:
                     for recipe, output in adversarial(answer, size, seeded):
