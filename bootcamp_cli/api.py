@@ -25,7 +25,7 @@ from bootcamp_cli.settings.model import EvalSettings, listed_keys
 from bootcamp_cli.settings.sources import Resolved
 
 if TYPE_CHECKING:
-    from bootcamp_cli.analysis.summary import RunSummary
+    from bootcamp_cli.analysis.summary import RunContents, RunSummary
     from bootcamp_cli.bootcamps.registry import Ceiling
     from bootcamp_cli.engine.plan import Plan
     from bootcamp_cli.engine.rescore import Rescored
@@ -163,26 +163,24 @@ def plan_continuation(run_dir: "RunDir", settings: EvalSettings, listener: Liste
     """The plan of a run that was started before, with its own template and system prompt.
 
     Raises:
-        RunDirectoryError: the manifest does not tell them.
+        ResumeRefusedError: the run directory was not made by this tool.
+        RunDirectoryError: the manifest is damaged.
         UsageError: test dir or bootcamps are not fit for an evaluation.
     """
     from bootcamp_cli.engine.plan import make_plan
     from bootcamp_cli.templates.template import Template
 
-    manifest = run_dir.read_manifest() or {}
-    try:
-        written = manifest["template"]
-        template = Template(
-            name=written["name"],
-            text=written["text"],
-            stop=tuple(written["stop"]),
-            system_prompt=written["system_prompt"],
-            origin="the run",
-        )
-        sys_prompt = manifest["sys_prompt"]
-    except (KeyError, TypeError) as error:
-        raise RunDirectoryError(f"{run_dir.manifest}: no usable {error}", hint="restore it from a copy") from error
-    plan = make_plan(settings, template, sys_prompt=sys_prompt)
+    manifest = run_dir.read_manifest()
+    if manifest is None:
+        raise ResumeRefusedError(f"{run_dir.path} has no manifest.json and cannot be resumed", hint="start a new run")
+    template = Template(
+        name=manifest.template.name,
+        text=manifest.template.text,
+        stop=manifest.template.stop,
+        system_prompt=manifest.template.system_prompt,
+        origin="the run",
+    )
+    plan = make_plan(settings, template, sys_prompt=manifest.sys_prompt)
     _tell_about_data(plan, listener)
     return plan
 
@@ -353,7 +351,8 @@ def newest_unfinished(output_dir: Path, listener: Listener) -> "RunDir":
     from bootcamp_cli.store.run_dir import run_dirs_newest_first
 
     for run_dir in run_dirs_newest_first(output_dir):
-        if (run_dir.read_manifest() or {}).get("complete") is True:
+        manifest = run_dir.read_manifest()
+        if manifest is not None and manifest.complete:
             continue
         if run_dir.read_eval_args() is not None:
             return run_dir
@@ -375,10 +374,10 @@ def report(run_dir: "RunDir", listener: Listener) -> "RunSummary":
     except RunLockedError as locked:
         listener.warn(f"{locked.message}: the results so far are shown, nothing is written")
     except DiskError as error:
-        summary = _read_summary(run_dir, listener)  # what cannot be read either ends the command here
+        summary = _read(run_dir, listener).summary  # what cannot be read either ends the command here
         listener.warn(f"{error.message}: the results are shown, nothing is written")
         return summary
-    return _read_summary(run_dir, listener)
+    return _read(run_dir, listener).summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -405,7 +404,7 @@ def rescore(run_dir: "RunDir", settings: EvalSettings, listener: Listener, *, dr
     with contextlib.nullcontext() if dry_run else acquire(run_dir.path, notify=listener.notify) as lock:
         rescored = anyio.run(engine.rescore, run_dir, settings, lock)
         if lock is None:
-            return Rescoring(rescored=rescored, summary=_read_summary(run_dir, listener))
+            return Rescoring(rescored=rescored, summary=_read(run_dir, listener).summary)
         summary = _publish(run_dir, lock, listener)
         restate_completeness(run_dir, summary, lock)
     return Rescoring(rescored=rescored, summary=summary)
@@ -418,40 +417,34 @@ def _publish(run_dir: "RunDir", lock: "RunLock", listener: Listener) -> "RunSumm
     """
     from bootcamp_cli.reports.forms import REPORTS, FileForm, write_report
 
-    summary = _read_summary(run_dir, listener)
+    contents = _read(run_dir, listener)
     reports = dict(REPORTS)
-    if (unnamed := _unnamed_file(run_dir, summary)) and run_dir.meta.exists():
+    if (unnamed := contents.unnamed_file) and run_dir.meta.exists():
         listener.warn(
             f"details/{unnamed}: its records have no data_source, and neither meta.jsonl nor the file's name tells it "
             "beyond doubt: the file's name stands for the bootcamp, and meta.jsonl is left as it is"
         )
         del reports["meta"]
-    parameters = _answer_parameters(run_dir)
+    parameters = _answer_parameters(contents)
     for form in reports.values():
         if isinstance(form, FileForm):
-            write_report(form, run_dir, summary, parameters, lock.check)
-    return summary
+            write_report(form, run_dir, contents.summary, parameters, lock.check)
+    return contents.summary
 
 
-def _read_summary(run_dir: "RunDir", listener: Listener) -> "RunSummary":
-    """The summary of what the run directory holds; tells which details it leaves out."""
-    from bootcamp_cli.analysis.summary import foreign_files, summarise
+def _read(run_dir: "RunDir", listener: Listener) -> "RunContents":
+    """What the run directory holds; tells which details are left out."""
+    from bootcamp_cli.analysis.summary import read_run
 
-    for name in foreign_files(run_dir):
-        listener.warn(f"details/{name} is of no test file of the run and left out: move it elsewhere")
-    return summarise(run_dir)
-
-
-def _unnamed_file(run_dir: "RunDir", summary: "RunSummary") -> str | None:
-    """The first file of a directory without a manifest that has records of no data source."""
-    if run_dir.read_manifest() is not None:
-        return None
-    return next((group.file for group in summary.groups if group.data_source is None and group.n), None)
+    contents = read_run(run_dir)
+    for name in contents.left_out:
+        listener.warn(f"details/{name} is of no test file of the run and is left out: move it elsewhere")
+    return contents
 
 
-def _answer_parameters(run_dir: "RunDir") -> dict[str, Any]:
+def _answer_parameters(contents: "RunContents") -> dict[str, Any]:
     """The parameters that decide the answers, as far as the run directory knows them."""
-    known = (run_dir.read_eval_args() or {}) | ((run_dir.read_manifest() or {}).get("identity") or {})
+    known = {**contents.eval_args, **(contents.manifest.identity if contents.manifest else {})}
     return {name: known[name] for name in listed_keys() if known.get(name) not in (None, [], {})}
 
 

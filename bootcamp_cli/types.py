@@ -5,7 +5,7 @@ What is written or read is a msgspec Struct with one codec; JSON in bytes is mad
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -18,11 +18,15 @@ IdRule = Literal["own", "row"]
 VerifierFailure = Literal["verifier_timeout", "verifier_crash", "verifier_error", "unscored"]
 """Why an answer has no score: time limit, dead worker or MemoryError, third-party exception, no bootcamp for it."""
 
-REVERIFIABLE: frozenset[str] = frozenset({"verifier_timeout", "verifier_crash", "verifier_error"})
-"""Failures that `resume` verifies again from the kept output; `unscored` waits for `rescore`."""
+PENDING_FAILURES: frozenset[str] = frozenset({"verifier_timeout", "verifier_crash", "verifier_error"})
+"""Failures that leave an answer pending: `resume` verifies it from the kept output. `unscored` waits for `rescore`."""
 
 MAX_LEN = 2**53
 """Lengths of outputs beyond it are no counts; sums and quotients of the others are safe."""
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+RowNumber = Annotated[int, msgspec.Meta(ge=0, lt=1_000_000_000)]
+OutputLength = Annotated[int, msgspec.Meta(ge=0, le=MAX_LEN)]
 
 
 class SampleKey(msgspec.Struct, frozen=True, order=True):
@@ -97,7 +101,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """An answered sample: one line of `details/<test file>.jsonl`, in this order of fields.
 
     The first seven are the reference's, in its order. `output_len` is a count of tokens, or of words where
@@ -108,12 +112,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: SampleId
     prompt: str
     output: str
-    output_len: int
+    output_len: OutputLength
     ground_truth: Any
     score: float | None
     extracted_output: Any
     data_source: str
-    row: int
+    row: RowNumber
     finish_reason: str | None
     reasoning_content: str | None
     usage: dict[str, Any] | None
@@ -123,20 +127,23 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     output_len_estimated: bool = False
     failure: VerifierFailure | None = None
     failure_message: str | None = None
-    repeat: int = 0
+    repeat: Count = 0
 
 
 class FailureRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A sample that ended without an answer: one line of `failures.jsonl`. It is owed at the next resume."""
+    """A sample that ended without an answer: one line of `failures.jsonl`. It is owed at the next resume.
+
+    `data_source` is None only where a line that someone else wrote does not tell it.
+    """
 
     file: str
-    row: int
+    row: RowNumber
     id: SampleId
-    data_source: str
+    data_source: str | None
     kind: str
     last_error: str
     attempts: int
-    repeat: int = 0
+    repeat: Count = 0
 
     @property
     def key(self) -> SampleKey:
@@ -168,16 +175,17 @@ class ManifestTemplate(msgspec.Struct, frozen=True, kw_only=True):
 class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
     """A test file as it was when the run started: SHA-256 and size of the whole file, the rows that the run takes.
 
-    `data_sources` are the data sources with their number of rows, in order of first appearance.
+    `n_invalid` counts the rows that were left out as invalid, None where the manifest does not tell. `data_sources` are
+    the data sources with their number of rows, in order of first appearance.
     """
 
     name: str
     digest: str
-    size_bytes: int
-    n_rows: int
-    n_invalid: int = 0
+    size_bytes: Count
+    n_rows: Count
+    n_invalid: Count | None = None
     id_rule: IdRule
-    data_sources: tuple[tuple[str, int], ...]
+    data_sources: tuple[tuple[str, Count], ...]
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -192,7 +192,7 @@ def test_a_record_of_a_row_left_out_is_refused(
     (run_dir / "details" / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     refused = run_bootcamp("resume", str(run_dir))
     assert refused.returncode == 1
-    assert "details/a.jsonl:2: row 1 is none of the run" in refused.stderr
+    assert "details/a.jsonl:2: row 1 does not belong to this run" in refused.stderr
 
 
 def test_details_of_no_test_file_are_no_results(finished: Path, run_bootcamp: Callable[..., Any]) -> None:

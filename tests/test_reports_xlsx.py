@@ -20,7 +20,9 @@ from bootcamp_cli.errors import DiskError
 from bootcamp_cli.reports.forms import REPORTS, FileForm, write_report
 from bootcamp_cli.reports.xlsx import cell_safe, scores_workbook
 from bootcamp_cli.store.atomic import no_check
+from bootcamp_cli.store.records import RecordHead
 from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.types import FailureRecord
 
 PARAMETERS = {"model_name": "r1_32B", "template": "r1", "temperature": 0, "stop": ["</s>"], "top_p": None}
 
@@ -56,10 +58,13 @@ def eighty_rows() -> RunSummary:
     for number, name in enumerate(names):
         for row in range(5):
             score = float((number + row) % 3 == 0)
-            fields = {"row": row, "data_source": name, "score": score, "output_len": 100 + row}
-            aggregator.add_record(f"{name}.jsonl", fields)
-        aggregator.add_record(f"{name}.jsonl", {"data_source": name, "score": None, "failure": "verifier_timeout"})
-        aggregator.add_failure(f"{name}.jsonl", {"data_source": name, "kind": "timeout"})
+            record = RecordHead(row=row, data_source=name, score=score, output_len=100 + row)
+            aggregator.add_record(f"{name}.jsonl", record)
+        aggregator.add_record(f"{name}.jsonl", RecordHead(row=5, data_source=name, failure="verifier_timeout"))
+        failure = FailureRecord(
+            file=f"{name}.jsonl", row=6, id=6, data_source=name, kind="timeout", last_error="", attempts=1
+        )
+        aggregator.add_failure(failure)
     return aggregator.summary(model_name="r1_32B", test_dir="eval_data")
 
 

@@ -7,11 +7,42 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bootcamp_cli.errors import RunDirectoryError
+from bootcamp_cli.store.atomic import no_check
 from bootcamp_cli.store.run_dir import RunDir, create_run_dir, open_run_dir, run_dirs_newest_first, safe_name
+from bootcamp_cli.types import Manifest, ManifestFile, ManifestTemplate, ToolInfo
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+MANIFEST = Manifest(
+    schema=1,
+    tool=ToolInfo(name="bootcamp", version="1.0"),
+    python="3.11.7",
+    implementation="cpython",
+    platform="Linux",
+    started="2026-01-01T00:00:00+00:00",
+    ended=None,
+    complete=False,
+    model={"id": "m", "max_model_len": 4096},
+    template=ManifestTemplate(name="r1", text="<|User|>{input}", stop=("<|User|>",), system_prompt=None),
+    sys_prompt=None,
+    bootcamps={"Sums": "builtin", "Riddles": None},
+    files=(
+        ManifestFile(
+            name="数独.jsonl",
+            digest="d",
+            size_bytes=9,
+            n_rows=2,
+            n_invalid=0,
+            id_rule="row",
+            data_sources=(("Sums", 1), ("Riddles", 1)),
+        ),
+    ),
+    identity={"model_name": "m", "include": [], "files": {"数独.jsonl": "d"}},
+)
 
 
 @given(st.text(max_size=300))
@@ -52,8 +83,10 @@ def test_newest_run_comes_first(tmp_path: Path) -> None:
     """Run directories are ordered by their start, and directories that are none are left out."""
     for name, started in (("b", "2026-01-01"), ("a", "2026-01-03"), ("c", "2026-01-02")):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "manifest.json").write_text(json.dumps({"started": started}))
+        RunDir(tmp_path / name).write_manifest(replace(MANIFEST, started=started), no_check)
     (tmp_path / "other").mkdir()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "manifest.json").write_text('{"started": "2026-01-04"}')
     assert [run_dir.path.name for run_dir in run_dirs_newest_first(tmp_path)] == ["a", "c", "b"]
     assert run_dirs_newest_first(tmp_path / "absent") == []
 
@@ -67,3 +100,27 @@ def test_unusable_run_directories_are_named(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(RunDirectoryError, match="not readable as JSON"):
         RunDir(tmp_path).read_manifest()
+
+
+def test_a_manifest_is_written_for_people_and_read_as_it_was(tmp_path: Path) -> None:
+    """The manifest is indented JSON with text as it is, in the order of its declaration, and comes back the same."""
+    run_dir = RunDir(tmp_path)
+    assert run_dir.read_manifest() is None
+    run_dir.write_manifest(MANIFEST, no_check)
+    text = run_dir.manifest.read_text(encoding="utf-8")
+    assert text.startswith('{\n  "schema": 1,\n  "tool": {\n    "name": "bootcamp",')
+    assert '"name": "数独.jsonl"' in text
+    assert tuple(json.loads(text)) == Manifest.__struct_fields__
+    assert run_dir.read_manifest() == MANIFEST
+
+
+def test_parts_of_a_manifest_that_only_another_version_knows_stay(tmp_path: Path) -> None:
+    """Rewriting a manifest keeps the keys that this version has no name for."""
+    run_dir = RunDir(tmp_path)
+    run_dir.write_manifest(MANIFEST, no_check)
+    parts = json.loads(run_dir.manifest.read_bytes())
+    run_dir.manifest.write_text(json.dumps(parts | {"shard": {"of": 4}}), encoding="utf-8")
+    manifest = run_dir.read_manifest()
+    assert manifest == MANIFEST
+    run_dir.write_manifest(replace(MANIFEST, complete=True), no_check)
+    assert json.loads(run_dir.manifest.read_bytes()) == parts | {"complete": True, "shard": {"of": 4}}

@@ -9,11 +9,12 @@ import pytest
 from bootcamp_cli.errors import DiskError, LockLostError, RunDirectoryError
 from bootcamp_cli.store import lock as lock_module
 from bootcamp_cli.store.atomic import remove, renew
-from bootcamp_cli.store.journal import Journal, mend_tail, open_journal, read_details
+from bootcamp_cli.store.journal import Journal, open_journal, repair_tail
 from bootcamp_cli.store.lock import RunLock, acquire
+from bootcamp_cli.store.records import read_heads
 from bootcamp_cli.store.run_dir import RunDir
 from tests.chaos.holders import SkippedTime, as_if_elsewhere
-from tests.test_store_journal import FILE, a_record
+from tests.test_store_journal import FILE, a_failure, a_record
 
 
 class Asleep(RunLock):
@@ -42,7 +43,7 @@ def sleeper(run_dir: RunDir, monkeypatch: pytest.MonkeyPatch) -> Journal:
     monkeypatch.setattr(lock_module, "RunLock", Asleep)
     journal = open_journal(run_dir, acquire(run_dir.path), [FILE])
     journal.append([(FILE, a_record(1))])
-    journal.append_failures([{"file": FILE, "row": 9, "kind": "timeout"}])
+    journal.append_failures([a_failure(9)])
     as_if_elsewhere(run_dir.path)
     return journal
 
@@ -55,9 +56,9 @@ def take_over(run_dir: RunDir, row: int) -> Journal:
     return taker
 
 
-def rows(run_dir: RunDir) -> list[int]:
+def rows(run_dir: RunDir) -> list[int | None]:
     """The rows of the details file in the order of its lines."""
-    return [line.record["row"] for line in read_details(run_dir.details / FILE)]
+    return [line.head.row for line in read_heads(run_dir.details / FILE)]
 
 
 def asleep(journal: Journal) -> Asleep:
@@ -107,7 +108,7 @@ def test_a_torn_line_is_cut_in_the_old_file_only(run_dir: RunDir, sleeper: Journ
         file.write(b'{"id": 5, "pro')
     taken: list[Journal] = []
     asleep(sleeper).takeover = lambda: taken.append(take_over(run_dir, 2))
-    mend_tail(path, sleeper.lock.check)
+    repair_tail(path, sleeper.lock.check)
     assert rows(run_dir) == [1, 2]
 
 
@@ -157,7 +158,7 @@ def test_a_record_that_is_no_longer_where_it_was_is_told(run_dir: RunDir, sleepe
         with pytest.raises(RunDirectoryError, match="is not where this run left it"):
             sleeper.read_record(FILE, position)
     before = path.read_bytes()
-    sleeper.details[FILE].rows.reverse()
+    sleeper.details[FILE].places.reverse()
     with pytest.raises(RunDirectoryError, match="is not where this run left it"):
         sleeper.put_in_order(FILE)
     assert path.read_bytes() == before

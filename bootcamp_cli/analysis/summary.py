@@ -7,21 +7,18 @@ import math
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from msgspec import UNSET
-
 from bootcamp_cli.bootcamps.registry import ceilings_by_digest
-from bootcamp_cli.errors import RunDirectoryError
-from bootcamp_cli.store.journal import DetailIndex, FileRows, RecordHead, read_failures, read_heads, rows_by_file, take
-from bootcamp_cli.store.legacy import data_source_by_file
-from bootcamp_cli.store.run_dir import RunDir, files_of
-from bootcamp_cli.text import MAX_VALUE_CHARS, shortened
-from bootcamp_cli.types import MAX_LEN, REVERIFIABLE, bootcamp_name
+from bootcamp_cli.store.journal import DetailIndex, RunRows, read_failures, replayed, rows_by_file
+from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
+from bootcamp_cli.store.records import HeadLine, RecordHead
+from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.types import PENDING_FAILURES, FailureRecord, Manifest, ManifestFile, SampleKey, bootcamp_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,34 +204,119 @@ class RunSummary:
         return _bounds(self.score_sum, n=self.n_samples, n_scored=self.n_scored)
 
 
-def _bounds(score_sum: float, *, n: int, n_scored: int) -> Bounds | None:
-    """The mean of n samples where those without a score count 0, and where they count 1."""
-    return Bounds(low=score_sum / n, high=(score_sum + (n - n_scored)) / n) if n else None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContents:
+    """What a run directory holds, as one reading found it.
 
-
-def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Counts by kind added up, sorted by kind."""
-    total: Counter[str] = Counter()
-    for count in counts:
-        total.update(count)
-    return dict(sorted(total.items()))
-
-
-def exact_sum(values: Collection[float]) -> float:
-    """The sum of finite floats, rounded once: the same bits in whatever order they come.
-
-    A sum beyond the range of a float becomes the largest float, not an error or an infinity.
+    `manifest` is None where this tool did not make the directory, `eval_args` are the parameters as they were written.
+    `left_out` names the details files that are of no test file of the run.
     """
-    try:
-        return math.fsum(values)
-    except OverflowError:  # fsum may overflow on the way to a sum that fits
-        limit = Fraction(sys.float_info.max)
-        return float(max(-limit, min(limit, sum(map(Fraction, values), start=Fraction(0)))))
+
+    manifest: Manifest | None
+    eval_args: Mapping[str, Any]
+    summary: RunSummary
+    left_out: tuple[str, ...]
+
+    @property
+    def unnamed_file(self) -> str | None:
+        """The first file that has records of which nothing tells the data source."""
+        if self.manifest is not None:
+            return None
+        return next((group.file for group in self.summary.groups if group.data_source is None and group.n), None)
 
 
-def exact_mean(values: Collection[float]) -> float | None:
-    """The mean of finite floats, the same in whatever order they come; None where there are none."""
-    return exact_sum(values) / len(values) if values else None
+def read_run(run_dir: RunDir) -> RunContents:
+    """Read everything that a run directory holds.
+
+    What each test file owes comes from the manifest. Without one (the reference script, outputs from elsewhere) it is
+    what is found; records without a data source are then of the one that meta.jsonl or the file's name tells, else they
+    have none and go by the file's stem.
+
+    Raises:
+        RunDirectoryError: a line of details or failures is no record, or in a run of ours does not belong to it, or its
+            sample has a record already; the message names it.
+    """
+    manifest, eval_args = run_dir.read_manifest(), run_dir.read_eval_args() or {}
+    rows = None if manifest is None else rows_by_file(manifest)
+    paths, left_out = detail_files(run_dir, rows)
+    data_sources = data_source_by_file(run_dir) if manifest is None else {}
+    aggregator = Aggregator(_found(paths, data_sources) if manifest is None else map(_planned, manifest.files))
+    failures = {failure.key: failure for failure in read_failures(run_dir, rows)}
+    for path in paths:
+        if rows is None:
+            lines = read_foreign_heads(path, data_sources.get(path.name))
+        else:
+            lines = replayed(path, DetailIndex(), rows[path.name])
+        _add_file(aggregator, path.name, lines, failures)
+    for failure in failures.values():
+        aggregator.add_failure(failure)
+    return RunContents(
+        manifest=manifest,
+        eval_args=eval_args,
+        summary=aggregator.summary(
+            model_name=_model_name(eval_args, run_dir), test_dir=_test_dir_name(eval_args, run_dir)
+        ),
+        left_out=tuple(path.name for path in left_out),
+    )
+
+
+def detail_files(run_dir: RunDir, rows: Mapping[str, RunRows] | None) -> tuple[list[Path], list[Path]]:
+    """The details files that count, and in a run of ours (`rows`) those that are of none of its test files."""
+    paths = run_dir.detail_files()
+    if rows is None:
+        return paths, []
+    return [path for path in paths if path.name in rows], [path for path in paths if path.name not in rows]
+
+
+def _planned(file: ManifestFile) -> "FileGroups":
+    """What a test file of the manifest owes; its ceiling where it is a public one, all of its rows taken."""
+    ceiling = ceilings_by_digest().get((file.digest, file.n_rows))
+    return FileGroups(
+        file=file.name,
+        groups=tuple(
+            GroupPlan(bootcamp=bootcamp_name(name), data_source=name, n=n, ceiling=ceiling)
+            for name, n in file.data_sources
+        ),
+    )
+
+
+def _found(paths: Iterable[Path], data_sources: Mapping[str, str]) -> Iterator["FileGroups"]:
+    """Details files of which nothing tells what they owe."""
+    for path in paths:
+        data_source = data_sources.get(path.name)
+        yield FileGroups(file=path.name, fallback=path.stem if data_source is None else bootcamp_name(data_source))
+
+
+def _add_file(
+    aggregator: "Aggregator", file: str, lines: Iterable[HeadLine], failures: dict[SampleKey, FailureRecord]
+) -> None:
+    """Count the records of a details file, of each sample the latest; `failures` loses those of answered samples."""
+    pending: dict[tuple[int, int], RecordHead] = {}
+    for _, _, head in lines:
+        if head.row is None:
+            aggregator.add_record(file, head)
+            continue
+        if failures:
+            failures.pop(SampleKey(file, head.row, head.repeat), None)
+        if head.failure in PENDING_FAILURES:
+            pending[head.row, head.repeat] = head.without_texts()
+        else:
+            if pending:
+                pending.pop((head.row, head.repeat), None)
+            aggregator.add_record(file, head)
+    for head in pending.values():
+        aggregator.add_record(file, head)
+
+
+def _model_name(eval_args: Mapping[str, Any], run_dir: RunDir) -> str:
+    """The evaluated model: of eval_args.json, else the directory's name."""
+    name = eval_args.get("model_name")
+    return name if isinstance(name, str) and name else run_dir.path.resolve().name
+
+
+def _test_dir_name(eval_args: Mapping[str, Any], run_dir: RunDir) -> str:
+    named = eval_args.get("test_dir")
+    return str(named).rstrip("/").rpartition("/")[2] if named else run_dir.path.resolve().name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,40 +357,23 @@ class Aggregator:
     def __init__(self, files: Iterable[FileGroups] = ()) -> None:
         self._files = {plan.file: _File(plan) for plan in files}
 
-    def add_record(self, file: str, record: Mapping[str, Any], *, line: int | None = None) -> None:
-        """Count one record of details/{file}; `line` is its 1-based line there, for messages.
-
-        A score that is not finite counts as `verifier_error`, a missing one without a `failure` as `unscored`.
-
-        Raises:
-            RunDirectoryError: a field that counts has a wrong type.
-        """
-        where = _Place(f"details/{file}", line, record)
-        group = self._file(file).group(record, where)
-        score = _score(record, where)
-        output_len = _output_len(record, where)
+    def add_record(self, file: str, record: RecordHead) -> None:
+        """Count one record of details/{file}; without a score and a `failure` it is `unscored`."""
+        group = self._file(file).group(record.data_source, record.row)
         group.n_answered += 1
-        group.n_truncated += record.get("finish_reason") == "length"
-        group.n_len_estimated += record.get("output_len_estimated") is True
-        if score is None:
-            group.unverified[where.text("failure", default="unscored")] += 1
-        elif not math.isfinite(score):
-            group.unverified["verifier_error"] += 1
-        else:
-            group.scores.append(score)
-            if output_len is not None:
-                group.len_sum += output_len
-                group.n_len += 1
+        group.n_truncated += record.finish_reason == "length"
+        group.n_len_estimated += record.output_len_estimated is True
+        if not isinstance(record.score, float):
+            group.unverified[record.failure or "unscored"] += 1
+            return
+        group.scores.append(record.score)
+        if record.output_len is not None:
+            group.len_sum += record.output_len
+            group.n_len += 1
 
-    def add_failure(self, file: str, failure: Mapping[str, Any], *, line: int | None = None) -> None:
-        """Count one sample without an answer; `line` is its 1-based line in failures.jsonl, for messages.
-
-        Raises:
-            RunDirectoryError: a field that counts has a wrong type.
-        """
-        where = _Place("failures.jsonl", line, failure)
-        kind = where.text("kind", default="unknown")
-        self._file(file).group(failure, where).failures[kind] += 1
+    def add_failure(self, failure: FailureRecord) -> None:
+        """Count one sample without an answer."""
+        self._file(failure.file).group(failure.data_source, failure.row).failures[failure.kind] += 1
 
     def summary(self, *, model_name: str, test_dir: str) -> RunSummary:
         """The summary of what came so far; more may be added after it."""
@@ -336,9 +401,8 @@ class _File:
         self.found: dict[str | None, _Group] = {}
         self.n_taken = 0
 
-    def group(self, entry: Mapping[str, Any], where: "_Place") -> "_Group":
+    def group(self, data_source: str | None, row: int | None) -> "_Group":
         """The group to which a record or failure belongs."""
-        data_source = where.optional_text("data_source")
         self.n_taken += 1
         if data_source in self.planned:
             return self.planned[data_source]
@@ -348,8 +412,7 @@ class _File:
         if group is None:
             bootcamp = self.fallback if data_source is None else bootcamp_name(data_source)
             group = self.found[data_source] = _Group(bootcamp=bootcamp, data_source=data_source)
-        row = entry.get("row")
-        group.first = min(group.first, (0, row) if type(row) is int else (1, self.n_taken))
+        group.first = min(group.first, (1, self.n_taken) if row is None else (0, row))
         return group
 
     def ordered(self) -> list["_Group"]:
@@ -404,166 +467,31 @@ class _Group:
         )
 
 
-@dataclass(slots=True)
-class _Place:
-    """An entry and where it stands, to read its fields and to complain about them."""
-
-    path: str
-    line: int | None
-    entry: Mapping[str, Any]
-
-    def optional_text(self, key: str) -> str | None:
-        value = self.entry.get(key)
-        if value is None or isinstance(value, str):
-            return value
-        raise self.wrong(key, "a string or null")
-
-    def text(self, key: str, *, default: str) -> str:
-        value = self.optional_text(key)
-        return default if value is None else value
-
-    def wrong(self, key: str, expected: str) -> RunDirectoryError:
-        """The complaint about a field: where it is, what it must be, what it is."""
-        line = "" if self.line is None else f":{self.line}"
-        row = self.entry.get("row")
-        sample = f" (row {row})" if type(row) is int else ""
-        value = repr(self.entry.get(key))
-        value = value if len(value) <= 80 else f"{value[:79]}…"
-        return RunDirectoryError(
-            f"{self.path}{line}{sample}: {key} must be {expected}, got {value}",
-            hint="correct or delete the line: `bootcamp resume` then sends the sample again",
-        )
+def _bounds(score_sum: float, *, n: int, n_scored: int) -> Bounds | None:
+    """The mean of n samples where those without a score count 0, and where they count 1."""
+    return Bounds(low=score_sum / n, high=(score_sum + (n - n_scored)) / n) if n else None
 
 
-def _score(record: Mapping[str, Any], where: _Place) -> float | None:
-    """The score as a float, which may be infinite; JSON true and false are 1 and 0."""
-    score = record.get("score")
-    if score is None:
-        return None
-    if not isinstance(score, (int, float)):
-        raise where.wrong("score", "a number or null")
-    try:
-        return float(score)
-    except OverflowError:
-        return math.inf
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Counts by kind added up, sorted by kind."""
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(sorted(total.items()))
 
 
-def _output_len(record: Mapping[str, Any], where: _Place) -> int | None:
-    """The output length, or None where the record has none."""
-    value = record.get("output_len")
-    if value is None or (type(value) is int and 0 <= value <= MAX_LEN):
-        return value
-    raise where.wrong("output_len", "a count of tokens or words")
+def exact_sum(values: Collection[float]) -> float:
+    """The sum of finite floats, rounded once: the same bits in whatever order they come.
 
-
-_COUNTING = ("row", "data_source", "score", "failure", "output_len", "output_len_estimated", "finish_reason")
-
-
-def summarise(run_dir: RunDir) -> RunSummary:
-    """Read everything that a run directory holds.
-
-    What each test file owes comes from the manifest. Without one (the reference script, outputs from elsewhere) it is
-    what is found; records without a data source are then of the one that meta.jsonl or the file's name tells, else they
-    have none and go by the file's stem.
-
-    Raises:
-        RunDirectoryError: a line of details or failures is no record, or in a run of ours of no row, or of one that has
-            a record; the message names it.
+    A sum beyond the range of a float becomes the largest float, not an error or an infinity.
     """
-    manifest = run_dir.read_manifest()
-    known = data_source_by_file(run_dir) if manifest is None else {}
-    aggregator = Aggregator(
-        _planned(files_of(manifest, run_dir.manifest)) if manifest is not None else _found(run_dir, known)
-    )
-    rows = None if manifest is None else rows_by_file(manifest, run_dir.manifest)
-    failures = {(failure["file"], failure["row"]): failure for failure in read_failures(run_dir, rows)}
-    for path in detail_files(run_dir, rows):
-        superseded: dict[Any, dict[str, Any]] = {}
-        index = DetailIndex()
-        for number, length, head in read_heads(path):
-            if type(head.row) is not int or head.failure is not None:
-                _check_key(path.name, number, head)
-            if head.data_source is None:
-                head.data_source = known.get(path.name)
-            record = {key: getattr(head, key) for key in _COUNTING}
-            if head.score is UNSET:
-                record["score"] = None
-            if failures:
-                failures.pop((path.name, head.row), None)
-            if head.failure in REVERIFIABLE:
-                superseded[head.row] = record
-            else:
-                if superseded:
-                    superseded.pop(head.row, None)
-                aggregator.add_record(path.name, record, line=number)
-            if rows is not None:
-                take(index, path, number, length, head, rows[path.name])
-        for record in superseded.values():
-            aggregator.add_record(path.name, record)
-    for failure in failures.values():
-        aggregator.add_failure(failure["file"], failure)
-    return aggregator.summary(model_name=model_name(run_dir), test_dir=_test_dir_name(run_dir, manifest))
+    try:
+        return math.fsum(values)
+    except OverflowError:  # fsum may overflow on the way to a sum that fits
+        limit = Fraction(sys.float_info.max)
+        return float(max(-limit, min(limit, sum(map(Fraction, values), start=Fraction(0)))))
 
 
-def detail_files(run_dir: RunDir, rows: Mapping[str, FileRows] | None) -> list[Path]:
-    """The details files; of a run of ours (`rows`) those of its test files alone."""
-    return [path for path in run_dir.detail_files() if rows is None or path.name in rows]
-
-
-def foreign_files(run_dir: RunDir) -> list[str]:
-    """The names of details files that are of no test file of a run of ours: they are left out."""
-    manifest = run_dir.read_manifest()
-    if manifest is None:
-        return []
-    rows = rows_by_file(manifest, run_dir.manifest)
-    return [path.name for path in run_dir.detail_files() if path.name not in rows]
-
-
-def _check_key(file: str, number: int, head: RecordHead) -> None:
-    """Refuse a record whose row or failure is of a type that neither is."""
-    row, failure = head.row, head.failure
-    for key, value, is_fine, expected in (
-        ("row", row, row is None or type(row) is int, "a row number"),
-        ("failure", failure, failure is None or isinstance(failure, str), "a text or null"),
-    ):
-        if not is_fine:
-            raise RunDirectoryError(
-                f"details/{file}:{number}: {key} must be {expected}, got {shortened(repr(value), MAX_VALUE_CHARS)}",
-                hint="mend or remove that line; nothing was changed",
-            )
-
-
-def model_name(run_dir: RunDir) -> str:
-    """The evaluated model: of eval_args.json, else the directory's name."""
-    name = (run_dir.read_eval_args() or {}).get("model_name")
-    return name if isinstance(name, str) and name else run_dir.path.resolve().name
-
-
-def _planned(files: list[dict[str, Any]]) -> list[FileGroups]:
-    return [
-        FileGroups(
-            file=file["name"],
-            groups=tuple(
-                GroupPlan(bootcamp=bootcamp_name(name), data_source=name, n=n, ceiling=_ceiling(file))
-                for name, n in file["data_sources"]
-            ),
-        )
-        for file in files
-    ]
-
-
-def _ceiling(file: dict[str, Any]) -> float | None:
-    """The highest average score of a test file that is one of the public ones, all of its rows taken."""
-    return ceilings_by_digest().get((file["digest"], file["n_rows"]))
-
-
-def _found(run_dir: RunDir, known: Mapping[str, str]) -> list[FileGroups]:
-    return [
-        FileGroups(file=path.name, fallback=bootcamp_name(known[path.name]) if path.name in known else path.stem)
-        for path in run_dir.detail_files()
-    ]
-
-
-def _test_dir_name(run_dir: RunDir, manifest: dict[str, Any] | None) -> str:
-    named = (manifest or {}).get("test_dir") or (run_dir.read_eval_args() or {}).get("test_dir")
-    return str(named).rstrip("/").rpartition("/")[2] if named else run_dir.path.resolve().name
+def exact_mean(values: Collection[float]) -> float | None:
+    """The mean of finite floats, the same in whatever order they come; None where there are none."""
+    return exact_sum(values) / len(values) if values else None

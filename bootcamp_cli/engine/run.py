@@ -11,7 +11,6 @@ risk, and no more than twice the slots are.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -27,9 +26,9 @@ from bootcamp_cli.engine.writer import Ended, Writer, failed
 from bootcamp_cli.errors import BootcampError, InterruptedRunError, ServerUnavailableError, first_error
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.failures import AttemptFailed
-from bootcamp_cli.store.journal import REVERIFY, make_record, with_verdict
 from bootcamp_cli.store.lock import HEARTBEAT_S, RunLock
-from bootcamp_cli.types import Answer, Verdict, verified_text
+from bootcamp_cli.store.records import make_record, with_verdict
+from bootcamp_cli.types import Answer, Record, Verdict, verified_text
 from bootcamp_cli.verification.executor import Verification, VerificationExecutor
 from bootcamp_cli.verification.pool import verifier_pool
 
@@ -80,7 +79,7 @@ class _Kept:
     """A record whose verifier failed, which is verified again."""
 
     file: str
-    record: dict[str, Any]
+    record: Record
 
 
 class _Pipeline:
@@ -108,7 +107,7 @@ class _Pipeline:
         self._in_flight = anyio.Semaphore(n_slots, fast_acquire=True)
         self._rounds = StartRounds()
         self._refusals = EarlyRefusals(n_slots)
-        if any(index.n_rows for index in session.journal.details.values()):
+        if any(index.n_answered for index in session.journal.details.values()):
             self._refusals.accepted()  # the server has answered this run before
         self._scheduler = Scheduler(
             WorkQueue(
@@ -142,7 +141,7 @@ class _Pipeline:
         self._verification: Verification[_Answered | _Kept] = Verification(executor, plan.refs)
         self._writer = Writer(
             journal=session.journal,
-            owed={file.name: n_unanswered[file.name] + session.n_to_reverify(file) for file in files},
+            owed={file.name: n_unanswered[file.name] + session.n_pending(file) for file in files},
             emit=emit,
             written=self._close_samples,
             batch=n_slots // 2,
@@ -244,15 +243,12 @@ class _Pipeline:
         journal = self._session.journal
         with self._shutdown.scope():
             for file, index in journal.details.items():
-                for position in index.latest_in_row_order() if REVERIFY in index.states else ():
-                    if index.state(index.rows[position]) == REVERIFY:
-                        await acquire(self._open)
-                        await acquire(self._at_risk)
-                        record = await anyio.to_thread.run_sync(journal.read_record, file, position)
-                        text = verified_text(record["output"], record.get("reasoning_content"))
-                        self._verification.submit(
-                            record["data_source"], text, record["ground_truth"], _Kept(file, record)
-                        )
+                for position in index.pending():
+                    await acquire(self._open)
+                    await acquire(self._at_risk)
+                    record = await anyio.to_thread.run_sync(journal.read_record, file, position)
+                    text = verified_text(record.output, record.reasoning_content)
+                    self._verification.submit(record.data_source, text, record.ground_truth, _Kept(file, record))
 
     async def _record_verdicts(self) -> None:
         """Make a record of each answer when its verdict comes."""
@@ -267,7 +263,7 @@ class _Pipeline:
         record = make_record(
             attempts.sample, verified.answer, verdict, attempts=attempts.n, latency_s=attempts.latency_s
         )
-        self._scheduler.observe(attempts.sample.file, record["output_len"])
+        self._scheduler.observe(attempts.sample.file, record.output_len)
         return Ended(file=attempts.sample.file, record=record)
 
     async def _await_verdicts(self) -> None:
@@ -306,7 +302,7 @@ def _run_started(session: Session) -> RunStarted:
             FileTotal(
                 name=file.name,
                 n_samples=file.n_rows,
-                n_done_before=details[file.name].n_rows - session.n_to_reverify(file),
+                n_done_before=details[file.name].n_answered - session.n_pending(file),
                 score_sum_before=details[file.name].score_sum,
                 n_scored_before=details[file.name].n_scored,
             )

@@ -227,7 +227,9 @@ def expected_lengths(session: Session) -> dict[str, float]:
     An earlier run counts where it had the same test file, whatever its model: which files are long hardly depends on
     that. Of several the newest with the same model, else the newest, is taken. Reads files: belongs into a thread.
     """
-    own = {name: index.len_sum / index.n_rows for name, index in session.journal.details.items() if index.n_rows}
+    own = {
+        name: index.len_sum / index.n_answered for name, index in session.journal.details.items() if index.n_answered
+    }
     return _earlier(session) | own
 
 
@@ -263,10 +265,10 @@ def _newest(output_dir: Path) -> list[RunDir]:
 def _identity(run_dir: RunDir) -> Mapping[str, Any]:
     """What decided the answers of an earlier run; nothing where it is not readable."""
     try:
-        identity = (run_dir.read_manifest() or {}).get("identity")
+        manifest = run_dir.read_manifest()
     except RunDirectoryError:
         return {}
-    return identity if isinstance(identity, dict) and isinstance(identity.get("files"), dict) else {}
+    return manifest.identity if manifest is not None and isinstance(manifest.identity.get("files"), dict) else {}
 
 
 def _mean_lengths(run_dir: RunDir) -> dict[str, float]:

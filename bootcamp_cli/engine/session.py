@@ -3,11 +3,13 @@
 import json
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec.structs import replace
 
 from bootcamp_cli import __version__
 from bootcamp_cli.analysis.summary import RunSummary
@@ -17,11 +19,12 @@ from bootcamp_cli.engine.plan import Plan, identity_differences
 from bootcamp_cli.errors import DatasetError, ResumeRefusedError, RunDirectoryError
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.store.atomic import replace_json
-from bootcamp_cli.store.journal import MISSING, REVERIFY, DetailIndex, FileRows, Journal, open_journal, rows_by_file
+from bootcamp_cli.store.journal import OWED, DetailIndex, Journal, RunRows, open_journal, rows_by_file
 from bootcamp_cli.store.lock import RunLock, acquire
-from bootcamp_cli.store.run_dir import RunDir, create_run_dir, files_of, identity_of, run_dirs_newest_first
+from bootcamp_cli.store.records import damaged
+from bootcamp_cli.store.run_dir import RunDir, create_run_dir, run_dirs_newest_first
 from bootcamp_cli.text import MAX_VALUE_CHARS, shortened
-from bootcamp_cli.types import REVERIFIABLE
+from bootcamp_cli.types import PENDING_FAILURES, Manifest, ManifestFile, ManifestTemplate, ToolInfo
 
 SCHEMA = 1
 
@@ -35,24 +38,24 @@ class Session:
     plan: Plan
     run_dir: RunDir
     journal: Journal
-    manifest: dict[str, Any]
+    manifest: Manifest
 
     def n_unanswered(self, file: TestFile) -> int:
-        """Rows of a test file that have no record."""
-        return file.n_rows - self.journal.details[file.name].n_rows
+        """Samples of a test file that have no record."""
+        return file.n_rows - self.journal.details[file.name].n_answered
 
-    def n_to_reverify(self, file: TestFile) -> int:
-        """Records of a test file whose verifier failed: verified again from the kept output."""
-        return self.journal.details[file.name].states.count(REVERIFY)
+    def n_pending(self, file: TestFile) -> int:
+        """Samples of a test file whose kept output is to be verified."""
+        return self.journal.details[file.name].n_pending
 
     @property
     def n_owed(self) -> int:
         """Samples that this run still has to send or to verify."""
-        return sum(self.n_unanswered(file) + self.n_to_reverify(file) for file in self.plan.test_set.files)
+        return sum(self.n_unanswered(file) + self.n_pending(file) for file in self.plan.test_set.files)
 
     def has_record(self, file: TestFile, row: int) -> bool:
         """Whether a row is answered: it is never requested again."""
-        return self.journal.details[file.name].state(row) != MISSING
+        return self.journal.details[file.name].state(row) != OWED
 
     def begin(self) -> None:
         """Write down what the run is made of: before its first request, and not before the server was reached."""
@@ -68,7 +71,7 @@ class Session:
     def end(self) -> None:
         """Write the end into the manifest, as the last thing: a run is complete when all that it leaves is there."""
         self.run_dir.write_manifest(
-            self.manifest | {"ended": _now(), "complete": not self.n_owed}, self.journal.lock.check
+            replace(self.manifest, ended=_now(), complete=not self.n_owed), self.journal.lock.check
         )
 
 
@@ -108,13 +111,13 @@ def resumed_session(plan: Plan, run_dir: RunDir, notify: Notify) -> Iterator[Ses
                 f"{run_dir.path} has no manifest.json and cannot be resumed", hint="start a new run"
             )
         _check_identity(plan, manifest, run_dir)
-        _check_files(plan, files_of(manifest, run_dir.manifest))
-        manifest = {**manifest, "files": _files(plan), "identity": plan.identity(), "complete": False}
-        rows = rows_by_file(manifest, run_dir.manifest)
+        _check_files(plan, manifest.files)
+        manifest = replace(manifest, files=_files(plan), identity=plan.identity(), complete=False)
+        rows = rows_by_file(manifest)
         _check_foreign(run_dir, rows)
         journal = open_journal(run_dir, lock, rows, rows)
         for file in plan.test_set.files:
-            if rows[file.name].n_rows is None and journal.details[file.name].rows:
+            if rows[file.name].n_rows is None and journal.details[file.name].places:
                 _check_rows(file, journal.details[file.name])
         yield Session(plan=plan, run_dir=run_dir, journal=journal, manifest=manifest)
 
@@ -124,67 +127,67 @@ def restate_completeness(run_dir: RunDir, summary: RunSummary, lock: RunLock) ->
     manifest = run_dir.read_manifest()
     if manifest is None:
         return
-    n_reverifiable = sum(n for kind, n in summary.unverified.items() if kind in REVERIFIABLE)
-    complete = summary.n_answered == summary.n_samples and not n_reverifiable
-    if manifest.get("complete") is not complete:
-        run_dir.write_manifest(manifest | {"complete": complete}, lock.check)
+    n_pending = sum(n for kind, n in summary.unverified.items() if kind in PENDING_FAILURES)
+    complete = summary.n_answered == summary.n_samples and not n_pending
+    if manifest.complete is not complete:
+        run_dir.write_manifest(replace(manifest, complete=complete), lock.check)
 
 
 def find_matching(plan: Plan) -> RunDir | None:
     """The newest run directory under output_dir whose answers this plan would give again, finished or not."""
     identity = plan.identity()
     for run_dir in run_dirs_newest_first(plan.settings.output_dir):
-        written = (run_dir.read_manifest() or {}).get("identity")
-        if written is not None and not identity_differences(written, identity):
+        manifest = run_dir.read_manifest()
+        if manifest is not None and not identity_differences(manifest.identity, identity):
             return run_dir
     return None
 
 
-def _manifest(plan: Plan, model_entry: dict[str, Any] | None) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "tool": {"name": "bootcamp", "version": __version__},
-        "python": platform.python_version(),
-        "implementation": sys.implementation.name,
-        "platform": platform.platform(),
-        "started": _now(),
-        "ended": None,
-        "complete": False,
-        "model": model_entry,
-        "template": {
-            "name": plan.template.name,
-            "text": plan.template.text,
-            "stop": list(plan.template.stop),
-            "system_prompt": plan.template.system_prompt,
-            "used": plan.prompt_template is not None,
-        },
-        "sys_prompt": plan.generation.sys_prompt,
-        "bootcamps": {name: ref.origin if ref else None for name, ref in plan.refs.items()},
-        "files": _files(plan),
-        "identity": plan.identity(),
-    }
+def _manifest(plan: Plan, model_entry: dict[str, Any] | None) -> Manifest:
+    return Manifest(
+        schema=SCHEMA,
+        tool=ToolInfo(name="bootcamp", version=__version__),
+        python=platform.python_version(),
+        implementation=sys.implementation.name,
+        platform=platform.platform(),
+        started=_now(),
+        ended=None,
+        complete=False,
+        model=model_entry,
+        template=ManifestTemplate(
+            name=plan.template.name,
+            text=plan.template.text,
+            stop=plan.template.stop,
+            system_prompt=plan.template.system_prompt,
+            used=plan.prompt_template is not None,
+        ),
+        sys_prompt=plan.generation.sys_prompt,
+        bootcamps={name: ref.origin if ref else None for name, ref in plan.refs.items()},
+        files=_files(plan),
+        identity=plan.identity(),
+    )
 
 
-def _files(plan: Plan) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": file.name,
-            "digest": file.digest,
-            "size_bytes": file.size_bytes,
-            "n_rows": file.n_rows,
-            "n_invalid": file.n_invalid,
-            "id_rule": file.id_rule,
-            "data_sources": [list(entry) for entry in file.data_sources],
-        }
+def _files(plan: Plan) -> tuple[ManifestFile, ...]:
+    return tuple(
+        ManifestFile(
+            name=file.name,
+            digest=file.digest,
+            size_bytes=file.size_bytes,
+            n_rows=file.n_rows,
+            n_invalid=file.n_invalid,
+            id_rule=file.id_rule,
+            data_sources=file.data_sources,
+        )
         for file in plan.test_set.files
-    ]
+    )
 
 
-def _check_identity(plan: Plan, manifest: dict[str, Any], run_dir: RunDir) -> None:
+def _check_identity(plan: Plan, manifest: Manifest, run_dir: RunDir) -> None:
     """Refuse what decides the answers where it is not what the run began with: someone changed a file."""
-    before, after = identity_of(manifest, run_dir.manifest), plan.identity()
-    for name in identity_differences(before, after):
-        if name != "files":
+    before, after = manifest.identity, plan.identity()
+    for name, value in after.items():
+        if name != "files" and value != before.get(name):
             place = run_dir.manifest if name in ("template_text", "sys_prompt") else run_dir.eval_args
             raise ResumeRefusedError(
                 f"{place}: {name} is {_shown(after.get(name))}, the run has {_shown(before.get(name))}",
@@ -196,27 +199,27 @@ def _shown(value: Any) -> str:
     return "none" if value is None else shortened(json.dumps(value, ensure_ascii=False), MAX_VALUE_CHARS)
 
 
-def _check_files(plan: Plan, files: list[dict[str, Any]]) -> None:
+def _check_files(plan: Plan, files: Sequence[ManifestFile]) -> None:
     """Refuse test files that are not those of the run; rows that were only appended are owed as well."""
     current = {file.name: file for file in plan.test_set.files}
-    known = {entry["name"] for entry in files}
+    known = {entry.name for entry in files}
     if extra := sorted(current.keys() - known):
         raise _other_data(f"{extra[0]} was not part of the run")
     for entry in files:
-        file = current.get(entry["name"])
+        file = current.get(entry.name)
         if file is None:
-            raise _other_data(f"{entry['name']} is missing")
-        if file.digest == entry["digest"]:
+            raise _other_data(f"{entry.name} is missing")
+        if file.digest == entry.digest:
             continue
         try:
-            appended = digest_of_prefix(file.path, entry["size_bytes"]) == entry["digest"]
+            appended = digest_of_prefix(file.path, entry.size_bytes) == entry.digest
         except DatasetError:
             appended = False
-        if not appended or file.id_rule != entry["id_rule"]:
-            raise _other_data(f"{entry['name']} changed since the run started")
+        if not appended or file.id_rule != entry.id_rule:
+            raise _other_data(f"{entry.name} changed since the run started")
 
 
-def _check_foreign(run_dir: RunDir, rows: Mapping[str, FileRows]) -> None:
+def _check_foreign(run_dir: RunDir, rows: Mapping[str, RunRows]) -> None:
     """Refuse details that are of no test file of the run."""
     if foreign := [path.name for path in run_dir.detail_files() if path.name not in rows]:
         raise RunDirectoryError(
@@ -226,13 +229,11 @@ def _check_foreign(run_dir: RunDir, rows: Mapping[str, FileRows]) -> None:
 
 def _check_rows(file: TestFile, index: DetailIndex) -> None:
     """Refuse records of rows that the run leaves out; which it takes only the test file tells."""
-    taken = {sample.row for sample in iter_samples(file, skip=lambda row: index.state(row) == MISSING)}
-    for number, row in enumerate(index.rows, start=1):
+    taken = {sample.row for sample in iter_samples(file, skip=lambda row: index.state(row) == OWED)}
+    for position in range(len(index.places)):
+        row, _ = index.sample(position)
         if row not in taken:
-            raise RunDirectoryError(
-                f"details/{file.name}:{number}: row {row} is none of the run",
-                hint="mend or remove that line; nothing was changed",
-            )
+            raise damaged(file.path, position + 1, f"row {row} does not belong to this run, which leaves it out")
 
 
 def _other_data(what: str) -> ResumeRefusedError:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import anyio
 
 from bootcamp_cli.engine.events import Emit, FileFinished, SampleFailed, SampleRecorded
 from bootcamp_cli.store.journal import Journal
-from bootcamp_cli.types import RequestFailure, Sample
+from bootcamp_cli.types import FailureRecord, Record, RequestFailure, Sample
 
 _LINGER_S = 0.05
 """So long the first record of a batch waits for others: a write costs the same for one as for many."""
@@ -22,22 +21,23 @@ class Ended:
     """The end of one owed sample: its record, or the failure that it goes down with."""
 
     file: str
-    record: dict[str, Any] | None = None
-    failure: dict[str, Any] | None = None
+    record: Record | None = None
+    failure: FailureRecord | None = None
 
 
 def failed(sample: Sample, failure: RequestFailure, n_attempts: int) -> Ended:
     """The end of a sample without an answer."""
-    line = {
-        "file": sample.file,
-        "row": sample.row,
-        "id": sample.id,
-        "data_source": sample.data_source,
-        "kind": failure.kind,
-        "last_error": failure.message,
-        "attempts": n_attempts,
-    }
-    return Ended(file=sample.file, failure=line)
+    record = FailureRecord(
+        file=sample.file,
+        row=sample.row,
+        id=sample.id,
+        data_source=sample.data_source,
+        kind=failure.kind,
+        last_error=failure.message,
+        attempts=n_attempts,
+        repeat=sample.repeat,
+    )
+    return Ended(file=sample.file, failure=record)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -136,9 +136,9 @@ def _event(end: Ended) -> SampleRecorded | SampleFailed:
         record = end.record
         return SampleRecorded(
             file=end.file,
-            score=record["score"],
-            failure=record.get("failure"),
-            output_len=record["output_len"],
+            score=record.score,
+            failure=record.failure,
+            output_len=record.output_len,
         )
     assert end.failure is not None  # noqa: S101 - an end is one or the other
-    return SampleFailed(file=end.file, kind=end.failure["kind"])
+    return SampleFailed(file=end.file, kind=end.failure.kind)

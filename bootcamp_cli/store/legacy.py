@@ -1,17 +1,24 @@
-"""Which bootcamp judged the details files of the reference script: their records do not say, its meta.jsonl does."""
+"""Records that this tool did not write as they stand: of the reference script, of other tools, edited by hand.
+
+They lack fields (the script's records do not even name their data source: its meta.jsonl does) or have more of them.
+They become typed here, and keep every key that they have when they are written again.
+"""
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+import msgspec
+from msgspec.structs import fields, replace
+
 from bootcamp_cli.bootcamps.registry import Resolver
-from bootcamp_cli.errors import RunDirectoryError, disk_error
-from bootcamp_cli.store.journal import read_heads
+from bootcamp_cli.errors import RunDirectoryError, UsageError, disk_error
+from bootcamp_cli.store.records import HeadLine, n_words, read_heads
 from bootcamp_cli.store.run_dir import RunDir
-from bootcamp_cli.types import bootcamp_name
+from bootcamp_cli.types import Record, bootcamp_name, encode_line
 
 _SUFFIX = bootcamp_name("")
 _TOLERANCE = 1e-9
@@ -40,19 +47,19 @@ def data_source_by_file(run_dir: RunDir) -> dict[str, str]:
     known = {ref.data_source for ref in Resolver("builtin", None).known()}
     files = run_dir.detail_files()
     without_line = [path for path in files if not any(line.file == path.name for line in lines)]
-    candidates = {path.name: _named(lines, path.name) for path in files} | _by_averages(lines, without_line)
+    candidates = {path.name: _of_lines_naming(lines, path.name) for path in files} | _by_averages(lines, without_line)
     claims = [name for names in candidates.values() for name in names]
     found = {}
     for path in files:
         names = candidates[path.name]
         if len(names) == 1 and (path not in without_line or claims.count(*names) == 1):
             found[path.name] = names.pop()
-        elif data_source := _by_stem(path, (names, {line.data_source for line in lines}, known)):
+        elif data_source := _by_file_name(path, (names, {line.data_source for line in lines}, known)):
             found[path.name] = data_source
     return found
 
 
-def _named(lines: Sequence[_MetaLine], file: str) -> set[str]:
+def _of_lines_naming(lines: Sequence[_MetaLine], file: str) -> set[str]:
     """The data sources of the lines that name a file."""
     return {line.data_source for line in lines if line.file == file}
 
@@ -70,8 +77,8 @@ def _by_averages(lines: Sequence[_MetaLine], files: Sequence[Path]) -> dict[str,
 def _averages(path: Path) -> tuple[float, float] | None:
     """The plain means of score and length, as the script has them; None where a record lacks one."""
     n, score_sum, len_sum = 0, 0.0, 0.0
-    for _, _, head in read_heads(path):
-        if not _is_number(head.score) or not _is_number(head.output_len):
+    for _, _, head in read_heads(path, foreign=True):
+        if not isinstance(head.score, float) or head.output_len is None:
             return None
         n += 1
         score_sum += head.score
@@ -83,7 +90,7 @@ def _same(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return all(math.isclose(a, b, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE) for a, b in zip(one, other, strict=True))
 
 
-def _by_stem(path: Path, choices: Sequence[set[str]]) -> str | None:
+def _by_file_name(path: Path, choices: Sequence[set[str]]) -> str | None:
     """The one data source that a file is named after, whatever the case, of the first choice that has such."""
     stem = path.stem.casefold()
     for names in choices:
@@ -124,3 +131,95 @@ def _meta_line(entry: Mapping[str, Any]) -> _MetaLine | None:
 
 def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and abs(value) < 2**1000
+
+
+def read_foreign_heads(path: Path, data_source: str | None) -> Iterator[HeadLine]:
+    """As `read_heads`, of a file that is not of a run of this tool.
+
+    `data_source` is that of the records which do not tell theirs; those without a score count as unscored.
+    """
+    for number, n_bytes, head in read_heads(path, foreign=True):
+        if head.data_source is None and data_source is not None:
+            head = replace(head, data_source=data_source)  # noqa: PLW2901 - the line's head, completed
+        yield HeadLine(number, n_bytes, head)
+
+
+def typed_record(written: Mapping[str, Any], path: Path, number: int, data_source: str | None) -> Record:
+    """The record of a line of the details file at `path`; what it lacks or has of a wrong type is filled in.
+
+    `number` is the 1-based line: without a row of its own the record has that of its line. `data_source` is that of the
+    records which do not tell theirs, None where nothing tells it.
+
+    Raises:
+        RunDirectoryError: it cannot be verified: output or ground truth is missing or of a wrong type.
+        UsageError: nothing tells the data source.
+    """
+    place = f"details/{path.name}:{number}"
+    known = {**written}
+    if known.get("data_source") is None:
+        known["data_source"] = data_source
+    if known["data_source"] is None:
+        raise UsageError(
+            f"{place}: the record has no data_source, and neither meta.jsonl nor the file's name tells it beyond doubt",
+            hint="add data_source to its records, or name the file after it; nothing was changed",
+        )
+    output, reasoning = known.get("output"), known.get("reasoning_content")
+    for key, is_fine in (
+        ("output", isinstance(output, str)),
+        ("reasoning_content", reasoning is None or isinstance(reasoning, str)),
+        ("ground_truth", "ground_truth" in known),
+        ("data_source", isinstance(known["data_source"], str)),
+    ):
+        if not is_fine:
+            raise RunDirectoryError(
+                f"{place}: {key} is missing or of the wrong type",
+                hint="a record needs id, prompt, output, ground_truth and data_source; nothing was changed",
+            )
+    if known.get("output_len") is None:
+        known |= {"output_len": n_words(str(output), reasoning), "output_len_estimated": True}
+    row = known.get("row")
+    lacking = {**_LACKING, "id": row if type(row) is int else number - 1, "row": number - 1}
+    return Record(**{field.name: _value(known, field, lacking) for field in _FIELDS})
+
+
+_FIELDS = fields(Record)
+
+_LACKING: Mapping[str, Any] = {
+    "prompt": "",
+    "output_len": 0,
+    "score": None,
+    "extracted_output": None,
+    "finish_reason": None,
+    "usage": None,
+    "model": None,
+    "attempts": 0,
+    "latency_s": 0.0,
+    "reasoning_content": None,
+}
+"""What a record has in the place of a field that it lacks."""
+
+
+def _value(known: Mapping[str, Any], field: msgspec.structs.FieldInfo, lacking: Mapping[str, Any]) -> Any:
+    """The value of a field, or what stands for it where it is missing or of a wrong type."""
+    try:
+        return msgspec.convert(known[field.name], field.type)
+    except (KeyError, msgspec.ValidationError):
+        return lacking.get(field.name, field.default)
+
+
+def encode_onto(written: Mapping[str, Any], record: Record) -> bytes:
+    """The line of a record whose verdict is new, with every other key that it had; the reference's come first."""
+    known = {**written, "score": record.score, "extracted_output": record.extracted_output}
+    for key, value in (("failure", record.failure), ("failure_message", record.failure_message)):
+        if value is None:
+            known.pop(key, None)
+        else:
+            known[key] = value
+    if known.get("output_len") is None:
+        known |= {"output_len": record.output_len, "output_len_estimated": record.output_len_estimated}
+    if known.get("data_source") is None:
+        known["data_source"] = record.data_source
+    return encode_line({key: known[key] for key in REFERENCE_FIELDS if key in known} | known)
+
+
+REFERENCE_FIELDS = ("id", "prompt", "output", "output_len", "ground_truth", "score", "extracted_output")

@@ -1,15 +1,19 @@
-"""The run directory: its name, its files, finding it again, and what its manifest must look like."""
+"""The run directory: its name, its files, finding it again, its manifest."""
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec.structs import asdict, fields
+
 from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.store.atomic import Check, replace_json
+from bootcamp_cli.types import Manifest
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -70,20 +74,20 @@ class RunDir:
         """The parameters as they were written, None where there is no such file."""
         return _read_object(self.eval_args)
 
-    def read_manifest(self) -> dict[str, Any] | None:
-        """The manifest as it was written, None where there is none (run directories of the reference script).
+    def read_manifest(self) -> Manifest | None:
+        """The manifest, None where there is none (run directories of the reference script).
 
         Raises:
-            RunDirectoryError: it is not readable, or a part of it is not what was written.
+            RunDirectoryError: it is not readable, or a part of it is missing or not what was written.
         """
-        manifest = _read_object(self.manifest)
-        if manifest is not None:
-            check_manifest(manifest, self.manifest)
-        return manifest
+        parts = _read_object(self.manifest)
+        return None if parts is None else _manifest_of(parts, self.manifest)
 
-    def write_manifest(self, manifest: dict[str, Any], check: Check) -> None:
-        """Replace the manifest."""
-        replace_json(self.manifest, manifest, check)
+    def write_manifest(self, manifest: Manifest, check: Check) -> None:
+        """Replace the manifest; parts that only another version knows stay in it."""
+        known = Manifest.__struct_fields__
+        unknown = {key: value for key, value in (_read_object(self.manifest) or {}).items() if key not in known}
+        replace_json(self.manifest, _parts(manifest) | unknown, check)
 
 
 def safe_name(name: str) -> str:
@@ -150,10 +154,11 @@ def run_dirs_newest_first(output_dir: Path) -> list[RunDir]:
     dated = []
     for run_dir in candidates:
         try:
-            started = str((run_dir.read_manifest() or {}).get("started", ""))
+            manifest = run_dir.read_manifest()
         except RunDirectoryError:
             continue
-        dated.append((started, run_dir.path.name, run_dir))
+        if manifest is not None:
+            dated.append((manifest.started, run_dir.path.name, run_dir))
     return [run_dir for _, _, run_dir in sorted(dated, key=lambda entry: entry[:2], reverse=True)]
 
 
@@ -165,94 +170,32 @@ def _read_object(path: Path) -> dict[str, Any] | None:
     except OSError as error:
         raise disk_error(error, f"read {path}") from error
     except (ValueError, RecursionError) as error:
-        raise RunDirectoryError(f"{path}: not readable as JSON: {error}", hint="restore it from a copy") from error
+        raise RunDirectoryError(f"{path}: not readable as JSON: {error}", hint=_HINT) from error
     if not isinstance(value, dict):
-        raise RunDirectoryError(f"{path}: not a JSON object", hint="restore it from a copy")
+        raise RunDirectoryError(f"{path}: not a JSON object", hint=_HINT)
     return value
 
 
+def _manifest_of(parts: Mapping[str, Any], path: Path) -> Manifest:
+    """The manifest of a JSON object."""
+    values = {}
+    for field in fields(Manifest):
+        if field.name in parts:
+            try:
+                values[field.name] = msgspec.convert(parts[field.name], field.type)
+            except (msgspec.ValidationError, RecursionError) as error:
+                raise RunDirectoryError(f"{path}: {field.name} is not what was written", hint=_HINT) from error
+    if missing := [name for name in Manifest.__struct_fields__ if name not in values]:
+        raise RunDirectoryError(f"{path}: missing: {', '.join(missing)}", hint=_HINT)
+    return Manifest(**values)
+
+
+def _parts(manifest: Manifest) -> dict[str, Any]:
+    """The JSON object of a manifest; what already is JSON, however deep, is not walked through."""
+    return {
+        name: value if isinstance(value, dict) else msgspec.to_builtins(value)
+        for name, value in asdict(manifest).items()
+    }
+
+
 _HINT = "restore it from a copy"
-
-Form = Callable[[Any], bool]
-
-
-def check_manifest(manifest: Mapping[str, Any], path: Path) -> None:
-    """Hold the parts that are there to their form; what else stands in it is of no concern.
-
-    Raises:
-        RunDirectoryError: a part is of the wrong form; the message names it.
-    """
-    for key, is_fine in _PARTS.items():
-        if key in manifest and not is_fine(manifest[key]):
-            raise RunDirectoryError(f"{path}: {key} is not what was written", hint=_HINT)
-
-
-def files_of(manifest: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:
-    """The test files of the run, as they were when it started.
-
-    Raises:
-        RunDirectoryError: the manifest does not tell them.
-    """
-    if "files" not in manifest:
-        raise RunDirectoryError(f"{path}: files is missing", hint=_HINT)
-    files: list[dict[str, Any]] = manifest["files"]
-    return files
-
-
-def identity_of(manifest: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Everything that decided the answers when the run started.
-
-    Raises:
-        RunDirectoryError: the manifest does not tell it.
-    """
-    if "identity" not in manifest:
-        raise RunDirectoryError(f"{path}: identity is missing", hint=_HINT)
-    identity: dict[str, Any] = manifest["identity"]
-    return identity
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_optional_text(value: Any) -> bool:
-    return value is None or isinstance(value, str)
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _is_list(value: Any, is_fine: Form) -> bool:
-    return isinstance(value, list) and all(map(is_fine, value))
-
-
-def _has(value: Any, parts: Mapping[str, Form]) -> bool:
-    return isinstance(value, dict) and all(key in value and is_fine(value[key]) for key, is_fine in parts.items())
-
-
-def _is_data_source(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and _is_text(value[0]) and _is_count(value[1])
-
-
-_FILE: Mapping[str, Form] = {
-    "name": _is_text,
-    "digest": _is_text,
-    "size_bytes": _is_count,
-    "n_rows": _is_count,
-    "id_rule": _is_text,
-    "data_sources": lambda value: _is_list(value, _is_data_source),
-}
-_TEMPLATE: Mapping[str, Form] = {
-    "name": _is_text,
-    "text": _is_text,
-    "stop": lambda value: _is_list(value, _is_text),
-    "system_prompt": _is_optional_text,
-}
-_PARTS: Mapping[str, Form] = {
-    "files": lambda value: _is_list(value, lambda file: _has(file, _FILE)),
-    "template": lambda value: _has(value, _TEMPLATE),
-    "sys_prompt": _is_optional_text,
-    "identity": lambda value: isinstance(value, dict),
-    "test_dir": _is_optional_text,
-}

@@ -23,8 +23,9 @@ from urllib.parse import urlsplit
 from msgspec.structs import replace
 
 from bootcamp_cli.dataset.scan import scan_test_dir
-from bootcamp_cli.store.journal import encode_record, make_record, replay
-from bootcamp_cli.types import Answer, Sample, Verdict
+from bootcamp_cli.store.journal import replay
+from bootcamp_cli.store.records import make_record
+from bootcamp_cli.types import Answer, Sample, Verdict, encode_line
 from tests.benchmarks.data import n_rows, public_test_dir, repeated
 from tests.benchmarks.measure import Cost, run, stub, tool_command
 
@@ -167,14 +168,14 @@ def _details(n: int, n_bytes: int) -> Iterator[Path]:
     sample = Sample(file="a.jsonl", row=0, id=0, data_source="Any", prompt="p" * (n_bytes // 4), ground_truth=[1, 2])
     answer = Answer(text="", finish_reason="stop", usage={"completion_tokens": 100}, model="m")
     verdict = Verdict(score=1.0, extracted="x")
-    bare = len(encode_record(make_record(sample, answer, verdict, attempts=1, latency_s=1.0)))
+    bare = len(encode_line(make_record(sample, answer, verdict, attempts=1, latency_s=1.0)))
     answer = replace(answer, text="o" * max(0, n_bytes - bare - 8))
     with TemporaryDirectory(prefix="bootcamp-bench-") as folder:
         (Path(folder) / "details").mkdir()
         with (Path(folder) / "details" / "a.jsonl").open("wb") as file:
             for row in range(n):
                 record = make_record(replace(sample, row=row, id=row), answer, verdict, attempts=1, latency_s=1.0)
-                file.write(encode_record(record))
+                file.write(encode_line(record))
         yield Path(folder)
 
 

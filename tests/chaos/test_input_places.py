@@ -61,7 +61,8 @@ def test_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.Monk
         ({"files": [FILE | {"digest": []}]}, "files"),
         ({"files": [FILE], "identity": []}, "identity"),
         ({"files": [FILE], "template": {"name": "x"}}, "template"),
-        ({"files": [FILE], "test_dir": 5}, "test_dir"),
+        ({"files": [FILE], "complete": 5}, "complete"),
+        ({"files": [FILE]}, "identity"),
     ],
 )
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_records_with_a_key_of_a_wrong_type(
     before = details.read_bytes()
     said = invoke_decently(command, "run", *(["--dry-run"] if command == "rescore" else []))
     assert said.code == 1
-    assert f"details/a.jsonl:1: {key} must be" in said.err
+    assert f"details/a.jsonl:1: {key} is " in said.err
     assert details.read_bytes() == before
 
 

@@ -27,7 +27,7 @@ from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.endpoint import Endpoint, endpoint
 from bootcamp_cli.server.transport import OpenReply, Reply
 from bootcamp_cli.settings.model import EvalSettings
-from bootcamp_cli.store.journal import read_details
+from bootcamp_cli.store.records import read_heads
 from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
 from tests.benchmarks.measure import Cost, stub, tool_command, traffic
 from tests.benchmarks.measure import run as run_measured
@@ -113,7 +113,7 @@ def test_many_kills_of_one_run(
         counted = traffic(url)
     assert last.returncode == 0, errors
     [run_dir] = (tmp_path / "out").iterdir()
-    rows = [line.record["row"] for line in read_details(run_dir / "details" / "part00.jsonl")]
+    rows = [line.head.row for line in read_heads(run_dir / "details" / "part00.jsonl")]
     assert rows == list(range(n_rows))
     assert counted["n_requests"] <= n_rows + n_kills * 2 * n_slots
     _wait(lambda: not _processes_of(scratch))

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootcamp_cli.errors import RunDirectoryError
-from bootcamp_cli.store.journal import is_torn, mend_tail
+from bootcamp_cli.store.journal import repair_tail
+from bootcamp_cli.store.records import is_torn
 from bootcamp_cli.types import encode
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -50,5 +51,5 @@ def test_what_is_no_start_of_a_record_is_never_cut(tail: bytes, tmp_path: Any) -
     content = json.dumps({"id": 0}).encode() + b"\n" + tail
     path.write_bytes(content)
     with pytest.raises(RunDirectoryError, match="nothing was changed"):
-        mend_tail(path)
+        repair_tail(path)
     assert path.read_bytes() == content

@@ -1,0 +1,404 @@
+"""Lines of details and failures as typed records: the one place that says what is wrong with a line.
+
+A line is read in one of two ways. Whole batches are decoded by msgspec into exact types. A batch in which a single line
+is not of these types is read again line by line, by the slower standard library: what is meant is taken (NaN, lone
+surrogates), a torn last line is left out, and anything else is refused with file, line and value.
+"""
+
+import codecs
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+from msgspec.structs import replace
+
+from bootcamp_cli.errors import RunDirectoryError, disk_error
+from bootcamp_cli.text import shortened
+from bootcamp_cli.types import (
+    MAX_LEN,
+    Answer,
+    Count,
+    FailureRecord,
+    OutputLength,
+    Record,
+    RowNumber,
+    Sample,
+    Verdict,
+    decode,
+    verified_text,
+)
+
+_BATCH_BYTES = 1024 * 1024
+_MAX_ROW = 1_000_000_000
+_MAX_SCORE = 10**308
+_MAX_SHOWN_CHARS = 80
+
+
+def make_record(sample: Sample, answer: Answer, verdict: Verdict, *, attempts: int, latency_s: float) -> Record:
+    """The record of an answered sample.
+
+    `output_len` is the server's token count; without one the number of words of the verified text, marked as estimated.
+    """
+    n_tokens = answer.completion_tokens
+    is_estimated = n_tokens is None
+    return Record(
+        id=sample.id,
+        prompt=sample.prompt,
+        output=answer.text,
+        output_len=n_words(answer.text, answer.reasoning) if n_tokens is None else n_tokens,
+        ground_truth=sample.ground_truth,
+        score=verdict.score,
+        extracted_output=verdict.extracted,
+        data_source=sample.data_source,
+        row=sample.row,
+        finish_reason=answer.finish_reason,
+        reasoning_content=answer.reasoning,
+        usage=answer.usage,
+        model=answer.model,
+        attempts=attempts,
+        latency_s=round(latency_s, 4),
+        output_len_estimated=is_estimated,
+        failure=verdict.failure,
+        failure_message=verdict.error if verdict.failure else None,
+        repeat=sample.repeat,
+    )
+
+
+def n_words(output: str, reasoning: str | None) -> int:
+    """The number of words of the text that is verified: its length where the server does not count tokens."""
+    return len(verified_text(output, reasoning).split())
+
+
+def with_verdict(record: Record, verdict: Verdict) -> Record:
+    """The same record with another verdict."""
+    return replace(
+        record,
+        score=verdict.score,
+        extracted_output=verdict.extracted,
+        failure=verdict.failure,
+        failure_message=verdict.error if verdict.failure else None,
+    )
+
+
+class RecordHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The fields of a record that count; None, or UNSET, for what it lacks.
+
+    What is verified is there as it is written, not decoded. A score that is no finite number (NaN) is the verifier's
+    failure.
+    """
+
+    id: Any = None
+    row: RowNumber | None = None
+    repeat: Count = 0
+    data_source: str | None = None
+    score: float | UnsetType | None = UNSET
+    failure: str | None = None
+    output_len: OutputLength | None = None
+    output_len_estimated: bool | None = None
+    finish_reason: str | None = None
+    output: Raw | UnsetType = UNSET
+    reasoning_content: Raw | UnsetType = UNSET
+    ground_truth: Raw | UnsetType = UNSET
+
+    def without_texts(self) -> "RecordHead":
+        """The same without what keeps the whole line in memory."""
+        return replace(self, output=UNSET, reasoning_content=UNSET, ground_truth=UNSET)
+
+    def lacks_for_verification(self) -> str | None:
+        """The first field without which the record cannot be verified again; None where all are there."""
+        for key, is_fine in (
+            ("output", _starts(self.output, b'"')),
+            ("reasoning_content", self.reasoning_content is UNSET or _starts(self.reasoning_content, b"null", b'"')),
+            ("data_source", self.data_source is not None),
+            ("ground_truth", self.ground_truth is not UNSET),
+        ):
+            if not is_fine:
+                return key
+        return None
+
+
+def _starts(raw: Raw | UnsetType, *starts: bytes) -> bool:
+    """Whether a value as it is written starts like this."""
+    return isinstance(raw, Raw) and bytes(memoryview(raw)[:4]).startswith(starts)
+
+
+class HeadLine(NamedTuple):
+    """One complete line of a details file: 1-based number, length (newline included) and what counts of its record."""
+
+    number: int
+    n_bytes: int
+    head: RecordHead
+
+
+def read_heads(path: Path, *, foreign: bool = False) -> Iterator[HeadLine]:
+    """Stream what counts of the records of a details file, several hundred MB a second; a torn last line is left out.
+
+    Prompts, outputs and ground truths are passed over, and whole batches decoded at once. In a `foreign` file, one that
+    is not of a run of this tool, JSON's true and false are scores of 1 and 0, a number beyond a float's range is the
+    verifier's failure, and a row may be any integer.
+
+    Raises:
+        RunDirectoryError: a line is no record; the message names `file:line`.
+    """
+    number = 0
+    try:
+        with path.open("rb") as file:
+            while lines := file.readlines(_BATCH_BYTES):
+                heads = _heads(lines) or _heads_one_by_one(path, number + 1, lines, foreign=foreign)
+                for line, head in zip(lines, heads, strict=False):
+                    number += 1
+                    yield HeadLine(number, len(line), head)
+    except OSError as error:
+        raise disk_error(error, f"read {path}") from error
+
+
+def _heads(lines: list[bytes]) -> list[RecordHead] | None:
+    """The heads of whole lines; None where one of them needs a closer look."""
+    try:
+        for line in lines:
+            if not line.isascii():
+                line.decode()
+        return list(map(_decode_head, lines))
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+
+
+_decode_head = msgspec.json.Decoder(RecordHead).decode
+
+
+def _heads_one_by_one(path: Path, first: int, lines: list[bytes], *, foreign: bool) -> Iterator[RecordHead]:
+    """The heads of lines among which one is damaged, torn, or not what msgspec reads; ends at a torn one."""
+    for number, line in enumerate(lines, start=first):
+        written = read_object(path, number, line)
+        if written is None:
+            return
+        yield _head_of(written, path, number, foreign=foreign)
+
+
+def _head_of(written: Mapping[str, Any], path: Path, number: int, *, foreign: bool) -> RecordHead:
+    """The head of a record that was decoded as a whole."""
+    for key, is_fine, expected in _FOREIGN_FORMS if foreign else _FORMS:
+        value = written.get(key)
+        if value is not None and not is_fine(value):
+            raise damaged(path, number, f"{key} is {shortened(repr(value), _MAX_SHOWN_CHARS)}, not {expected}")
+    score, failure = written.get("score", UNSET), written.get("failure")
+    if isinstance(score, (int, float)):
+        score = float(score) if abs(score) < _MAX_SCORE or not isinstance(score, int) else math.inf
+        if not math.isfinite(score):
+            score, failure = None, failure or "verifier_error"
+    finish_reason = written.get("finish_reason")
+    return RecordHead(
+        id=written.get("id"),
+        row=written.get("row"),
+        repeat=written.get("repeat") or 0,
+        data_source=written.get("data_source"),
+        score=score,
+        failure=failure,
+        output_len=written.get("output_len"),
+        output_len_estimated=written.get("output_len_estimated") is True,
+        finish_reason=finish_reason if isinstance(finish_reason, str) else None,
+        output=_raw(written, "output"),
+        reasoning_content=_raw(written, "reasoning_content"),
+        ground_truth=_raw(written, "ground_truth"),
+    )
+
+
+Form = tuple[str, Callable[[Any], bool], str]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MAX_LEN
+
+
+def _is_row_number(value: Any) -> bool:
+    return type(value) is int and 0 <= value < _MAX_ROW
+
+
+def _is_score(value: Any) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) < _MAX_SCORE)
+
+
+_ROW: Form = ("row", _is_row_number, "a row number")
+_SCORE: Form = ("score", _is_score, "a number or null")
+_COMMON_FORMS: tuple[Form, ...] = (
+    ("failure", _is_text, "a text or null"),
+    ("data_source", _is_text, "a text or null"),
+    ("output_len", _is_count, "a count of tokens or words"),
+    ("repeat", _is_count, "the number of a repeat"),
+)
+_FORMS: tuple[Form, ...] = (_ROW, _SCORE, *_COMMON_FORMS)
+_FOREIGN_FORMS: tuple[Form, ...] = (
+    ("row", lambda value: type(value) is int, "a row number"),
+    ("score", lambda value: isinstance(value, (int, float)), "a number or null"),
+    *_COMMON_FORMS,
+)
+
+
+def _raw(written: Mapping[str, Any], key: str) -> Raw | UnsetType:
+    """A stand-in for a value as it is written, with the right start."""
+    return Raw(_START.get(type(written[key]), b"0")) if key in written else UNSET
+
+
+_START = {str: b'""', type(None): b"null"}
+
+
+def decode_record(line: bytes) -> Record | None:
+    """The record of a line that is exactly what Record writes, whatever the order of its keys; else None."""
+    try:
+        return _decode_record(line)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+
+
+_decode_record = msgspec.json.Decoder(Record).decode
+
+
+def read_object(path: Path, number: int, line: bytes) -> dict[str, Any] | None:
+    """The JSON object of a line of a details file; None where the line is torn.
+
+    Raises:
+        RunDirectoryError: it is something else; the message names `file:line`.
+    """
+    try:
+        written = decode(line)
+    except (ValueError, RecursionError) as error:
+        if is_torn(line):
+            return None
+        raise damaged(path, number, f"not readable as JSON ({error})") from error
+    if not isinstance(written, dict):
+        raise damaged(path, number, "not a JSON object")
+    return written
+
+
+class FailureLine(NamedTuple):
+    """A line of failures.jsonl: its 1-based number, its bytes without the newline, and what it says."""
+
+    number: int
+    content: bytes
+    failure: FailureRecord
+
+
+def read_failure_lines(path: Path) -> list[FailureLine]:
+    """The lines of failures.jsonl, a torn last one left out; empty where there is no such file.
+
+    Raises:
+        RunDirectoryError: a line is no failure; the message names it.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise disk_error(error, f"read {path}") from error
+    found = []
+    for number, line in enumerate(content.splitlines(keepends=True), start=1):
+        try:
+            failure = _decode_failure(line)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            failure_or_none = _odd_failure(number, line)
+            if failure_or_none is None:
+                break
+            failure = failure_or_none
+        found.append(FailureLine(number, line.rstrip(b"\r\n"), failure))
+    return found
+
+
+_decode_failure = msgspec.json.Decoder(FailureRecord).decode
+
+
+def _odd_failure(number: int, line: bytes) -> FailureRecord | None:
+    """The failure of a line that is not what this tool writes: `file` and `row` are enough; None where it is torn."""
+    try:
+        written = decode(line)
+        if not isinstance(written, dict) or "row" not in written or "file" not in written:
+            raise TypeError("not the object of a failed sample")  # noqa: TRY301 - one message for all that is odd
+    except (ValueError, TypeError, RecursionError) as error:
+        if is_torn(line):
+            return None
+        raise damaged_failure(number, f"not readable ({error})") from error
+    for key, is_fine, expected in _FAILURE_FORMS:
+        value = written.get(key)
+        if not is_fine(value):
+            raise damaged_failure(number, f"{key} is {shortened(repr(value), _MAX_SHOWN_CHARS)}, not {expected}")
+    own_id, message, attempts = written.get("id"), written.get("last_error"), written.get("attempts")
+    return FailureRecord(
+        file=written["file"],
+        row=written["row"],
+        id=own_id if isinstance(own_id, (str, int, float, bool)) else written["row"],
+        data_source=written.get("data_source"),
+        kind=written.get("kind") or "unknown",
+        last_error=message if isinstance(message, str) else "",
+        attempts=attempts if type(attempts) is int else 0,
+        repeat=written.get("repeat") or 0,
+    )
+
+
+_FAILURE_FORMS: tuple[Form, ...] = (
+    ("file", _is_text, "the name of a test file"),
+    _ROW,
+    ("kind", lambda value: value is None or _is_text(value), "a text or null"),
+    ("data_source", lambda value: value is None or _is_text(value), "a text or null"),
+    ("repeat", lambda value: value is None or _is_count(value), "the number of a repeat"),
+)
+
+
+def damaged(path: Path, number: int, what: str) -> RunDirectoryError:
+    """The complaint about a line of the details file at `path`."""
+    return _damaged(f"details/{path.name}", number, what)
+
+
+def damaged_failure(number: int, what: str) -> RunDirectoryError:
+    """The complaint about a line of failures.jsonl."""
+    return _damaged("failures.jsonl", number, what)
+
+
+def _damaged(place: str, number: int, what: str) -> RunDirectoryError:
+    return RunDirectoryError(f"{place}:{number}: {what}", hint="fix or remove that line; nothing was changed")
+
+
+def is_torn(tail: bytes) -> bool:
+    """Whether `tail` is a line of ours that was cut off: the start of a JSON object in UTF-8, no whole one.
+
+    After a power cut NULs may stand where the rest was to be written. Anything else was put there by someone else, and
+    must not be cut off. A line with its newline was not cut off either.
+    """
+    if b"\n" in tail:
+        return False
+    written = tail.rstrip(b"\0")
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(written)
+    except UnicodeDecodeError:
+        return False
+    return not text or (text.startswith("{") and _goes_on(text))
+
+
+def _goes_on(text: str) -> bool:
+    """Whether a text that is no whole JSON document could become one by what follows."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        rest = text[error.pos :]
+        return (
+            not rest.strip()
+            or error.msg.startswith("Unterminated string")
+            or _ESCAPE_GOING_ON.fullmatch(rest) is not None
+            or any(literal.startswith(rest) for literal in _LITERALS)
+            or _NUMBER_GOING_ON.fullmatch(rest) is not None
+        )
+    except (ValueError, RecursionError):
+        return False
+    return False
+
+
+_LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
+_NUMBER_GOING_ON = re.compile(r"\.|(\.\d+)?[eE][+-]?")
+_ESCAPE_GOING_ON = re.compile(r"\\?u[0-9a-fA-F]{0,4}")

@@ -1,0 +1,93 @@
+"""Lines of details read by their types: what is meant is taken, what is damaged is named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bootcamp_cli.errors import RunDirectoryError
+from bootcamp_cli.store.records import RecordHead, read_heads
+
+
+def written(path: Path, *records: dict[str, Any]) -> Path:
+    """A details file with these records."""
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return path
+
+
+def heads(path: Path, *, foreign: bool) -> list[RecordHead]:
+    """What counts of each record of a file."""
+    return [line.head for line in read_heads(path, foreign=foreign)]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("score", "1.0"),
+        ("score", [1]),
+        ("output_len", "12"),
+        ("output_len", -1),
+        ("output_len", True),
+        ("output_len", 1.5),
+        ("output_len", 2**60),
+        ("data_source", 3),
+        ("failure", {"kind": "x"}),
+        ("row", "4"),
+        ("row", 4.0),
+        ("repeat", "a"),
+    ],
+)
+@pytest.mark.parametrize("foreign", [False, True])
+def test_ill_typed_fields_are_errors_with_their_place(tmp_path: Path, field: str, value: Any, *, foreign: bool) -> None:
+    """A field of a wrong type is refused with file, line and value, wherever the file comes from."""
+    good = {"row": 3, "score": None}
+    path = written(tmp_path / "a.jsonl", good, good | {field: value})
+    with pytest.raises(RunDirectoryError) as caught:
+        heads(path, foreign=foreign)
+    assert str(caught.value).startswith(f"details/a.jsonl:2: {field} is {value!r}, not ")
+
+
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [(True, 1.0), (False, 0.0), (10**400, None), (float("nan"), None), (float("inf"), None), (7, 7.0), (None, None)],
+)
+def test_scores_of_foreign_files_are_taken_as_they_are_meant(
+    tmp_path: Path, score: Any, expected: float | None
+) -> None:
+    """JSON's true and false are 1 and 0; what is no finite number is a failure of the verifier."""
+    [head] = heads(written(tmp_path / "a.jsonl", {"score": score}), foreign=True)
+    assert head.score == expected
+    assert head.failure == ("verifier_error" if expected is None and score is not None else None)
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"row": st.integers(0, 99), "score": st.none() | st.floats(allow_nan=False, allow_infinity=False)},
+            optional={
+                "id": st.integers() | st.text(),
+                "data_source": st.text(),
+                "failure": st.sampled_from(["verifier_crash", "unscored"]),
+                "output_len": st.integers(0, 2**53),
+                "output_len_estimated": st.booleans(),
+                "finish_reason": st.none() | st.text(),
+                "repeat": st.integers(0, 9),
+                "note": st.text(),
+            },
+        ),
+        min_size=1,
+    )
+)
+def test_both_ways_of_reading_agree(tmp_path_factory: pytest.TempPathFactory, records: list[dict[str, Any]]) -> None:
+    """A batch with one line that takes the slow way has the same heads as one without."""
+    folder = tmp_path_factory.mktemp("ways")
+    fast = heads(written(folder / "fast.jsonl", *records), foreign=False)
+    slow = heads(written(folder / "slow.jsonl", *records, {"score": None, "prompt": "\ud800"}), foreign=False)
+    assert len(slow) == len(fast) + 1
+    for one, other in zip(fast, slow, strict=False):
+        for name in ("id", "row", "repeat", "data_source", "score", "failure", "output_len", "finish_reason"):
+            assert getattr(one, name) == getattr(other, name)
+        assert (one.output_len_estimated is True) == (other.output_len_estimated is True)
