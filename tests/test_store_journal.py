@@ -75,7 +75,7 @@ def journal(run_dir: RunDir) -> Iterator[Journal]:
 
 def rows(run_dir: RunDir) -> list[int | None]:
     """The rows of the details file in the order of its lines."""
-    return [line.head.row for line in read_heads(run_dir.details / FILE)]
+    return [head.row for _, _, head in read_heads(run_dir.details / FILE)]
 
 
 def test_record_has_the_reference_fields_first() -> None:
@@ -164,7 +164,7 @@ def test_order_at_the_end_is_row_order_with_the_latest_verdict(
         journal.put_in_order(FILE)
         assert replay(path / "details" / FILE) == journal.details[FILE]
     assert rows(run_dir) == list(range(8))
-    assert all(line.head.score == 1.0 for line in read_heads(path / "details" / FILE))
+    assert all(head.score == 1.0 for _, _, head in read_heads(path / "details" / FILE))
 
 
 def test_a_second_record_of_a_scored_row_is_refused_with_its_place(run_dir: RunDir) -> None:

@@ -20,7 +20,7 @@ def written(path: Path, *records: dict[str, Any]) -> Path:
 
 def heads(path: Path, *, foreign: bool) -> list[RecordHead]:
     """What counts of each record of a file."""
-    return [line.head for line in read_heads(path, foreign=foreign)]
+    return [head for _, _, head in read_heads(path, foreign=foreign)]
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def take_over(run_dir: RunDir, row: int) -> Journal:
 
 def rows(run_dir: RunDir) -> list[int | None]:
     """The rows of the details file in the order of its lines."""
-    return [line.head.row for line in read_heads(run_dir.details / FILE)]
+    return [head.row for _, _, head in read_heads(run_dir.details / FILE)]
 
 
 def asleep(journal: Journal) -> Asleep:

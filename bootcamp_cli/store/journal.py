@@ -409,9 +409,10 @@ def replayed(path: Path, index: DetailIndex, rows: RunRows | None = None) -> Ite
         RunDirectoryError: a line is no record or does not belong to the test file, or a sample has two that count.
     """
     for line in read_heads(path):
-        if objection := _objection(line.head, index, rows):
-            raise damaged(path, line.number, objection)
-        index.add(line.head, line.n_bytes)
+        number, n_bytes, head = line
+        if objection := _objection(head, index, rows):
+            raise damaged(path, number, objection)
+        index.add(head, n_bytes)
         yield line
 
 

@@ -16,7 +16,7 @@ from msgspec.structs import fields, replace
 
 from bootcamp_cli.bootcamps.registry import Resolver
 from bootcamp_cli.errors import RunDirectoryError, UsageError, disk_error
-from bootcamp_cli.store.records import HeadLine, n_words, read_heads
+from bootcamp_cli.store.records import KEPT_FORMS, HeadLine, damaged, n_words, read_heads, wrong_field
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import Record, bootcamp_name, encode_line
 
@@ -141,7 +141,7 @@ def read_foreign_heads(path: Path, data_source: str | None) -> Iterator[HeadLine
     for number, n_bytes, head in read_heads(path, foreign=True):
         if head.data_source is None and data_source is not None:
             head = replace(head, data_source=data_source)  # noqa: PLW2901 - the line's head, completed
-        yield HeadLine(number, n_bytes, head)
+        yield number, n_bytes, head
 
 
 def typed_record(written: Mapping[str, Any], path: Path, number: int, data_source: str | None) -> Record:
@@ -151,7 +151,8 @@ def typed_record(written: Mapping[str, Any], path: Path, number: int, data_sourc
     records which do not tell theirs, None where nothing tells it.
 
     Raises:
-        RunDirectoryError: it cannot be verified: output or ground truth is missing or of a wrong type.
+        RunDirectoryError: it cannot be verified: output or ground truth is missing or of a wrong type, or a field that
+            counts is.
         UsageError: nothing tells the data source.
     """
     place = f"details/{path.name}:{number}"
@@ -175,6 +176,10 @@ def typed_record(written: Mapping[str, Any], path: Path, number: int, data_sourc
                 f"{place}: {key} is missing or of the wrong type",
                 hint="a record needs id, prompt, output, ground_truth and data_source; nothing was changed",
             )
+    if objection := wrong_field(known, KEPT_FORMS):
+        raise damaged(path, number, objection)
+    if isinstance(known.get("score"), bool):
+        known["score"] = float(known["score"])
     if known.get("output_len") is None:
         known |= {"output_len": n_words(str(output), reasoning), "output_len_estimated": True}
     row = known.get("row")

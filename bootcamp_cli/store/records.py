@@ -9,7 +9,7 @@ import codecs
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -127,12 +127,8 @@ def _starts(raw: Raw | UnsetType, *starts: bytes) -> bool:
     return isinstance(raw, Raw) and bytes(memoryview(raw)[:4]).startswith(starts)
 
 
-class HeadLine(NamedTuple):
-    """One complete line of a details file: 1-based number, length (newline included) and what counts of its record."""
-
-    number: int
-    n_bytes: int
-    head: RecordHead
+HeadLine = tuple[int, int, RecordHead]
+"""A complete line of a details file: 1-based number, length (newline included) and what counts of its record."""
 
 
 def read_heads(path: Path, *, foreign: bool = False) -> Iterator[HeadLine]:
@@ -152,7 +148,7 @@ def read_heads(path: Path, *, foreign: bool = False) -> Iterator[HeadLine]:
                 heads = _heads(lines) or _heads_one_by_one(path, number + 1, lines, foreign=foreign)
                 for line, head in zip(lines, heads, strict=False):
                     number += 1
-                    yield HeadLine(number, len(line), head)
+                    yield number, len(line), head
     except OSError as error:
         raise disk_error(error, f"read {path}") from error
 
@@ -182,10 +178,8 @@ def _heads_one_by_one(path: Path, first: int, lines: list[bytes], *, foreign: bo
 
 def _head_of(written: Mapping[str, Any], path: Path, number: int, *, foreign: bool) -> RecordHead:
     """The head of a record that was decoded as a whole."""
-    for key, is_fine, expected in _FOREIGN_FORMS if foreign else _FORMS:
-        value = written.get(key)
-        if value is not None and not is_fine(value):
-            raise damaged(path, number, f"{key} is {shortened(repr(value), _MAX_SHOWN_CHARS)}, not {expected}")
+    if objection := wrong_field(written, _FOREIGN_FORMS if foreign else _FORMS):
+        raise damaged(path, number, objection)
     score, failure = written.get("score", UNSET), written.get("failure")
     if isinstance(score, (int, float)):
         score = float(score) if abs(score) < _MAX_SCORE or not isinstance(score, int) else math.inf
@@ -209,6 +203,16 @@ def _head_of(written: Mapping[str, Any], path: Path, number: int, *, foreign: bo
 
 
 Form = tuple[str, Callable[[Any], bool], str]
+"""A key, whether a value of it that is not null is of its type, and what that is in words."""
+
+
+def wrong_field(written: Mapping[str, Any], forms: Iterable[Form]) -> str | None:
+    """What is wrong with the first value that is of another type than it should be; None where all are fine."""
+    for key, is_fine, expected in forms:
+        value = written.get(key)
+        if value is not None and not is_fine(value):
+            return f"{key} is {shortened(repr(value), _MAX_SHOWN_CHARS)}, not {expected}"
+    return None
 
 
 def _is_text(value: Any) -> bool:
@@ -228,18 +232,21 @@ def _is_score(value: Any) -> bool:
 
 
 _ROW: Form = ("row", _is_row_number, "a row number")
-_SCORE: Form = ("score", _is_score, "a number or null")
+_DATA_SOURCE: Form = ("data_source", _is_text, "a text or null")
+_REPEAT: Form = ("repeat", _is_count, "the number of a repeat")
 _COMMON_FORMS: tuple[Form, ...] = (
-    ("failure", _is_text, "a text or null"),
-    ("data_source", _is_text, "a text or null"),
+    _DATA_SOURCE,
     ("output_len", _is_count, "a count of tokens or words"),
-    ("repeat", _is_count, "the number of a repeat"),
+    _REPEAT,
 )
-_FORMS: tuple[Form, ...] = (_ROW, _SCORE, *_COMMON_FORMS)
+_FAILURE: Form = ("failure", _is_text, "a text or null")
+_FORMS: tuple[Form, ...] = (_ROW, ("score", _is_score, "a number or null"), _FAILURE, *_COMMON_FORMS)
+KEPT_FORMS: tuple[Form, ...] = (("row", lambda value: type(value) is int, "a row number"), *_COMMON_FORMS)
+"""What a new verdict leaves in a foreign record."""
 _FOREIGN_FORMS: tuple[Form, ...] = (
-    ("row", lambda value: type(value) is int, "a row number"),
     ("score", lambda value: isinstance(value, (int, float)), "a number or null"),
-    *_COMMON_FORMS,
+    _FAILURE,
+    *KEPT_FORMS,
 )
 
 
@@ -319,16 +326,14 @@ def _odd_failure(number: int, line: bytes) -> FailureRecord | None:
     """The failure of a line that is not what this tool writes: `file` and `row` are enough; None where it is torn."""
     try:
         written = decode(line)
-        if not isinstance(written, dict) or "row" not in written or "file" not in written:
+        if not isinstance(written, dict) or written.get("row") is None or written.get("file") is None:
             raise TypeError("not the object of a failed sample")  # noqa: TRY301 - one message for all that is odd
     except (ValueError, TypeError, RecursionError) as error:
         if is_torn(line):
             return None
         raise damaged_failure(number, f"not readable ({error})") from error
-    for key, is_fine, expected in _FAILURE_FORMS:
-        value = written.get(key)
-        if not is_fine(value):
-            raise damaged_failure(number, f"{key} is {shortened(repr(value), _MAX_SHOWN_CHARS)}, not {expected}")
+    if objection := wrong_field(written, _FAILURE_FORMS):
+        raise damaged_failure(number, objection)
     own_id, message, attempts = written.get("id"), written.get("last_error"), written.get("attempts")
     return FailureRecord(
         file=written["file"],
@@ -345,9 +350,9 @@ def _odd_failure(number: int, line: bytes) -> FailureRecord | None:
 _FAILURE_FORMS: tuple[Form, ...] = (
     ("file", _is_text, "the name of a test file"),
     _ROW,
-    ("kind", lambda value: value is None or _is_text(value), "a text or null"),
-    ("data_source", lambda value: value is None or _is_text(value), "a text or null"),
-    ("repeat", lambda value: value is None or _is_count(value), "the number of a repeat"),
+    ("kind", _is_text, "a text or null"),
+    _DATA_SOURCE,
+    _REPEAT,
 )
 
 

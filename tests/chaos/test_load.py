@@ -113,7 +113,7 @@ def test_many_kills_of_one_run(
         counted = traffic(url)
     assert last.returncode == 0, errors
     [run_dir] = (tmp_path / "out").iterdir()
-    rows = [line.head.row for line in read_heads(run_dir / "details" / "part00.jsonl")]
+    rows = [head.row for _, _, head in read_heads(run_dir / "details" / "part00.jsonl")]
     assert rows == list(range(n_rows))
     assert counted["n_requests"] <= n_rows + n_kills * 2 * n_slots
     _wait(lambda: not _processes_of(scratch))
