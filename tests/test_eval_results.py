@@ -68,8 +68,8 @@ def test_report_reads_run_directories_of_the_reference_script(
     assert json.loads(rescored.stdout)["changes"] == []
 
 
-def test_rescore_finds_and_mends_wrong_scores(finished: Path, run_bootcamp: Callable[..., Any]) -> None:
-    """Scores that were tampered with are reported by a dry run, which writes nothing, and mended by a real one."""
+def test_rescore_finds_and_corrects_wrong_scores(finished: Path, run_bootcamp: Callable[..., Any]) -> None:
+    """Scores that were tampered with are reported by a dry run, which writes nothing, and corrected by a real one."""
     before = report_bytes(finished), records(finished)
     path = finished / "details" / "sudoku.jsonl"
     rewrite(path, lambda line: line.update(score=0.25))

@@ -17,6 +17,12 @@ from bootcamp_cli.errors import DatasetError
 from bootcamp_cli.text import visible
 from bootcamp_cli.types import IdRule
 
+_MAX_PROBLEMS_SHOWN = 20
+"""Problems shown one by one; the rest is counted."""
+
+_BATCH_BYTES = 256 * 1024
+_CHUNK_BYTES = 2**20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -73,195 +79,6 @@ class TestSet:
     warnings: tuple[str, ...]
 
 
-class FileSelection:
-    """The rows of one test file that the patterns select.
-
-    A row is selected where its file's name (with or without `.jsonl`) or its data source matches an `include` pattern,
-    or there is none, and neither matches an `exclude` pattern. Patterns are shell globs that mind upper and lower case.
-    """
-
-    def __init__(self, file_name: str, *, include: Sequence[str], exclude: Sequence[str]) -> None:
-        self.is_excluded = file_name_matches(file_name, exclude)
-        self.is_included = not include or file_name_matches(file_name, include)
-        self._include = include
-        self._exclude = exclude
-        self._known: dict[str, bool] = {}
-
-    def selects(self, data_source: str) -> bool:
-        """Whether rows of this data source are selected."""
-        known = self._known.get(data_source)
-        if known is None:
-            wanted = self.is_included or _matches(data_source, self._include)
-            known = wanted and not self.is_excluded and not _matches(data_source, self._exclude)
-            self._known[data_source] = known
-        return known
-
-    @property
-    def data_sources_seen(self) -> Iterable[str]:
-        """Every data source asked about."""
-        return self._known.keys()
-
-
-def file_name_matches(file_name: str, patterns: Iterable[str]) -> bool:
-    """Whether a pattern matches the name of a test file, with or without `.jsonl`."""
-    stem = file_name.removesuffix(".jsonl")
-    return any(fnmatchcase(file_name, pattern) or fnmatchcase(stem, pattern) for pattern in patterns)
-
-
-def idle_patterns(patterns: Iterable[str], *, file_names: Iterable[str], data_sources: Iterable[str]) -> list[str]:
-    """The patterns that match no file name and no data source."""
-    file_names, data_sources = list(file_names), list(data_sources)
-    return [
-        pattern
-        for pattern in dict.fromkeys(patterns)
-        if not any(file_name_matches(name, (pattern,)) for name in file_names)
-        and not any(fnmatchcase(data_source, pattern) for data_source in data_sources)
-    ]
-
-
-def _matches(data_source: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(data_source, pattern) for pattern in patterns)
-
-
-class OwnIds:
-    """Takes the own id of every row of a file and says in the end whether they can serve as ids.
-
-    They can where every row has one, all scalars of one type (string, integer, float, boolean), no two the same.
-    Held are 8 bytes of a hash per row, not the ids: a file of a million rows costs 8 MB, and taking two different
-    ids for the same has a chance of 1 to 37 million and does no more than number the rows.
-    """
-
-    def __init__(self) -> None:
-        self._type: type | None = None
-        self._usable = True
-        self._hashes = array("Q")
-
-    def add(self, own_id: str | float | bool | None) -> None:  # noqa: FBT001 - an id may be a boolean
-        """Take the next row's id; None where the row has none."""
-        if not self._usable:
-            return
-        self._type = self._type or type(own_id)
-        if own_id is None or type(own_id) is not self._type:
-            self._usable = False
-            self._hashes = array("Q")
-            return
-        content = own_id if isinstance(own_id, str) else repr(own_id)
-        self._hashes.append(int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest(), "big"))
-
-    def rule(self) -> IdRule:
-        """`own` where the ids seen can serve, else `row`."""
-        if not self._usable or not self._hashes:
-            return "row"
-        return "row" if any(a == b for a, b in pairwise(sorted(self._hashes))) else "own"
-
-
-MAX_PROBLEMS_KEPT = 20
-"""Problems shown one by one; the rest is counted."""
-
-_BATCH_BYTES = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileScan:
-    """The findings of one test file.
-
-    `test_file` is None where no row is selected. `problems` are the first MAX_PROBLEMS_KEPT of `n_problems`.
-    """
-
-    test_file: TestFile | None
-    is_readable: bool
-    problems: tuple[Problem, ...]
-    n_problems: int
-
-
-def scan_file(path: Path, selection: FileSelection, *, limit: int | None) -> FileScan:
-    """Read a test file once, row by row. What is wrong with it is part of the result, not an exception."""
-    problems = _Problems(path.name)
-    try:
-        test_file = _read(path, selection, limit, problems)
-    except OSError as error:
-        problems.add(1, f"cannot be read: {error.strerror or error}")
-        return FileScan(test_file=None, is_readable=False, problems=tuple(problems.first), n_problems=problems.n)
-    return FileScan(test_file=test_file, is_readable=True, problems=tuple(problems.first), n_problems=problems.n)
-
-
-class _Problems:
-    """The problems of one file: the first of them, and their number."""
-
-    def __init__(self, file: str) -> None:
-        self.first: list[Problem] = []
-        self.n = 0
-        self._file = file
-
-    def add(self, line: int, what: str) -> None:
-        if len(self.first) < MAX_PROBLEMS_KEPT:
-            self.first.append(Problem(file=self._file, line=line, what=what))
-        self.n += 1
-
-    def add_blank(self, last_line: int, n_blank: int) -> None:
-        """Add the blank lines that end with `last_line`."""
-        for line in range(last_line - n_blank + 1, last_line + 1):
-            self.add(line, "blank line")
-
-
-def _read(path: Path, selection: FileSelection, limit: int | None, problems: _Problems) -> TestFile | None:
-    ids = OwnIds()
-    counts: dict[str, int] = {}
-    n_rows = 0
-    span: tuple[str, int] | None = None
-    with path.open("rb") as file:
-        reader = LineReader(file)
-        for row in _rows(reader, problems, n_bytes=_BATCH_BYTES if limit is None else 1):
-            ids.add(row.own_id)
-            if selection.selects(row.data_source) and (limit is None or n_rows < limit):
-                n_rows += 1
-                counts[row.data_source] = counts.get(row.data_source, 0) + 1
-                if n_rows == limit:
-                    span = reader.digest(), reader.n_read
-    if n_rows == 0:
-        return None
-    span_digest, span_bytes = span or (reader.digest(), reader.n_read)
-    return TestFile(
-        name=path.name,
-        path=path,
-        digest=reader.digest(),
-        size_bytes=reader.n_read,
-        span_digest=span_digest,
-        span_bytes=span_bytes,
-        n_rows=n_rows,
-        data_sources=tuple(counts.items()),
-        id_rule=ids.rule(),
-        n_invalid=problems.n,
-    )
-
-
-def _rows(reader: LineReader, problems: _Problems, *, n_bytes: int) -> Iterator[Row]:
-    """The valid rows, read `n_bytes` at a time. Blank lines are a problem only where a row follows."""
-    n_lines = n_blank = 0
-    for lines in reader.batches(n_bytes):
-        if (heads := parse_heads(lines)) is not None:
-            problems.add_blank(n_lines, n_blank)
-            n_blank = 0
-            n_lines += len(lines)
-            yield from heads
-            continue
-        for line in lines:
-            n_lines += 1
-            if not line or line.isspace():
-                n_blank += 1
-                continue
-            problems.add_blank(n_lines - 1, n_blank)
-            n_blank = 0
-            try:
-                row = parse_row(line)
-            except InvalidRowError as error:
-                problems.add(n_lines, str(error))
-            else:
-                yield row
-    if n_lines == n_blank:
-        problems.add(1, "the file is empty" if n_lines == 0 else "the file holds nothing but blank lines")
-
-
 def scan_test_dir(
     directory: Path,
     *,
@@ -280,13 +97,13 @@ def scan_test_dir(
         DatasetError: where anything cannot be used; `problems` has the first 20 as `file:line: what`.
     """
     paths, skipped = _list_directory(directory)
-    scans: list[FileScan] = []
+    scans: list[_FileScan] = []
     data_sources: set[str] = set()
     for path in paths:
-        selection = FileSelection(path.name, include=include, exclude=exclude)
+        selection = _FileSelection(path.name, include=include, exclude=exclude)
         if selection.is_excluded:
             continue
-        scan = scan_file(path, selection, limit=limit)
+        scan = _scan_file(path, selection, limit=limit)
         data_sources.update(selection.data_sources_seen)
         scans.append(scan if scan.test_file or selection.is_included else _without_problems(scan))
     n_problems = sum(scan.n_problems for scan in scans)
@@ -348,26 +165,198 @@ def _enumeration(names: Sequence[str]) -> str:
     return ", ".join(visible(name) for name in names[:3]) + rest
 
 
-def _without_problems(scan: FileScan) -> FileScan:
+class _FileSelection:
+    """The rows of one test file that the patterns select.
+
+    A row is selected where its file's name (with or without `.jsonl`) or its data source matches an `include` pattern,
+    or there is none, and neither matches an `exclude` pattern. Patterns are shell globs that mind upper and lower case.
+    """
+
+    def __init__(self, file_name: str, *, include: Sequence[str], exclude: Sequence[str]) -> None:
+        self.is_excluded = _file_name_matches(file_name, exclude)
+        self.is_included = not include or _file_name_matches(file_name, include)
+        self._include = include
+        self._exclude = exclude
+        self._known: dict[str, bool] = {}
+
+    def selects(self, data_source: str) -> bool:
+        """Whether rows of this data source are selected."""
+        known = self._known.get(data_source)
+        if known is None:
+            wanted = self.is_included or _matches(data_source, self._include)
+            known = wanted and not self.is_excluded and not _matches(data_source, self._exclude)
+            self._known[data_source] = known
+        return known
+
+    @property
+    def data_sources_seen(self) -> Iterable[str]:
+        """Every data source asked about."""
+        return self._known.keys()
+
+
+def _file_name_matches(file_name: str, patterns: Iterable[str]) -> bool:
+    """Whether a pattern matches the name of a test file, with or without `.jsonl`."""
+    stem = file_name.removesuffix(".jsonl")
+    return any(fnmatchcase(file_name, pattern) or fnmatchcase(stem, pattern) for pattern in patterns)
+
+
+def _matches(data_source: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(data_source, pattern) for pattern in patterns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FileScan:
+    """The findings of one test file.
+
+    `test_file` is None where no row is selected. `problems` are the first _MAX_PROBLEMS_SHOWN of `n_problems`.
+    """
+
+    test_file: TestFile | None
+    is_readable: bool
+    problems: tuple[Problem, ...]
+    n_problems: int
+
+
+class _Problems:
+    """The problems of one file: the first of them, and their number."""
+
+    def __init__(self, file: str) -> None:
+        self.first: list[Problem] = []
+        self.n = 0
+        self._file = file
+
+    def add(self, line: int, what: str) -> None:
+        if len(self.first) < _MAX_PROBLEMS_SHOWN:
+            self.first.append(Problem(file=self._file, line=line, what=what))
+        self.n += 1
+
+    def add_blank(self, last_line: int, n_blank: int) -> None:
+        """Add the blank lines that end with `last_line`."""
+        for line in range(last_line - n_blank + 1, last_line + 1):
+            self.add(line, "blank line")
+
+
+def _scan_file(path: Path, selection: _FileSelection, *, limit: int | None) -> _FileScan:
+    """Read a test file once, row by row. What is wrong with it is part of the result, not an exception."""
+    problems = _Problems(path.name)
+    try:
+        test_file = _read(path, selection, limit, problems)
+    except OSError as error:
+        problems.add(1, f"cannot be read: {error.strerror or error}")
+        return _FileScan(test_file=None, is_readable=False, problems=tuple(problems.first), n_problems=problems.n)
+    return _FileScan(test_file=test_file, is_readable=True, problems=tuple(problems.first), n_problems=problems.n)
+
+
+def _read(path: Path, selection: _FileSelection, limit: int | None, problems: _Problems) -> TestFile | None:
+    ids = _OwnIds()
+    counts: dict[str, int] = {}
+    n_rows = 0
+    span: tuple[str, int] | None = None
+    with path.open("rb") as file:
+        reader = LineReader(file)
+        for row in _rows(reader, problems, n_bytes=_BATCH_BYTES if limit is None else 1):
+            ids.add(row.own_id)
+            if selection.selects(row.data_source) and (limit is None or n_rows < limit):
+                n_rows += 1
+                counts[row.data_source] = counts.get(row.data_source, 0) + 1
+                if n_rows == limit:
+                    span = reader.digest(), reader.n_read
+    if n_rows == 0:
+        return None
+    span_digest, span_bytes = span or (reader.digest(), reader.n_read)
+    return TestFile(
+        name=path.name,
+        path=path,
+        digest=reader.digest(),
+        size_bytes=reader.n_read,
+        span_digest=span_digest,
+        span_bytes=span_bytes,
+        n_rows=n_rows,
+        data_sources=tuple(counts.items()),
+        id_rule=ids.rule(),
+        n_invalid=problems.n,
+    )
+
+
+def _rows(reader: LineReader, problems: _Problems, *, n_bytes: int) -> Iterator[Row]:
+    """The valid rows, read `n_bytes` at a time. Blank lines are a problem only where a row follows."""
+    n_lines = n_blank = 0
+    for lines in reader.batches(n_bytes):
+        if (heads := parse_heads(lines)) is not None:
+            problems.add_blank(n_lines, n_blank)
+            n_blank = 0
+            n_lines += len(lines)
+            yield from heads
+            continue
+        for line in lines:
+            n_lines += 1
+            if not line or line.isspace():
+                n_blank += 1
+                continue
+            problems.add_blank(n_lines - 1, n_blank)
+            n_blank = 0
+            try:
+                row = parse_row(line)
+            except InvalidRowError as error:
+                problems.add(n_lines, str(error))
+            else:
+                yield row
+    if n_lines == n_blank:
+        problems.add(1, "the file is empty" if n_lines == 0 else "the file holds nothing but blank lines")
+
+
+class _OwnIds:
+    """Takes the own id of every row of a file and says in the end whether they can serve as ids.
+
+    They can where every row has one, all scalars of one type (string, integer, float, boolean), no two the same.
+    Held are 8 bytes of a hash per row, not the ids: a file of a million rows costs 8 MB, and taking two different
+    ids for the same has a chance of 1 to 37 million and does no more than number the rows.
+    """
+
+    def __init__(self) -> None:
+        self._type: type | None = None
+        self._usable = True
+        self._hashes = array("Q")
+
+    def add(self, own_id: str | float | bool | None) -> None:  # noqa: FBT001 - an id may be a boolean
+        """Take the next row's id; None where the row has none."""
+        if not self._usable:
+            return
+        self._type = self._type or type(own_id)
+        if own_id is None or type(own_id) is not self._type:
+            self._usable = False
+            self._hashes = array("Q")
+            return
+        content = own_id if isinstance(own_id, str) else repr(own_id)
+        self._hashes.append(int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest(), "big"))
+
+    def rule(self) -> IdRule:
+        """`own` where the ids seen can serve, else `row`."""
+        if not self._usable or not self._hashes:
+            return "row"
+        return "row" if any(a == b for a, b in pairwise(sorted(self._hashes))) else "own"
+
+
+def _without_problems(scan: _FileScan) -> _FileScan:
     return replace(scan, problems=(), n_problems=0, is_readable=True)
 
 
-def _first_problems(scans: Iterable[FileScan]) -> tuple[Problem, ...]:
-    return tuple(problem for scan in scans for problem in scan.problems)[:MAX_PROBLEMS_KEPT]
-
-
-def _refusal(directory: Path, scans: Sequence[FileScan], *, skip_invalid: bool) -> DatasetError:
+def _refusal(directory: Path, scans: Sequence[_FileScan], *, skip_invalid: bool) -> DatasetError:
     if skip_invalid:
         scans = [scan for scan in scans if not scan.is_readable]
     n_problems = sum(scan.n_problems for scan in scans)
     count = "1 problem" if n_problems == 1 else f"{n_problems} problems"
-    if n_problems > MAX_PROBLEMS_KEPT:
-        count += f" (the first {MAX_PROBLEMS_KEPT} shown)"
+    if n_problems > _MAX_PROBLEMS_SHOWN:
+        count += f" (the first {_MAX_PROBLEMS_SHOWN} shown)"
     return DatasetError(
         f"test dir {visible(str(directory))} has {count}, nothing was started",
         problems=tuple(str(problem) for problem in _first_problems(scans)),
-        hint="mend or --exclude the files" if skip_invalid else "mend the rows, or leave them out with --skip-invalid",
+        hint="fix or --exclude the files" if skip_invalid else "fix the rows, or leave them out with --skip-invalid",
     )
+
+
+def _first_problems(scans: Iterable[_FileScan]) -> tuple[Problem, ...]:
+    return tuple(problem for scan in scans for problem in scan.problems)[:_MAX_PROBLEMS_SHOWN]
 
 
 def _nothing_selected(
@@ -385,11 +374,22 @@ def _nothing_selected(
 def _idle_warnings(
     option: str, patterns: Sequence[str], file_names: Iterable[str], data_sources: Iterable[str]
 ) -> list[str]:
-    idle = idle_patterns(patterns, file_names=file_names, data_sources=data_sources)
+    idle = _idle_patterns(patterns, file_names=file_names, data_sources=data_sources)
     return [f"{option} {visible(repr(pattern))} matches no test file name and no data source read" for pattern in idle]
 
 
-def _invalid_warning(scan: FileScan) -> str:
+def _idle_patterns(patterns: Iterable[str], *, file_names: Iterable[str], data_sources: Iterable[str]) -> list[str]:
+    """The patterns that match no file name and no data source."""
+    file_names, data_sources = list(file_names), list(data_sources)
+    return [
+        pattern
+        for pattern in dict.fromkeys(patterns)
+        if not any(_file_name_matches(name, (pattern,)) for name in file_names)
+        and not any(fnmatchcase(data_source, pattern) for data_source in data_sources)
+    ]
+
+
+def _invalid_warning(scan: _FileScan) -> str:
     first = scan.problems[0]
     if scan.test_file is None:
         return f"{visible(first.file)} is skipped, no row of it is left: {first}"
@@ -398,38 +398,19 @@ def _invalid_warning(scan: FileScan) -> str:
     return f"{visible(first.file)}: left out {rows}: {first}"
 
 
-__all__ = ["TestFile", "TestSet", "scan_test_dir"]
-
-
-_CHUNK_BYTES = 2**20
-
-
-def file_digest(path: Path) -> str:
-    """The SHA-256 (hex) of the whole file.
-
-    Raises:
-        DatasetError: where the file cannot be read.
-    """
-    return _digest(path, None)
-
-
 def digest_of_prefix(path: Path, n_bytes: int) -> str:
     """The SHA-256 (hex) of the first `n_bytes` bytes: equal to an earlier file's digest where rows were only appended.
 
     Raises:
         DatasetError: where the file cannot be read or is shorter than that.
     """
-    return _digest(path, n_bytes)
-
-
-def _digest(path: Path, n_bytes: int | None) -> str:
     sha256 = hashlib.sha256()
     left = n_bytes
     try:
         with path.open("rb", buffering=0) as file:
-            while chunk := file.read(_CHUNK_BYTES if left is None else min(left, _CHUNK_BYTES)):
+            while chunk := file.read(min(left, _CHUNK_BYTES)):
                 sha256.update(chunk)
-                left = None if left is None else left - len(chunk)
+                left -= len(chunk)
     except OSError as error:
         raise DatasetError(f"cannot read {visible(str(path))}: {error.strerror or error}") from error
     if left:

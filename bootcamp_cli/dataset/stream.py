@@ -50,6 +50,7 @@ def _sample(test_file: TestFile, row: int, parsed: Row) -> Sample:
     return Sample(
         file=test_file.name,
         row=row,
+        repeat=0,
         id=row if test_file.id_rule == "row" or parsed.own_id is None else parsed.own_id,
         data_source=parsed.data_source,
         prompt=parsed.prompt,

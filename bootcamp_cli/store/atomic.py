@@ -57,7 +57,7 @@ def replacing(path: Path, check: Check = no_check, *, durable: bool = True) -> I
             temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(directory: Path) -> None:
+def remove_temporaries(directory: Path) -> None:
     """Remove the temporary files of a process that was killed while replacing; its lock must be held."""
     try:
         for path in directory.glob(f"{_PREFIX}*"):

@@ -3,7 +3,7 @@
 Every holder owns one generation, the file `.lock/<n>`; the highest generation holds the lock. Taking it means creating
 the next generation exclusively (`link`, atomic on NFS as well), so of two takers one wins; nobody deletes the highest
 generation, so a holder that was suspended finds a higher one when it wakes, and stops writing. A holder that may be
-suspended between that look and its write is shut out. Releasing marks the own generation as
+suspended between that look and its write is shut out. Releasing marks the holder's generation as
 released. A holder rewrites its file with a growing counter: where its process cannot be looked up
 (another host, boot or process namespace), a counter that stands still for `STALE_S` on the watcher's own clock is a
 dead holder.
@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bootcamp_cli.errors import LockLostError, RunDirectoryError, RunLockedError, disk_error
-from bootcamp_cli.store.atomic import Check, remove_leftovers, renew
+from bootcamp_cli.store.atomic import Check, remove_temporaries, renew
 
 HEARTBEAT_S = 5.0
 STALE_S = 30.0
@@ -62,7 +62,7 @@ class RunLock:
         self._generation = generation
         self._holder = holder
         self._released = threading.Event()
-        self._telling = threading.Lock()
+        self._rewriting = threading.Lock()
         threading.Thread(target=self._keep_beating, name="run lock", daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -94,23 +94,23 @@ class RunLock:
 
     def confirm_alone(self) -> None:
         """Write down that whoever held the lock before is shut out."""
-        self._tell(alone=True)
+        self._rewrite(alone=True)
 
     def beat(self) -> None:
-        """Show that the holder lives: rewrite the own lock file with the next counter."""
-        self._tell()
+        """Show that the holder lives: rewrite its lock file with the next counter."""
+        self._rewrite()
 
     def release(self) -> None:
         """Give the lock back; harmless where it was lost or the directory is gone."""
         self._released.set()
         try:
-            self._tell(released=True)
+            self._rewrite(released=True)
         except (OSError, RunDirectoryError):
             return
 
-    def _tell(self, *, alone: bool = False, released: bool = False) -> None:
-        """Rewrite the own lock file with a higher counter; what once was true stays so."""
-        with self._telling:
+    def _rewrite(self, *, alone: bool = False, released: bool = False) -> None:
+        """Rewrite the lock file with a higher counter; what once was true stays so."""
+        with self._rewriting:
             self.check()
             before = self._holder
             self._holder = replace(
@@ -169,6 +169,17 @@ def acquire(
     return lock
 
 
+def _latest(folder: Path) -> int | None:
+    return max(_generations(folder), default=None)
+
+
+def _generations(folder: Path) -> list[int]:
+    try:
+        return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
+    except FileNotFoundError:
+        return []
+
+
 def _await_end(
     file: Path, run_dir: Path, notify: Callable[[str], None], sleep: Callable[[float], None], clock: Callable[[], float]
 ) -> bool:
@@ -202,6 +213,33 @@ def _await_end(
     return False
 
 
+def _read(file: Path) -> Holder | None:
+    """The holder in a lock file; None where it is unreadable or no lock of ours."""
+    try:
+        fields: dict[str, Any] = json.loads(file.read_bytes())
+        return Holder(**fields)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _is_alive(holder: Holder) -> bool | None:
+    """Whether the holder's process lives; None where it cannot be looked up from here."""
+    if holder.boot != boot_identity():
+        return None
+    return process_started(holder.pid) == holder.started
+
+
+def _beaten(run_dir: Path) -> RunLockedError:
+    return RunLockedError(f"{run_dir} was locked by another process at the same moment", hint="wait until it ends")
+
+
+def _locked(run_dir: Path, holder: Holder) -> RunLockedError:
+    return RunLockedError(
+        f"{run_dir} is in use by process {holder.pid} on {holder.host}",
+        hint="wait until it ends or stop it, then try again",
+    )
+
+
 def _take(folder: Path, generation: int, run_dir: Path, *, alone: bool) -> RunLock:
     holder = replace(_myself(), alone=alone)
     descriptor, name = tempfile.mkstemp(prefix="new-", dir=folder)
@@ -223,24 +261,6 @@ def _take(folder: Path, generation: int, run_dir: Path, *, alone: bool) -> RunLo
     return RunLock(folder, generation, holder)
 
 
-def _beaten(run_dir: Path) -> RunLockedError:
-    return RunLockedError(f"{run_dir} was locked by another process at the same moment", hint="wait until it ends")
-
-
-def _locked(run_dir: Path, holder: Holder) -> RunLockedError:
-    return RunLockedError(
-        f"{run_dir} is in use by process {holder.pid} on {holder.host}",
-        hint="wait until it ends or stop it, then try again",
-    )
-
-
-def _is_alive(holder: Holder) -> bool | None:
-    """Whether the holder's process lives; None where it cannot be looked up from here."""
-    if holder.boot != boot_identity():
-        return None
-    return process_started(holder.pid) == holder.started
-
-
 def _myself() -> Holder:
     pid = os.getpid()
     return Holder(host=platform.node(), boot=boot_identity(), pid=pid, started=process_started(pid) or "")
@@ -252,7 +272,7 @@ def boot_identity() -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
-        return _asked("sysctl", "-n", "kern.bootsessionuuid") or platform.node()
+        return _output_of("sysctl", "-n", "kern.bootsessionuuid") or platform.node()
 
 
 def process_started(pid: int) -> str | None:
@@ -260,14 +280,14 @@ def process_started(pid: int) -> str | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        return None if Path("/proc/self").exists() else _asked("ps", "-o", "lstart=", "-p", str(pid))
+        return None if Path("/proc/self").exists() else _output_of("ps", "-o", "lstart=", "-p", str(pid))
     except OSError:
         return None
     state, *rest = stat.rpartition(")")[2].split()
     return None if state in ("Z", "X") else rest[18]
 
 
-def _asked(*command: str) -> str | None:
+def _output_of(*command: str) -> str | None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)  # noqa: S603 - fixed words
     except (OSError, subprocess.SubprocessError):
@@ -275,28 +295,8 @@ def _asked(*command: str) -> str | None:
     return done.stdout.strip() or None
 
 
-def _generations(folder: Path) -> list[int]:
-    try:
-        return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
-    except FileNotFoundError:
-        return []
-
-
-def _latest(folder: Path) -> int | None:
-    return max(_generations(folder), default=None)
-
-
-def _read(file: Path) -> Holder | None:
-    """The holder in a lock file; None where it is unreadable or no lock of ours."""
-    try:
-        fields: dict[str, Any] = json.loads(file.read_bytes())
-        return Holder(**fields)
-    except (OSError, ValueError, TypeError):
-        return None
-
-
 def _write(file: Path, holder: Holder) -> None:
-    """Replace a lock file without syncing: a heartbeat that a power cut loses needs no mourning."""
+    """Replace a lock file without syncing: a power cut may take a heartbeat."""
     temporary = file.with_name(f"beat-{file.name}")
     temporary.write_text(json.dumps(asdict(holder)), encoding="utf-8")
     temporary.replace(file)
@@ -305,7 +305,7 @@ def _write(file: Path, holder: Holder) -> None:
 def tidy(run_dir: Path) -> None:
     """Remove temporary names, those of dead processes and those of one that may wake; only for a taker of the lock."""
     for directory in (run_dir, run_dir / "details"):
-        remove_leftovers(directory)
+        remove_temporaries(directory)
 
 
 def shut_out(run_dir: Path, check: Check) -> None:

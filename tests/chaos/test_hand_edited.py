@@ -145,7 +145,7 @@ def test_edits_that_are_no_records_are_named_and_left_alone(
     tell: Callable[[str], None],
     long_form: bool,
 ) -> None:
-    """Resume and report name file and line, change nothing, and go on once the file is mended or the line removed."""
+    """Resume and report name file and line, change nothing, and go on once the file is fixed or the line removed."""
     names = [name for name in WRONG if long_form or name in QUICK]
     for name in names:
         edit, number, what = WRONG[name]
