@@ -1,7 +1,7 @@
 """Verifying kept outputs again: no request is made, records are replaced file by file."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -62,23 +62,29 @@ async def rescore(run_dir: RunDir, settings: EvalSettings, lock: RunLock | None)
     """
     result = Rescored()
     resolver = _Memory(Resolver(settings.bootcamps, settings.bootcamps_path))
-    manifest = run_dir.read_manifest()
-    rows = None if manifest is None else rows_by_file(manifest)
-    data_sources = data_source_by_file(run_dir) if rows is None else {}
-    paths, _ = detail_files(run_dir, rows)
+    files = await anyio.to_thread.run_sync(_files, run_dir, resolver, result)
     async with await verifier_pool(settings) as pool:
-        files = [_FileRescore(path, data_sources.get(path.name), resolver, pool, result) for path in paths]
-        for file in files:
-            await anyio.to_thread.run_sync(file.look_through, rows)
         limiter = anyio.CapacityLimiter(_N_FILES)
         try:
             async with anyio.create_task_group() as tasks:
                 for file in files:
-                    tasks.start_soon(file.run, lock, limiter)
+                    tasks.start_soon(file.run, pool, lock, limiter)
         except ExceptionGroup as group:
             raise first_error(group) from group
     result.changes.sort(key=lambda change: (change.file, change.line))
     return result
+
+
+def _files(run_dir: RunDir, resolver: "_Memory", result: Rescored) -> "list[_FileRescore]":
+    """The details files, every line of them checked."""
+    manifest = run_dir.read_manifest()
+    rows = None if manifest is None else rows_by_file(manifest)
+    data_sources = data_source_by_file(run_dir) if rows is None else {}
+    paths, _ = detail_files(run_dir, rows)
+    files = [_FileRescore(path, data_sources.get(path.name), resolver, result) for path in paths]
+    for file in files:
+        file.look_through(rows)
+    return files
 
 
 class _Memory:
@@ -97,13 +103,10 @@ class _Memory:
 class _FileRescore:
     """One details file, a chunk of records at a time, in the order of its lines."""
 
-    def __init__(
-        self, path: Path, data_source: str | None, resolver: _Memory, pool: VerifierPool, result: Rescored
-    ) -> None:
+    def __init__(self, path: Path, data_source: str | None, resolver: _Memory, result: Rescored) -> None:
         self._path = path
         self._data_source = data_source
         self._resolver = resolver
-        self._pool = pool
         self._result = result
         self._superseded: set[int] = set()
 
@@ -117,6 +120,7 @@ class _FileRescore:
             replay(self._path, rows[self._path.name])
         pending: dict[tuple[int, int], int] = {}
         for stored in self._stored():
+            self._resolver.resolve(stored.record.data_source)
             if not stored.has_row:
                 continue
             sample = stored.record.row, stored.record.repeat
@@ -125,32 +129,31 @@ class _FileRescore:
             if stored.record.failure in PENDING_FAILURES:
                 pending[sample] = stored.number
 
-    async def run(self, lock: RunLock | None, limiter: anyio.CapacityLimiter) -> None:
+    async def run(self, pool: VerifierPool, lock: RunLock | None, limiter: anyio.CapacityLimiter) -> None:
         """Verify the file's records; `limiter` holds the number of files that are in work at once."""
         records = (stored for stored in self._stored() if stored.number not in self._superseded)
-        async with limiter:
-            with _replacing(self._path, lock) as target:
-                while chunk := await anyio.to_thread.run_sync(_chunk, records):
-                    lines = await self._verified(chunk)
-                    if target is not None:
-                        await anyio.to_thread.run_sync(target.writelines, lines)
+        async with limiter, _replacing(self._path, lock) as target:
+            while chunk := await anyio.to_thread.run_sync(_chunk, records):
+                lines = await self._verified(chunk, pool)
+                if target is not None:
+                    await anyio.to_thread.run_sync(target.writelines, lines)
 
     def _stored(self) -> Iterator[StoredRecord]:
         return read_records(self._path, self._data_source)
 
-    async def _verified(self, chunk: list[StoredRecord]) -> list[bytes]:
+    async def _verified(self, chunk: list[StoredRecord], pool: VerifierPool) -> list[bytes]:
         """The lines of a chunk, with their new verdicts."""
         lines = [b""] * len(chunk)
 
         async def verify(position: int) -> None:
-            lines[position] = await self._again(chunk[position])
+            lines[position] = await self._again(chunk[position], pool)
 
         async with anyio.create_task_group() as tasks:
             for position in range(len(chunk)):
                 tasks.start_soon(verify, position)
         return lines
 
-    async def _again(self, stored: StoredRecord) -> bytes:
+    async def _again(self, stored: StoredRecord, pool: VerifierPool) -> bytes:
         """The line of a record with its new verdict; as it was where there is no bootcamp."""
         record = stored.record
         self._result.n_records += 1
@@ -160,7 +163,7 @@ class _FileRescore:
             missing[record.data_source] = missing.get(record.data_source, 0) + 1
             return stored.content + b"\n"
         text = verified_text(record.output, record.reasoning_content)
-        verdict = await self._pool.verify(ref, text, record.ground_truth)
+        verdict = await pool.verify(ref, text, record.ground_truth)
         self._result.n_verified += 1
         if record.score != verdict.score:
             self._result.changes.append(_change(self._path.name, stored, verdict))
@@ -177,14 +180,21 @@ def _chunk(records: Iterator[StoredRecord]) -> list[StoredRecord]:
     return chunk
 
 
-@contextlib.contextmanager
-def _replacing(path: Path, lock: RunLock | None) -> Iterator[BinaryIO | None]:
-    """A file that takes the place of `path`; None in a dry run."""
+@asynccontextmanager
+async def _replacing(path: Path, lock: RunLock | None) -> AsyncIterator[BinaryIO | None]:
+    """A file that takes the place of `path` where the block ends without error; None in a dry run."""
     if lock is None:
         yield None
         return
-    with replacing(path, lock.check) as target:
+    replacement = replacing(path, lock.check)
+    target = await anyio.to_thread.run_sync(replacement.__enter__)
+    try:
         yield target
+    except BaseException as error:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(replacement.__exit__, type(error), error, error.__traceback__)
+        raise
+    await anyio.to_thread.run_sync(replacement.__exit__, None, None, None)
 
 
 def _change(file: str, stored: StoredRecord, verdict: Verdict) -> ScoreChange:
