@@ -184,7 +184,11 @@ def typed_record(written: Mapping[str, Any], path: Path, number: int, data_sourc
         known |= {"output_len": n_words(str(output), reasoning), "output_len_estimated": True}
     row = known.get("row")
     lacking = {**_LACKING, "id": row if type(row) is int else number - 1, "row": number - 1}
-    return Record(**{field.name: _value(known, field, lacking) for field in _FIELDS})
+    own = {field.name: known[field.name] for field in _FIELDS if field.name in known}
+    try:
+        return msgspec.convert({**lacking, **own}, Record)
+    except msgspec.ValidationError:
+        return Record(**{field.name: _value(own, field, lacking) for field in _FIELDS})
 
 
 _FIELDS = fields(Record)
@@ -204,10 +208,10 @@ _LACKING: Mapping[str, Any] = {
 """What a record has in the place of a field that it lacks."""
 
 
-def _value(known: Mapping[str, Any], field: msgspec.structs.FieldInfo, lacking: Mapping[str, Any]) -> Any:
+def _value(own: Mapping[str, Any], field: msgspec.structs.FieldInfo, lacking: Mapping[str, Any]) -> Any:
     """The value of a field, or what stands for it where it is missing or of a wrong type."""
     try:
-        return msgspec.convert(known[field.name], field.type)
+        return msgspec.convert(own[field.name], field.type)
     except (KeyError, msgspec.ValidationError):
         return lacking.get(field.name, field.default)
 
