@@ -186,8 +186,8 @@ def _files(plan: Plan) -> tuple[ManifestFile, ...]:
 def _check_identity(plan: Plan, manifest: Manifest, run_dir: RunDir) -> None:
     """Refuse what decides the answers where it is not what the run began with: someone changed a file."""
     before, after = manifest.identity, plan.identity()
-    for name, value in after.items():
-        if name != "files" and value != before.get(name):
+    for name in identity_differences(before, after):
+        if name != "files":
             place = run_dir.manifest if name in ("template_text", "sys_prompt") else run_dir.eval_args
             raise ResumeRefusedError(
                 f"{place}: {name} is {_shown(after.get(name))}, the run has {_shown(before.get(name))}",

@@ -30,7 +30,7 @@ from bootcamp_cli.store.records import (
     read_object,
 )
 from bootcamp_cli.store.run_dir import RunDir
-from bootcamp_cli.text import shortened
+from bootcamp_cli.text import MAX_VALUE_CHARS, shortened
 from bootcamp_cli.types import PENDING_FAILURES, FailureRecord, Manifest, Record, SampleKey, decode, encode_line
 
 OWED, SCORED, PENDING, UNSCORED = range(4)
@@ -64,7 +64,7 @@ class RunRows:
 
 
 def _shown(value: Any) -> str:
-    return shortened(repr(value), 80)
+    return shortened(repr(value), MAX_VALUE_CHARS)
 
 
 def rows_by_file(manifest: Manifest) -> dict[str, RunRows]:

@@ -18,7 +18,7 @@ from msgspec import UNSET, Raw, UnsetType
 from msgspec.structs import replace
 
 from bootcamp_cli.errors import RunDirectoryError, disk_error
-from bootcamp_cli.text import shortened
+from bootcamp_cli.text import MAX_VALUE_CHARS, shortened
 from bootcamp_cli.types import (
     MAX_LEN,
     Answer,
@@ -36,7 +36,6 @@ from bootcamp_cli.types import (
 _BATCH_BYTES = 1024 * 1024
 _MAX_ROW = 1_000_000_000
 _MAX_SCORE = 10**308
-_MAX_SHOWN_CHARS = 80
 
 
 def make_record(sample: Sample, answer: Answer, verdict: Verdict, *, attempts: int, latency_s: float) -> Record:
@@ -211,7 +210,7 @@ def wrong_field(written: Mapping[str, Any], forms: Iterable[Form]) -> str | None
     for key, is_fine, expected in forms:
         value = written.get(key)
         if value is not None and not is_fine(value):
-            return f"{key} is {shortened(repr(value), _MAX_SHOWN_CHARS)}, not {expected}"
+            return f"{key} is {shortened(repr(value), MAX_VALUE_CHARS)}, not {expected}"
     return None
 
 
