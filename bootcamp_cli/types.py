@@ -192,21 +192,22 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a run was made of, and whether it came to its end: `manifest.json`.
 
     `model` is the server's entry of the model, `bootcamps` the origin of the verifier by data source (None without
-    one), `identity` everything that decides the answers, by name. Times are ISO 8601 in UTC.
+    one), `identity` everything that decides the answers, by name. Times are ISO 8601 in UTC. What has a default is good
+    to know and decides nothing.
     """
 
-    schema: int
-    tool: ToolInfo
-    python: str
-    implementation: str
-    platform: str
-    started: str
-    ended: str | None
-    complete: bool
-    model: dict[str, Any] | None
+    schema: int = 1
+    tool: ToolInfo | None = None
+    python: str | None = None
+    implementation: str | None = None
+    platform: str | None = None
+    started: str = ""
+    ended: str | None = None
+    complete: bool = False
+    model: dict[str, Any] | None = None
     template: ManifestTemplate
     sys_prompt: str | None
-    bootcamps: dict[str, str | None]
+    bootcamps: dict[str, str | None] | None = None
     files: tuple[ManifestFile, ...]
     identity: dict[str, Any]
 

@@ -36,7 +36,7 @@ _START_S = 60
 _STOP_S = 10
 
 
-class StartDemo(Protocol):
+class StartFaultServer(Protocol):
     """Starts a fault server as a process of its own; see `FaultServerConfig` for the keywords."""
 
     def __call__(
@@ -48,7 +48,7 @@ class StartDemo(Protocol):
         model: str | Sequence[str] = "demo",
         skill: float | None = None,
         **config: Any,
-    ) -> "DemoProcess":
+    ) -> "FaultServerProcess":
         """Give the server when it listens."""
 
 
@@ -79,7 +79,7 @@ WriteRows = Callable[[Path, Iterable[Mapping[str, Any]]], Path]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DemoProcess:
+class FaultServerProcess:
     """A running fault server: its base URL, and what it has counted."""
 
     url: str
@@ -207,7 +207,7 @@ def clean_environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def demo_server(clean_environment: dict[str, str]) -> Iterator[StartDemo]:
+def fault_server(clean_environment: dict[str, str]) -> Iterator[StartFaultServer]:
     """Start fault servers, whose regular answers are those of the demo's model; each is ended with the test."""
     root = str(Path(__file__).resolve().parents[1])
     environment = clean_environment | {"PYTHONPATH": os.pathsep.join([clean_environment["PYTHONPATH"], root])}
@@ -221,7 +221,7 @@ def demo_server(clean_environment: dict[str, str]) -> Iterator[StartDemo]:
             model: str | Sequence[str] = "demo",
             skill: float | None = None,
             **config: Any,
-        ) -> DemoProcess:
+        ) -> FaultServerProcess:
             command = server_command(
                 FaultServerConfig(
                     test_dir=test_dir,
@@ -297,7 +297,7 @@ def _bootcamp(args: Iterable[str | Path]) -> list[str]:
     return [sys.executable, "-m", "bootcamp_cli", *(str(arg) for arg in args)]
 
 
-def _started(command: list[str], environment: Mapping[str, str]) -> DemoProcess:
+def _started(command: list[str], environment: Mapping[str, str]) -> FaultServerProcess:
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -313,7 +313,7 @@ def _started(command: list[str], environment: Mapping[str, str]) -> DemoProcess:
         process.kill()
         _reap(process, _STOP_S)
         pytest.fail("the fault server did not start; its error stands above")
-    return DemoProcess(url=url, process=process)
+    return FaultServerProcess(url=url, process=process)
 
 
 def _kill_session(process: subprocess.Popen[str]) -> None:
@@ -335,9 +335,9 @@ def _reap(process: subprocess.Popen[str], timeout: float) -> int:
 
 
 @pytest.fixture
-def finished(demo_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path) -> Path:
+def finished(fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path) -> Path:
     """The run directory of a finished evaluation, its server gone."""
-    server = demo_server(test_dir=demo_test_dir)
+    server = fault_server(test_dir=demo_test_dir)
     done = run_bootcamp(
         "eval", "--url", server.url, "--model-name", "demo", "--test-dir", str(demo_test_dir), "--quiet"
     )

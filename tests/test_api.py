@@ -10,7 +10,7 @@ import pytest
 
 from bootcamp_cli import api
 from bootcamp_cli.engine.events import Event, RunEnded, RunStarted
-from tests.conftest import StartDemo
+from tests.conftest import StartFaultServer
 
 
 @dataclass
@@ -48,10 +48,10 @@ class Watching:
 
 
 def test_an_evaluation_prints_nothing_and_gives_its_run(
-    demo_server: StartDemo, demo_test_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Plan and evaluation tell a listener and a display what happens, return the run, and print not a word."""
-    flags = {"url": demo_server(test_dir=demo_test_dir).url, "test_dir": str(demo_test_dir), "max_tokens": "4000"}
+    flags = {"url": fault_server(test_dir=demo_test_dir).url, "test_dir": str(demo_test_dir), "max_tokens": "4000"}
     resolved = api.read_settings(api.Sources(flags=flags, env={}, cwd=tmp_path))
     heard, watching = Heard(), Watching()
     run = api.evaluate(api.plan_evaluation(resolved, heard), heard, lambda _: watching)

@@ -14,7 +14,7 @@ from bootcamp_cli.engine.session import Session, new_session
 from bootcamp_cli.server.client import open_client
 from bootcamp_cli.settings.model import EvalSettings
 from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
-from tests.conftest import StartDemo
+from tests.conftest import StartFaultServer
 
 
 def a_plan(url: str, test_dir: Path, output_dir: Path, n_slots: int = 16) -> Plan:
@@ -39,17 +39,17 @@ def run_to_the_end(plan: Plan, around: Callable[[Session], None] = lambda _: Non
     return events
 
 
-def test_nothing_blocks_the_event_loop(demo_server: StartDemo, demo_test_dir: Path, tmp_path: Path) -> None:
+def test_nothing_blocks_the_event_loop(fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path) -> None:
     """No call of the tool waits for disk, lock or child while the loop runs, also with retries and bad replies."""
-    server = demo_server(test_dir=demo_test_dir, faults=["html:0.1", "drop:0.05"])
+    server = fault_server(test_dir=demo_test_dir, faults=["html:0.1", "drop:0.05"])
     plan = a_plan(server.url, demo_test_dir, tmp_path)
     events = run_to_the_end(plan)
     assert sum(isinstance(event, SampleRecorded) for event in events) == plan.test_set.n_rows
 
 
-def test_events_add_up(demo_server: StartDemo, demo_test_dir: Path, tmp_path: Path) -> None:
+def test_events_add_up(fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path) -> None:
     """Every request that starts ends, every sample is recorded once, every file finishes once, after its samples."""
-    plan = a_plan(demo_server(test_dir=demo_test_dir).url, demo_test_dir, tmp_path)
+    plan = a_plan(fault_server(test_dir=demo_test_dir).url, demo_test_dir, tmp_path)
     events = run_to_the_end(plan)
     in_flight = 0
     for event in events:
@@ -64,19 +64,19 @@ def test_events_add_up(demo_server: StartDemo, demo_test_dir: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("n_slots", [1, 200])
 def test_slots_bound_what_is_in_flight(
-    demo_server: StartDemo, demo_test_dir: Path, tmp_path: Path, n_slots: int
+    fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path, n_slots: int
 ) -> None:
     """The server never sees more requests at once than there are slots, and each slot keeps its connection."""
-    server = demo_server(test_dir=demo_test_dir)
+    server = fault_server(test_dir=demo_test_dir)
     run_to_the_end(a_plan(server.url, demo_test_dir, tmp_path, n_slots))
     stats = server.stats()
     assert stats["max_in_flight"] <= n_slots
     assert stats["max_connections"] <= n_slots + 1
 
 
-def test_a_swapped_model_is_told(demo_server: StartDemo, demo_test_dir: Path, tmp_path: Path) -> None:
+def test_a_swapped_model_is_told(fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path) -> None:
     """When replies name another model than before, one warning says so."""
-    server = demo_server(test_dir=demo_test_dir, faults=["other-model:1:after=20:on=completions"])
+    server = fault_server(test_dir=demo_test_dir, faults=["other-model:1:after=20:on=completions"])
     events = run_to_the_end(a_plan(server.url, demo_test_dir, tmp_path, n_slots=1))
     warnings = [event.message for event in events if isinstance(event, Warned)]
     assert len(warnings) == 1

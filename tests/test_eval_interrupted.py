@@ -35,16 +35,16 @@ def report_bytes(run_dir: Path) -> list[bytes]:
 
 
 @pytest.fixture
-def undisturbed(demo_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path) -> Path:
+def undisturbed(fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path) -> Path:
     """The run directory of an evaluation that nothing disturbs."""
     output = tmp_path / "undisturbed"
-    done = run_bootcamp(*eval_command(demo_server(test_dir=demo_test_dir), demo_test_dir, "--output-dir", str(output)))
+    done = run_bootcamp(*eval_command(fault_server(test_dir=demo_test_dir), demo_test_dir, "--output-dir", str(output)))
     assert done.returncode == 0, done.stderr
     return run_dir_of(output)
 
 
 def test_killed_and_resumed_gives_the_undisturbed_result(
-    demo_server: Any,
+    fault_server: Any,
     demo_test_dir: Path,
     start_bootcamp: Callable[..., Any],
     run_bootcamp: Callable[..., Any],
@@ -52,7 +52,7 @@ def test_killed_and_resumed_gives_the_undisturbed_result(
     tmp_path: Path,
 ) -> None:
     """After SIGKILL and resume no id is missing or twice, and the reports are those of an undisturbed run."""
-    server = demo_server(test_dir=demo_test_dir, latency=0.05)
+    server = fault_server(test_dir=demo_test_dir, latency=0.05)
     for n_records in (5, 40):
         process = start_bootcamp(*eval_command(server, demo_test_dir, "--output-dir", "out", "--resume"))
         wait_for_records(tmp_path / "out", n_records, process)
@@ -73,7 +73,7 @@ def test_killed_and_resumed_gives_the_undisturbed_result(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_keeps_what_is_in_flight_and_says_how_to_go_on(
-    demo_server: Any,
+    fault_server: Any,
     demo_test_dir: Path,
     start_bootcamp: Callable[..., Any],
     run_bootcamp: Callable[..., Any],
@@ -82,7 +82,7 @@ def test_a_signal_keeps_what_is_in_flight_and_says_how_to_go_on(
     number: signal.Signals,
 ) -> None:
     """One SIGINT or SIGTERM: exit 130, requests in flight are recorded, and the printed command completes the run."""
-    server = demo_server(test_dir=demo_test_dir, latency=0.05)
+    server = fault_server(test_dir=demo_test_dir, latency=0.05)
     process = start_bootcamp(*eval_command(server, demo_test_dir, "--output-dir", "out"))
     wait_for_records(tmp_path / "out", 5, process)
     process.send_signal(number)
@@ -96,14 +96,14 @@ def test_a_signal_keeps_what_is_in_flight_and_says_how_to_go_on(
 
 
 def test_a_second_signal_stops_at_once_and_loses_no_record(
-    demo_server: Any,
+    fault_server: Any,
     demo_test_dir: Path,
     start_bootcamp: Callable[..., Any],
     run_bootcamp: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
     """Two signals end the run though its requests hang; what was recorded stays and the rest is resumed."""
-    server = demo_server(test_dir=demo_test_dir, faults=["hang:0.3"])
+    server = fault_server(test_dir=demo_test_dir, faults=["hang:0.3"])
     process = start_bootcamp(*eval_command(server, demo_test_dir, "--output-dir", "out"))
     wait_for_records(tmp_path / "out", 3, process)
     process.send_signal(signal.SIGINT)
@@ -114,17 +114,17 @@ def test_a_second_signal_stops_at_once_and_loses_no_record(
     run_dir = run_dir_of(tmp_path / "out")
     kept = {(file, r["id"]): r["output"] for file, lines in records(run_dir).items() for r in lines}
     assert len(kept) >= 3
-    healthy = demo_server(test_dir=demo_test_dir)
+    healthy = fault_server(test_dir=demo_test_dir)
     assert run_bootcamp("resume", str(run_dir), "--url", healthy.url, "--quiet").returncode == 0
     after = {(file, r["id"]): r["output"] for file, lines in records(run_dir).items() for r in lines}
     assert kept.items() <= after.items()
 
 
 def test_a_flaky_server_costs_no_sample(
-    demo_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], undisturbed: Path, tmp_path: Path
+    fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], undisturbed: Path, tmp_path: Path
 ) -> None:
     """5 % of 500s, 429s with Retry-After and dropped connections each: everything is scored, nothing failed."""
-    server = demo_server(test_dir=demo_test_dir, faults=["500:0.05", "429:0.05:retry-after=0.05", "drop:0.05"])
+    server = fault_server(test_dir=demo_test_dir, faults=["500:0.05", "429:0.05:retry-after=0.05", "drop:0.05"])
     done = run_bootcamp(*eval_command(server, demo_test_dir, "--output-dir", "out"))
     assert done.returncode == 0, done.stderr
     run_dir = run_dir_of(tmp_path / "out")
@@ -133,10 +133,10 @@ def test_a_flaky_server_costs_no_sample(
 
 
 def test_refused_alike_stops_early(
-    demo_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
+    fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
 ) -> None:
     """A server that refuses max_tokens with 400 gets at most 128 requests, then one clear error with exit code 4."""
-    server = demo_server(test_dir=demo_test_dir, max_model_len=4096)
+    server = fault_server(test_dir=demo_test_dir, max_model_len=4096)
     done = run_bootcamp("eval", "--url", server.url, "--test-dir", str(demo_test_dir))
     assert done.returncode == 4
     assert server.stats()["by_path"]["/v1/completions"] <= 128
@@ -145,10 +145,10 @@ def test_refused_alike_stops_early(
 
 
 def test_a_refused_key_stops_at_once(
-    demo_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
+    fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
 ) -> None:
     """401 ends check and run with exit code 4, whether or not the model is looked up first."""
-    server = demo_server(test_dir=demo_test_dir, api_key="right")
+    server = fault_server(test_dir=demo_test_dir, api_key="right")
     for check in ("true", "false"):
         done = run_bootcamp(
             *eval_command(server, demo_test_dir, "--api-key", "wrong-key-1", "--check-model-url", check)
@@ -163,7 +163,7 @@ def test_a_refused_key_stops_at_once(
     [("--url", "http://127.0.0.1:9/v1", "127.0.0.1:9"), ("--model-name", "absent", "absent")],
 )
 def test_server_or_model_that_is_not_there(
-    demo_server: Any,
+    fault_server: Any,
     demo_test_dir: Path,
     run_bootcamp: Callable[..., Any],
     tmp_path: Path,
@@ -172,7 +172,7 @@ def test_server_or_model_that_is_not_there(
     word: str,
 ) -> None:
     """A wrong URL or model name is waited for as long as asked, then exit code 4; no run directory is left."""
-    server = demo_server(test_dir=demo_test_dir)
+    server = fault_server(test_dir=demo_test_dir)
     done = run_bootcamp(*eval_command(server, demo_test_dir, option, value, "--wait", "1", "--poll-interval", "0.5"))
     assert done.returncode == 4
     assert word in done.stderr.splitlines()[-1]
@@ -180,16 +180,16 @@ def test_server_or_model_that_is_not_there(
 
 
 def test_samples_without_an_answer_are_owed(
-    demo_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], undisturbed: Path, tmp_path: Path
+    fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], undisturbed: Path, tmp_path: Path
 ) -> None:
     """Failed samples exit 3, stand in failures.jsonl with their kind, and are sent again by resume."""
-    server = demo_server(test_dir=demo_test_dir, faults=["500:0.5"])
+    server = fault_server(test_dir=demo_test_dir, faults=["500:0.5"])
     done = run_bootcamp(*eval_command(server, demo_test_dir, "--output-dir", "out", "--max-retries", "0"))
     assert done.returncode == 3, done.stderr
     run_dir = run_dir_of(tmp_path / "out")
     failures = [json.loads(line) for line in (run_dir / "failures.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {failure["kind"] for failure in failures} == {"http_500"}
-    healthy = demo_server(test_dir=demo_test_dir)
+    healthy = fault_server(test_dir=demo_test_dir)
     done = run_bootcamp("resume", str(run_dir), "--url", healthy.url)
     assert done.returncode == 0, done.stderr
     assert healthy.stats()["by_path"]["/v1/completions"] == len(failures)
@@ -198,30 +198,30 @@ def test_samples_without_an_answer_are_owed(
 
 
 def test_a_server_that_restarts_is_waited_for(
-    demo_server: Any,
+    fault_server: Any,
     demo_test_dir: Path,
     start_bootcamp: Callable[..., Any],
     undisturbed: Path,
     tmp_path: Path,
 ) -> None:
     """While nothing listens the run pauses without spending retries, and goes on when the server is back."""
-    server = demo_server(test_dir=demo_test_dir, latency=0.05)
+    server = fault_server(test_dir=demo_test_dir, latency=0.05)
     port = int(server.url.split(":")[2].split("/")[0])
     process = start_bootcamp(*eval_command(server, demo_test_dir, "--output-dir", "out", "--max-retries", "1"))
     wait_for_records(tmp_path / "out", 5, process)
     server.stop()
     time.sleep(1.5)
-    demo_server(test_dir=demo_test_dir, port=port)
+    fault_server(test_dir=demo_test_dir, port=port)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
     assert report_bytes(run_dir_of(tmp_path / "out")) == report_bytes(undisturbed)
 
 
 def test_the_last_samples_wait_for_the_server(
-    run_bootcamp: Callable[..., Any], demo_server: Any, demo_test_dir: Path, tmp_path: Path
+    run_bootcamp: Callable[..., Any], fault_server: Any, demo_test_dir: Path, tmp_path: Path
 ) -> None:
     """A single sample left is enough to pause for a server that is gone: none fails, and its retries are not spent."""
-    server = demo_server(test_dir=demo_test_dir)
+    server = fault_server(test_dir=demo_test_dir)
     server.stop()
     command = eval_command(server, demo_test_dir, "--limit", "1", "--include", "sudoku.jsonl", "--wait", "1s")
     done = run_bootcamp(*command, "--output-dir", "out", "--no-check-model-url", "--max-retries", "0")
@@ -231,10 +231,10 @@ def test_the_last_samples_wait_for_the_server(
 
 
 def test_a_refused_rest_is_no_refusal_of_the_run(
-    run_bootcamp: Callable[..., Any], demo_server: Any, demo_test_dir: Path, tmp_path: Path
+    run_bootcamp: Callable[..., Any], fault_server: Any, demo_test_dir: Path, tmp_path: Path
 ) -> None:
     """When a server that has answered most of a run refuses all that is left, the resume ends with the report."""
-    server = demo_server(test_dir=demo_test_dir, faults=["400:sample=0"])
+    server = fault_server(test_dir=demo_test_dir, faults=["400:sample=0"])
     done = run_bootcamp(*eval_command(server, demo_test_dir, "--limit", "2"), "--output-dir", "out")
     assert done.returncode == 3, done.stderr
     done = run_bootcamp("resume", str(run_dir_of(tmp_path / "out")))

@@ -177,12 +177,12 @@ def test_a_record_of_no_row_is_refused(finished: Path, run_bootcamp: Callable[..
 
 
 def test_a_record_of_a_row_left_out_is_refused(
-    demo_server: Any, run_bootcamp: Callable[..., Any], write_rows: Callable[..., Any], tmp_path: Path
+    fault_server: Any, run_bootcamp: Callable[..., Any], write_rows: Callable[..., Any], tmp_path: Path
 ) -> None:
     """Where the run takes some rows of a file only, resume refuses a record of another one."""
     rows = [{"data_source": name, "prompt": "?", "ground_truth": 1} for name in ("Riddles", "Jokes", "Riddles")]
     path = write_rows(tmp_path / "tests" / "a.jsonl", rows)
-    server = demo_server(test_dir=path.parent)
+    server = fault_server(test_dir=path.parent)
     command = ["--url", server.url, "--model-name", "demo", "--test-dir", str(path.parent), "--include", "Riddles"]
     assert run_bootcamp("eval", *command, "--allow-unscored").returncode == 0
     run_dir = run_dir_of(tmp_path / "output")

@@ -98,7 +98,7 @@ def test_outputs_from_elsewhere_are_scored(finished: Path, run_bootcamp: Callabl
 
 
 def test_unscored_outputs_wait_for_rescore(
-    demo_server: Any,
+    fault_server: Any,
     demo_test_dir: Path,
     run_bootcamp: Callable[..., Any],
     write_rows: Callable[..., Any],
@@ -107,7 +107,7 @@ def test_unscored_outputs_wait_for_rescore(
     """A data source without a bootcamp stops the run; --allow-unscored keeps its outputs for rescore alone."""
     test_dir = tmp_path / "tests"
     write_rows(test_dir / "a.jsonl", [{"data_source": "Riddles", "prompt": "?", "ground_truth": 1}] * 2)
-    server = demo_server(test_dir=demo_test_dir)
+    server = fault_server(test_dir=demo_test_dir)
     command = ["eval", "--url", server.url, "--model-name", "demo", "--test-dir", str(test_dir)]
     refused = run_bootcamp(*command)
     assert refused.returncode == 2
@@ -134,7 +134,7 @@ def test_resume_refuses_what_would_change_the_answers(finished: Path, run_bootca
 
 def test_resume_takes_a_moved_test_dir_and_refuses_a_changed_one(
     finished: Path,
-    demo_server: Any,
+    fault_server: Any,
     demo_test_dir: Path,
     run_bootcamp: Callable[..., Any],
     tmp_path: Path,
@@ -150,7 +150,7 @@ def test_resume_takes_a_moved_test_dir_and_refuses_a_changed_one(
     assert refused.returncode == 2
     assert "sudoku.jsonl changed" in refused.stderr
     sudoku.write_text(original + original.splitlines(keepends=True)[0], encoding="utf-8")
-    server = demo_server(test_dir=demo_test_dir)
+    server = fault_server(test_dir=demo_test_dir)
     done = run_bootcamp("resume", str(finished), "--test-dir", str(moved), "--url", server.url)
     assert done.returncode == 0, done.stderr
     assert server.stats()["by_path"]["/v1/completions"] == 1
@@ -188,14 +188,14 @@ def test_damaged_details_are_named_and_left_alone(finished: Path, run_bootcamp: 
 
 
 def test_a_live_run_is_reported_and_not_written_to(
-    demo_server: Any,
+    fault_server: Any,
     demo_test_dir: Path,
     start_bootcamp: Callable[..., Any],
     run_bootcamp: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
     """Under a live run report prints what there is and writes nothing; resume and rescore are refused."""
-    server = demo_server(test_dir=demo_test_dir, faults=["hang:0.5"])
+    server = fault_server(test_dir=demo_test_dir, faults=["hang:0.5"])
     process = start_bootcamp(
         *["eval", "--url", server.url, "--model-name", "demo", "--test-dir", str(demo_test_dir)],
         *["--max-concurrent-requests", "4", "--quiet"],
@@ -233,10 +233,10 @@ def test_bad_test_data_starts_nothing(
 
 
 def test_upstream_bootcamps_asked_for_in_vain_are_told(
-    demo_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any]
+    fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any]
 ) -> None:
     """Where no package is there, `--bootcamps upstream` warns and the built-in bootcamps verify."""
-    server = demo_server(test_dir=demo_test_dir)
+    server = fault_server(test_dir=demo_test_dir)
     command = ["eval", "--url", server.url, "--test-dir", str(demo_test_dir), "--limit", "1"]
     done = run_bootcamp(*command, "--bootcamps", "upstream")
     assert done.returncode == 0, done.stderr

@@ -31,9 +31,9 @@ def json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def guide_run(demo_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path) -> Any:
+def guide_run(fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path) -> Any:
     """The guide's command line, with a server's address, in an empty directory."""
-    server = demo_server(test_dir=demo_test_dir, model="r1_32B", api_key=KEY)
+    server = fault_server(test_dir=demo_test_dir, model="r1_32B", api_key=KEY)
     return run_bootcamp(
         *f"eval --url {server.url} --api_key {KEY} --model_name r1_32B --test_dir {demo_test_dir} "
         "--max_concurrent_requests 128 --template r1 --max_tokens 32768 --temperature 0 --timeout 6000 "
@@ -117,10 +117,10 @@ def test_the_progress_log_keeps_its_last_state(guide_run: Any, demo_test_dir: Pa
 
 
 def test_a_finished_run_is_reported_not_run_again(
-    demo_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
+    fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
 ) -> None:
     """`--resume` on a finished match says so, asks the server nothing and makes no second directory."""
-    server = demo_server(test_dir=demo_test_dir)
+    server = fault_server(test_dir=demo_test_dir)
     command = ["eval", "--url", server.url, "--model-name", "demo", "--test-dir", str(demo_test_dir), "--resume"]
     assert run_bootcamp(*command).returncode == 0
     n_requests = server.stats()["requests"]
@@ -132,11 +132,11 @@ def test_a_finished_run_is_reported_not_run_again(
 
 
 def test_other_sampling_parameters_start_a_new_run(
-    demo_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
+    fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
 ) -> None:
     """`--resume` never mixes answers of different settings, but url and concurrency may differ."""
-    server = demo_server(test_dir=demo_test_dir)
-    other = demo_server(test_dir=demo_test_dir)
+    server = fault_server(test_dir=demo_test_dir)
+    other = fault_server(test_dir=demo_test_dir)
     base = ["eval", "--model-name", "demo", "--test-dir", str(demo_test_dir), "--resume", "--limit", "1"]
     run_bootcamp(*base, "--url", server.url)
     same = run_bootcamp(*base, "--url", other.url, "--max-concurrent-requests", "3")
@@ -146,10 +146,10 @@ def test_other_sampling_parameters_start_a_new_run(
 
 
 def test_chat_mode_sends_the_chosen_templates_system_prompt(
-    demo_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
+    fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
 ) -> None:
     """In chat mode a chosen template supplies its default system prompt, and the run writes it down."""
-    server = demo_server(test_dir=demo_test_dir)
+    server = fault_server(test_dir=demo_test_dir)
     done = run_bootcamp(
         *["eval", "--url", server.url, "--test-dir", str(demo_test_dir), "--api-mode", "chat_completion"],
         *["--template", "qwen", "--limit", "1"],

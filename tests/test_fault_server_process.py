@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import RunBootcamp, StartDemo
+from tests.conftest import RunBootcamp, StartFaultServer
 from tests.fault_server.config import FaultServerConfig, parse_command, server_command
 from tests.fault_server.faults import parse_fault
 
@@ -118,10 +118,10 @@ def test_it_ends_after_its_lifetime(clean_environment: dict[str, str]) -> None:
 
 
 def test_a_taken_port_and_a_missing_test_dir_are_said_in_one_line(
-    demo_server: StartDemo, clean_environment: dict[str, str], tmp_path: Path
+    fault_server: StartFaultServer, clean_environment: dict[str, str], tmp_path: Path
 ) -> None:
     """A server that cannot start ends with 1 and a line on stderr."""
-    port = demo_server().port
+    port = fault_server().port
     for arguments in ([f"--port={port}"], [f"--test-dir={tmp_path / 'missing'}"]):
         done = subprocess.run(
             [sys.executable, "-m", "tests.fault_server", *arguments],
@@ -136,12 +136,12 @@ def test_a_taken_port_and_a_missing_test_dir_are_said_in_one_line(
         assert done.stderr.count("\n") == 1
 
 
-def test_a_server_can_take_the_place_of_another(demo_server: StartDemo, demo_test_dir: Path) -> None:
+def test_a_server_can_take_the_place_of_another(fault_server: StartFaultServer, demo_test_dir: Path) -> None:
     """A stopped server ends with 0 and frees its port at once."""
-    first = demo_server(test_dir=demo_test_dir, faults=["500:0.5"])
+    first = fault_server(test_dir=demo_test_dir, faults=["500:0.5"])
     assert first.stats()["requests"] == 0
     assert first.stop() == 0
-    second = demo_server(port=first.port)
+    second = fault_server(port=first.port)
     assert second.url == first.url
     assert second.stats()["connections"] == 1
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import DemoProcess, RunBootcamp, StartDemo
+from tests.conftest import FaultServerProcess, RunBootcamp, StartFaultServer
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -198,21 +198,21 @@ def expected_meta(name: str) -> bytes:
     return (FIXTURES / "expected" / f"{name}.jsonl").read_bytes()
 
 
-def n_completions(server: DemoProcess) -> int:
+def n_completions(server: FaultServerProcess) -> int:
     """How many prompts were sent."""
     by_path: dict[str, int] = server.stats()["by_path"]
     return sum(n for path, n in by_path.items() if path.endswith("/completions"))
 
 
 def check_completion(
-    copy: Copy, demo_server: StartDemo, run_bootcamp: RunBootcamp, env: Mapping[str, str], *command: str | Path
+    copy: Copy, fault_server: StartFaultServer, run_bootcamp: RunBootcamp, env: Mapping[str, str], *command: str | Path
 ) -> None:
     """Run a command that continues the copy, and hold what it did to what the run had before."""
     fixture = RUNS[copy.name]
     before = records(copy.run_dir)
     rows = fixture.rows(copy.test_dir)
     n_missing = sum(map(len, rows.values())) - sum(map(len, before.values()))
-    server = demo_server(test_dir=copy.test_dir, **fixture.demo) if n_missing else None
+    server = fault_server(test_dir=copy.test_dir, **fixture.demo) if n_missing else None
     sources = ("--test-dir", copy.test_dir, "--url", server.url if server else NO_SERVER)
     done = run_bootcamp(*command, *sources, *fixture.masked, *GENEROUS, env=env)
     assert done.returncode == 0, done.stderr
@@ -239,19 +239,19 @@ def test_a_report_is_the_one_of_then(copy: Copy, run_bootcamp: RunBootcamp) -> N
 
 @pytest.mark.parametrize("copy", RUNS, indirect=True)
 def test_resume_completes_it(
-    copy: Copy, demo_server: StartDemo, run_bootcamp: RunBootcamp, installed: dict[str, str]
+    copy: Copy, fault_server: StartFaultServer, run_bootcamp: RunBootcamp, installed: dict[str, str]
 ) -> None:
     """`resume` asks for what is missing alone, keeps every record, and the averages are those of then."""
-    check_completion(copy, demo_server, run_bootcamp, installed, "resume", copy.run_dir)
+    check_completion(copy, fault_server, run_bootcamp, installed, "resume", copy.run_dir)
 
 
 @pytest.mark.parametrize("copy", ALIKE, indirect=True)
 def test_eval_finds_it_by_its_parameters(
-    copy: Copy, demo_server: StartDemo, run_bootcamp: RunBootcamp, installed: dict[str, str]
+    copy: Copy, fault_server: StartFaultServer, run_bootcamp: RunBootcamp, installed: dict[str, str]
 ) -> None:
     """`eval --resume` with the parameters of then continues that very directory and makes none."""
     words = ("eval", "--resume", "--output-dir", copy.output_dir)
-    check_completion(copy, demo_server, run_bootcamp, installed, *words, *RUNS[copy.name].decided)
+    check_completion(copy, fault_server, run_bootcamp, installed, *words, *RUNS[copy.name].decided)
     assert list(copy.output_dir.iterdir()) == [copy.run_dir]
 
 

@@ -185,7 +185,7 @@ def _manifest_of(parts: Mapping[str, Any], path: Path) -> Manifest:
                 values[field.name] = msgspec.convert(parts[field.name], field.type)
             except (msgspec.ValidationError, RecursionError) as error:
                 raise RunDirectoryError(f"{path}: {field.name} is not what was written", hint=_HINT) from error
-    if missing := [name for name in Manifest.__struct_fields__ if name not in values]:
+    if missing := [field.name for field in fields(Manifest) if field.required and field.name not in values]:
         raise RunDirectoryError(f"{path}: missing: {', '.join(missing)}", hint=_HINT)
     return Manifest(**values)
 

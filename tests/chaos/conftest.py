@@ -8,7 +8,7 @@ import pytest
 
 from bootcamp_cli.demo.instances import make_test_dir
 from tests.chaos.runs import REPOSITORY, Evaluation, Left, left_by
-from tests.conftest import StartDemo
+from tests.conftest import StartFaultServer
 
 
 class StartEvaluation(Protocol):
@@ -53,7 +53,7 @@ def chaos_environment(clean_environment: dict[str, str], tmp_path: Path) -> dict
 
 @pytest.fixture
 def start_evaluation(
-    sample_dirs: Path, demo_server: StartDemo, chaos_environment: dict[str, str], tmp_path: Path
+    sample_dirs: Path, fault_server: StartFaultServer, chaos_environment: dict[str, str], tmp_path: Path
 ) -> Iterator[StartEvaluation]:
     """Prepare evaluations, each with a server of its own; what they started ends with the test."""
     evaluations: list[Evaluation] = []
@@ -64,7 +64,7 @@ def start_evaluation(
             make_test_dir(test_dir, seed=0, rows=rows)
             for path in sorted(test_dir.glob("*.jsonl"))[files or 1000 :]:
                 path.unlink()
-        server = demo_server(test_dir=test_dir, latency=latency, latency_shape="fixed")
+        server = fault_server(test_dir=test_dir, latency=latency, latency_shape="fixed")
         evaluations.append(
             Evaluation(test_dir=test_dir, server=server, output=tmp_path / name, environment=chaos_environment)
         )

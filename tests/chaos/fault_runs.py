@@ -14,7 +14,7 @@ from typing import Any
 
 from bootcamp_cli.demo.model import digest
 from tests.chaos.fault_facts import Form
-from tests.conftest import DemoProcess, StartDemo
+from tests.conftest import FaultServerProcess, StartFaultServer
 
 KEY = "sk-marked-key-of-the-faults"
 
@@ -70,7 +70,7 @@ class Scene:
     """A test dir that the tool evaluates, and what it takes to start servers and the tool."""
 
     test_dir: Path
-    start: StartDemo
+    start: StartFaultServer
     environment: dict[str, str]
     cwd: Path
 
@@ -155,7 +155,7 @@ def sent(stats: Mapping[str, Any]) -> dict[str, int]:
     return counts
 
 
-def settled(server: DemoProcess) -> dict[str, Any]:
+def settled(server: FaultServerProcess) -> dict[str, Any]:
     """The server's counts once it has noticed the end of every request."""
     while (stats := server.stats())["in_flight"]:
         time.sleep(0.01)

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.conftest import DemoProcess
+from tests.conftest import FaultServerProcess
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONCURRENCY = 8
@@ -27,7 +27,7 @@ class Evaluation:
     """A test dir, a server that answers it, the directory for the runs, and the environment of the tool."""
 
     test_dir: Path
-    server: DemoProcess
+    server: FaultServerProcess
     output: Path
     environment: Mapping[str, str]
     options: tuple[str, ...] = ()

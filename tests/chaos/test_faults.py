@@ -21,7 +21,7 @@ from tests.chaos.fault_runs import (
     sent,
     settled,
 )
-from tests.conftest import StartDemo, WriteRows
+from tests.conftest import StartFaultServer, WriteRows
 from tests.fault_server.faults import Arrival, choose, parse_fault
 from tests.raw_server import TRANSPORTS
 
@@ -38,7 +38,7 @@ API_MODES: Mapping[Form, tuple[str, str]] = {
 def scene(
     request: pytest.FixtureRequest,
     demo_test_dir: Path,
-    demo_server: StartDemo,
+    fault_server: StartFaultServer,
     clean_environment: dict[str, str],
     tmp_path: Path,
     *,
@@ -48,7 +48,7 @@ def scene(
     if request.param == "httpx" and not long_form:
         pytest.skip("in the long form only")
     environment = {**clean_environment, "BOOTCAMP_TRANSPORT": request.param}
-    return Scene(test_dir=demo_test_dir, start=demo_server, environment=environment, cwd=tmp_path)
+    return Scene(test_dir=demo_test_dir, start=fault_server, environment=environment, cwd=tmp_path)
 
 
 def facts_of(form: Form, *deadlines: str) -> list[SampleFact]:

@@ -16,7 +16,7 @@ import pytest
 from tests.chaos.figure import tell
 from tests.chaos.invocation import NOWHERE, invoke_decently, isolate
 from tests.chaos.strategies import HOSTILE_TEXTS
-from tests.conftest import StartDemo
+from tests.conftest import StartFaultServer
 from tests.test_eval_run_directory import run_dir_of
 
 FILE_NAMES: tuple[bytes, ...] = (
@@ -85,7 +85,7 @@ def assert_harmless_table(markdown: str) -> None:
 
 
 def test_odd_names_and_texts(
-    demo_server: StartDemo,
+    fault_server: StartFaultServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     clean_environment: dict[str, str],
@@ -95,7 +95,7 @@ def test_odd_names_and_texts(
     isolate(monkeypatch, tmp_path)
     tests = tmp_path / "tests"
     n_rows = write_tests(tests)
-    server = demo_server(test_dir=tests, model=MODEL_NAMES)
+    server = fault_server(test_dir=tests, model=MODEL_NAMES)
     before = entries(tmp_path, without="work")
     n_cells = 0
     models = MODEL_NAMES if long_form else MODEL_NAMES[2:3]
@@ -132,11 +132,11 @@ def test_odd_names_and_texts(
 
 @pytest.mark.parametrize("name", ["\x1b[2J\x1b]0;owned\x07", "a\nb", "\u202egnp", "\x9b31m"])
 def test_names_that_a_server_lists(
-    name: str, demo_server: StartDemo, demo_test_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name that no flag could give is refused as well where only the server lists it, before anything is started."""
     isolate(monkeypatch, tmp_path)
-    server = demo_server(test_dir=demo_test_dir, model=name)
+    server = fault_server(test_dir=demo_test_dir, model=name)
     words = ("--url", server.url, "--test-dir", demo_test_dir, "--limit", "1", "--include", "Cipher", "--wait", "0")
     said = invoke_decently("eval", *words, "--max-retries", "0")
     assert said.code in (2, 4), said

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.chaos.figure import tell
 from tests.chaos.invocation import NOWHERE, invoke_decently, isolate
 from tests.chaos.strategies import damaged, tuned
-from tests.conftest import RunBootcamp, StartDemo
+from tests.conftest import RunBootcamp, StartFaultServer
 from tests.test_eval_run_directory import run_dir_of
 
 FILES = (
@@ -33,9 +33,9 @@ COMMANDS = (
 
 
 @pytest.fixture
-def run_dir(demo_server: StartDemo, demo_test_dir: Path, run_bootcamp: RunBootcamp, tmp_path: Path) -> Path:
+def run_dir(fault_server: StartFaultServer, demo_test_dir: Path, run_bootcamp: RunBootcamp, tmp_path: Path) -> Path:
     """A small finished run directory with a failed request."""
-    server = demo_server(test_dir=demo_test_dir, faults=["500:first=1"])
+    server = fault_server(test_dir=demo_test_dir, faults=["500:first=1"])
     words = ("--limit", "3", "--include", "Sudoku", "--include", "Game24", "--max-retries", "0", "--quiet")
     done = run_bootcamp("eval", "--url", server.url, "--test-dir", demo_test_dir, *words)
     assert done.returncode == 3, done.stderr

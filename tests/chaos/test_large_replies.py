@@ -7,7 +7,7 @@ import pytest
 
 from tests.chaos.fault_facts import BOTH, Form
 from tests.chaos.fault_runs import eval_args, read_ledger, run_tool, settled
-from tests.conftest import StartDemo
+from tests.conftest import StartFaultServer
 
 MAX_PEAK_MIB = 450
 N_SLOTS = 16
@@ -25,7 +25,7 @@ STREAMED = ("huge:mib=60", "huge:mib=1024")
 
 @pytest.mark.parametrize("form", BOTH)
 def test_memory_is_bounded(
-    demo_server: StartDemo,
+    fault_server: StartFaultServer,
     demo_test_dir: Path,
     clean_environment: dict[str, str],
     tmp_path: Path,
@@ -42,7 +42,7 @@ def test_memory_is_bounded(
             continue
         cwd = tmp_path / str(number)
         cwd.mkdir()
-        server = demo_server(test_dir=demo_test_dir, faults=[fault])
+        server = fault_server(test_dir=demo_test_dir, faults=[fault])
         flags = ("--max-concurrent-requests", str(N_SLOTS), "--max-retries", "1", "--limit", "2")
         ended = run_tool(eval_args(server.url, demo_test_dir, *flags, form=form), clean_environment, cwd)
         assert ended.code == (0 if is_answer else 3), ended.stderr

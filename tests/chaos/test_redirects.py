@@ -6,14 +6,14 @@ import pytest
 
 from tests.chaos.fault_facts import BOTH, Form
 from tests.chaos.fault_runs import KEY, eval_args, read_ledger, run_tool
-from tests.conftest import StartDemo
+from tests.conftest import StartFaultServer
 
 STATUSES = (300, 301, 302, 303, 307, 308)
 
 
 @pytest.mark.parametrize("form", BOTH)
 def test_no_redirect_is_followed(
-    demo_server: StartDemo,
+    fault_server: StartFaultServer,
     demo_test_dir: Path,
     clean_environment: dict[str, str],
     tmp_path: Path,
@@ -25,9 +25,9 @@ def test_no_redirect_is_followed(
     if form == "stream" and not long_form:
         pytest.skip("in the long form only")
     n_tried = 0
-    other = demo_server(test_dir=demo_test_dir)
+    other = fault_server(test_dir=demo_test_dir)
     faults = [f"redirect:port={other.port}:status={status}:sample={n}" for n, status in enumerate(STATUSES)]
-    server = demo_server(test_dir=demo_test_dir, faults=faults, api_key=KEY)
+    server = fault_server(test_dir=demo_test_dir, faults=faults, api_key=KEY)
     ended = run_tool(eval_args(server.url, demo_test_dir, form=form), clean_environment, tmp_path)
     assert ended.code == 3, ended.stderr
     failures = read_ledger(tmp_path / "out", demo_test_dir).failures.values()
@@ -36,7 +36,7 @@ def test_no_redirect_is_followed(
     assert server.stats()["by_status"].items() >= {str(status): 1 for status in STATUSES}.items()
     n_tried += len(STATUSES)
     for status in STATUSES if long_form else ():
-        moved = demo_server(faults=[f"redirect:on=models:port={other.port}:status={status}"], api_key=KEY)
+        moved = fault_server(faults=[f"redirect:on=models:port={other.port}:status={status}"], api_key=KEY)
         ended = run_tool(eval_args(moved.url, demo_test_dir, form=form), clean_environment, tmp_path)
         assert ended.code == 4, ended.stderr
         assert moved.stats()["requests"] == 1

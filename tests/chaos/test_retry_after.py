@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.fault_runs import eval_args, run_tool, settled
-from tests.conftest import StartDemo
+from tests.conftest import StartFaultServer
 
 WISHES = {"429:first=1:retry-after=0.5": 0.5, "429:first=1:retry-after-date=3": 2.0, "503:first=1:retry-after=0.5": 0.0}
 """Seconds that no request at all is seen for; a date has whole seconds. A 503 concerns its own sample only."""
@@ -13,7 +13,7 @@ WISHES = {"429:first=1:retry-after=0.5": 0.5, "429:first=1:retry-after-date=3": 
 
 @pytest.mark.parametrize("fault", WISHES)
 def test_a_429_holds_back_all_requests(
-    demo_server: StartDemo,
+    fault_server: StartFaultServer,
     demo_test_dir: Path,
     clean_environment: dict[str, str],
     tmp_path: Path,
@@ -24,7 +24,7 @@ def test_a_429_holds_back_all_requests(
     """By the server's clock no request comes before the time that it asked for; then all are answered."""
     if not long_form and fault != next(iter(WISHES)):
         pytest.skip("in the long form only")
-    server = demo_server(test_dir=demo_test_dir, faults=[fault], log_requests=True)
+    server = fault_server(test_dir=demo_test_dir, faults=[fault], log_requests=True)
     flags = ("--max-concurrent-requests", "1", "--max-retrying-delay", "10s", "--limit", "1")
     ended = run_tool(eval_args(server.url, demo_test_dir, *flags), clean_environment, tmp_path)
     assert ended.code == 0, ended.stderr

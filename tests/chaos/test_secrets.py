@@ -17,7 +17,7 @@ from tests.chaos.figure import tell
 from tests.chaos.invocation import invoke, isolate
 from tests.chaos.marks import MARK, SOURCES, Source, leaks_in_bytes, leaks_in_files, leaks_in_text, marked
 from tests.chaos.processes import children_of
-from tests.conftest import StartBootcamp, StartDemo
+from tests.conftest import StartBootcamp, StartFaultServer
 from tests.test_eval_interrupted import wait_for_records
 
 End = Literal["success", "refused", "failing", "killed"]
@@ -54,7 +54,7 @@ def process_file(pid: int, name: str) -> bytes:
 
 
 def test_marked_keys_show_nowhere(
-    demo_server: StartDemo,
+    fault_server: StartFaultServer,
     demo_test_dir: Path,
     start_bootcamp: StartBootcamp,
     tmp_path: Path,
@@ -64,7 +64,7 @@ def test_marked_keys_show_nowhere(
     every: list[tuple[Source, End]] = [(source, end) for source in SOURCES for end in FAULTS]
     n_files, n_lines, n_workers = 0, 0, Counter[End]()
     for number, (source, end) in enumerate(every if long_form else QUICK):
-        server = demo_server(test_dir=demo_test_dir, faults=FAULTS[end], latency=0.01)
+        server = fault_server(test_dir=demo_test_dir, faults=FAULTS[end], latency=0.01)
         call = marked(source, server.url)
         place = tmp_path / f"{number} {source} {end}"
         (place / "tmp").mkdir(parents=True)
@@ -112,11 +112,11 @@ def ended(process: "subprocess.Popen[str]", end: End, place: Path) -> tuple[str,
 
 @pytest.mark.parametrize("source", ["variable", "url"])
 def test_crashes_quote_no_key(
-    source: Source, demo_server: StartDemo, demo_test_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Source, fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the tool itself breaks, with the key in the exception and its cause, --debug shows both without it."""
     isolate(monkeypatch, tmp_path)
-    call = marked(source, demo_server(test_dir=demo_test_dir).url)
+    call = marked(source, fault_server(test_dir=demo_test_dir).url)
     for name, value in call.environment.items():
         monkeypatch.setenv(name, value)
     Path("given.toml").write_text(call.toml)

@@ -17,7 +17,7 @@ from tests.chaos.fault_runs import (
     start_tool,
 )
 from tests.chaos.run_facts import LOSS_FACTS, N_RUN_SAMPLES, RUN_FACTS, LossFact, RunFact
-from tests.conftest import DemoProcess, StartDemo
+from tests.conftest import FaultServerProcess, StartFaultServer
 
 N_BEFORE = 10
 """Samples that are answered before the server dies."""
@@ -27,14 +27,16 @@ RESTART_S = 90
 
 
 @pytest.fixture
-def scene(demo_server: StartDemo, demo_test_dir: Path, clean_environment: dict[str, str], tmp_path: Path) -> Scene:
+def scene(
+    fault_server: StartFaultServer, demo_test_dir: Path, clean_environment: dict[str, str], tmp_path: Path
+) -> Scene:
     """A scene with three samples of each generated test file."""
     few = tmp_path / "few"
     few.mkdir()
     for path in demo_test_dir.glob("*.jsonl"):
         (few / path.name).write_text("".join(path.read_text("utf-8").splitlines(keepends=True)[:3]), "utf-8")
     assert len(prompts_of(few)) == N_RUN_SAMPLES
-    return Scene(test_dir=few, start=demo_server, environment=clean_environment, cwd=tmp_path)
+    return Scene(test_dir=few, start=fault_server, environment=clean_environment, cwd=tmp_path)
 
 
 @pytest.mark.parametrize("fact", RUN_FACTS, ids=lambda fact: fact.does)
@@ -117,12 +119,12 @@ def complete(scene: Scene, args: list[str], port: int, answered: set[str]) -> No
     healed.stop()
 
 
-def answers(server: DemoProcess) -> dict[str, int]:
+def answers(server: FaultServerProcess) -> dict[str, int]:
     """The statuses of the requests that ended, by prompt."""
     return {entry["prompt"]: entry["status"] for entry in server.stats()["log"]}
 
 
-def once_in_flight(server: DemoProcess, *, n: int) -> None:
+def once_in_flight(server: FaultServerProcess, *, n: int) -> None:
     """Return when `n` requests hang and every other one is answered."""
     deadline = time.monotonic() + 60
     while server.stats()["in_flight"] < n or server.stats()["answered"] < N_BEFORE:

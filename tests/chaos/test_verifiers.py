@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.chaos.figure import tell
 from tests.chaos.hostile_verifiers import HOSTILE, Outcome, install, sample_rows
-from tests.conftest import RunBootcamp, StartDemo, WriteRows
+from tests.conftest import RunBootcamp, StartFaultServer, WriteRows
 from tests.test_eval_run_directory import records, run_dir_of
 
 LIMITS = ("--verify-memory", "256", "--verify-workers", "4")
@@ -40,7 +40,7 @@ def every(run_dir: Path) -> Iterable[dict[str, Any]]:
 
 
 def test_every_bad_verifier_in_one_run(
-    demo_server: StartDemo,
+    fault_server: StartFaultServer,
     run_bootcamp: RunBootcamp,
     write_rows: WriteRows,
     clean_environment: dict[str, str],
@@ -56,7 +56,7 @@ def test_every_bad_verifier_in_one_run(
     files = sample_rows([name for name, _ in sorted(expected)], 10 if long_form else 1)
     for name, rows in files.items():
         write_rows(tmp_path / "tests" / name, rows)
-    server = demo_server(test_dir=tmp_path / "tests")
+    server = fault_server(test_dir=tmp_path / "tests")
     environment = {"PYTHONPATH": os.pathsep.join([clean_environment["PYTHONPATH"], str(site)])}
     sources = ("--url", server.url, "--test-dir", tmp_path / "tests", "--output-dir", tmp_path / "out")
 

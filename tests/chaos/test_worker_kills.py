@@ -12,7 +12,7 @@ import pytest
 
 from tests.chaos.figure import tell
 from tests.chaos.processes import children_of
-from tests.conftest import RunBootcamp, StartBootcamp, StartDemo, WriteRows
+from tests.conftest import RunBootcamp, StartBootcamp, StartFaultServer, WriteRows
 from tests.test_eval_run_directory import records, run_dir_of
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGSEGV, signal.SIGSTOP, signal.SIGCONT)
@@ -58,7 +58,7 @@ def signal_workers(process: "subprocess.Popen[str]", site: Path, seeded: random.
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_verdicts_stay_with_their_samples(
-    demo_server: StartDemo,
+    fault_server: StartFaultServer,
     start_bootcamp: StartBootcamp,
     run_bootcamp: RunBootcamp,
     write_rows: WriteRows,
@@ -77,7 +77,7 @@ def test_verdicts_stay_with_their_samples(
             for token in tokens
         ]
         write_rows(tmp_path / "tests" / f"{name}.jsonl", rows)
-    server = demo_server(test_dir=tmp_path / "tests")
+    server = fault_server(test_dir=tmp_path / "tests")
     environment = {"PYTHONPATH": os.pathsep.join([clean_environment["PYTHONPATH"], str(site)])}
     words = ("--verify-workers", "3", "--verify-timeout", "2", "--quiet")
     process = start_bootcamp(
