@@ -24,25 +24,21 @@ _DEEPSEEK_STOP = ("<｜end▁of▁sentence｜>",)
 _CHATML = "<|im_start|>user\n{input}<|im_end|>\n<|im_start|>assistant\n"
 _CHATML_STOP = ("<|im_end|>", "<|endoftext|>")
 
+
+def _with_system_turn(name: str, system_prompt: str) -> Template:
+    """A ChatML template that begins with a system prompt."""
+    text = f"<|im_start|>system\n{system_prompt}<|im_end|>\n{_CHATML}"
+    return Template(name=name, text=text, stop=_CHATML_STOP, system_prompt=system_prompt)
+
+
 BUILTIN_TEMPLATES: tuple[Template, ...] = (
     Template(name="r1", text=f"{_DEEPSEEK}<think>\n", stop=_DEEPSEEK_STOP),
-    Template(
-        name="qwen",
-        text=f"<|im_start|>system\n{_QWEN_SYSTEM_PROMPT}<|im_end|>\n{_CHATML}",
-        stop=_CHATML_STOP,
-        system_prompt=_QWEN_SYSTEM_PROMPT,
-    ),
-    Template(
-        name="internthinker",
-        text=f"<|im_start|>system\n{_INTERNTHINKER_SYSTEM_PROMPT}<|im_end|>\n{_CHATML}",
-        stop=_CHATML_STOP,
-        system_prompt=_INTERNTHINKER_SYSTEM_PROMPT,
-    ),
+    _with_system_turn("qwen", _QWEN_SYSTEM_PROMPT),
+    _with_system_turn("internthinker", _INTERNTHINKER_SYSTEM_PROMPT),
     Template(name="chatml", text=_CHATML, stop=_CHATML_STOP),
     Template(name="deepseek_v3", text=_DEEPSEEK, stop=_DEEPSEEK_STOP),
     Template(name="qwq", text=f"{_CHATML}<think>\n", stop=_CHATML_STOP),
 )
-
 
 KEYS = ("text", "stop", "system_prompt")
 _OTHER_WORDS = {
