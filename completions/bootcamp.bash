@@ -82,7 +82,7 @@ _bootcamp() {
             _bootcamp_words completion chat_completion; return
             ;;
         *:--template)
-            _bootcamp_words r1 qwen internthinker chatml deepseek_v3 qwq; return
+            _bootcamp_words r1 qwen internthinker internbootcamp internbootcamp_v2 chatml deepseek_v3 qwq; return
             ;;
         *:--transport)
             _bootcamp_words auto aiohttp httpx; return
@@ -130,7 +130,7 @@ _bootcamp() {
         "report") _bootcamp_run_dirs ;;
         "rescore") _bootcamp_run_dirs ;;
         "templates") _bootcamp_words list show ;;
-        "templates show") _bootcamp_words r1 qwen internthinker chatml deepseek_v3 qwq ;;
+        "templates show") _bootcamp_words r1 qwen internthinker internbootcamp internbootcamp_v2 chatml deepseek_v3 qwq ;;
         "bootcamps") _bootcamp_words list verify ;;
         "config") _bootcamp_words show ;;
         "completion") _bootcamp_words install ;;

@@ -16,6 +16,7 @@ from bootcamp_cli.cli.completion_scripts import COMPLETIONS, command_tree, scrip
 from bootcamp_cli.cli.docs import update
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.settings.model import parameters
+from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ CASES = [
     ("bootcamp templates ", {"list", "show"}, {"eval"}),
     ("bootcamp eval --max-t", {"--max-tokens"}, {"--max-retries", "--max_tokens"}),
     ("bootcamp eval --url http://h/v1 --api-mode ", {"completion", "chat_completion"}, {"--url"}),
-    ("bootcamp eval --template ", {"r1", "qwen", "chatml", "qwq", "deepseek_v3", "internthinker"}, {"eval"}),
+    ("bootcamp eval --template ", {template.name for template in BUILTIN_TEMPLATES}, {"eval"}),
     ("bootcamp templates show ", {"r1", "qwen"}, {"list"}),
     ("bootcamp eval --no-ch", {"--no-check-model-url"}, {"--check-model-url"}),
     ("bootcamp completion install --shell ", {"bash", "zsh", "fish"}, {"install"}),

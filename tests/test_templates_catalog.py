@@ -1,5 +1,7 @@
 """Built-in and user templates, and how they render."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,9 +33,10 @@ def test_builtin_templates_render_as_specified() -> None:
     assert catalog["qwq"].render("Q") == "<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n<think>\n"
     system = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
     assert catalog["qwen"].render("Q") == system + catalog["chatml"].render("Q")
-    assert catalog["internthinker"].render("Q") == (
-        f"<|im_start|>system\n{catalog['internthinker'].system_prompt}<|im_end|>\n{catalog['chatml'].render('Q')}"
-    )
+    for name in ("internthinker", "internbootcamp", "internbootcamp_v2"):
+        assert catalog[name].render("Q") == (
+            f"<|im_start|>system\n{catalog[name].system_prompt}<|im_end|>\n{catalog['chatml'].render('Q')}"
+        )
 
 
 def test_builtin_stop_words_and_system_prompts() -> None:
@@ -41,18 +44,25 @@ def test_builtin_stop_words_and_system_prompts() -> None:
     catalog = template_catalog({})
     eos = ("<\uff5cend\u2581of\u2581sentence\uff5c>",)
     chatml = ("<|im_end|>", "<|endoftext|>")
+    prompted = {"qwen", "internthinker", "internbootcamp", "internbootcamp_v2"}
     assert {name: template.stop for name, template in catalog.items()} == {
         "r1": eos,
         "deepseek_v3": eos,
-        **dict.fromkeys(("qwen", "internthinker", "chatml", "qwq"), chatml),
+        **dict.fromkeys((*prompted, "chatml", "qwq"), chatml),
     }
-    prompted = {name for name, template in catalog.items() if template.system_prompt}
-    assert prompted == {"qwen", "internthinker"}
+    assert {name for name, template in catalog.items() if template.system_prompt} == prompted
     prompt = catalog["internthinker"].system_prompt or ""
     assert prompt.startswith(
         "You are an expert reasoner with extensive experience in mathematical and code competitions. "
     )
     assert prompt.endswith("Please put your thinking process within <think>...</think> tags.")
+
+
+def test_system_prompts_of_the_later_script(shared: Path) -> None:
+    """The templates of the later reference script have its system prompts, word for word."""
+    prompts = json.loads((shared / "templates.json").read_text("utf-8"))
+    catalog = template_catalog({})
+    assert {name: catalog[name].system_prompt for name in prompts} == prompts
 
 
 def test_user_templates_join_and_replace() -> None:

@@ -17,6 +17,24 @@ _INTERNTHINKER_SYSTEM_PROMPT = (
     "making your solution path and reasoning clear to others. "
     "Please put your thinking process within <think>...</think> tags."
 )
+_INTERNBOOTCAMP_SYSTEM_PROMPT = (
+    "You are an expert reasoner with extensive experience in mathematical and code competitions. "
+    "You approach problems through systematic thinking and rigorous reasoning. "
+    "Your response should reflect deep understanding and precise logical thinking, making your solution "
+    "path and reasoning clear to others. "
+    "Please put your thinking process within <think>...</think> tags. "
+    "After careful thought, present your final solution or answer clearly."
+)
+_INTERNBOOTCAMP_V2_SYSTEM_PROMPT = (
+    "You are a helpful assistant, skilled at solving various complex reasoning problems. "
+    "When faced with any user questions, please first conduct a detailed thinking process, similar to "
+    "drafting, where you can freely analyze problem-solving strategies and verify the correctness of "
+    "your thought process. "
+    "Please put your thinking process within <think> and </think> tags. "
+    "After completing the thinking process, provide the user with a detailed response. "
+    'Please note that the response accessible to the user will start after "</think>", so ensure that '
+    "detailed chain-of-thought solution steps should be provided after the </think> tag."
+)
 _QWEN_SYSTEM_PROMPT = "You are a helpful assistant."
 
 _DEEPSEEK = "<｜begin▁of▁sentence｜><｜User｜>{input}<｜Assistant｜>"
@@ -35,6 +53,8 @@ BUILTIN_TEMPLATES: tuple[Template, ...] = (
     Template(name="r1", text=f"{_DEEPSEEK}<think>\n", stop=_DEEPSEEK_STOP),
     _with_system_turn("qwen", _QWEN_SYSTEM_PROMPT),
     _with_system_turn("internthinker", _INTERNTHINKER_SYSTEM_PROMPT),
+    _with_system_turn("internbootcamp", _INTERNBOOTCAMP_SYSTEM_PROMPT),
+    _with_system_turn("internbootcamp_v2", _INTERNBOOTCAMP_V2_SYSTEM_PROMPT),
     Template(name="chatml", text=_CHATML, stop=_CHATML_STOP),
     Template(name="deepseek_v3", text=_DEEPSEEK, stop=_DEEPSEEK_STOP),
     Template(name="qwq", text=f"{_CHATML}<think>\n", stop=_CHATML_STOP),
