@@ -17,7 +17,7 @@ from bootcamp_cli.cli.failure import failure_of, print_failure
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `bootcamp` with these words and return its exit code.
 
-    By default the words are those of the process, which is to end with that code: signals no longer change it then.
+    By default the words are those of the process, which is about to exit with that code: signals no longer change it.
     """
     is_process = argv is None
     words = sys.argv[1:] if argv is None else list(argv)
@@ -45,7 +45,7 @@ def _run(words: list[str], masked: list[str]) -> int:
 
 
 def _open_missing_streams() -> None:
-    """Where a standard stream is closed (as cron and daemons may), nothing else may get its number, nor fail for it."""
+    """Reopen standard streams that cron or a daemon closed, so that no other file gets their descriptors."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
@@ -56,7 +56,7 @@ def _open_missing_streams() -> None:
 
 @contextmanager
 def _terminated_as_interrupted(*, to_the_end: bool) -> Iterator[None]:
-    """SIGTERM is answered as SIGINT is, whoever handles that at the moment; `to_the_end`: later both are ignored."""
+    """Handle SIGTERM as SIGINT is being handled; with `to_the_end` both are ignored afterwards."""
     try:
         before = signal.signal(signal.SIGTERM, _interrupt)
     except ValueError:  # not the main thread
@@ -71,7 +71,7 @@ def _terminated_as_interrupted(*, to_the_end: bool) -> Iterator[None]:
 
 
 def _interrupt(*_: object) -> None:
-    """As SIGINT does, also where it is ignored, as shells have it for what they start in the background."""
+    """Act as SIGINT does, even where it is ignored, as it is in processes that shells start in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)

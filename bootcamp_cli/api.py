@@ -1,6 +1,6 @@
 """What the tool does, without a command line: plan -> check the server -> run -> settle -> publish.
 
-Functions take settings and a `Listener` and return data. They print nothing, end no process and change none of its
+Functions take settings and a `Listener` and return data. They print nothing and neither end the process nor change its
 settings. Each imports what it needs, so that looking up a template does not load the engine.
 """
 
@@ -44,17 +44,17 @@ _PROBE_PROMPT = "What is 2 + 2? Answer with a number."
 
 
 class Listener(Protocol):
-    """Who is told how things go, a line at a time."""
+    """Receives messages for the user, one line at a time."""
 
     def notify(self, text: str) -> None:
-        """Take something that is good to know."""
+        """Take a message that is good to know."""
 
     def warn(self, text: str) -> None:
-        """Take something that may not be meant."""
+        """Take a message about something that is probably unintended."""
 
 
 StartDisplay = Callable[["ProgressState"], "Display"]
-"""Called once, when the requests of a run are about to begin: gives what shows them."""
+"""Called once, when the requests of a run are about to begin; returns the display that shows them."""
 
 
 # Settings
@@ -64,8 +64,8 @@ StartDisplay = Callable[["ProgressState"], "Display"]
 class Sources:
     """Where settings come from.
 
-    `flags` are texts by the name of the parameter, `config` is a file to read instead of the one in `cwd`, `profile`
-    a table of the files, `user_file` the user's own settings file.
+    `flags` are texts by parameter name, `config` is a file to read instead of the one in `cwd`, `profile` names a table
+    of the files, `user_file` is the user's own settings file.
     """
 
     flags: Mapping[str, str | Sequence[str]]
@@ -95,11 +95,11 @@ def read_settings(sources: Sources) -> Resolved:
 
 
 def read_run_settings(run_dir: "RunDir", sources: Sources) -> Resolved:
-    """The settings that a run was started with, and what `sources` may change in them.
+    """The settings that a run was started with, with the changes that `sources` may make to them.
 
     Raises:
         ResumeRefusedError: the run directory was not made by this tool, or a flag would change the answers.
-        SettingsError: a value is wrong, or was masked and nothing supplies it.
+        SettingsError: a value is wrong, or was masked and no source has it.
     """
     from bootcamp_cli.settings.stored import settings_from_eval_args
 
@@ -136,10 +136,10 @@ class Run:
 
 
 def plan_evaluation(resolved: Resolved, listener: Listener) -> "Plan":
-    """The plan of a new evaluation; tells what may not be meant about the settings and the test dir.
+    """The plan of a new evaluation; warns about what is probably unintended in the settings and the test dir.
 
     Raises:
-        UsageError: settings, template, test dir or bootcamps are not fit for an evaluation.
+        UsageError: settings, template, test dir or bootcamps do not allow an evaluation.
     """
     from bootcamp_cli.engine.plan import make_plan
     from bootcamp_cli.settings.warnings import mode_warnings, template_note
@@ -160,12 +160,12 @@ def plan_evaluation(resolved: Resolved, listener: Listener) -> "Plan":
 
 
 def plan_continuation(run_dir: "RunDir", settings: EvalSettings, listener: Listener) -> "Plan":
-    """The plan of a run that was started before, with its own template and system prompt.
+    """The plan for continuing a run, with its own template and system prompt.
 
     Raises:
         ResumeRefusedError: the run directory was not made by this tool.
         RunDirectoryError: the manifest is damaged.
-        UsageError: test dir or bootcamps are not fit for an evaluation.
+        UsageError: test dir or bootcamps do not allow an evaluation.
     """
     from bootcamp_cli.engine.plan import make_plan
     from bootcamp_cli.templates.template import Template
@@ -186,13 +186,13 @@ def plan_continuation(run_dir: "RunDir", settings: EvalSettings, listener: Liste
 
 
 def _tell_about_data(plan: "Plan", listener: Listener) -> None:
-    """Tell what there is to know about the test set and the bootcamps of a plan."""
+    """Tell the user what is worth knowing about the test set and the bootcamps of a plan."""
     for warning in plan.test_set.warnings:
         listener.warn(warning)
     if plan.settings.bootcamps == "upstream" and not any(
         ref and ref.origin == "upstream" for ref in plan.refs.values()
     ):
-        listener.warn("bootcamps: upstream has no effect: no internbootcamp package with these data sources is there")
+        listener.warn("bootcamps: upstream has no effect: no internbootcamp package with these data sources was found")
     if plan.test_set.skipped:
         listener.notify(f"not test files, skipped: {', '.join(plan.test_set.skipped)}")
 
@@ -201,7 +201,7 @@ def evaluate(plan: "Plan", listener: Listener, start_display: StartDisplay) -> R
     """Evaluate in a new run directory or, with `resume`, in the newest one whose answers would be the same.
 
     Raises:
-        SettingsError: no model name, and nobody to ask for it.
+        SettingsError: there is no model name, and the server may not be asked for it.
         ServerUnavailableError: the server is gone, refuses the key, or refuses every request alike.
         InterruptedRunError: a signal ended the run early.
         RunDirectoryError: the run directory cannot be written, or was taken over.
@@ -216,17 +216,17 @@ def evaluate(plan: "Plan", listener: Listener, start_display: StartDisplay) -> R
     if settings.resume:
         if found := find_matching(plan):
             return resume(plan, found, listener, start_display)
-        listener.notify("nothing to resume: a new run is started")
+        listener.notify("nothing to resume: starting a new run")
     entry = entry or _model_of(plan, listener)
     with new_session(plan, entry.raw, listener.notify) as session:
         return _run(session, listener, start_display)
 
 
 def resume(plan: "Plan", run_dir: "RunDir", listener: Listener, start_display: StartDisplay) -> Run:
-    """Continue a run directory; where nothing is owed its reports are rebuilt without asking the server.
+    """Continue a run directory; where nothing is owed, its reports are rebuilt without contacting the server.
 
     Raises:
-        ResumeRefusedError: the test files or what decides the answers are not those of the run.
+        ResumeRefusedError: the test files, or the settings that decide the answers, are not the run's.
         BootcampError: as `evaluate` does.
     """
     from bootcamp_cli.engine.session import resumed_session
@@ -235,7 +235,7 @@ def resume(plan: "Plan", run_dir: "RunDir", listener: Listener, start_display: S
         if not session.n_owed:
             listener.notify(f"{run_dir.path} is finished: nothing is owed")
             session.begin()
-            return _concluded(session, listener)
+            return _conclude(session, listener)
         listener.notify(f"continuing {run_dir.path}: {session.n_owed} of {plan.test_set.n_rows} samples are owed")
         if any(session.n_unanswered(file) for file in plan.test_set.files):
             _model_of(plan, listener)
@@ -244,25 +244,26 @@ def resume(plan: "Plan", run_dir: "RunDir", listener: Listener, start_display: S
 
 
 def _model_of(plan: "Plan", listener: Listener) -> "ModelEntry":
-    """Wait for the model, unless told not to; warn where it cannot give as many tokens as may be asked for."""
+    """Wait for the model, unless told not to; warn where max_tokens leaves no room for a prompt."""
     from bootcamp_cli.server.health import ModelEntry
 
     settings = plan.settings
     if not settings.check_model_url:
         if not settings.model_name:
-            raise SettingsError("no model name", hint="give --model-name, or let the server be asked (check_model_url)")
+            raise SettingsError("no model name", hint="give --model-name or set check_model_url")
+
         return ModelEntry(name=settings.model_name, max_model_len=None, raw=None, listed=False)
     entry = _check(settings, plan.generation, listener, with_probe=False).entry
     if entry.max_model_len is not None and settings.max_tokens >= entry.max_model_len:
         listener.warn(
             f"max_tokens {settings.max_tokens} is not below the model's length of {entry.max_model_len} tokens: "
-            "prompt and answer together must fit, most servers refuse such requests"
+            "prompt and answer together must fit, and most servers refuse such requests"
         )
     return entry
 
 
 def _run(session: "Session", listener: Listener, start_display: StartDisplay) -> Run:
-    """Run, whatever happens settle what was written, and report where the run came to its end."""
+    """Run, settle what was written whatever happens, and report if the run reached its end."""
     import anyio
 
     from bootcamp_cli.progress.state import ProgressState
@@ -277,7 +278,7 @@ def _run(session: "Session", listener: Listener, start_display: StartDisplay) ->
             session.end()
         _tell_how_to_go_on(error, session.run_dir)
         raise
-    return _concluded(session, listener)
+    return _conclude(session, listener)
 
 
 async def _run_shown(session: "Session", state: "ProgressState", display: "Display") -> None:
@@ -320,7 +321,7 @@ def _tell_how_to_go_on(error: BootcampError, run_dir: "RunDir") -> None:
     error.hint = hint.replace(general, command) if general in hint else f"{hint}, then {command}"
 
 
-def _concluded(session: "Session", listener: Listener) -> Run:
+def _conclude(session: "Session", listener: Listener) -> Run:
     """Settle what was written and write the reports."""
     session.settle()
     summary = _publish(session.run_dir, session.journal.lock, listener)
@@ -332,7 +333,7 @@ def _concluded(session: "Session", listener: Listener) -> Run:
 
 
 def open_run_dir(path: Path) -> "RunDir":
-    """A run directory that is there, also one of the reference script.
+    """An existing run directory, possibly one of the reference script.
 
     Raises:
         RunDirectoryError: there is none.
@@ -343,7 +344,7 @@ def open_run_dir(path: Path) -> "RunDir":
 
 
 def newest_unfinished(output_dir: Path, listener: Listener) -> "RunDir":
-    """The run directory that was started last and is not complete; tells which it cannot take.
+    """The most recently started run directory that is not complete; warns about those that it has to skip.
 
     Raises:
         RunDirectoryError: there is none.
@@ -356,12 +357,12 @@ def newest_unfinished(output_dir: Path, listener: Listener) -> "RunDir":
             continue
         if run_dir.read_eval_args() is not None:
             return run_dir
-        listener.warn(f"{run_dir.path} has no eval_args.json and is passed over")
-    raise RunDirectoryError(f"no unfinished run under {output_dir}", hint="give the run directory, or --output-dir")
+        listener.warn(f"{run_dir.path} has no eval_args.json and is skipped")
+    raise RunDirectoryError(f"no unfinished run under {output_dir}", hint="give the run directory or --output-dir")
 
 
 def report(run_dir: "RunDir", listener: Listener) -> "RunSummary":
-    """Rebuild meta.jsonl and the workbook from details; nothing is written where a run writes, or nothing can be.
+    """Rebuild meta.jsonl and the workbook from details; while a run writes, or where nothing can be written, only read.
 
     Raises:
         RunDirectoryError: the details cannot be read.
@@ -372,17 +373,17 @@ def report(run_dir: "RunDir", listener: Listener) -> "RunSummary":
         with acquire(run_dir.path, notify=listener.notify) as lock:
             return _publish(run_dir, lock, listener)
     except RunLockedError as locked:
-        listener.warn(f"{locked.message}: the results so far are shown, nothing is written")
+        listener.warn(f"{locked.message}: showing the results so far, writing nothing")
     except DiskError as error:
-        summary = _read(run_dir, listener).summary  # what cannot be read either ends the command here
-        listener.warn(f"{error.message}: the results are shown, nothing is written")
+        summary = _read(run_dir, listener).summary  # raises if it cannot be read either
+        listener.warn(f"{error.message}: showing the results, writing nothing")
         return summary
     return _read(run_dir, listener).summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescoring:
-    """What verifying again did, or would do, and what the run directory holds then."""
+    """What verifying again did, or would do, and what the run directory holds afterwards."""
 
     rescored: "Rescored"
     summary: "RunSummary"
@@ -392,7 +393,7 @@ def rescore(run_dir: "RunDir", settings: EvalSettings, listener: Listener, *, dr
     """Verify the kept outputs of a run directory again, without any request; a dry run writes nothing.
 
     Raises:
-        RunDirectoryError: a line is no record with an output and a ground truth, or another process writes.
+        RunDirectoryError: a line is not a record with an output and a ground truth, or another process is writing.
         UsageError: nothing tells the data source of a record.
     """
     import anyio
@@ -413,7 +414,7 @@ def rescore(run_dir: "RunDir", settings: EvalSettings, listener: Listener, *, dr
 def _publish(run_dir: "RunDir", lock: "RunLock", listener: Listener) -> "RunSummary":
     """Write the reports from details, under the lock of the run directory.
 
-    A meta.jsonl of the reference script stays where it knows bootcamps that nothing assigns to a file.
+    A meta.jsonl of the reference script is kept where it names bootcamps that nothing assigns to a file.
     """
     from bootcamp_cli.reports.forms import REPORTS, FileForm, write_report
 
@@ -421,8 +422,8 @@ def _publish(run_dir: "RunDir", lock: "RunLock", listener: Listener) -> "RunSumm
     reports = dict(REPORTS)
     if (unnamed := contents.unnamed_file) and run_dir.meta.exists():
         listener.warn(
-            f"details/{unnamed}: its records have no data_source, and neither meta.jsonl nor the file's name tells it "
-            "beyond doubt: the file's name stands for the bootcamp, and meta.jsonl is left as it is"
+            f"details/{unnamed}: its records have no data_source, and neither meta.jsonl nor the file's name tells it: "
+            "the file's name stands in for the bootcamp, and meta.jsonl is left as it is"
         )
         del reports["meta"]
     parameters = _answer_parameters(contents)
@@ -433,12 +434,12 @@ def _publish(run_dir: "RunDir", lock: "RunLock", listener: Listener) -> "RunSumm
 
 
 def _read(run_dir: "RunDir", listener: Listener) -> "RunContents":
-    """What the run directory holds; tells which details are left out."""
+    """What the run directory holds; warns about details that are left out."""
     from bootcamp_cli.analysis.summary import read_run
 
     contents = read_run(run_dir)
     for name in contents.left_out:
-        listener.warn(f"details/{name} is of no test file of the run and is left out: move it elsewhere")
+        listener.warn(f"details/{name} does not belong to any test file of the run and is left out: move it elsewhere")
     return contents
 
 
@@ -453,7 +454,7 @@ def _answer_parameters(contents: "RunContents") -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCheck:
-    """The model as the server lists it, and the answer to a short completion where one was asked for."""
+    """The model as the server lists it, and the answer to a short completion if one was requested."""
 
     entry: "ModelEntry"
     probe: "ProbeResult | None"
@@ -463,7 +464,7 @@ def check_model(settings: EvalSettings, listener: Listener, *, with_probe: bool)
     """Wait until the server offers the model; `with_probe` asks for one short completion as well.
 
     Raises:
-        ServerUnavailableError: the model is not there in time, or the probe failed.
+        ServerUnavailableError: the model is not available in time, or the probe failed.
         SettingsError: a model name is needed.
     """
     from bootcamp_cli.server.request import GenerationConfig
@@ -520,7 +521,7 @@ def list_templates(resolved: Resolved) -> "list[Template]":
 
 
 def find_template(resolved: Resolved, name: str, place: str) -> "Template":
-    """The template of this name; `place` is where the name stands.
+    """The template with this name; `place` is where the name was given.
 
     Raises:
         SettingsError: there is none.

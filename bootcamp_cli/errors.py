@@ -24,7 +24,7 @@ EXIT_INCOMPLETE = 3
 class BootcampError(Exception):
     """An error that ends the command in one line on stderr.
 
-    `hint` is the next step, printed behind the message.
+    `hint` is the next step, printed after the message.
     """
 
     exit_code: ClassVar[int] = 1
@@ -55,7 +55,7 @@ class DiskError(RunDirectoryError):
 
 
 class UsageError(BootcampError):
-    """The command was called wrongly."""
+    """The command was used incorrectly."""
 
     exit_code = 2
 
@@ -96,7 +96,7 @@ class InterruptedRunError(BootcampError):
 
 
 def first_error(group: ExceptionGroup[Exception]) -> BaseException:
-    """The user-facing error in a group of whatever nesting, else the group itself."""
+    """The user-facing error in a group, however nested, else the group itself."""
     error: BaseException | None = group.subgroup(BootcampError)
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
@@ -109,11 +109,11 @@ def disk_error(error: OSError, doing: str) -> RunDirectoryError:
     `doing` completes "cannot ..."; the errno decides the advice.
     """
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        hint = "free some space, then `bootcamp resume`: everything written so far is kept"
+        hint = "free some space and run `bootcamp resume`: everything written so far is kept"
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        hint = "make the directory writable, then `bootcamp resume`"
+        hint = "make the directory writable and run `bootcamp resume`"
     elif error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
-        hint = "it was removed or moved while in use: put it back, then `bootcamp resume`, or start a new run"
+        hint = "it was removed or moved while in use: put it back and run `bootcamp resume`, or start a new run"
     else:
-        hint = "then `bootcamp resume`: everything written so far is kept"
+        hint = "fix that and run `bootcamp resume`: everything written so far is kept"
     return DiskError(f"cannot {doing}: {error.strerror or error}", hint=hint)

@@ -1,4 +1,4 @@
-"""Text from elsewhere as it may be shown: what a terminal would obey is shown instead, secrets are taken out.
+"""Text from elsewhere in a form that may be shown: control characters are escaped, secrets are taken out.
 
 The only place that recognises, masks and redacts secrets.
 """
@@ -12,11 +12,11 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 
 def visible(text: str) -> str:
-    r"""The text with each character that is obeyed or not seen as an escape: ESC as `\x1b`, a newline as `\n`.
+    r"""The text with control and invisible characters as escapes: ESC as `\x1b`, a newline as `\n`.
 
     Names and messages from files, rows and servers may hold line ends, terminal escapes, directional overrides, lone
-    surrogates, and (by surrogateescape) bytes that are no UTF-8, which come out as `\xff`. The result is one line, can
-    be encoded as UTF-8 and stand in XML. It is for reading, not for reading back.
+    surrogates, and (by surrogateescape) bytes that are not UTF-8, which come out as `\xff`. The result is one line, can
+    be encoded as UTF-8 and can stand in XML. It is meant for people, not for parsing.
     """
     if text.isprintable():
         return text
@@ -31,7 +31,7 @@ def _escape(char: str) -> str:
 
 
 MAX_RAW_CHARS = 20_000
-"""Longer text from a server is cut before anything else is done with it."""
+"""Text from a server is cut to this length before anything else is done with it."""
 
 MAX_SHOWN_CHARS = 400
 """The longest message of a server that is shown."""
@@ -52,9 +52,9 @@ def shortened(text: str, max_chars: int = MAX_SHOWN_CHARS) -> str:
 
 
 def shown_url(url: str) -> str:
-    """A URL as it may be printed: without query and fragment, and without anything before its last `@`.
+    """A URL that may be printed: without query and fragment, and without anything before its last `@`.
 
-    Works on text that is no valid URL too, such as one whose password holds a slash or a question mark.
+    Also works on text that is not a valid URL, such as one whose password holds a slash or a question mark.
     """
     address = _address(one_line(url))
     scheme, slashes, _ = address.partition("://")
@@ -64,7 +64,7 @@ def shown_url(url: str) -> str:
 
 
 def _address(url: str) -> str:
-    """A URL up to its query or fragment; the whole of it where an `@` behind that may still end a password."""
+    """A URL up to its query or fragment; all of it where a later `@` may still end a password."""
     address = _QUERY.split(url, maxsplit=1)[0]
     if "@" not in url[len(address) :] or address.startswith("/"):
         return address
@@ -88,11 +88,11 @@ def shown_s(seconds: float) -> str:
 MASK: Final = "***"
 
 NO_KEY: Final = "EMPTY"
-"""The api_key of servers that want none: not a secret."""
+"""The api_key for servers that need none: not a secret."""
 
 
 class Secret:
-    """A text that shows itself as `***`; only `reveal()` gives it away."""
+    """A text that is shown as `***`; only `reveal()` returns it."""
 
     __slots__ = ("_text",)
 
@@ -105,7 +105,7 @@ class Secret:
 
     @property
     def is_placeholder(self) -> bool:
-        """Whether it is the `EMPTY` of servers that want no key, which may be shown."""
+        """Whether it is `EMPTY`, the key for servers that need none, which may be shown."""
         return self._text == NO_KEY
 
     def __repr__(self) -> str:
@@ -122,13 +122,13 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """Secret texts in all the forms in which they may come back, the longest first; made by `Secrets.of`."""
+    """Secret texts in every form in which they may come back, longest first; made by `Secrets.of`."""
 
     forms: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> "Secrets":
-        """The secrets as they are, as they look in one line, and each of both within a JSON text.
+        """The secrets as they are, as a single line, and both as they look inside JSON text.
 
         Texts of fewer than 4 characters are left out: replacing them would garble every message and hide nothing.
         """
@@ -151,7 +151,7 @@ class Secrets:
         return text
 
     def redacted(self, value: Any) -> Any:
-        """A JSON value whose texts are redacted; the names in it stay, as one may hold a key such as `token`."""
+        """A JSON value with its texts redacted; the names in it stay, as a name such as `token` may equal a secret."""
         if isinstance(value, str):
             return self.redact(value)
         if isinstance(value, dict):
@@ -164,7 +164,7 @@ _MIN_WORD_CHARS = 6
 
 
 def _longest_first(forms: Iterable[str]) -> tuple[str, ...]:
-    """In an order in which a form is replaced before another that it holds."""
+    """Ordered so that a form is replaced before any other form that it contains."""
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
@@ -175,7 +175,7 @@ def secret_texts(
     headers: Mapping[str, str] | None = None,
     body: Mapping[str, Any] | None = None,
 ) -> tuple[str, ...]:
-    """Every text that no file and no message may show, of what a server is asked by.
+    """Every text in what a server is asked with that no file and no message may show.
 
     That is the key, what is secret in the URL, the values of headers and the last word of each (the token behind
     `Bearer`), and the values of keys of the body that look like secrets.
@@ -190,9 +190,9 @@ def secret_texts(
 
 
 def url_secrets(url: str) -> list[str]:
-    """The texts in which the secrets of a URL may come back: as written, decoded, quoted, as a Basic authorization.
+    """The forms in which the secrets of a URL may come back: as written, decoded, quoted, as Basic authorization.
 
-    Works on text that is no valid URL too, such as a proxy's whose password holds a slash.
+    Also works on text that is not a valid URL, such as a proxy's whose password holds a slash.
     """
     import base64  # noqa: PLC0415 - `--help` shows no URL
 
@@ -230,7 +230,7 @@ def strip_credentials(url: str) -> str:
 
 
 def mask_credentials(url: str) -> str:
-    """The URL with what is secret masked: `http://u:p@h/v1?api-key=k` -> `http://***@h/v1?api-key=***`."""
+    """The URL with its secrets masked: `http://u:p@h/v1?api-key=k` -> `http://***@h/v1?api-key=***`."""
     masked = _with_userinfo(url, f"{MASK}@")
     address, mark, query = masked.partition("?")
     return f"{address}{mark}{'&'.join(map(_masked_pair, query.split('&')))}" if mark else masked
@@ -280,11 +280,11 @@ def _secrets_within(value: Any, *, secret: bool) -> list[str]:
 
 
 def is_secret_key(key: str) -> bool:
-    """Whether the name of a JSON key says that its value is a secret.
+    """Whether the name of a JSON key suggests that its value is a secret.
 
     `api_key`, `X-Api-Key`, `hf_token`, `clientSecret`, `Authorization` are; `max_tokens`, `stop_token_ids`, `top_k`,
-    `eos_token`, `add_special_tokens`, `prompt_cache_key` are not: a `token` is a secret only as the last word, and not
-    beside a word about vocabulary.
+    `eos_token`, `add_special_tokens`, `prompt_cache_key` are not: `token` marks a secret only as the last word, and not
+    next to a word about vocabulary.
     """
     words = [word.lower() for word in _WORD.findall(key)]
     if _ANYWHERE.search("".join(words)):

@@ -1,6 +1,6 @@
-"""The types that cross rooms, frozen: how a sample becomes a record, and what a run directory says of itself.
+"""The frozen types that cross rooms: how a sample becomes a record, and what a run directory says about itself.
 
-What is written or read is a msgspec Struct with one codec; JSON in bytes is made and read here.
+Everything written or read is a msgspec Struct with one codec; JSON bytes are encoded and decoded here.
 """
 
 import json
@@ -16,13 +16,13 @@ IdRule = Literal["own", "row"]
 """Where a sample's id comes from: the row's own `id`, or its 0-based line number."""
 
 VerifierFailure = Literal["verifier_timeout", "verifier_crash", "verifier_error", "unscored"]
-"""Why an answer has no score: time limit, dead worker or MemoryError, third-party exception, no bootcamp for it."""
+"""Why an answer has no score: time limit, dead worker or MemoryError, third-party exception, no bootcamp."""
 
 PENDING_FAILURES: frozenset[str] = frozenset({"verifier_timeout", "verifier_crash", "verifier_error"})
-"""Failures that leave an answer pending: `resume` verifies it from the kept output. `unscored` waits for `rescore`."""
+"""Failures that leave an answer pending: `resume` verifies the kept output. `unscored` waits for `rescore`."""
 
 MAX_LEN = 2**53
-"""Lengths of outputs beyond it are no counts; sums and quotients of the others are safe."""
+"""Output lengths beyond this cannot be real counts; sums and quotients of the others are safe."""
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 RowNumber = Annotated[int, msgspec.Meta(ge=0, lt=1_000_000_000)]
@@ -41,7 +41,7 @@ class SampleKey(msgspec.Struct, frozen=True, order=True):
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer to be had to one row of a test file.
+    """One answer to be obtained for one row of a test file.
 
     `id` is what the record carries: the row's own `id` where the whole file has usable ones, else `row`.
     `ground_truth` is the row's JSON value as it was read.
@@ -57,14 +57,14 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> SampleKey:
-        """Which sample it is."""
+        """The sample's key."""
         return SampleKey(self.file, self.row, self.repeat)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What the server replied to one prompt.
 
-    `text` is the answer text alone (may be empty), `reasoning` the separate reasoning of a reasoning parser,
+    `text` is only the answer (may be empty), `reasoning` the separate reasoning of a reasoning parser,
     `usage` the server's token counts as sent, `model` the model name of the reply.
     """
 
@@ -76,7 +76,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def completion_tokens(self) -> int | None:
-        """The server's count of generated tokens, or None where it sent none that can be true."""
+        """The server's count of generated tokens, or None where it sent no plausible one."""
         value = (self.usage or {}).get("completion_tokens")
         return value if type(value) is int and 0 <= value <= MAX_LEN else None
 
@@ -92,7 +92,7 @@ class RequestFailure(msgspec.Struct, frozen=True, kw_only=True):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The verification of one answer.
 
-    `score` is None exactly where `failure` is set. `extracted` is a JSON value; `error` explains a failure.
+    `score` is None exactly when `failure` is set. `extracted` is a JSON value; `error` explains a failure.
     """
 
     score: float | None
@@ -104,9 +104,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """An answered sample: one line of `details/<test file>.jsonl`, in this order of fields.
 
-    The first seven are the reference's, in its order. `output_len` is a count of tokens, or of words where
-    `output_len_estimated`. `score` is None where there is no verdict: `failure` then says why. The fields with a
-    default are written only where they differ from it.
+    The first seven are the reference's, in the same order. `output_len` is a count of tokens, or of words where
+    `output_len_estimated`. `score` is None where there is no verdict; `failure` then says why. Fields with a default
+    are written only where they differ from it.
     """
 
     id: SampleId
@@ -133,7 +133,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 class FailureRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A sample that ended without an answer: one line of `failures.jsonl`. It is owed at the next resume.
 
-    `data_source` is None only where a line that someone else wrote does not tell it.
+    `data_source` is None only where a line that another program wrote lacks it.
     """
 
     file: str
@@ -147,7 +147,7 @@ class FailureRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     @property
     def key(self) -> SampleKey:
-        """Which sample it is."""
+        """The sample's key."""
         return SampleKey(self.file, self.row, self.repeat)
 
 
@@ -163,7 +163,7 @@ class ToolInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ManifestTemplate(msgspec.Struct, frozen=True, kw_only=True):
-    """The template that was chosen, word for word; `used` is false in chat mode, where the server has its own."""
+    """The chosen template, word for word; `used` is false in chat mode, where the server applies its own."""
 
     name: str
     text: str
@@ -173,10 +173,10 @@ class ManifestTemplate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A test file as it was when the run started: SHA-256 and size of the whole file, the rows that the run takes.
+    """A test file as it was when the run started: SHA-256 and size of the whole file, and the rows that the run takes.
 
-    `n_invalid` counts the rows that were left out as invalid, None where the manifest does not tell. `data_sources` are
-    the data sources with their number of rows, in order of first appearance.
+    `n_invalid` counts the rows that were left out as invalid; None where the manifest lacks it. `data_sources` maps
+    each data source to its number of rows, in order of first appearance.
     """
 
     name: str
@@ -189,11 +189,11 @@ class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run was made of, and whether it came to its end: `manifest.json`.
+    """What a run was made of, and whether it was completed: `manifest.json`.
 
-    `model` is the server's entry of the model, `bootcamps` the origin of the verifier by data source (None without
-    one), `identity` everything that decides the answers, by name. Times are ISO 8601 in UTC. What has a default is good
-    to know and decides nothing.
+    `model` is the server's entry for the model, `bootcamps` the origin of the verifier by data source (None without
+    one), `identity` everything that decides the answers, by name. Times are ISO 8601 in UTC. Fields with a default are
+    informative only.
     """
 
     schema: int = 1
@@ -213,7 +213,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verified_text(output: str, reasoning: str | None) -> str:
-    """The text that is verified: reasoning, newline and answer text, or the answer text alone without reasoning."""
+    """The text that is verified: reasoning, newline and answer text, or just the answer text without reasoning."""
     return f"{reasoning}\n{output}" if reasoning else output
 
 
@@ -221,10 +221,10 @@ def verified_text(output: str, reasoning: str | None) -> str:
 class BootcampRef:
     """Where the verifier of a data source comes from; nothing is imported to make one.
 
-    `origin` builtin: `target` is a module; entry_point: `module:attribute`; upstream: `module:class` within the
-    `internbootcamp` package, or the class name alone where only the full import can find it.
-    `path` is a directory that goes in front of the module search path (`bootcamps_path`), or None. `fallback` is asked
-    where a built-in bootcamp cannot verify a row.
+    `target` depends on `origin`: a module for builtin, `module:attribute` for entry_point; for upstream `module:class`
+    within the `internbootcamp` package, or just the class name where only the full import can find it. `path` is a
+    directory to put in front of the module search path (`bootcamps_path`), or None. `fallback` is used where a built-in
+    bootcamp cannot verify a row.
     """
 
     data_source: str
@@ -250,7 +250,7 @@ def encode(value: Any) -> bytes:
     msgspec takes a fifth of the standard library's time.
 
     Raises:
-        TypeError: JSON cannot hold the value.
+        TypeError: the value cannot be represented in JSON.
         RecursionError: it is nested too deeply.
     """
     try:
@@ -260,10 +260,10 @@ def encode(value: Any) -> bytes:
 
 
 def decode(data: bytes) -> Any:
-    """The value of a JSON text: what msgspec refuses (NaN, lone surrogates) is read as the standard library does.
+    """The value of a JSON text; what msgspec refuses (NaN, lone surrogates) is read by the standard library.
 
     Raises:
-        ValueError: it is no JSON in UTF-8.
+        ValueError: it is not JSON in UTF-8.
         RecursionError: it is nested too deeply.
     """
     try:

@@ -31,11 +31,11 @@ def test_verdicts_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(collect)
                 verification.submit("quick", "a", 1, "the quick one")
-                await verification.drained()
+                await verification.wait_until_drained()
                 for number in range(3):
                     verification.submit("endless", "b", 2, f"endless {number}")
                 verification.give_up("stopped")
-                await verification.drained()
+                await verification.wait_until_drained()
                 verification.close()
 
     in_pool(work, timeout_s=60)

@@ -1,6 +1,6 @@
-"""What a run came to: records and failures folded into one row per test file and data source, and totals of all rows.
+"""The results of a run: records and failures summed up in one row per test file and data source, with totals.
 
-Any order of samples gives the same bits: sums of floats are rounded once.
+Samples in any order give the same bits: sums of floats are rounded once.
 """
 
 import math
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bootcamp_cli.bootcamps.registry import ceilings_by_digest
-from bootcamp_cli.store.journal import DetailIndex, RunRows, read_failures, replayed, rows_by_file
+from bootcamp_cli.store.journal import DetailIndex, RunRows, read_failures, replay_lines, rows_by_file
 from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
 from bootcamp_cli.store.records import HeadLine, RecordHead
 from bootcamp_cli.store.run_dir import RunDir
@@ -23,7 +23,7 @@ from bootcamp_cli.types import PENDING_FAILURES, FailureRecord, Manifest, Manife
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """An average score if every sample without a score were wrong (0) and if every one were right (1)."""
+    """The average score if every sample without a score were wrong (0), and if every one were right (1)."""
 
     low: float
     high: float
@@ -33,7 +33,7 @@ class Bounds:
 class GroupSummary:
     """The samples of one data source in one test file: a line of meta.jsonl.
 
-    `n` is what the test file owes; where nobody knows (`n_known` false) it is what was found.
+    `n` is the number of samples that the test file owes; where that is unknown (`n_known` false), the number found.
     `score_sum`, `len_sum` and `n_len` are over the answers that have a score (and a length, in tokens or words);
     `n_truncated` and `n_len_estimated` over all answers. `unverified` counts the answers without a score by kind,
     `failures` the samples that ended without an answer by kind; both are sorted by kind. `ceiling` is the highest
@@ -83,7 +83,7 @@ class GroupSummary:
 
     @property
     def bounds(self) -> Bounds | None:
-        """Between what the average over all samples can be; None where there are no samples."""
+        """The range in which the average over all samples must lie; None where there are no samples."""
         return _bounds(self.score_sum, n=self.n, n_scored=self.n_scored)
 
 
@@ -91,7 +91,7 @@ class GroupSummary:
 class RunSummary:
     """The whole run: its rows (files in name order, data sources in order of first appearance) and their totals.
 
-    Totals are derived from the rows, so that a summary with some of the rows has the totals of these.
+    Totals are derived from the rows, so a summary with some of the rows has the totals of those rows.
     `test_dir` is the name of the test dir, not its path.
     """
 
@@ -111,7 +111,7 @@ class RunSummary:
 
     @property
     def ceiling(self) -> float | None:
-        """The highest total average that any outputs can reach; None where it is not known of every row."""
+        """The highest total average that any outputs can reach; None unless it is known for every row."""
         known = [group.ceiling for group in self.groups if group.ceiling is not None]
         return exact_mean(known) if len(known) == len(self.groups) else None
 
@@ -183,7 +183,7 @@ class RunSummary:
 
     @property
     def sizes_known(self) -> bool:
-        """Whether it is known of every row how many samples it owes."""
+        """Whether it is known for every row how many samples it owes."""
         return all(group.n_known for group in self.groups)
 
     @property
@@ -193,23 +193,23 @@ class RunSummary:
 
     @property
     def bounds(self) -> Bounds | None:
-        """Between what the unweighted mean over all rows can be."""
+        """The range in which the unweighted mean over all rows must lie."""
         bounds = [group.bounds for group in self.groups if group.bounds is not None]
         low, high = exact_mean([b.low for b in bounds]), exact_mean([b.high for b in bounds])
         return None if low is None or high is None else Bounds(low=low, high=high)
 
     @property
     def weighted_bounds(self) -> Bounds | None:
-        """Between what the mean over all samples can be."""
+        """The range in which the mean over all samples must lie."""
         return _bounds(self.score_sum, n=self.n_samples, n_scored=self.n_scored)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContents:
-    """What a run directory holds, as one reading found it.
+    """The contents of a run directory, from one reading.
 
-    `manifest` is None where this tool did not make the directory, `eval_args` are the parameters as they were written.
-    `left_out` names the details files that are of no test file of the run.
+    `manifest` is None where this tool did not make the directory, `eval_args` holds the parameters as they were
+    written. `left_out` names the details files that do not belong to any test file of the run.
     """
 
     manifest: Manifest | None
@@ -219,7 +219,7 @@ class RunContents:
 
     @property
     def unnamed_file(self) -> str | None:
-        """The first file that has records of which nothing tells the data source."""
+        """The first file with records whose data source nothing tells."""
         if self.manifest is not None:
             return None
         return next((group.file for group in self.summary.groups if group.data_source is None and group.n), None)
@@ -229,12 +229,12 @@ def read_run(run_dir: RunDir) -> RunContents:
     """Read everything that a run directory holds.
 
     What each test file owes comes from the manifest. Without one (the reference script, outputs from elsewhere) it is
-    what is found; records without a data source are then of the one that meta.jsonl or the file's name tells, else they
-    have none and go by the file's stem.
+    what is found; records without a data source then belong to the one that meta.jsonl or the file's name tells, else
+    they have none and are listed under the file's stem.
 
     Raises:
-        RunDirectoryError: a line of details or failures is no record, or in a run of ours does not belong to it, or its
-            sample has a record already; the message names it.
+        RunDirectoryError: a line of details or failures is not a record, or does not belong to the run, or its sample
+            already has a record; the message names it.
     """
     manifest, eval_args = run_dir.read_manifest(), run_dir.read_eval_args() or {}
     rows = None if manifest is None else rows_by_file(manifest)
@@ -246,7 +246,7 @@ def read_run(run_dir: RunDir) -> RunContents:
         if rows is None:
             lines = read_foreign_heads(path, data_sources.get(path.name))
         else:
-            lines = replayed(path, DetailIndex(), rows[path.name])
+            lines = replay_lines(path, DetailIndex(), rows[path.name])
         _add_file(aggregator, path.name, lines, failures)
     for failure in failures.values():
         aggregator.add_failure(failure)
@@ -261,7 +261,7 @@ def read_run(run_dir: RunDir) -> RunContents:
 
 
 def detail_files(run_dir: RunDir, rows: Mapping[str, RunRows] | None) -> tuple[list[Path], list[Path]]:
-    """The details files that count, and in a run of ours (`rows`) those that are of none of its test files."""
+    """The details files that count, and for a run of ours (`rows`) those that belong to none of its test files."""
     paths = run_dir.detail_files()
     if rows is None:
         return paths, []
@@ -269,7 +269,7 @@ def detail_files(run_dir: RunDir, rows: Mapping[str, RunRows] | None) -> tuple[l
 
 
 def _planned(file: ManifestFile) -> "FileGroups":
-    """What a test file of the manifest owes; its ceiling where it is a public one, all of its rows taken."""
+    """What a test file of the manifest owes; its ceiling if it is a public one with all of its rows taken."""
     ceiling = ceilings_by_digest().get((file.digest, file.n_rows))
     return FileGroups(
         file=file.name,
@@ -281,7 +281,7 @@ def _planned(file: ManifestFile) -> "FileGroups":
 
 
 def _found(paths: Iterable[Path], data_sources: Mapping[str, str]) -> Iterator["FileGroups"]:
-    """Details files of which nothing tells what they owe."""
+    """Details files for which nothing tells what they owe."""
     for path in paths:
         data_source = data_sources.get(path.name)
         yield FileGroups(file=path.name, fallback=path.stem if data_source is None else bootcamp_name(data_source))
@@ -290,7 +290,7 @@ def _found(paths: Iterable[Path], data_sources: Mapping[str, str]) -> Iterator["
 def _add_file(
     aggregator: "Aggregator", file: str, lines: Iterable[HeadLine], failures: dict[SampleKey, FailureRecord]
 ) -> None:
-    """Count the records of a details file, of each sample the latest; `failures` loses those of answered samples."""
+    """Count the latest record of each sample in a details file; samples with an answer are taken out of `failures`."""
     pending: dict[tuple[int, int], RecordHead] = {}
     for _, _, head in lines:
         if head.row is None:
@@ -309,7 +309,7 @@ def _add_file(
 
 
 def _model_name(eval_args: Mapping[str, Any], run_dir: RunDir) -> str:
-    """The evaluated model: of eval_args.json, else the directory's name."""
+    """The evaluated model from eval_args.json, else the directory's name."""
     name = eval_args.get("model_name")
     return name if isinstance(name, str) and name else run_dir.path.resolve().name
 
@@ -323,8 +323,8 @@ def _test_dir_name(eval_args: Mapping[str, Any], run_dir: RunDir) -> str:
 class GroupPlan:
     """One data source of a test file and how many samples it owes.
 
-    `data_source` is None where records do not say theirs (the reference's run directories), `n` where nobody knows.
-    `ceiling` is the highest average score that any outputs can reach, where that is known.
+    `data_source` is None where the records do not name theirs (the reference's run directories), `n` where it is
+    unknown. `ceiling` is the highest average score that any outputs can reach, where that is known.
     """
 
     bootcamp: str
@@ -335,10 +335,10 @@ class GroupPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileGroups:
-    """A test file and what it owes, in order of first appearance; what is not listed is found in the records.
+    """A test file and what it owes, in order of first appearance; groups that are not listed are found in the records.
 
-    `fallback` names the bootcamp of records without a data source where `groups` has none for them;
-    by default it is the file's stem.
+    `fallback` names the bootcamp of records without a data source that `groups` does not cover; by default it is the
+    file's stem.
     """
 
     file: str
@@ -349,16 +349,16 @@ class FileGroups:
 class Aggregator:
     """Takes each sample once, as a record or as a failure, and makes the summary.
 
-    The summary does not depend on the order in which samples come, to the last bit of each average: only data sources
-    that no plan lists are ordered by their first row, and by arrival where records have no row.
-    Memory: 8 bytes per score.
+    The summary does not depend on the order in which samples arrive, to the last bit of each average. Only data sources
+    that no plan lists are ordered by their first row, or by arrival where records have no row. Memory: 8 bytes per
+    score.
     """
 
     def __init__(self, files: Iterable[FileGroups] = ()) -> None:
         self._files = {plan.file: _File(plan) for plan in files}
 
     def add_record(self, file: str, record: RecordHead) -> None:
-        """Count one record of details/{file}; without a score and a `failure` it is `unscored`."""
+        """Count one record of details/{file}; one with neither a score nor a `failure` is `unscored`."""
         group = self._file(file).group(record.data_source, record.row)
         group.n_answered += 1
         group.n_truncated += record.finish_reason == "length"
@@ -376,7 +376,7 @@ class Aggregator:
         self._file(failure.file).group(failure.data_source, failure.row).failures[failure.kind] += 1
 
     def summary(self, *, model_name: str, test_dir: str) -> RunSummary:
-        """The summary of what came so far; more may be added after it."""
+        """The summary of everything so far; more may be added afterwards."""
         files = (self._files[name] for name in sorted(self._files))
         groups = tuple(group.summary(file.name) for file in files for group in file.ordered())
         return RunSummary(model_name=model_name, test_dir=test_dir, groups=groups)
@@ -418,7 +418,7 @@ class _File:
     def ordered(self) -> list["_Group"]:
         """Planned groups in the order of the plan, then found ones by first row; at least one.
 
-        A planned group of unknown size to which nothing belonged stands only where the file has no other.
+        An empty planned group of unknown size is listed only where the file has no other.
         """
         found = sorted(self.found.values(), key=lambda group: group.first)
         groups = [*self.planned.values(), *found] or [_Group(bootcamp=self.fallback)]
@@ -481,17 +481,17 @@ def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 
 def exact_sum(values: Collection[float]) -> float:
-    """The sum of finite floats, rounded once: the same bits in whatever order they come.
+    """The sum of finite floats, rounded once: the same bits in any order.
 
     A sum beyond the range of a float becomes the largest float, not an error or an infinity.
     """
     try:
         return math.fsum(values)
-    except OverflowError:  # fsum may overflow on the way to a sum that fits
+    except OverflowError:  # fsum may overflow on its way to a sum that fits
         limit = Fraction(sys.float_info.max)
         return float(max(-limit, min(limit, sum(map(Fraction, values), start=Fraction(0)))))
 
 
 def exact_mean(values: Collection[float]) -> float | None:
-    """The mean of finite floats, the same in whatever order they come; None where there are none."""
+    """The mean of finite floats, the same in any order; None where there are none."""
     return exact_sum(values) / len(values) if values else None

@@ -1,11 +1,11 @@
-"""Which bootcamp verifies a data source: the built-in ones as a table of names, entry points, the upstream package.
+"""Which bootcamp verifies a data source: a table of the built-in ones, entry points, the upstream package.
 
-Looking up imports no verifier; `load` does, inside a worker, and in tests and the demo.
+Looking one up imports no verifier; `load` does, inside a worker, in tests and in the demo.
 
-How high a score can be: some rows of the public evaluation set cannot be won under the reference's rules.
-`ceilings.json` lists them by data source with the reason, which is an argument from the verdict's rule or an exhaustive
-search. `rows` are 0-based lines of the public test file whose SHA-256 is `digest`, `max_score` is the highest score
-that any output can reach there; `format_defective` rows can be won, but not in the format that their prompt asks for.
+Ceilings: some rows of the public evaluation set cannot be solved under the reference's rules. `ceilings.json` lists
+them by data source with the reason, either an argument from the scoring rule or an exhaustive search. `rows` are
+0-based lines of the public test file whose SHA-256 is `digest`, `max_score` is the highest score that any output can
+reach there; `format_defective` rows can be solved, but not in the format that their prompt asks for.
 """
 
 import functools
@@ -39,7 +39,7 @@ _BASE_CLASS = "Basebootcamp"
 class Resolver:
     """Finds bootcamps: built-in ones, then entry points, then the package `internbootcamp`.
 
-    `mode` builtin leaves the package out, upstream asks it first. `path` is the directory that holds the package (or
+    `mode` builtin ignores the package, upstream looks there first. `path` is the directory that holds the package (or
     the package's own directory); without it an installed one is looked for.
     """
 
@@ -47,7 +47,7 @@ class Resolver:
         """Remember where to look.
 
         Raises:
-            SettingsError: `path` holds no package of that name, and the mode wants it.
+            SettingsError: `path` holds no such package, but the mode needs it.
         """
         self._mode = mode
         self._path = str(path.absolute()) if path is not None else None
@@ -58,7 +58,7 @@ class Resolver:
             )
 
     def resolve(self, data_source: str) -> BootcampRef | None:
-        """Where the verifier of this data source is to be loaded from; None where there is none."""
+        """Where to load the verifier of this data source from; None where there is none."""
         if self._mode == "upstream" and (ref := self._from_package(data_source)):
             return ref
         if entry := CATALOG.get(data_source):
@@ -69,7 +69,7 @@ class Resolver:
         return self._from_package(data_source) if self._mode == "auto" else None
 
     def known(self) -> list[BootcampRef]:
-        """Every data source that has a verifier, by name, each with the place that wins."""
+        """Every data source that has a verifier, by name, each with the origin that takes precedence."""
         names = {*CATALOG, *self._entry_points}
         if self._mode != "builtin":
             names |= {name.removesuffix(_SUFFIX) for name in self._package_names if name.endswith(_SUFFIX)}
@@ -87,7 +87,7 @@ class Resolver:
     @cached_property
     def _entry_points(self) -> dict[str, str]:
         """Name -> `module:attribute`; of two distributions with the same name the first on the search path wins."""
-        from importlib.metadata import entry_points  # noqa: PLC0415 - 7 ms, where all is built in for nothing
+        from importlib.metadata import entry_points  # noqa: PLC0415 - 7 ms, wasted where everything is built in
 
         found: dict[str, str] = {}
         for entry in entry_points(group=ENTRY_POINT_GROUP):
@@ -101,18 +101,17 @@ class Resolver:
 
 
 class BuiltinBootcamp(Protocol):
-    """What the module of a built-in bootcamp supplies.
+    """What the module of a built-in bootcamp provides.
 
-    An ordinary exception out of the first two means score 0, as the reference has it: bootcamps do not catch what the
-    scoring frame catches anyway. A module that cannot verify every row has `unscorable(ground_truth)`, too, see
-    `CheckVerifier`.
+    An ordinary exception from the first two means score 0, as in the reference: bootcamps do not catch what the scoring
+    code catches anyway. A module that cannot verify every row also has `unscorable(ground_truth)`, see `CheckVerifier`.
     """
 
     def extract_output(self, output: str) -> Any | None:
-        """Take the answer out of a model's output; None where there is none."""
+        """Extract the answer from a model's output; None where there is none."""
 
     def check(self, solution: Any, ground_truth: Any) -> bool | float:
-        """Score an extracted answer; the ground truth stays as it is."""
+        """Score an extracted answer, leaving the ground truth unchanged."""
 
     def solve(self, ground_truth: Any) -> str | None:
         """Write an answer that scores 1.0, in the format the prompt asks for; None where there is none."""
@@ -120,7 +119,7 @@ class BuiltinBootcamp(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogEntry:
-    """Where a built-in bootcamp stands: its module, and the family that holds it (`grids`, `kor_logic`, ...)."""
+    """Where a built-in bootcamp is: its module, and the family that it belongs to (`grids`, `kor_logic`, ...)."""
 
     module: str
     family: str
@@ -238,16 +237,16 @@ def load_builtin(data_source: str) -> BuiltinBootcamp:
     except KeyError:
         raise UnknownBootcampError(
             f"no built-in bootcamp for data_source {data_source!r}",
-            hint="`bootcamp bootcamps list` shows those there are",
+            hint="`bootcamp bootcamps list` shows those that exist",
         ) from None
     return cast("BuiltinBootcamp", import_module(entry.module))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceiling:
-    """Highest average score on the public file of a data source: by any output, and by one in the asked format.
+    """Highest average score on the public file of a data source: by any output, and by one in the requested format.
 
-    `digest` and `n_rows` are those of the public file, `unwinnable` and `format_defective` its rows.
+    `digest` and `n_rows` are those of the public file, `unwinnable` and `format_defective` list its rows.
     """
 
     digest: str
@@ -289,10 +288,10 @@ def _ceiling(entry: dict[str, Any]) -> Ceiling:
 
 
 def load(ref: BootcampRef) -> Verifier:
-    """Import the bootcamp and nothing beside what it imports itself.
+    """Import the bootcamp and nothing besides what it imports itself.
 
     Raises:
-        Exception: whatever the import raises; TypeError where the object has not the functions of a bootcamp.
+        Exception: whatever the import raises; TypeError where the object lacks the functions of a bootcamp.
     """
     match ref.origin:
         case "builtin":
@@ -312,10 +311,10 @@ def as_verifier(bootcamp: Any, target: str) -> Verifier:
         return CheckVerifier(extract_output=extract_output, check=check, unscorable=unscorable)
     if callable(extract_output) and callable(getattr(bootcamp, "verify_score", None)):
         return reference_verifier(bootcamp)
-    raise TypeError(f"{target} has not extract_output and one of check and verify_score")
+    raise TypeError(f"{target} must have extract_output and either check or verify_score")
 
 
 def _entry_point(target: str) -> Any:
-    """The object `module:attribute.attribute`; importlib.metadata would do the same, at some cost to every start."""
+    """The object `module:attribute.attribute`; importlib.metadata does the same, but slows down every start."""
     module, _, attributes = target.partition("[")[0].replace(" ", "").partition(":")
     return functools.reduce(getattr, attributes.split(".") if attributes else [], import_module(module))

@@ -1,4 +1,4 @@
-"""One output and its ground truth -> a verdict; what counts as a wrong answer and what as a failing verifier."""
+"""One output and its ground truth -> a verdict; what counts as a wrong answer, and what as a failing verifier."""
 
 import json
 import math
@@ -15,9 +15,10 @@ _MAX_DEPTH = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckVerifier:
-    """A bootcamp of our own protocol: built in, or an entry point that supplies `check`.
+    """A bootcamp of our own protocol: built in, or an entry point that provides `check`.
 
-    `unscorable` is for a bootcamp that cannot verify every row: it gives the reason why not this one, or None.
+    `unscorable` is for a bootcamp that cannot verify every row: it returns the reason why it cannot verify this one, or
+    None.
     """
 
     extract_output: Callable[[str], object]
@@ -27,7 +28,7 @@ class CheckVerifier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreVerifier:
-    """A bootcamp of the reference's protocol: it takes the whole output and gives the score itself."""
+    """A bootcamp of the reference's protocol: it takes the whole output and returns the score itself."""
 
     extract_output: Callable[[str], object]
     verify_score: Callable[[str, Any], object]
@@ -37,12 +38,12 @@ Verifier = CheckVerifier | ScoreVerifier
 
 
 def score(verifier: Verifier, output: str, ground_truth: Any) -> Verdict:
-    """Verify one output; `ground_truth` must be a copy of its own, because some bootcamps change theirs.
+    """Verify one output; `ground_truth` must be a separate copy, because some bootcamps modify theirs.
 
-    A wrong answer scores 0.0; so does, with `check`, an ordinary exception, as in the reference. MemoryError is a
-    `verifier_crash`. What `verify_score` raises, and a result that is no finite number, is a `verifier_error`. A row
-    that the bootcamp calls unscorable is `unscored` whatever the output: it must not count among the wrong ones only.
-    SystemExit and its like pass through.
+    A wrong answer scores 0.0; as in the reference, so does an ordinary exception from `check`. MemoryError is a
+    `verifier_crash`. An exception from `verify_score`, or a result that is not a finite number, is a `verifier_error`.
+    A row that the bootcamp calls unscorable is `unscored` whatever the output, so that it is not only counted among the
+    wrong ones. SystemExit and the like pass through.
     """
     try:
         if isinstance(verifier, CheckVerifier):
@@ -94,17 +95,17 @@ def _extracted(verifier: ScoreVerifier, output: str) -> Any:
 def _verdict(result: object, solution: object) -> Verdict:
     value = finite_number(result)
     if value is None:
-        error = f"the result is {_shown(result, MAX_ERROR_CHARS)}, no finite number"
+        error = f"the result is {_shown(result, MAX_ERROR_CHARS)}, which is not a finite number"
         return Verdict(score=None, extracted=as_json(solution), failure="verifier_error", error=error)
     return Verdict(score=value, extracted=as_json(solution))
 
 
 def finite_number(result: object) -> float | None:
-    """A verifier's result as a float, or None where it is no finite number; numpy scalars and bools are numbers."""
+    """A verifier's result as a float, or None where it is not a finite number; numpy scalars and bools are numbers."""
     if not (hasattr(type(result), "__float__") or hasattr(type(result), "__index__")):
         return None
     try:
-        value = float(result)  # type: ignore[arg-type]  # just looked: it has one of the two methods
+        value = float(result)  # type: ignore[arg-type]  # checked above: it has one of the two methods
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - the conversion is the verifier's own code
@@ -113,10 +114,10 @@ def finite_number(result: object) -> float | None:
 
 
 def as_json(value: object) -> Any:
-    """The value as JSON gives it back (tuples become lists), or the str() of the whole where JSON cannot hold it.
+    """The value after a round trip through JSON (tuples become lists), or its str() where JSON cannot hold it.
 
-    JSON cannot hold sets, complex and non-finite numbers, Ellipsis, keys that are no strings, and what is nested over
-    100 deep. What is over 1 MiB is shortened, as text.
+    JSON cannot hold sets, complex and non-finite numbers, Ellipsis, keys that are not strings, or nesting deeper than
+    100 levels. Values of over 1 MiB are shortened, as text.
     """
     try:
         plain = _plain(value, _MAX_DEPTH)
@@ -129,7 +130,7 @@ def as_json(value: object) -> Any:
 
 def _plain(value: object, depth: int) -> Any:
     if depth == 0:
-        raise ValueError("nested too deep")
+        raise ValueError("nested too deeply")
     match value:
         case None | bool():
             return value
@@ -144,7 +145,7 @@ def _plain(value: object, depth: int) -> Any:
         case dict() if all(isinstance(key, str) for key in value):
             return {str.__str__(key): _plain(item, depth - 1) for key, item in value.items()}
         case _:
-            raise TypeError("no JSON value")
+            raise TypeError("not a JSON value")
 
 
 def _shown(value: object, limit: int) -> str:

@@ -1,9 +1,9 @@
-"""One class out of the package `internbootcamp`, without importing the thousand others. Runs inside a worker.
+"""One class from the package `internbootcamp`, without importing the thousand others. Runs inside a worker.
 
-`internbootcamp` and `internbootcamp.bootcamp` are put into `sys.modules` as stand-ins: their submodules import as
-usual, their `__init__` does not run, and a name asked of them is looked up in the text of that `__init__` and imported
-then. Where a bootcamp cannot be imported so, the stand-ins go and the whole package is imported (9 s, 365 MB).
-The names in that text are read without importing anything.
+`internbootcamp` and `internbootcamp.bootcamp` are put into `sys.modules` as stand-ins: their submodules are imported as
+usual, but their `__init__` does not run; a name requested from them is looked up in the text of that `__init__` and
+imported then. Where a bootcamp cannot be imported this way, the stand-ins are removed and the whole package is imported
+(9 s, 365 MB). The names in the text are read without importing anything.
 """
 
 import ast
@@ -27,7 +27,7 @@ def load_upstream(ref: BootcampRef) -> ScoreVerifier:
     """Import the class of `ref` and wrap it.
 
     Raises:
-        ImportError: neither alone nor with the whole package; the message holds both reasons.
+        ImportError: it can be imported neither alone nor with the whole package; the message gives both reasons.
     """
     module, _, attribute = ref.target.rpartition(":")
     if ref.path is not None:
@@ -37,7 +37,7 @@ def load_upstream(ref: BootcampRef) -> ScoreVerifier:
         try:
             _install_stand_ins(ref.path)
             return reference_verifier(getattr(importlib.import_module(module), attribute))
-        except Exception as error:  # noqa: BLE001 - the boundary: whatever stops it, the whole package is next
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever goes wrong, the whole package is tried next
             alone = described(error)
     return reference_verifier(_from_whole_package(ref, alone))
 
@@ -73,7 +73,7 @@ def _put_in_front(path: str) -> None:
 
 
 def _is_whole() -> bool:
-    """Whether the real package is imported already: its classes are there for the asking."""
+    """Whether the real package is already imported, with all of its classes."""
     present = sys.modules.get(BOOTCAMPS)
     return present is not None and not isinstance(present, _StandIn)
 
@@ -103,7 +103,7 @@ def _install_stand_ins(path: str | None) -> None:
 
 
 class _StandIn(ModuleType):
-    """A package whose `__init__` has not run: a name is imported when it is asked for."""
+    """A package whose `__init__` has not run: a name is imported when it is requested."""
 
     def __init__(self, name: str, directory: Path) -> None:
         super().__init__(name, "Stand-in: its __init__ has not run.")
@@ -135,7 +135,7 @@ BOOTCAMPS = f"{PACKAGE}.bootcamp"
 class Origin:
     """Where a name of a package's `__init__` comes from: `attribute` of `module`, or the module itself (None).
 
-    `module` is None for what the `__init__` makes itself: only running it gives that name.
+    `module` is None for what the `__init__` defines itself: only running it yields that name.
     """
 
     module: str | None
@@ -143,7 +143,7 @@ class Origin:
 
 
 def find_package(path: str | None) -> Path | None:
-    """The directory of the package `internbootcamp`: below `path`, `path` itself, or installed; None where it is not.
+    """The directory of the package `internbootcamp`: below `path`, `path` itself, or installed; None if not found.
 
     An installed one is found by its top-level name, which imports nothing.
     """
@@ -176,7 +176,7 @@ class _Reader:
         self._seen: set[Path] = set()
 
     def names(self, file: Path, module: str, *, is_package: bool) -> dict[str, Origin]:
-        """What the file binds at its top level, also inside `if` and `try`."""
+        """What the file binds at its top level, including inside `if` and `try`."""
         if file in self._seen:
             return {}
         self._seen.add(file)

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from bootcamp_cli import __version__
-from bootcamp_cli.cli.command import CONTEXT, BootcampCommand, Help, dashed, misuse_told
+from bootcamp_cli.cli.command import CONTEXT, BootcampCommand, Help, dashed, usage_errors_translated
 from bootcamp_cli.cli.console import write_line
 from bootcamp_cli.cli.help_text import help_text, option_help, option_name
 from bootcamp_cli.errors import UsageError
@@ -89,7 +89,7 @@ COMMANDS: Mapping[str, Entry | EntryGroup] = {
         entries={
             "list": Entry(
                 target="bootcamp_cli.cli.bootcamps:list_command",
-                help="List the data sources that can be verified, with their origin and, of the public ones, "
+                help="List the data sources that can be verified, with their origin and, for the public ones, "
                 "the highest scores.",
             ),
             "verify": Entry(
@@ -110,7 +110,7 @@ COMMANDS: Mapping[str, Entry | EntryGroup] = {
         },
     ),
     "completion": EntryGroup(
-        help="Completion of commands and options by the shell.",
+        help="Shell completion of commands and options.",
         section="Set up",
         example="bootcamp completion install",
         entries={
@@ -141,13 +141,13 @@ def root_group() -> "LazyGroup":
 
 
 def load_command(name: str, entry: Entry | EntryGroup) -> "BootcampCommand | LazyGroup":
-    """The command behind an entry of the table, imported now."""
+    """The command that an entry of the table names, imported by this call."""
     if isinstance(entry, EntryGroup):
         return _group(name=name, help=entry.help, example=entry.example, entries=entry.entries)
     module, _, attribute = entry.target.partition(":")
     command = getattr(import_module(module), attribute)
     if not isinstance(command, BootcampCommand):
-        raise TypeError(f"{entry.target} is no command")
+        raise TypeError(f"{entry.target} is not a command")
     return command
 
 
@@ -201,20 +201,20 @@ class LazyGroup(TyperGroup):
     entries: Mapping[str, Entry | EntryGroup] = {}
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words before the command; without any the help is what is missing."""
+        """Parse the words before the command; without any, show the help."""
         if not args:
             write_line(sys.stderr, ctx.get_help())
             raise typer.Exit(2)
-        with misuse_told(ctx):
+        with usage_errors_translated(ctx):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Call the command that the words name."""
-        with misuse_told(ctx):
+        with usage_errors_translated(ctx):
             return super().invoke(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, TyperCommand | TyperGroup, list[str]]:
-        """Find the command that the first word names, or say which one may be meant."""
+        """Find the command that the first word names, or suggest one that may be meant."""
         name = args[0]
         command = self.get_command(ctx, name)
         if command is None:

@@ -18,15 +18,15 @@ _SHOWN = 100
 
 @command(settings=("bootcamps", "bootcamps_path"), example="bootcamp bootcamps list")
 def list_command(call: Call) -> int:
-    """List the data sources that can be verified, with their origin and, of the public ones, the highest scores.
+    """List the data sources that can be verified, with their origin and, for the public ones, the highest scores.
 
-    The ceiling is the highest average score that any outputs can reach on the public test file of the data source by
-    the reference's rules; beside it that of outputs in the format that the prompts ask for.
+    The ceiling is the highest average score that any outputs can reach on the public test file of the data source under
+    the reference's rules; next to it is the ceiling for outputs in the format that the prompts ask for.
     """
     from bootcamp_cli import api
 
     data = []
-    rows = [("data source", "family", "origin", "ceiling", "in the asked format")]
+    rows = [("data source", "family", "origin", "ceiling", "in the requested format")]
     for known in api.list_bootcamps(call.learn(api.read_settings(call.sources))):
         ref, limit = known.ref, known.ceiling
         data.append(
@@ -58,7 +58,7 @@ def verify_command(
     """Check the bootcamps against golden cases: outputs with known verdicts.
 
     GOLDEN_DIR has DATA_SOURCE.jsonl files of objects with file, row (0-based line of EVAL_DIR/file), output, score and
-    extracted. Score and extracted output must be equal; the exit code is 1 where one is not, or a bootcamp is missing.
+    extracted. Score and extracted output must be equal; the exit code is 1 if one is not, or if a bootcamp is missing.
     """
     from bootcamp_cli import api
 

@@ -18,7 +18,7 @@ from bootcamp_cli.errors import EXIT_OK
 def check_model_command(
     call: Call,
     with_probe: Annotated[
-        bool, typer.Option("--probe/--no-probe", help="also ask for one short completion", rich_help_panel="Check")
+        bool, typer.Option("--probe/--no-probe", help="also request one short completion", rich_help_panel="Check")
     ] = False,
 ) -> int:
     """Wait until the server offers the model."""

@@ -1,6 +1,6 @@
-"""The class of every command: its options in named groups, an example in its help, wrong words told in one line.
+"""The class of every command: options in named groups, an example in the help, misuse reported in one line.
 
-typer knows no boolean option with an optional value (`--resume true`), so the words are rewritten before it reads them.
+typer has no boolean options with an optional value (`--resume true`), so the words are rewritten before it reads them.
 """
 
 import sys
@@ -45,21 +45,21 @@ def _print_help(context: typer.Context, wanted: bool) -> None:  # noqa: FBT001 -
 Help = Annotated[
     bool, typer.Option("--help", "-h", is_eager=True, callback=_print_help, help="show this help and exit")
 ]
-"""The option `--help` of every group and command: typer's own takes a reader that goes away for an error."""
+"""The option `--help` of every group and command: typer's own treats a reader that goes away as an error."""
 
 
 class BootcampCommand(TyperCommand):
     """A command whose epilog is its example, and whose options are grouped by their `rich_help_panel`.
 
-    `notes` says of settings, by name, what the help shows beside their help text.
+    `notes` holds what the help shows about settings, by name, besides their help text.
     """
 
     notes: Mapping[str, OptionNote] = {}
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words, in which a boolean option may have a value."""
+        """Parse the words; a boolean option may have a value."""
         options = [param for param in self.params if isinstance(param, TyperOption)]
-        with misuse_told(ctx):
+        with usage_errors_translated(ctx):
             return super().parse_args(
                 ctx, with_bare_booleans(args, booleans=_booleans(options), valued=_valued(options))
             )
@@ -85,8 +85,8 @@ class BootcampCommand(TyperCommand):
 
 
 @contextmanager
-def misuse_told(ctx: Any) -> Iterator[None]:
-    """Raise what typer has against the words as an error of this tool, with the next step.
+def usage_errors_translated(ctx: Any) -> Iterator[None]:
+    """Raise typer's errors about the words as errors of this tool, with the next step.
 
     Raises:
         UsageError: an option, a value or an argument is wrong.
@@ -95,7 +95,7 @@ def misuse_told(ctx: Any) -> Iterator[None]:
         yield
     except typer.TyperException as error:
         hint = f"see {ctx.command_path} --help"
-        if not hasattr(error, "possibilities"):  # typer exports no name for what has them: an option that is not there
+        if not hasattr(error, "possibilities"):  # typer exports no name for the error that has them: unknown option
             text = error.format_message().rstrip(".")
             raise UsageError(text[:1].lower() + text[1:], hint=hint) from error
         name = str(getattr(error, "option_name", ""))
@@ -116,11 +116,11 @@ def with_bare_booleans(words: Sequence[str], *, booleans: Mapping[str, str], val
     """The same command line with every boolean option bare or negated.
 
     `booleans` maps a boolean option to its negation (`--resume` to `--no-resume`), `valued` holds the options that
-    take a value: the word behind one of these is copied as it is, whatever it looks like. The word behind a boolean
-    option is its value only where it is one of `TRUE_WORDS` or `FALSE_WORDS`. Words behind `--` are left alone.
+    take a value: the word after one of these is copied as it is, whatever it looks like. The word after a boolean
+    option is its value only if it is one of `TRUE_WORDS` or `FALSE_WORDS`. Words after `--` are left alone.
 
     Raises:
-        SettingsError: a boolean option is given something else behind `=`.
+        SettingsError: a boolean option is given something else after `=`.
     """
     result: list[str] = []
     waiting = list(reversed(words))
@@ -157,7 +157,7 @@ def _truth(name: str, value: str, *, given: bool) -> bool:
 
 
 def is_on(flag: str, words: Sequence[str]) -> bool:
-    """Whether a bare command line, one that may be wrong elsewhere, asks for a boolean option (`--json`)."""
+    """Whether a raw command line, which may be invalid, asks for a boolean option (`--json`)."""
     options = words[: words.index("--")] if "--" in words else words
     negation = f"--no-{flag[2:]}"
     try:

@@ -27,13 +27,15 @@ def install_command(
     ] = None,
     dest: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="where to, by default the user's directory", rich_help_panel="Place"),
+        typer.Option(
+            metavar="DIR", help="where to install it, by default the user's directory", rich_help_panel="Place"
+        ),
     ] = None,
 ) -> int:
     """Install the completions for bash, zsh or fish.
 
-    The script is copied to the user's directory for completions and nothing else is changed; what is left to do is
-    said. Repeat it after an update.
+    The script is copied to the user's directory for completions, and nothing else is changed; the output tells what is
+    left to do. Repeat this after an update.
     """
     chosen = choose_shell(shell, os.environ)
     done = install(chosen, env=os.environ, home=Path.home(), dest=None if dest is None else Path(dest))
@@ -45,7 +47,7 @@ def install_command(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """A script in its place: `changed` says whether it had to be written, `next_step` what the user does then."""
+    """A script in its place: `changed` says whether it had to be written, `next_step` what the user does next."""
 
     shell: Shell
     path: Path
@@ -54,10 +56,10 @@ class Installed:
 
 
 def choose_shell(named: str | None, env: Mapping[str, str]) -> Shell:
-    """The shell that is asked for, else that of `$SHELL`.
+    """The requested shell, else that of `$SHELL`.
 
     Raises:
-        UsageError: it is none of those with a script.
+        UsageError: there is no script for that shell.
     """
     known: tuple[Shell, ...] = get_args(Shell)
     name = named if named is not None else Path(env.get("SHELL", "")).name
@@ -69,10 +71,10 @@ def choose_shell(named: str | None, env: Mapping[str, str]) -> Shell:
 
 
 def install(shell: Shell, *, env: Mapping[str, str], home: Path, dest: Path | None = None) -> Installed:
-    """Copy the script to `dest` or the user's directory for the shell; nothing is written that is there already.
+    """Copy the script to `dest` or the user's directory for the shell, unless it is already there.
 
     Raises:
-        BootcampError: the directory cannot be made or written to.
+        BootcampError: the directory cannot be created or written to.
     """
     directory = dest.absolute() if dest is not None else user_directory(shell, env, home)
     path = directory / _INSTALLED[shell]
@@ -88,7 +90,7 @@ def install(shell: Shell, *, env: Mapping[str, str], home: Path, dest: Path | No
 
 
 def script_text(shell: Shell) -> str:
-    """The script: in an installed package it lies beside this file, in a checkout in `completions/`."""
+    """The script: in an installed package it is next to this file, in a checkout in `completions/`."""
     packaged = files("bootcamp_cli.cli") / "completions" / _SCRIPTS[shell]
     if packaged.is_file():
         return packaged.read_text("utf-8")
@@ -110,7 +112,7 @@ def user_directory(shell: Shell, env: Mapping[str, str], home: Path) -> Path:
 
 
 def _xdg(env: Mapping[str, str], variable: str, default: Path) -> Path:
-    """The directory of a variable, which counts only as an absolute path."""
+    """The directory from a variable, which only counts if it is an absolute path."""
     value = env.get(variable, "")
     return Path(value) if value.startswith("/") else default
 
@@ -121,7 +123,7 @@ def _next_step(shell: Shell, path: Path) -> str:
             return f"open a new shell; without the package bash-completion, add to ~/.bashrc: source '{path}'"
         case "zsh":
             return (
-                "add to ~/.zshrc, unless it is there, and open a new shell: "
+                "add to ~/.zshrc, unless it is already there, and open a new shell: "
                 f"fpath=('{path.parent}' $fpath); autoload -Uz compinit; compinit"
             )
         case "fish":

@@ -1,8 +1,8 @@
 """`python -m bootcamp_cli.cli.completion_scripts [--check]`: write completions/ from the command line itself.
 
 The command line as data, and from it the scripts for bash (3.2 and later), zsh (a function file for a directory of
-`fpath`) and fish (3.0 and later). They are written here because they answer a TAB within a millisecond: typer's would
-start Python for each, which takes a hundred.
+`fpath`) and fish (3.0 and later). These scripts answer a TAB within a millisecond; typer's would start Python each
+time, which takes a hundred.
 """
 
 import re
@@ -23,13 +23,13 @@ COMPLETIONS = Path(__file__).parents[2] / "completions"
 
 
 def scripts() -> Mapping[str, str]:
-    """The scripts by file name, as shells look for them."""
+    """The scripts by the file names that shells look for."""
     nodes = command_tree()
     return {"bootcamp.bash": bash_script(nodes), "_bootcamp": zsh_script(nodes), "bootcamp.fish": fish_script(nodes)}
 
 
 Place = Literal["DIR", "FILE", "RUN_DIR"]
-"""Values that stand on the disk: a directory, any file, a directory with an eval_args.json."""
+"""Values that are on the disk: a directory, any file, a directory with an eval_args.json."""
 
 Values = tuple[str, ...] | Place | None
 """What a value may be: one of these words, something on the disk, or anything."""
@@ -41,7 +41,7 @@ _CLOSED = re.compile(r"[a-z0-9_-]+(\|[a-z0-9_-]+)+")
 class OptionNode:
     """An option: one that ends everything (`bare`), a boolean one, or one with a value.
 
-    `negation` is set where it is worth offering: where another source can have set the option.
+    `negation` is set where it is worth offering: where another source may have set the option.
     """
 
     name: str
@@ -87,7 +87,7 @@ def _nodes(path: tuple[str, ...], entry: Entry | EntryGroup) -> list[CommandNode
         return [group, *(node for name, child in entry.entries.items() for node in _nodes((*path, name), child))]
     command = load_command(path[-1], entry)
     if not isinstance(command, BootcampCommand):
-        raise TypeError(f"{entry.target} is no command")
+        raise TypeError(f"{entry.target} is not a command")
     options = [
         param
         for param in command.params
@@ -213,7 +213,7 @@ def bash_script(nodes: Sequence[CommandNode]) -> str:
 
 
 def _bash_path_lines(nodes: Sequence[CommandNode]) -> list[str]:
-    """Find the command: the words before the first that names none."""
+    """Find the command: the words before the first that does not name a command."""
     lines = ["    for ((i = 1; i < COMP_CWORD; i++)); do", '        case "$path/${COMP_WORDS[i]}" in']
     for node in nodes:
         if node.path:
@@ -237,7 +237,7 @@ def _bash_value_lines(nodes: Sequence[CommandNode]) -> list[str]:
 
 
 def _bash_value_actions(nodes: Sequence[CommandNode]) -> dict[tuple[str, str], list[str]]:
-    """The commands by the name of an option and how its value is completed."""
+    """The commands, by the name of an option and how its value is completed."""
     found: dict[tuple[str, str], list[str]] = {}
     for node in nodes:
         for option in node.options:

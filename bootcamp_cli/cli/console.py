@@ -1,4 +1,4 @@
-"""What a command prints: its result on stdout, everything said to a person on stderr."""
+"""What a command prints: its result on stdout, messages for people on stderr."""
 
 import json
 import os
@@ -14,8 +14,8 @@ from bootcamp_cli.text import Secrets, visible
 class Console:
     """The two channels of a command.
 
-    `json` asks for the result as JSON, `quiet` for no words beside it and errors. `masked` are the secrets known so
-    far: whoever learns one adds it, and nothing that is said, nor an error, shows it.
+    `json` asks for the result as JSON, `quiet` for nothing besides it and errors. `masked` holds the secrets known so
+    far: code that learns one adds it, and no message or error shows it.
     """
 
     json: bool = False
@@ -25,7 +25,7 @@ class Console:
     def result(self, data: object, *, text: str, styled: bool = False) -> None:
         """Print what the command was asked for: `data` as JSON for machines, else `text`.
 
-        `styled` says that `text` was made by a renderer that escaped what it shows, and may hold terminal styles.
+        `styled` says that `text` comes from a renderer that escaped what it shows, and may hold terminal styles.
         """
         if self.json:
             write_line(sys.stdout, json_text(data))
@@ -33,19 +33,19 @@ class Console:
             write_line(sys.stdout, text if styled else escape_controls(text))
 
     def notify(self, text: str) -> None:
-        """Tell the user something, unless asked to be quiet."""
+        """Print a message for the user, unless asked to be quiet."""
         if not self.quiet:
             write_line(sys.stderr, escape_controls(hide(text, self.masked)))
 
     def warn(self, text: str) -> None:
-        """Tell the user about something that may not be meant, unless asked to be quiet."""
+        """Warn the user about something probably unintended, unless asked to be quiet."""
         self.notify(f"warning: {text}")
 
 
 def aligned(rows: Sequence[Sequence[str]], *, widest: int | None = None) -> str:
-    """The rows as columns that begin at the same place, but for cells of more than `widest` characters.
+    """The rows as aligned columns; a cell of more than `widest` characters pushes the rest of its row.
 
-    rich, which draws the report in a terminal, would take a third of the time of `templates list`, for the same lines.
+    rich, which draws the report in a terminal, would take a third of the time of `templates list` for the same lines.
     """
     widths = [min(max(map(len, column)), widest or sys.maxsize) for column in zip(*rows, strict=True)]
     return "\n".join(
@@ -54,7 +54,7 @@ def aligned(rows: Sequence[Sequence[str]], *, widest: int | None = None) -> str:
 
 
 def json_text(data: object) -> str:
-    """The data as JSON for a person's eye as well: indented, letters of all scripts as they are, controls escaped."""
+    """The data as JSON that people can read: indented, letters of all scripts unescaped, control characters escaped."""
     text = json.dumps(data, ensure_ascii=False, indent=2, default=_as_json)
     if text.isascii():
         return text
@@ -67,7 +67,7 @@ def hide(text: str, masked: list[str]) -> str:
 
 
 def write_line(stream: TextIO | None, text: str) -> None:
-    """Write a line at once, in whatever encoding the stream has; a closed stream or a reader gone ends no command."""
+    """Write a line at once, in the stream's encoding; a closed stream or a reader that has gone ends no command."""
     if stream is None:
         return
     encoding = stream.encoding or "utf-8"
@@ -79,14 +79,14 @@ def write_line(stream: TextIO | None, text: str) -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Let everything written to the stream from here on, and what it still holds, go nowhere."""
+    """Discard everything written to the stream from here on, and what it still buffers."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 def escape_controls(text: str) -> str:
-    r"""Text of any origin that a terminal shows and does not obey: ESC as `\x1b`; lines and tabs stay."""
+    r"""Text of any origin, safe for a terminal: ESC as `\x1b`; line breaks and tabs stay."""
     if text.isprintable():
         return text
     return "".join(char if char in "\n\t" else visible(char) for char in text)

@@ -33,20 +33,23 @@ def demo_command(  # noqa: PLR0913 - the options of the command
         typer.Option("--serve/--no-serve", help="only run the server, until Ctrl-C or SIGTERM", rich_help_panel="Demo"),
     ] = False,
     rows: Annotated[int, typer.Option(metavar="N", help="samples per bootcamp", rich_help_panel="Demo")] = 8,
-    seed: Annotated[int, typer.Option(metavar="N", help="of samples, answers and faults", rich_help_panel="Demo")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="seed of samples, answers and faults", rich_help_panel="Demo")
+    ] = 0,
     latency: Annotated[
         float, typer.Option(metavar="SECONDS", help="mean time per answer", rich_help_panel="Demo")
     ] = 0.3,
     tokens: Annotated[
         int | None,
-        typer.Option(metavar="N", help="mean length of answers in tokens, here words", rich_help_panel="Demo"),
+        typer.Option(metavar="N", help="mean length of answers in tokens (here words)", rich_help_panel="Demo"),
     ] = None,
     test_dir: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="answer this test dir instead of a generated one", rich_help_panel="Demo"),
     ] = None,
     port: Annotated[
-        int, typer.Option(metavar="N", help="port of the server on 127.0.0.1; 0: any free one", rich_help_panel="Demo")
+        int,
+        typer.Option(metavar="N", help="port of the server on 127.0.0.1; 0 takes any free one", rich_help_panel="Demo"),
     ] = 0,
     api_key: Annotated[
         str | None, typer.Option(metavar="KEY", help="key that the server requires", rich_help_panel="Demo")
@@ -66,11 +69,11 @@ def demo_command(  # noqa: PLR0913 - the options of the command
 ) -> int:
     """Evaluate an embedded, imperfect model on generated samples, through HTTP and with some faults.
 
-    It needs neither a model nor data nor settings: environment and settings files are not read. The run directory that
-    it leaves is that of any evaluation.
+    It needs no model, data or settings: environment and settings files are not read. It leaves an ordinary run
+    directory.
 
-    With --serve nothing is evaluated: the model answers at the URL that is printed, for commands of yours. What is not
-    a prompt of the test dir gets a wrong answer.
+    With --serve nothing is evaluated: the model answers your own commands at the URL that is printed. Prompts that are
+    not in the test dir get a wrong answer.
     """
     from tempfile import TemporaryDirectory
 
@@ -80,7 +83,7 @@ def demo_command(  # noqa: PLR0913 - the options of the command
     if rows < 1:
         raise UsageError(f"--rows: must be at least 1, got {rows}")
     if serve and (unused := sorted(call.flags)):
-        raise UsageError(f"--{unused[0].replace('_', '-')}: --serve evaluates nothing", hint="leave one of the two out")
+        raise UsageError(f"--{unused[0].replace('_', '-')}: --serve evaluates nothing", hint="leave out one of the two")
     if api_key is not None:
         call.console.masked.append(api_key)
     faults = (() if serve else _FAULTS) if fault is None else tuple(fault)
@@ -102,7 +105,7 @@ def demo_command(  # noqa: PLR0913 - the options of the command
 
 
 def _serve(call: Call, config: "DemoConfig", test_dir: Path) -> int:
-    """Run the server until a signal; a SIGINT that is ignored, as shells have it in the background, stays so."""
+    """Run the server until a signal arrives; SIGINT stays ignored where it is, as in the background of a shell."""
     import signal
 
     import anyio
@@ -134,7 +137,7 @@ def _evaluate(call: Call, config: "DemoConfig", test_dir: Path, faults: tuple[st
         shown = f", faults {', '.join(faults)}" if faults else ""
         call.console.notify(f"demo server at {url}, mean latency {config.latency_s} s{shown}")
         resolved = _resolved(call, config, url, test_dir)
-        # both ends of every connection are of this process
+        # both ends of every connection belong to this process
         needed = 2 * resolved.settings.max_concurrent_requests + _OPEN_FILES_BESIDE_CONNECTIONS
         if warning := raise_open_file_limit(needed):
             call.console.warn(warning)
@@ -166,7 +169,7 @@ def _resolved(call: Call, config: "DemoConfig", url: str, test_dir: Path) -> "Re
 
 @contextmanager
 def _served(config: "DemoConfig") -> Iterator[str]:
-    """The demo server in a thread of its own; gives its URL."""
+    """The demo server in a thread of its own; yields its URL."""
     from anyio.from_thread import start_blocking_portal
 
     from bootcamp_cli.demo.server import serve

@@ -1,6 +1,6 @@
-"""`python -m bootcamp_cli.cli.docs [--check]`: write into README.md what the declarations say.
+"""`python -m bootcamp_cli.cli.docs [--check]`: update the generated parts of README.md from the declarations.
 
-That is the table of the parameters and the names of the report forms.
+These are the table of the parameters and the names of the report forms.
 """
 
 import sys
@@ -15,28 +15,30 @@ README = Path(__file__).parents[2] / "README.md"
 
 
 def with_generated_parts(readme: str) -> str:
-    """The text with all that stands between markers renewed.
+    """The text with everything between the markers updated.
 
     Raises:
-        ValueError: two markers do not stand there once each, in order.
+        ValueError: a pair of markers is not there once each, in order.
     """
     formats = ", ".join(f"`{name}`" for name in TEXT_FORMS)
-    return renewed(renewed(readme, "parameters", parameter_table()), "formats", formats, inline=True)
+    return replace_generated(
+        replace_generated(readme, "parameters", parameter_table()), "formats", formats, inline=True
+    )
 
 
-def renewed(readme: str, name: str, content: str, *, inline: bool = False) -> str:
+def replace_generated(readme: str, name: str, content: str, *, inline: bool = False) -> str:
     """The text with what stands between `<!-- name:begin -->` and `<!-- name:end -->` replaced.
 
-    The content is a block of its own, unless it is `inline`.
+    The content is a separate block unless `inline` is set.
 
     Raises:
-        ValueError: the two markers do not stand there once each, in order.
+        ValueError: the two markers are not there once each, in order.
     """
     first, last = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     before, begin, rest = readme.partition(first)
     _, end, after = rest.partition(last)
     if not begin or not end or first in rest or last in before + after:
-        raise ValueError(f"README.md needs {first} and behind it {last}, once each, around the generated part")
+        raise ValueError(f"README.md needs {first} and after it {last}, once each, around the generated part")
     space = "" if inline else "\n\n"
     return f"{before}{first}{space}{content.strip()}{space}{last}{after}"
 
@@ -82,7 +84,7 @@ def type_text(parameter: Parameter) -> str:
 
 
 def update(contents: Mapping[Path, str], *, check: bool) -> int:
-    """Write the files that differ; with `check` only name them and return 1 where there are any."""
+    """Write the files that differ; with `check` only name them, and return 1 if there are any."""
     stale = {path: text for path, text in contents.items() if not path.is_file() or path.read_text("utf-8") != text}
     for path, text in stale.items():
         if not check:

@@ -10,8 +10,8 @@ from bootcamp_cli.cli.options import ALL_SETTINGS, Call, command
 def eval_command(call: Call) -> int:
     """Evaluate a model on a test dir.
 
-    Every row's prompt is sent, every answer verified. What it leaves stands in a run directory below output_dir, and
-    can be continued with `bootcamp resume` wherever it was cut off.
+    Every row's prompt is sent and every answer verified. The results are written to a run directory below output_dir;
+    wherever the run is cut off, `bootcamp resume` continues it.
     """
     from bootcamp_cli import api
     from bootcamp_cli.cli.process import run_display

@@ -1,4 +1,4 @@
-"""Any exception as what the user is told: one line, the lines below it, and the exit code."""
+"""Any exception as the user sees it: one line, the lines below it, and the exit code."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from bootcamp_cli.text import visible
 
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _PATH_ERRORS = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP})
-"""What the system may have against any path that a user gives."""
+"""What can be wrong with any path that a user gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +32,13 @@ class Failure:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """What to tell about an exception that nothing else handled."""
+    """What the user is told about an exception that nothing else handled."""
     single = _single(error)
     if isinstance(single, OSError) and single.errno in _DISK_ERRORS:
         single = disk_error(single, f"write {single.filename}" if single.filename else "write")
     if isinstance(single, OSError) and single.errno in _PATH_ERRORS and isinstance(single.filename, str | bytes):
         return Failure(message=f"{os.fsdecode(single.filename)}: {single.strerror}", exit_code=1)
-    if isinstance(single, FileNotFoundError) and _is_nowhere():
+    if isinstance(single, FileNotFoundError) and _working_dir_is_gone():
         return Failure(message="the working directory is gone", hint="change to one that exists", exit_code=1)
     match single:
         case BootcampError():
@@ -50,7 +50,7 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def print_failure(failure: Failure, *, as_json: bool, masked: list[str]) -> None:
-    """The line and those below it on stderr; with `--json` the same as an object on stdout."""
+    """Print the line and those below it to stderr; with `--json` the same as an object to stdout."""
     for line in (failure.line, *(f"  {visible(problem)}" for problem in failure.problems)):
         write_line(sys.stderr, hide(line, masked))
     if as_json:
@@ -61,7 +61,7 @@ def print_failure(failure: Failure, *, as_json: bool, masked: list[str]) -> None
 
 
 def _single(error: BaseException) -> BaseException:
-    """The error that a group stands for: an interruption, or the first where all are for the user, or the group."""
+    """The error that represents a group: an interruption, or the first if all are user-facing, or the group itself."""
     leaves = list(_leaves(error))
     for leaf in leaves:
         if isinstance(leaf, KeyboardInterrupt):
@@ -71,8 +71,8 @@ def _single(error: BaseException) -> BaseException:
     return error
 
 
-def _is_nowhere() -> bool:
-    """Whether this process stands in a directory that was removed."""
+def _working_dir_is_gone() -> bool:
+    """Whether the working directory of this process was removed."""
     try:
         Path.cwd()
     except FileNotFoundError:

@@ -1,6 +1,6 @@
 """The help of a command as text: usage, description, example, and sections of two columns.
 
-typer groups options by `rich_help_panel` with rich only, whose import costs more than a whole `--help` may.
+typer only groups options by `rich_help_panel` with rich, whose import costs more than a whole `--help` may.
 """
 
 import re
@@ -17,21 +17,21 @@ GENERAL = "General"
 _WIDEST = 80
 _NARROWEST = 50
 _NAME_COLUMN = 28
-"""Widest name of an option that still has its help beside it, in columns."""
+"""Widest option name that still has its help next to it, in columns."""
 
 _LONGEST_METAVAR = 40
-"""Longest list of choices that stands beside the name of its option, in columns."""
+"""Longest list of choices that is shown next to its option name, in columns."""
 
 _USAGE = "Usage: "
 _NO_NOTES: Mapping[str, "OptionNote"] = {}
 
 Rows = Sequence[tuple[str, str]]
-"""Names with what the help says of them."""
+"""Names with what the help says about them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionNote:
-    """What the help says of a setting beside its help text: the default as text, the variable; empty for none."""
+    """What the help says about a setting besides its help text: default as text, and variable; empty for none."""
 
     default: str = ""
     variable: str = ""
@@ -63,13 +63,13 @@ def _description(text: str, width: int) -> str:
 
 
 def _example(example: str, width: int) -> str:
-    """A section with command lines that can be copied; long ones go on behind a backslash."""
+    """A section with command lines that can be copied; long ones continue after a backslash."""
     lines = [part for line in example.strip("\n").splitlines() for part in _continued(line, width - 4)]
     return "Example:\n" + "".join(f"  {line}\n" for line in lines) if example else ""
 
 
 def _continued(line: str, width: int) -> list[str]:
-    """A command line in parts of at most `width` columns where it can be broken: before an option."""
+    """A command line in parts of at most `width` columns if it can be broken, which is before an option."""
     parts = [""]
     for piece in re.split(r" (?=--)", line):
         if parts[-1] and len(parts[-1]) + 1 + len(piece) > width:
@@ -81,7 +81,7 @@ def _continued(line: str, width: int) -> list[str]:
 
 
 def _sections(sections: Mapping[str, Rows], width: int) -> list[str]:
-    """Named sections of two columns that begin at the same place in all of them."""
+    """Named sections of two columns that are aligned across all of them."""
     short = [len(name) for rows in sections.values() for name, _ in rows if len(name) <= _NAME_COLUMN]
     column = max(short, default=0) + 2
     return [
@@ -92,7 +92,7 @@ def _sections(sections: Mapping[str, Rows], width: int) -> list[str]:
 
 
 def _lines(name: str, text: str, column: int, width: int) -> list[str]:
-    """A name with its text beside it, or below it where the name is too long."""
+    """A name with its text next to it, or below it if the name is too long."""
     wrapped = textwrap.wrap(text, max(width - column - 2, 10), break_long_words=False)
     if wrapped and len(name) + 2 <= column:
         return [f"  {name:{column}}{wrapped[0]}", *(f"{'':{column + 2}}{line}" for line in wrapped[1:])]
@@ -115,7 +115,7 @@ def option_name(option: TyperOption, notes: Mapping[str, OptionNote] = _NO_NOTES
 
 
 def option_help(option: TyperOption, notes: Mapping[str, OptionNote] = _NO_NOTES) -> str:
-    """What the help says of an option, with its default and its variable."""
+    """What the help says about an option, with its default and its variable."""
     default = _default(option, notes)
     brackets = [] if default in ("", "false") else [default if default == "required" else f"default: {default}"]
     if (note := notes.get(option.name or "")) and note.variable:

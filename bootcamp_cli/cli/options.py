@@ -1,7 +1,7 @@
 '''From declared settings to the options of a command.
 
-A command file declares what is its own with typer's annotations, names the settings that it reads, and returns its
-exit code; it has no list of options of its own:
+A command file declares its own options with typer's annotations, names the settings that it reads, and returns its exit
+code:
 
     @command(settings=ALL_SETTINGS, example="bootcamp eval --url http://127.0.0.1:8000/v1 --test-dir tests")
     def eval_command(call: Call) -> int:
@@ -24,9 +24,9 @@ exit code; it has no list of options of its own:
         dry_run: Annotated[bool, typer.Option("--dry-run/--no-dry-run", help="Only show.")] = False,
     ) -> int:
 
-The metavar of an option or argument is also what the shell completes: `a|b` these words, DIR, FILE, RUN_DIR, TEMPLATE
-and BOOTCAMP what they say. `app.py` names the command and its file. Every command gets --json, --quiet and --debug,
-those with settings --config and --profile as well.
+The metavar of an option or argument also says what the shell completes: `a|b` these words, DIR, FILE, RUN_DIR, TEMPLATE
+and BOOTCAMP what they name. `app.py` names the command and its file. Every command gets --json, --quiet and --debug;
+those with settings also get --config and --profile.
 '''
 
 import os
@@ -51,16 +51,16 @@ if TYPE_CHECKING:
     from bootcamp_cli.settings.sources import Resolved
 
 Flags = dict[str, str | list[str]]
-"""The settings that were given on the command line, by name, as they were typed; a boolean one is `true` or `false`."""
+"""The settings given on the command line, by name, as they were typed; a boolean one is `true` or `false`."""
 
 ALL_SETTINGS: frozenset[str] = frozenset(parameter.name for parameter in parameters())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What every command is called with, beside the arguments of its own.
+    """What every command is called with, besides its own arguments.
 
-    `config` and `profile` say where else settings are read from, `debug` asks for tracebacks.
+    `config` and `profile` tell where else settings are read from, `debug` asks for tracebacks.
     """
 
     console: Console
@@ -85,7 +85,7 @@ class Call:
         )
 
     def learn(self, resolved: "Resolved") -> EvalSettings:
-        """Let nothing that is said from here on show the secrets of these settings, and give the warnings."""
+        """Hide the secrets of these settings from all further messages, and print the warnings."""
         from bootcamp_cli.settings.convert import secrets_of
 
         self.console.masked.extend(secrets_of(resolved.settings))
@@ -97,10 +97,10 @@ class Call:
 def command(
     *, example: str, settings: Iterable[str] | None = None, hidden: Iterable[str] = ()
 ) -> Callable[[Callable[Concatenate[Call, ...], int]], BootcampCommand]:
-    """Make a command of a function whose first parameter is its `Call` and whose others are annotated for typer.
+    """Make a command from a function whose first parameter is its `Call` and whose others are annotated for typer.
 
-    `settings` names those that the command accepts as flags, None that it reads no settings; the `hidden` ones are
-    accepted and not shown in the help. `example` is one or more command lines that run as they are.
+    `settings` names those that the command accepts as flags; None means that it reads no settings. The `hidden` ones
+    are accepted but not shown in the help. `example` is one or more command lines that run as they are.
     """
 
     def made(function: Callable[Concatenate[Call, ...], int]) -> BootcampCommand:
@@ -152,7 +152,7 @@ def _shown_default(parameter: Parameter) -> str:
 
 
 def general_options(*, reads_settings: bool) -> list[Argument]:
-    """The options that every command has; with settings also where else these come from."""
+    """The options that every command has; with settings also those that tell where else these come from."""
     sources = [
         _option("config", metavar="FILE", help="settings file to read instead of ./bootcamp.toml"),
         _option("profile", metavar="NAME", help="use the [profile.NAME] table of the settings file"),
@@ -176,7 +176,7 @@ def _option(
     repeatable: bool = False,
     hidden: bool = False,
 ) -> Argument:
-    """An option whose text is converted elsewhere: None where it was not given, so that other sources can supply it.
+    """An option whose text is converted elsewhere: None where it was not given, so that other sources count.
 
     A boolean one is negated by `--no-` and gives a bool; a repeatable one gives a list of texts.
     """
@@ -194,14 +194,14 @@ def _option(
 
 
 def as_typed(text: str) -> str:
-    """The text as it is: typer 0.29 would have pydantic check it, which takes no bytes that are not UTF-8."""
+    """The text as it is: typer 0.29 would have pydantic check it, which rejects bytes that are not UTF-8."""
     return text
 
 
 def _as_typer_sees_it(
     function: Callable[Concatenate[Call, ...], int], options: Iterable[Argument], names: Iterable[str]
 ) -> Callable[..., int]:
-    """The function with `options` in the place of its first parameter, which is made of their values."""
+    """The function with `options` in place of its first parameter, which is built from their values."""
     _, *own = signature(function, eval_str=True).parameters.values()
     own = [_converted_here(argument) for argument in own]
 
@@ -219,7 +219,7 @@ def _as_typer_sees_it(
 
 
 def _converted_here(argument: Argument) -> Argument:
-    """A command's own argument with this module's conversion of its text, which is the same in every typer."""
+    """A command's own argument with this module's text conversion, which is the same in every typer release."""
     annotation, declared = get_args(argument.annotation)
     kind = next((part for part in get_args(annotation) if part is not type(None)), annotation)
     if kind in (int, float):

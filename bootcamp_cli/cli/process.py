@@ -1,4 +1,4 @@
-"""What the command line does to its process where the requests of a run begin: file limit, collector, display."""
+"""What the command line does to its process when the requests of a run begin: file limit, collector, display."""
 
 import gc
 import os
@@ -17,14 +17,14 @@ _DESCRIPTORS_BESIDE_CONNECTIONS = 256
 
 
 def run_display(console: Console, *, n_connections: int) -> "StartDisplay":
-    """What readies this process for so many connections and gives the display that fits stderr."""
+    """A function that prepares this process for that many connections and returns the display that fits stderr."""
 
     def start(state: "ProgressState") -> "Display":
         from bootcamp_cli.progress.display import choose_display
 
         if warning := raise_open_file_limit(n_connections + _DESCRIPTORS_BESIDE_CONNECTIONS):
             console.warn(warning)
-        calm_collector()
+        slow_garbage_collection()
         return choose_display(state, stream=sys.stderr, quiet=console.quiet, env=os.environ)
 
     return start
@@ -38,16 +38,17 @@ def raise_open_file_limit(needed: int) -> str | None:
     allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    except (ValueError, OSError):  # macOS: an unlimited hard limit is not to be had
+    except (ValueError, OSError):  # macOS: an unlimited hard limit cannot be used in full
         allowed = soft
     if allowed >= needed:
         return None
     return (
-        f"only {allowed} files can be open at once, {needed} are needed: lower max_concurrent_requests or `ulimit -n`"
+        f"only {allowed} files can be open at once, {needed} are needed: "
+        "lower max_concurrent_requests or raise `ulimit -n`"
     )
 
 
-def calm_collector() -> None:
-    """Let the garbage collector look seldom: samples are trees that free themselves, and walking them costs a tenth."""
+def slow_garbage_collection() -> None:
+    """Make the garbage collector run rarely: samples hold no cycles, and walking them costs a tenth of the time."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

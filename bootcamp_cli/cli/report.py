@@ -16,7 +16,7 @@ from bootcamp_cli.reports.table import SORT_KEYS
 )
 def report_command(
     call: Call,
-    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="the run directory, also one of run_eval.py")],
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="the run directory, or one of run_eval.py")],
     format_: Annotated[
         str,
         typer.Option("--format", metavar="|".join(TEXT_FORMS), help="form of the output", rich_help_panel="Output"),
@@ -44,7 +44,7 @@ def report_command(
     from bootcamp_cli.cli.console import write_line
     from bootcamp_cli.cli.results import exit_code, table_text
 
-    text_form(format_)  # a wrong one ends the command before anything is written
+    text_form(format_)  # an unknown one ends the command before anything is written
     summary = api.report(api.open_run_dir(Path(run_dir)), call.console)
     options: dict[str, Any] = {"sort": sort, "reverse": reverse, "filter": tuple(filter_ or ())}
     if format_ == "table" and not call.console.json:

@@ -29,8 +29,8 @@ def rescore_command(
 ) -> int:
     """Verify the kept outputs of a run directory again, without any request.
 
-    It is also how outputs from elsewhere are scored: RUN_DIR/details/*.jsonl with rows of id, prompt, output,
-    ground_truth and data_source are enough.
+    This also scores outputs from elsewhere: all it needs is RUN_DIR/details/*.jsonl with id, prompt, output,
+    ground_truth and data_source in each row.
     """
     from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""How the results of a run are printed, and what its end is as an exit code."""
+"""How the results of a run are printed, and its exit code."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def print_run(run: "Run", console: "Console", *, allow_unscored: bool) -> int:
-    """The summary table and the paths, as JSON the summary with the path of the run directory; gives the exit code."""
+    """Print the summary table and the paths, or as JSON the summary with the run directory; returns the exit code."""
     from bootcamp_cli.reports.forms import json_object
 
     data = json_object(run.summary, n_all=len(run.summary.groups)) | {"run_dir": str(run.run_dir.path)}
@@ -34,7 +34,7 @@ def table_text(summary: "RunSummary", **options: Any) -> str:
 
 
 def exit_code(summary: "RunSummary", *, allow_unscored: bool) -> int:
-    """0 where every sample has its score, or was allowed to have none; else 3."""
+    """0 if every sample has a score or is allowed to have none; else 3."""
     n_lacking = summary.n_samples - summary.n_scored
     if allow_unscored:
         n_lacking -= summary.unverified.get("unscored", 0)

@@ -21,8 +21,8 @@ def resume_command(
 ) -> int:
     """Continue an interrupted run with the settings that it was started with.
 
-    Samples without an answer are sent again, kept answers whose verifier failed are verified again. Only options that
-    do not change the answers may differ: url, key, headers, timeout, concurrency, retries, waiting, streaming,
+    Samples without an answer are sent again, and kept answers whose verifier failed are verified again. Only options
+    that do not change the answers may differ: url, key, headers, timeout, concurrency, retries, waiting, streaming,
     verification limits, TLS, and a moved test dir with the same files.
     """
     from bootcamp_cli import api

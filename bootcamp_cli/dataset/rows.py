@@ -1,4 +1,4 @@
-"""The lines of a test file, counted and hashed as they are read, and what each is: a row, or what is wrong with it."""
+"""The lines of a test file, counted and hashed as they are read; each is a row, or an error that says what is wrong."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NoReturn
 import msgspec
 
 MAX_LINE_BYTES = 64 * 2**20
-"""A longer line is no row but a broken file (a hole full of zeros, a missing line feed)."""
+"""A longer line is not a row but a sign of a broken file (a hole full of zeros, a missing line feed)."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -18,9 +18,9 @@ _BOM = b"\xef\xbb\xbf"
 class LineReader:
     """Reads the lines of a binary file in batches.
 
-    Lines come with their line feed and without a byte order mark; a line above MAX_LINE_BYTES comes cut to one byte
-    more than that. `n_read` and `digest()` speak of the bytes up to the end of the batch that came last. Reading ends
-    with the file or after `n_bytes`.
+    Lines keep their line feed and lose a byte order mark; a line above MAX_LINE_BYTES is cut to one byte more than
+    that. `n_read` and `digest()` cover the bytes up to the end of the last batch. Reading ends with the file or after
+    `n_bytes`.
     """
 
     def __init__(self, file: BinaryIO, *, n_bytes: int | None = None) -> None:
@@ -30,7 +30,7 @@ class LineReader:
         self._sha256 = hashlib.sha256()
 
     def batches(self, n_bytes: int) -> Iterator[list[bytes]]:
-        """Lists of lines, about `n_bytes` together, at least one line."""
+        """Lists of lines of about `n_bytes` in total, at least one line each."""
         is_first = True
         while lines := self._read_batch(n_bytes):
             if is_first and lines[0].startswith(_BOM):
@@ -72,21 +72,21 @@ class LineReader:
 
 
 def _split(block: bytes) -> list[bytes]:
-    """The lines of a block, each with its line feed; a carriage return ends none."""
+    """The lines of a block, each with its line feed; a carriage return does not end a line."""
     lines = [line + b"\n" for line in block.split(b"\n")]
     lines[-1] = lines[-1][:-1]
     return lines if lines[-1] else lines[:-1]
 
 
 MAX_NESTING = 200
-"""Deepest ground truth: what is nested deeper cannot be relied on to be copied and written again."""
+"""Deepest ground truth: one that is nested deeper cannot be reliably copied and written again."""
 
 _MISSING: Any = object()
 _SCALARS = frozenset({str, int, float, bool})
 
 
 class InvalidRowError(ValueError):
-    """The line is no usable row; the text says why, in one line."""
+    """The line is not a usable row; the text says why, in one line."""
 
 
 class Row(msgspec.Struct, gc=False):
@@ -99,12 +99,12 @@ class Row(msgspec.Struct, gc=False):
 
     @property
     def own_id(self) -> str | float | bool | None:
-        """The row's `id`; None where it is absent or no scalar."""
+        """The row's `id`; None where it is absent or not a scalar."""
         return self.id if type(self.id) in _SCALARS else None
 
 
 class RowHead(Row, gc=False):
-    """A row that was checked without making its ground truth: that is the JSON text."""
+    """A row that was checked without decoding its ground truth, which stays JSON text."""
 
     ground_truth: msgspec.Raw
 
@@ -113,10 +113,10 @@ def parse_row(line: bytes) -> Row:
     """Parse and check one line.
 
     Raises:
-        InvalidRowError: where the line is not UTF-8, not JSON, no object, or lacks a key of the right type.
+        InvalidRowError: the line is not UTF-8, not JSON, not an object, or lacks a key of the right type.
     """
     with suppress(msgspec.DecodeError, ValueError, RecursionError):
-        line.decode()  # msgspec passes over what it skips without looking at its encoding
+        line.decode()  # msgspec does not check the encoding of what it skips
         row = _decode_row(line)
         if row.data_source and len(line) <= MAX_LINE_BYTES and not _may_be_deep(line):
             return row
@@ -124,7 +124,7 @@ def parse_row(line: bytes) -> Row:
 
 
 def parse_heads(lines: Sequence[bytes]) -> list[RowHead] | None:
-    """Check many lines at once; None where one of them may be wrong, which `parse_row` then has to say."""
+    """Check many lines at once; None if one of them may be wrong, which is for `parse_row` to tell."""
     if len(lines[-1]) > MAX_LINE_BYTES:
         return None
     try:
@@ -141,7 +141,7 @@ def parse_heads(lines: Sequence[bytes]) -> list[RowHead] | None:
 
 
 def parse_known_row(line: bytes) -> Row:
-    """Parse a line that was found right before; raises InvalidRowError where it is not the same any more."""
+    """Parse a line that was valid when scanned; raises InvalidRowError if it has changed."""
     try:
         return _decode_row(line)
     except (msgspec.DecodeError, ValueError, RecursionError):
@@ -157,7 +157,7 @@ def _has_extreme_number(text: bytes) -> bool:
 
 
 def _may_be_deep(text: bytes) -> bool:
-    """Whether a JSON text may be nested deeper than MAX_NESTING; brackets in strings can make it seem so."""
+    """Whether a JSON text may be nested deeper than MAX_NESTING; brackets in strings may count as nesting."""
     if len(text) <= 2 * MAX_NESTING or text.count(b"[") + text.count(b"{") <= MAX_NESTING:
         return False
     brackets = text.translate(None, _NO_BRACKETS)
@@ -179,7 +179,7 @@ def _examined(line: bytes) -> Row:
     if _may_be_deep(line) and _is_deeper(row.ground_truth, MAX_NESTING):
         raise InvalidRowError(f"`ground_truth` is nested deeper than {MAX_NESTING} levels")
     if (rb"\ud" in line or rb"\uD" in line) and _has_lone_surrogate(row):
-        raise InvalidRowError("a lone surrogate escape (\\ud800 to \\udfff), which is no character")
+        raise InvalidRowError("a lone surrogate escape (\\ud800 to \\udfff), which is not a character")
     return row
 
 
@@ -199,7 +199,7 @@ def _parse_object(line: bytes) -> dict[str, Any]:
         what = error.msg[:1].lower() + error.msg[1:]
         raise InvalidRowError(f"invalid JSON at column {error.pos + 1}: {what}") from None
     except RecursionError:
-        raise InvalidRowError("invalid JSON: nested too deep") from None
+        raise InvalidRowError("invalid JSON: nested too deeply") from None
     except InvalidRowError:
         raise
     except ValueError:  # the interpreter's limit on the digits of an integer

@@ -1,6 +1,6 @@
 """Test dir -> test set: every row of every file is checked, counted and hashed before the first request.
 
-The digests tell later whether a test file is the one of an earlier run, or that file with rows appended.
+The digests later tell whether a test file is the same as in an earlier run, or that file with rows appended.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from bootcamp_cli.text import visible
 from bootcamp_cli.types import IdRule
 
 _MAX_PROBLEMS_SHOWN = 20
-"""Problems shown one by one; the rest is counted."""
+"""How many problems are shown one by one; the rest are counted."""
 
 _BATCH_BYTES = 256 * 1024
 _CHUNK_BYTES = 2**20
@@ -46,7 +46,7 @@ class TestFile:
     the rows that `skip_invalid` leaves out.
     """
 
-    __test__ = False  # not a pytest class, whatever its name
+    __test__ = False  # not a pytest class, despite its name
 
     name: str
     path: Path
@@ -64,11 +64,11 @@ class TestFile:
 class TestSet:
     """The selected part of a test dir.
 
-    `files` in name order; `skipped` names the entries of the directory that are no test files; `problems` are the first
-    of the `n_problems` that `skip_invalid` went past. `warnings` are one line each, ready to print.
+    `files` are in name order; `skipped` names the entries of the directory that are not test files; `problems` are the
+    first of the `n_problems` that `skip_invalid` tolerated. `warnings` are one line each, ready to print.
     """
 
-    __test__ = False  # not a pytest class, whatever its name
+    __test__ = False  # not a pytest class, despite its name
 
     directory: Path
     files: tuple[TestFile, ...]
@@ -87,14 +87,14 @@ def scan_test_dir(
     limit: int | None = None,
     skip_invalid: bool = False,
 ) -> TestSet:
-    """Read every `*.jsonl` directly in the directory, in name order, and check every row.
+    """Read every `*.jsonl` file directly in the directory, in name order, and check every row.
 
-    `include` and `exclude` are shell globs on test file name (with or without `.jsonl`) or data source; `limit` lets in
-    the first selected rows of each file; `skip_invalid` leaves bad rows out instead of refusing them. A file that is
-    excluded by name is not read, and problems of a file that `include` does not want are of no concern.
+    `include` and `exclude` are shell globs on test file name (with or without `.jsonl`) or data source; `limit` admits
+    only the first selected rows of each file; `skip_invalid` leaves out bad rows instead of refusing them. A file that
+    is excluded by name is not read, and problems in a file that `include` does not select are ignored.
 
     Raises:
-        DatasetError: where anything cannot be used; `problems` has the first 20 as `file:line: what`.
+        DatasetError: something cannot be used; `problems` has the first 20 as `file:line: what`.
     """
     paths, skipped = _list_directory(directory)
     scans: list[_FileScan] = []
@@ -129,7 +129,7 @@ def scan_test_dir(
 
 
 def _list_directory(directory: Path) -> tuple[list[Path], list[str]]:
-    """The test files in name order, and the names of the other entries. A hidden file is none, as in the shell."""
+    """The test files in name order, and the names of the other entries. Hidden files do not count, as in the shell."""
     shown = visible(str(directory))
     try:
         with os.scandir(directory) as entries:
@@ -146,7 +146,7 @@ def _list_directory(directory: Path) -> tuple[list[Path], list[str]]:
     skipped = [name for name, is_test_file in found.items() if not is_test_file]
     if not paths:
         others = f": only {_enumeration(skipped)}" if skipped else ", it is empty"
-        hint = "test files end in .jsonl and stand directly in the directory"
+        hint = "test files end in .jsonl and are directly in the directory"
         raise DatasetError(f"test dir {shown} holds no test file{others}", hint=hint)
     return paths, skipped
 
@@ -157,7 +157,7 @@ def _is_test_file(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
     except OSError:
-        return True  # unreadable: the scan says so
+        return True  # unreadable: the scan reports it
 
 
 def _enumeration(names: Sequence[str]) -> str:
@@ -169,7 +169,7 @@ class _FileSelection:
     """The rows of one test file that the patterns select.
 
     A row is selected where its file's name (with or without `.jsonl`) or its data source matches an `include` pattern,
-    or there is none, and neither matches an `exclude` pattern. Patterns are shell globs that mind upper and lower case.
+    or there is none, and neither matches an `exclude` pattern. Patterns are case-sensitive shell globs.
     """
 
     def __init__(self, file_name: str, *, include: Sequence[str], exclude: Sequence[str]) -> None:
@@ -237,7 +237,7 @@ class _Problems:
 
 
 def _scan_file(path: Path, selection: _FileSelection, *, limit: int | None) -> _FileScan:
-    """Read a test file once, row by row. What is wrong with it is part of the result, not an exception."""
+    """Read a test file once, row by row. Its problems are part of the result, not an exception."""
     problems = _Problems(path.name)
     try:
         test_file = _read(path, selection, limit, problems)
@@ -306,11 +306,11 @@ def _rows(reader: LineReader, problems: _Problems, *, n_bytes: int) -> Iterator[
 
 
 class _OwnIds:
-    """Takes the own id of every row of a file and says in the end whether they can serve as ids.
+    """Takes the `id` of every row of a file and tells in the end whether they can serve as ids.
 
-    They can where every row has one, all scalars of one type (string, integer, float, boolean), no two the same.
-    Held are 8 bytes of a hash per row, not the ids: a file of a million rows costs 8 MB, and taking two different
-    ids for the same has a chance of 1 to 37 million and does no more than number the rows.
+    They can if every row has one, all are scalars of one type (string, integer, float, boolean), and no two are the
+    same. It keeps an 8-byte hash per row, not the ids: a file of a million rows costs 8 MB. The chance of mistaking two
+    different ids for the same is 1 in 37 million, and then the rows are merely numbered.
     """
 
     def __init__(self) -> None:
@@ -349,7 +349,7 @@ def _refusal(directory: Path, scans: Sequence[_FileScan], *, skip_invalid: bool)
     if n_problems > _MAX_PROBLEMS_SHOWN:
         count += f" (the first {_MAX_PROBLEMS_SHOWN} shown)"
     return DatasetError(
-        f"test dir {visible(str(directory))} has {count}, nothing was started",
+        f"test dir {visible(str(directory))} has {count}; nothing was started",
         problems=tuple(str(problem) for problem in _first_problems(scans)),
         hint="fix or --exclude the files" if skip_invalid else "fix the rows, or leave them out with --skip-invalid",
     )
@@ -367,7 +367,7 @@ def _nothing_selected(
     options += [f"--limit {limit}"] if limit is not None and limit < 1 else []
     because = f" with {' '.join(options)}" if options else ""
     because += f": {n_problems} invalid rows left out" if n_problems else ""
-    hint = "patterns are matched with test file names and data sources" if include or exclude else None
+    hint = "patterns are matched against test file names and data sources" if include or exclude else None
     return DatasetError(f"no row of test dir {visible(str(directory))} is selected{because}", hint=hint)
 
 
@@ -375,7 +375,7 @@ def _idle_warnings(
     option: str, patterns: Sequence[str], file_names: Iterable[str], data_sources: Iterable[str]
 ) -> list[str]:
     idle = _idle_patterns(patterns, file_names=file_names, data_sources=data_sources)
-    return [f"{option} {visible(repr(pattern))} matches no test file name and no data source read" for pattern in idle]
+    return [f"{option} {visible(repr(pattern))} matches no test file name and no data source" for pattern in idle]
 
 
 def _idle_patterns(patterns: Iterable[str], *, file_names: Iterable[str], data_sources: Iterable[str]) -> list[str]:
@@ -392,7 +392,7 @@ def _idle_patterns(patterns: Iterable[str], *, file_names: Iterable[str], data_s
 def _invalid_warning(scan: _FileScan) -> str:
     first = scan.problems[0]
     if scan.test_file is None:
-        return f"{visible(first.file)} is skipped, no row of it is left: {first}"
+        return f"{visible(first.file)} is skipped, as no valid row is left: {first}"
     n_invalid = scan.test_file.n_invalid
     rows = "1 invalid row" if n_invalid == 1 else f"{n_invalid} invalid rows, the first"
     return f"{visible(first.file)}: left out {rows}: {first}"
@@ -402,7 +402,7 @@ def digest_of_prefix(path: Path, n_bytes: int) -> str:
     """The SHA-256 (hex) of the first `n_bytes` bytes: equal to an earlier file's digest where rows were only appended.
 
     Raises:
-        DatasetError: where the file cannot be read or is shorter than that.
+        DatasetError: the file cannot be read or is shorter than that.
     """
     sha256 = hashlib.sha256()
     left = n_bytes

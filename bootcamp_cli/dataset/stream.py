@@ -1,4 +1,4 @@
-"""Test file -> samples, lazily: the second reading, after the scan found everything right."""
+"""Test file -> samples, lazily: the second pass, after the scan found everything in order."""
 
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -15,12 +15,12 @@ _BATCH_BYTES = 64 * 1024
 def iter_samples(test_file: TestFile, *, skip: Callable[[int], bool] | None = None) -> Iterator[Sample]:
     """The selected rows in file order, never more than a few in memory.
 
-    Rows for which `skip(row)` is true are read over without parsing them; rows that the scan left out stay out,
-    silently. What was appended since the scan is not read.
+    Rows for which `skip(row)` is true are skipped without parsing them; rows that the scan left out stay out, silently.
+    Rows appended since the scan are not read.
 
     Raises:
-        DatasetError: where the file cannot be read, or its content is not what was scanned (known at once where it
-            became shorter, else after the last sample).
+        DatasetError: the file cannot be read, or its content is not what was scanned (noticed at once if it became
+            shorter, else after the last sample).
     """
     shown = visible(test_file.name)
     selected = {data_source for data_source, _ in test_file.data_sources}

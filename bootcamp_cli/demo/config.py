@@ -1,4 +1,4 @@
-"""What a demo server is asked to be, and which of its requests fail."""
+"""What a demo server is configured to do, and which of its requests fail."""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _NOTATION = "write STATUS[:PROBABILITY][:retry-after=SECONDS], such as 500:0.02"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A share of the completion requests that is answered with an error; `retry_after_s` becomes a header."""
+    """The share of completion requests that is answered with an error; `retry_after_s` becomes a header."""
 
     status: FaultStatus
     probability: float = 1.0
@@ -29,8 +29,8 @@ class Fault:
 class DemoConfig:
     """A demo server: what it knows, how long its answers are and take, and how often it fails.
 
-    `port` 0 takes a free one. `latency_s` and `n_tokens` are means over the prompts; without `n_tokens` answers are as
-    long as the model makes them. `max_model_len` is listed and enforced as by vLLM.
+    `port` 0 takes a free one. `latency_s` and `n_tokens` are means over the prompts; without `n_tokens`, answers are as
+    long as the model makes them. `max_model_len` is listed and enforced as vLLM does it.
 
     Raises:
         SettingsError: a value is out of range.
@@ -49,7 +49,7 @@ class DemoConfig:
         if not 0 <= self.port < 65536:
             raise SettingsError(f"port: must be between 0 and 65535, got {self.port}")
         if self.api_key is not None and not _VISIBLE_ASCII.fullmatch(self.api_key):
-            raise SettingsError("api_key: must be of visible ASCII characters, without spaces")
+            raise SettingsError("api_key: must consist of visible ASCII characters, without spaces")
         if not 0 <= self.latency_s < float("inf"):
             raise SettingsError(f"latency: must be at least 0 seconds, got {self.latency_s}")
         if self.n_tokens is not None and self.n_tokens < 1:
@@ -75,16 +75,16 @@ def parse_fault(spec: str) -> Fault:
         key, _, value = part.partition("=")
         if key != "retry-after":
             raise SettingsError(f"fault: {spec!r}: {part!r} has no meaning here", hint=_NOTATION)
-        # a header takes no exponent and no endless digits
+        # a header takes neither an exponent nor endless digits
         retry_after_s = _number(spec, "retry-after", value, most=10**9)
     return Fault(status=_STATUSES[name], probability=probability, retry_after_s=retry_after_s)
 
 
 def choose_fault(faults: Sequence[Fault], prompt: str, n_attempts: int, *, seed: int) -> Fault | None:
-    """Decide whether a request fails, and how; `n_attempts` were made for its prompt (a digest) before it.
+    """Decide whether a request fails, and how; `n_attempts` were made for its prompt (a digest) before.
 
-    The draw depends on the prompt and its attempt alone, so the order in which prompts arrive changes nothing, and a
-    prompt that failed draws anew. The shares of several faults add up.
+    The draw depends only on the prompt and the attempt, so the order in which prompts arrive changes nothing, and a
+    prompt that failed is drawn anew. The shares of several faults add up.
     """
     draw = chance(seed, "fault", "completions", prompt, n_attempts)
     share = 0.0

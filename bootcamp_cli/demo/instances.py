@@ -28,10 +28,10 @@ class Instance:
 
 
 def make_test_dir(directory: Path, *, seed: int = 0, rows: int = 8) -> None:
-    """Write `{data_source in lower case}.jsonl` with `rows` rows for every generator; the directory is made if need be.
+    """Write `{data_source in lower case}.jsonl` with `rows` rows for every generator; creates the directory if needed.
 
-    The same seed gives the same bytes. No prompt occurs twice in the directory, so that a server can tell by the
-    prompt which sample it is asked for.
+    The same seed gives the same bytes. No prompt occurs twice in the directory, so that a server can tell from the
+    prompt which sample is requested.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for data_source in GENERATORS:
@@ -47,10 +47,10 @@ def make_test_dir(directory: Path, *, seed: int = 0, rows: int = 8) -> None:
 
 
 def make_instances(data_source: str, *, seed: int = 0, rows: int = 8) -> list[Instance]:
-    """Generate instances of one bootcamp with different prompts, from a random stream of its own.
+    """Generate instances of one bootcamp with different prompts, from its own random stream.
 
     Raises:
-        SettingsError: the generator cannot make so many different ones.
+        SettingsError: the generator cannot make that many different ones.
     """
     random = Random(f"{seed} {data_source}")  # noqa: S311 - puzzles, not secrets
     instances: dict[str, Instance] = {}
@@ -563,4 +563,4 @@ GENERATORS: dict[str, Callable[[Random], Instance]] = {
     "Starbattle": starbattle,
     "Sudoku": sudoku,
 }
-"""One generator per data source; what it makes depends on the state of the random numbers alone."""
+"""One generator per data source; what it makes depends only on the state of the random numbers."""

@@ -1,6 +1,6 @@
 """The demo's "model": a right, wrong or unfinished answer to a prompt, always the same for the same prompt.
 
-It knows the rows of a test dir, finds them again in the text of a request, and solves them by the built-in bootcamps.
+It knows the rows of a test dir, recognises them in the text of a request, and solves them with the built-in bootcamps.
 """
 
 import json
@@ -22,7 +22,7 @@ FinishReason = Literal["stop", "length"]
 THINK_END = "</think>"
 
 OTHER_BOOTCAMPS = "*"
-"""The key in `skills` for every bootcamp that has no key of its own."""
+"""The key in `skills` for every bootcamp without a key of its own."""
 
 _NO_ANSWER = "I could not find an answer that I trust."
 _MARKERS = re.compile(r"\[/?answer\]|```\w*|\\[a-z]+|<[^>]*>")
@@ -57,8 +57,8 @@ class DemoModel:
     """How well the model answers, and at what length.
 
     `skills` are the shares of right answers by data source; without an entry they differ from bootcamp to bootcamp, as
-    with a real model. `n_tokens` is the mean length of answers in tokens, which are words here; without it answers are
-    as long as they come.
+    with a real model. `n_tokens` is the mean length of answers in tokens, which are words here; without it, answers
+    have their natural length.
     """
 
     seed: int = 0
@@ -66,9 +66,10 @@ class DemoModel:
     n_tokens: int | None = None
 
     def answer(self, prompt: str, sample: "KnownSample | None") -> Generated:
-        """Answer a prompt, given by its digest, as well as the skill for its bootcamp has it.
+        """Answer a prompt, given by its digest, as well as the skill for its bootcamp allows.
 
-        CPU-bound for some milliseconds where a puzzle has to be solved. A row's own `answer` is given word for word.
+        CPU-bound for a few milliseconds where a puzzle has to be solved. A row's own `answer` is returned word for
+        word.
         """
         if sample is not None and sample.answer is not None:
             return Generated(text=sample.answer, finish_reason="stop")
@@ -101,9 +102,9 @@ class DemoModel:
         return 0.3 + 0.65 * chance("skill", data_source)
 
     def _fitted(self, thoughts: str, prompt: str, *, n_other: int) -> str:
-        """Cut or continue the thoughts such that they make, with `n_other` words, an output of the length to be.
+        """Cut or extend the thoughts so that, with `n_other` words, the output gets the intended length.
 
-        That length is drawn for each prompt between half and one and a half of the mean.
+        That length is drawn for each prompt, between half and one and a half times the mean.
         """
         if self.n_tokens is None:
             return thoughts
@@ -119,7 +120,7 @@ class DemoModel:
 class KnownSample:
     """A row's data source and, where a built-in bootcamp can use it, its ground truth as JSON bytes.
 
-    `answer` is what a row of a test dir made for the demo wants to be given, word for word.
+    `answer` is the answer that a row of a test dir made for the demo prescribes, word for word.
     """
 
     data_source: str
@@ -136,14 +137,14 @@ class SampleIndex:
     """Samples by the digest of their prompt; prompts themselves are not kept."""
 
     _samples: dict[str, KnownSample] = field(default_factory=dict)
-    # how known prompts begin, and which lengths they have: where to look in a text around a prompt
+    # how known prompts begin, and their lengths: where to look in a text around a prompt
     _starts: dict[str, set[int]] = field(default_factory=dict)
 
     def find(self, text: str) -> tuple[str, KnownSample | None]:
         """Find the sample that a request's text asks about.
 
-        Gives the digest of its prompt and the sample: of the whole text, of what the well-known templates wrap, or of
-        the longest known prompt anywhere in it. An unknown text has the digest of the text itself, and no sample.
+        Returns the digest of its prompt and the sample: for the whole text, for what the well-known templates wrap, or
+        for the longest known prompt anywhere in it. An unknown text has the digest of the text itself, and no sample.
         """
         own = digest(text)
         if own in self._samples:
@@ -174,7 +175,7 @@ class SampleIndex:
         return len(self._samples)
 
     def add(self, prompt: str, sample: KnownSample) -> None:
-        """Make a prompt known; the first sample of one that comes again stands."""
+        """Add a prompt; if it occurs again, the first sample counts."""
         key = digest(prompt)
         if key not in self._samples:
             self._samples[key] = sample
@@ -205,7 +206,7 @@ def load_samples(test_dir: Path | None) -> SampleIndex:
 def read_samples(test_dir: Path) -> Iterator[tuple[str, KnownSample]]:
     """The prompts and samples of the `*.jsonl` files of a directory, by file name and row.
 
-    Lines that are no samples are passed over.
+    Lines that are not samples are skipped.
 
     Raises:
         SettingsError: there is no such directory.
@@ -240,7 +241,7 @@ def digest(text: str) -> str:
 def chance(*about: object) -> float:
     """A number in [0, 1), always the same for the same arguments, on every machine.
 
-    Decisions that are seeded by what they are about do not depend on the order in which they are made.
+    Decisions that are seeded by their subject do not depend on the order in which they are made.
     """
     drawn = blake2b(repr(about).encode(), digest_size=8).digest()
     # 53 bits are what a float holds: more could round up to 1.0
@@ -265,7 +266,7 @@ def _right_answer(sample: KnownSample | None) -> str:
 
 
 def _wrong_answer(sample: KnownSample | None, random: Random) -> str:
-    """The right answer with a digit or letter changed, such that it does not score in full."""
+    """The right answer with a digit or letter changed, so that it does not score in full."""
     answer = _right_answer(sample)
     if sample is None or answer == _NO_ANSWER:
         return answer
@@ -281,7 +282,7 @@ def _wrong_answer(sample: KnownSample | None, random: Random) -> str:
 def _solved(bootcamp: BuiltinBootcamp, ground_truth: Any) -> str | None:
     try:
         return bootcamp.solve(ground_truth)
-    except Exception:  # noqa: BLE001 - a test dir may hold ground truths that are none: the demo answers all the same
+    except Exception:  # noqa: BLE001 - a test dir may hold invalid ground truths: the demo answers all the same
         return None
 
 

@@ -17,7 +17,7 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 """A request with a larger body is refused."""
 
 DEFAULT_MAX_TOKENS = {"completion": 16, "chat": 1_000_000}
-"""What applies where a request names no limit: 16 for completions, as the protocol has it, no limit for chats."""
+"""The limit of a request that names none: 16 for completions, as in the protocol, unlimited for chats."""
 
 _WORD = re.compile(r"\s*\S+|\s+")
 _WORDS_PER_EVENT = 8
@@ -34,7 +34,7 @@ class RefusedError(Exception):
         self.kind = kind
 
     def body(self) -> dict[str, Any]:
-        """The body that says so."""
+        """The error as a body."""
         return error_body(self.status, self.message, kind=self.kind)
 
 
@@ -54,21 +54,21 @@ def parse_ask(body: bytes, *, is_chat: bool) -> Ask:
     """Read a request's body.
 
     Raises:
-        RefusedError: it is no JSON object, or a key has a value of the wrong type.
+        RefusedError: it is not a JSON object, or a key has a value of the wrong type.
     """
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError):
-        raise RefusedError(400, "the body is no JSON") from None
+        raise RefusedError(400, "the body is not JSON") from None
     if not isinstance(asked, dict):
-        raise RefusedError(400, "the body is no JSON object")
+        raise RefusedError(400, "the body is not a JSON object")
     match asked:
         case {"messages": list(messages)} if is_chat:
             text = _last_user_message(messages)
         case {"prompt": str(text) | [str(text)]} if not is_chat:
             pass
         case _:
-            raise RefusedError(400, f"{'messages' if is_chat else 'prompt'}: missing or of a wrong type")
+            raise RefusedError(400, f"{'messages' if is_chat else 'prompt'}: missing or of the wrong type")
     limit = asked.get("max_tokens") or asked.get("max_completion_tokens")
     if limit is None:
         limit = DEFAULT_MAX_TOKENS["chat" if is_chat else "completion"]
@@ -86,7 +86,7 @@ def parse_ask(body: bytes, *, is_chat: bool) -> Ask:
 
 
 def check_ask(ask: Ask, *, models: Iterable[str], max_model_len: int | None) -> None:
-    """See that a request can be answered: by a model that is served, within its context length.
+    """Check that a request can be answered: by a model that is served, within its context length.
 
     Raises:
         RefusedError: it cannot.
@@ -150,23 +150,23 @@ def models_body(models: Iterable[str], *, max_model_len: int | None) -> dict[str
 
 
 def error_body(status: int, message: str, *, kind: str = "BadRequestError") -> dict[str, Any]:
-    """An error as vLLM words it."""
+    """An error in vLLM's wording."""
     return {"error": {"message": message, "type": kind, "param": None, "code": status}}
 
 
 def json_bytes(value: Any) -> bytes:
     """A body as it is sent."""
-    # a cut text may hold half of a surrogate pair
+    # truncated text may end in half of a surrogate pair
     return _ENCODER.encode(value).encode("utf-8", "replace")
 
 
 def retry_after(seconds: float) -> str:
-    """The value of the header: a number without an exponent, which no header takes."""
+    """The value of the header: a number without an exponent, which headers do not allow."""
     return f"{seconds:.9f}".rstrip("0").rstrip(".")
 
 
 def check_key(authorization: str, key: str | None) -> None:
-    """See that a request carries the key in its header, where one is asked for.
+    """Check that a request carries the key in its header, if one is required.
 
     Raises:
         RefusedError: it does not.
@@ -176,12 +176,12 @@ def check_key(authorization: str, key: str | None) -> None:
 
 
 def no_such_model(name: str) -> RefusedError:
-    """What a request for a model that is not served is told."""
+    """The refusal of a request for a model that is not served."""
     return RefusedError(404, f"The model `{name}` does not exist.", kind="NotFoundError")
 
 
 def too_long(ask: Ask, limit: int) -> RefusedError:
-    """What a request that does not fit into the context length is told."""
+    """The refusal of a request that does not fit into the context length."""
     n_prompt = count_prompt_tokens(ask)
     return RefusedError(
         400,
@@ -191,7 +191,7 @@ def too_long(ask: Ask, limit: int) -> RefusedError:
 
 
 def count_prompt_tokens(ask: Ask) -> int:
-    """About a token for every four characters."""
+    """About one token for every four characters."""
     return len(ask.text) // 4 + 1
 
 

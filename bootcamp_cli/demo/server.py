@@ -39,10 +39,10 @@ _MAX_CACHED_ANSWERS = 10_000
 
 @asynccontextmanager
 async def serve(config: DemoConfig) -> AsyncIterator[str]:
-    """Run a server on loopback until the block ends; gives its base URL, as a client takes it.
+    """Run a server on loopback until the block ends; yields its base URL, as a client takes it.
 
     Raises:
-        SettingsError: there is no such test dir, or the port is not to be had.
+        SettingsError: there is no such test dir, or the port is not available.
     """
     samples = await anyio.to_thread.run_sync(load_samples, config.test_dir, abandon_on_cancel=True)
     server = _DemoServer(config, samples)
@@ -50,7 +50,7 @@ async def serve(config: DemoConfig) -> AsyncIterator[str]:
     application.router.add_post(COMPLETIONS_PATH, server.complete)
     application.router.add_post(CHAT_PATH, server.complete)
     application.router.add_get(MODELS_PATH, server.list_models)
-    # a client that goes away aborts what it asked for, and so does the end of the server
+    # requests are aborted when their client goes away and when the server ends
     runner = web.AppRunner(
         application, access_log=None, handler_cancellation=True, keepalive_timeout=_KEEPALIVE_S, shutdown_timeout=0
     )
@@ -59,7 +59,7 @@ async def serve(config: DemoConfig) -> AsyncIterator[str]:
         try:
             await web.TCPSite(runner, _HOST, config.port, backlog=_BACKLOG).start()
         except OSError as error:
-            hint = "give another one, or 0 for any that is free"
+            hint = "give another one, or 0 for any free port"
             raise SettingsError(f"port: {config.port}: {error.strerror}", hint=hint) from error
         _, port, *_ = runner.addresses[0]
         yield f"http://{_HOST}:{port}/v1"
@@ -84,7 +84,7 @@ class _DemoServer:
     async def refuse(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Answer with an error body what carries no key, leads nowhere or cannot be answered."""
+        """Answer with an error body where the key is missing, the path is unknown or the request cannot be answered."""
         try:
             check_key(request.headers.get("Authorization", ""), self._config.api_key)
             return await handler(request)
@@ -116,7 +116,7 @@ class _DemoServer:
     async def _stream(
         self, request: web.Request, ask: Ask, prompt: str, sample: KnownSample | None, latency_s: float
     ) -> web.StreamResponse:
-        """A stream takes as long as a reply at once, spread over its pieces."""
+        """A stream takes as long as a whole reply, spread over its pieces."""
         pieces = stream_events(ask, answer_body(ask, await self._answer(prompt, sample), name=prompt))
         pause_s = latency_s / (len(pieces) + 1)
         if not pause_s:
@@ -131,7 +131,7 @@ class _DemoServer:
         return response
 
     def _fault(self, prompt: str) -> Fault | None:
-        """Decide about a further attempt at a prompt."""
+        """Decide whether another attempt at a prompt fails."""
         if not self._config.faults:
             return None
         n_attempts = self._n_attempts[prompt]
@@ -139,7 +139,7 @@ class _DemoServer:
         return choose_fault(self._config.faults, prompt, n_attempts, seed=self._config.seed)
 
     async def _answer(self, prompt: str, sample: KnownSample | None) -> Generated:
-        """The model's output for a prompt; where a puzzle is to be solved, that happens in a thread, once."""
+        """The model's output for a prompt; a puzzle is solved once, in a thread."""
         answer = self._answers.get(prompt)
         if answer is None:
             if sample is None or sample.ground_truth is None:

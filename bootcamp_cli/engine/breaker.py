@@ -1,6 +1,6 @@
 """The circuit breaker before every request, and the early stop of a run that is refused from its first request on.
 
-It is open while server or model are away, and holds requests back while the server asks for patience.
+It opens while the server or the model is away, and holds requests back while the server asks for patience.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,12 +18,12 @@ _MAX_ALIKE = 16
 
 
 class CircuitBreaker:
-    """Pauses the run instead of spending retries when the trouble concerns all samples.
+    """Pauses the run instead of spending retries when the trouble affects all samples.
 
-    `n_in_work` tells how many samples have requests in flight or attempts to come: when as many failed to connect in a
-    row, at most 16, the server is away.
-    `wait_s` bounds the time without any reply to a completion request, `poll_interval_s` the time between two looks,
-    which start at one second and double. `max_hold_s` caps what a 429 with Retry-After may ask for.
+    `n_in_work` tells how many samples have requests in flight or attempts to come: when that many in a row (at most 16)
+    fail to connect, the server is away. `wait_s` bounds the time without any reply to a completion request,
+    `poll_interval_s` the time between two checks, which starts at one second and doubles. `max_hold_s` caps what a 429
+    with Retry-After may ask for.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class CircuitBreaker:
         self._away_since: float | None = None
 
     @property
-    def lets_pass(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether a request may be sent at once."""
         return self._paused is None and not self._held_until
 
-    async def passable(self) -> None:
+    async def wait_until_closed(self) -> None:
         """Return when a request may be sent."""
         while True:
             if self._paused is not None:
@@ -65,7 +65,7 @@ class CircuitBreaker:
                 self._held_until = 0.0
                 return
 
-    def reached(self) -> None:
+    def replied(self) -> None:
         """A completion request got a reply, good or bad."""
         self._n_unreached = 0
         self._away_since = None
@@ -76,24 +76,24 @@ class CircuitBreaker:
         self._held_until = max(self._held_until, until)
 
     async def connection_failed(self, failure: AttemptFailed) -> bool:
-        """Wait for the server when every recent request failed to connect; True when the attempt is free: it is back.
+        """Wait for the server when every recent request failed to connect; True once it is back: the attempt is free.
 
         Raises:
-            ServerUnavailableError: it did not come back within the wait.
+            ServerUnavailableError: it did not come back in time.
         """
         self._n_unreached += 1
         if self._n_unreached < min(self._n_in_work(), _MAX_ALIKE) and self._paused is None:
             return False
-        await self._pause(f"the server cannot be reached ({failure.message})", self._server_answers)
+        await self._pause(f"the server cannot be replied ({failure.message})", self._server_answers)
         return True
 
     async def model_missing(self) -> bool:
-        """Wait for the model where the server lists others; True when it is listed again and the attempt is free.
+        """Wait for the model where the server lists others; True once it is listed again: the attempt is free.
 
-        False where the server lists it, or lists nothing at all: then the 404 is the sample's own.
+        False where the server lists it or has no list: then the 404 belongs to the sample.
 
         Raises:
-            ServerUnavailableError: it was not listed within the wait.
+            ServerUnavailableError: it was not listed in time.
         """
         if self._paused is None and await self._model_listed() is not False:
             return False
@@ -124,7 +124,7 @@ class CircuitBreaker:
             left_s = deadline - anyio.current_time()
             if left_s <= 0:
                 raise ServerUnavailableError(
-                    f"{reason}, and that for {self._wait_s:.0f} s",
+                    f"{reason}; waited {self._wait_s:.0f} s",
                     hint="start the server, then `bootcamp resume`: everything written so far is kept",
                 )
             await anyio.sleep(min(delay_s, left_s))
@@ -151,7 +151,7 @@ class CircuitBreaker:
 
 
 class EarlyRefusals:
-    """Holds the run to its first max(32, slots) samples until one ends otherwise than refused with the same 4xx."""
+    """Holds the run at its first max(32, slots) samples until one ends in anything but a refusal with the same 4xx."""
 
     def __init__(self, n_slots: int) -> None:
         self.limit = max(32, n_slots)
@@ -167,11 +167,11 @@ class EarlyRefusals:
         self._n_admitted += 1
 
     def accepted(self) -> None:
-        """Some attempt ended otherwise than refused: the server works for somebody."""
+        """Some attempt ended in something other than a refusal: the server works for some requests."""
         self._over.set()
 
     def refused(self, failure: RequestFailure) -> ServerUnavailableError | None:
-        """A sample ended refused. Returns the error that stops the run when all of the first samples were, alike."""
+        """A sample was refused. Returns the error that stops the run once all first samples were refused alike."""
         if self._over.is_set():
             return None
         if self._first is None:
@@ -183,7 +183,7 @@ class EarlyRefusals:
         return self.error() if self._n_refused >= self.limit else None
 
     def error(self) -> ServerUnavailableError | None:
-        """The error of a run of which every sample so far was refused alike; None where one was not, or none ended."""
+        """The error of a run in which every sample so far was refused alike; None where that is not so."""
         if self._over.is_set() or self._first is None:
             return None
         n = self._n_refused

@@ -18,7 +18,7 @@ class FileTotal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RunStarted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The run directory stands and the first request is about to be sent. `files` in name order."""
+    """The run directory is ready and the first request is about to be sent. `files` are in name order."""
 
     run_dir: str
     model_name: str
@@ -33,14 +33,14 @@ class RequestStarted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RequestEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A try ended, with an answer or not: one request less is in flight. `n_tokens` is 0 without an answer."""
+    """An attempt ended: one request fewer is in flight. `n_tokens` is 0 where it brought no answer."""
 
     file: str
     n_tokens: int
 
 
 class RetryScheduled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A try failed with `kind` and is made again after `wait_s` seconds."""
+    """An attempt failed with `kind`; the next one follows after `wait_s` seconds."""
 
     file: str
     kind: str

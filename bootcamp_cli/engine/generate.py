@@ -1,6 +1,6 @@
 """From a sample to its answer, over as many attempts as it takes.
 
-When a failed attempt is made again, and after how long, is stamina's, told what our failures mean.
+stamina decides when a failed attempt is repeated; it is told here what our failures mean.
 """
 
 import time
@@ -27,7 +27,7 @@ FIRST_WAIT_S = 1.0
 """The wait after the first failed attempt; it doubles with each further one, and up to a second of jitter is added."""
 
 _MAX_NAMES = 8
-"""After so many names of models in replies no further one is worth a warning."""
+"""After this many different model names in replies, another one gets no warning."""
 _MAX_NAME_CHARS = 80
 
 
@@ -41,7 +41,7 @@ class Attempts:
 
 
 class Generator:
-    """Makes the attempts of samples and learns from them what concerns all: it pauses or stops the run.
+    """Makes the attempts of samples; what a failure says about all of them pauses or stops the run.
 
     `template` is None in chat mode. `clock` gives seconds for latencies.
     """
@@ -67,9 +67,9 @@ class Generator:
         self._models: list[str] = []
 
     async def attempt(self, attempts: Attempts, scope: anyio.CancelScope) -> Answer:
-        """One attempt that counts: those that fail because server or model are away are made again for free.
+        """One attempt that counts: one that fails because the server or the model is away is repeated without counting.
 
-        `scope` is that of the calling task.
+        `scope` is the calling task's.
 
         Raises:
             AttemptFailed: there is no answer; `give_up` makes it the end of the sample.
@@ -79,8 +79,8 @@ class Generator:
         prompt = self._template.render(sample.prompt) if self._template else sample.prompt
         attempts.n += 1
         while True:
-            if not self._breaker.lets_pass:
-                await self._breaker.passable()
+            if not self._breaker.is_closed:
+                await self._breaker.wait_until_closed()
             try:
                 answer = await self._send(attempts, prompt, scope)
             except AttemptFailed as failure:
@@ -104,22 +104,22 @@ class Generator:
         started = self._clock()
         answer = None
         self._emit(RequestStarted(file=file))
-        self._shutdown.depart(scope)
+        self._shutdown.request_started(scope)
         try:
             answer = await self._client.complete(prompt)
             return answer
         finally:
-            self._shutdown.land(scope, failed=answer is None)
+            self._shutdown.request_ended(scope, failed=answer is None)
             attempts.latency_s = self._clock() - started
             self._emit(RequestEnded(file=file, n_tokens=(answer and answer.completion_tokens) or 0))
 
     async def _is_free(self, failure: AttemptFailed) -> bool:
-        """Deal with what concerns the whole run; True where the failed attempt is made again without counting."""
+        """Deal with what affects the whole run; True where the failed attempt is repeated without counting."""
         if failure.scope == "connect":
             return await self._breaker.connection_failed(failure)
-        self._breaker.reached()
+        self._breaker.replied()
         if failure.scope == "run_stop":
-            raise ServerUnavailableError(failure.message, hint="fix that, then `bootcamp resume`") from failure
+            raise ServerUnavailableError(failure.message, hint="fix that and run `bootcamp resume`") from failure
         if failure.scope == "model_missing":
             return await self._breaker.model_missing()
         if failure.kind == "rate_limited" and failure.retry_after_s is not None:
@@ -129,13 +129,15 @@ class Generator:
         return False
 
     def _learn(self, answer: Answer) -> None:
-        """Note that the server works, and which model it says it is."""
-        self._breaker.reached()
+        """Note that the server works, and which model it claims to be."""
+        self._breaker.replied()
         self._refusals.accepted()
         name = shortened(answer.model or "", _MAX_NAME_CHARS)
         if name and name not in self._models and len(self._models) < _MAX_NAMES:
             if self._models:
-                self._emit(Warned(message=f"the server's replies name the model {name}, before {self._models[-1]}"))
+                self._emit(
+                    Warned(message=f"the server's replies name the model {name}, earlier ones {self._models[-1]}")
+                )
             self._models.append(name)
 
 
@@ -154,10 +156,10 @@ class RetryPolicy:
 def retries(policy: RetryPolicy, on_retry: OnRetry | None = None) -> AsyncIterator[stamina.Attempt]:
     """Yield the attempts of one sample, for `async for attempt in ...: with attempt: ...` within one task.
 
-    A retryable AttemptFailed leads to another attempt, after the Retry-After of the server or else an exponential wait;
-    any other exception, and the last AttemptFailed, comes out of the loop. stamina's hooks are set here to one that
-    calls `on_retry` and nothing else; this holds for the whole process and switches its logging, structlog and
-    prometheus hooks off.
+    A retryable AttemptFailed leads to another attempt, after the server's Retry-After or else an exponentially growing
+    wait; any other exception, and the last AttemptFailed, leaves the loop. stamina's hooks are set here to one that
+    only calls `on_retry`; this applies to the whole process and switches off its logging, structlog and prometheus
+    hooks.
     """
     set_on_retry_hooks([_notify])
     _on_retry.set(on_retry)

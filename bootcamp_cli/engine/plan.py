@@ -20,7 +20,7 @@ class Plan:
     """A checked evaluation.
 
     `template` is the chosen one; in chat mode its text is not used, and `generation.sys_prompt` holds the system prompt
-    that is sent. `refs` has an entry for every data source of the test set, None for one without a bootcamp.
+    that is sent. `refs` has an entry for every data source of the test set: None where there is no bootcamp.
     """
 
     settings: EvalSettings
@@ -38,7 +38,7 @@ class Plan:
         """The same plan for the one model that the server lists.
 
         Raises:
-            SettingsError: the name could not be given by a flag, nor be read again by `resume`.
+            SettingsError: the name could not be given by a flag, nor read back by `resume`.
         """
         convert(parameters_by_name()["model_name"], model_name, "the only model that the server lists")
         return replace(
@@ -61,7 +61,7 @@ class Plan:
 
 
 def identity_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The keys in which two identities differ; what one of them lacks counts as null: a parameter that was not sent."""
+    """The keys in which two identities differ; a missing key counts as null, a parameter that was not sent."""
     return [key for key in dict.fromkeys((*after, *before)) if before.get(key) != after.get(key)]
 
 
@@ -121,7 +121,7 @@ def _unknown(names: list[str], test_set: TestSet) -> UnknownBootcampError:
         name: [(f.name, n) for f in test_set.files for source, n in f.data_sources if source == name] for name in names
     }
     return UnknownBootcampError(
-        f"{len(names)} data sources have no bootcamp, nothing was started",
+        f"{len(names)} data sources have no bootcamp; nothing was started",
         problems=tuple(
             f"{name}: {', '.join(f'{file} ({n} rows)' for file, n in found[:5])}"
             + (f" and {len(found) - 5} more files" if len(found) > 5 else "")

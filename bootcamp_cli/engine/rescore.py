@@ -1,4 +1,4 @@
-"""Verifying kept outputs again: no request is made, records are replaced file by file."""
+"""Verify kept outputs again: no request is made, and records are replaced file by file."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -24,12 +24,12 @@ from bootcamp_cli.verification.pool import VerifierPool, verifier_pool
 _CHUNK = 512
 _CHUNK_BYTES = 4 * 1024 * 1024
 _N_FILES = 4
-"""Files in work at once: while one is read or written, the workers have the records of the others."""
+"""Files processed at once: while one is read or written, the workers are busy with the records of the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreChange:
-    """One record whose verdict is another one than before; `line` is its 1-based line in the details file."""
+    """One record whose verdict has changed; `line` is its 1-based line in the details file."""
 
     file: str
     line: int
@@ -57,7 +57,7 @@ async def rescore(run_dir: RunDir, settings: EvalSettings, lock: RunLock | None)
     All files are read through before the first is replaced: what cannot be rescored leaves everything as it was.
 
     Raises:
-        RunDirectoryError: a line is no record with an output and a ground truth.
+        RunDirectoryError: a line is not a record with an output and a ground truth.
         UsageError: nothing tells the data source of a record.
     """
     result = Rescored()
@@ -111,9 +111,9 @@ class _FileRescore:
         self._superseded: set[int] = set()
 
     def look_through(self, rows: Mapping[str, RunRows] | None) -> None:
-        """Check every line, and find the pending answers whose sample has a later line: they do not stay.
+        """Check every line, and find the pending answers whose sample has a later line: these are dropped.
 
-        `rows`: what a run of this tool knows of its test files; there every record has a row, and no sample two
+        `rows` is what a run of this tool knows of its test files; there every record has a row and no sample has two
         verdicts.
         """
         if rows is not None:
@@ -130,7 +130,7 @@ class _FileRescore:
                 pending[sample] = stored.number
 
     async def run(self, pool: VerifierPool, lock: RunLock | None, limiter: anyio.CapacityLimiter) -> None:
-        """Verify the file's records; `limiter` holds the number of files that are in work at once."""
+        """Verify the file's records; `limiter` bounds the number of files that are processed at once."""
         records = (stored for stored in self._stored() if stored.number not in self._superseded)
         async with limiter, _replacing(self._path, lock) as target:
             while chunk := await anyio.to_thread.run_sync(_chunk, records):
@@ -171,7 +171,7 @@ class _FileRescore:
 
 
 def _chunk(records: Iterator[StoredRecord]) -> list[StoredRecord]:
-    """The next records, as many as make a batch for all workers and no burden for the memory."""
+    """The next records: enough to keep all workers busy, few enough to fit in memory."""
     chunk: list[StoredRecord] = []
     n_bytes = 0
     while len(chunk) < _CHUNK and n_bytes < _CHUNK_BYTES and (stored := next(records, None)):
@@ -182,7 +182,7 @@ def _chunk(records: Iterator[StoredRecord]) -> list[StoredRecord]:
 
 @asynccontextmanager
 async def _replacing(path: Path, lock: RunLock | None) -> AsyncIterator[BinaryIO | None]:
-    """A file that takes the place of `path` where the block ends without error; None in a dry run."""
+    """A file that takes the place of `path` when the block ends without an error; None in a dry run."""
     if lock is None:
         yield None
         return

@@ -3,9 +3,9 @@
     Scheduler -> _slot -> Generator -> Verification -> _record_verdicts -> Writer
     (which, when)         (the answer)  (the verdict)                      (the record, on disk)
 
-Slots send one sample after another and wait for no verdict. A sample is open from its reading until it is on disk, and
-the number of open ones is bounded. From its request until then its answer would be lost with the process: it is at
-risk, and no more than twice the slots are.
+Slots send one sample after another and wait for no verdict. A sample is open from when it is read until it is on disk,
+and the number of open samples is bounded. From its request on it is at risk: if the process died, its answer would be
+lost. At most twice as many samples as there are slots are at risk.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,11 +33,11 @@ from bootcamp_cli.verification.executor import Verification, VerificationExecuto
 from bootcamp_cli.verification.pool import verifier_pool
 
 _READ_AHEAD = 64
-"""Rows read at once, at least: slots must not wait for the disk. As many as slots, else: their order must be fresh."""
+"""Rows read ahead, or one per slot if that is more: slots must not wait for the disk, yet the order must be fresh."""
 
 
 async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
-    """Work off everything that the session owes; what has its end is on disk when this returns or raises.
+    """Process every sample that the session owes; those that have ended are on disk when this returns or raises.
 
     Raises:
         InterruptedRunError: a signal ended the run early.
@@ -54,7 +54,7 @@ async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
             tasks.start_soon(shutdown.watch_signals, tasks.cancel_scope)
             tasks.start_soon(_watch_lock, session.journal.lock)
             expected = await anyio.to_thread.run_sync(expected_lengths, session)
-            await _Pipeline(session, client, executor, shutdown, emit, expected).work_off()
+            await _Pipeline(session, client, executor, shutdown, emit, expected).run()
             tasks.cancel_scope.cancel()
     except ExceptionGroup as group:
         raise first_error(group) from group
@@ -76,7 +76,7 @@ class _Answered:
 
 @dataclass(slots=True, eq=False)
 class _Kept:
-    """A record whose verifier failed, which is verified again."""
+    """A record whose verifier failed and which is verified again."""
 
     file: str
     record: Record
@@ -147,8 +147,8 @@ class _Pipeline:
             batch=n_slots // 2,
         )
 
-    async def work_off(self) -> None:
-        """Return when every owed sample has its end, or when the run ends early."""
+    async def run(self) -> None:
+        """Return when every owed sample has ended, or when the run ends early."""
         async with anyio.create_task_group() as writing:
             writing.start_soon(self._writer.run)
             async with anyio.create_task_group() as verifying:
@@ -178,7 +178,7 @@ class _Pipeline:
         await acquire(self._open)
 
     async def _slot(self, tasks: TaskGroup) -> None:
-        """Send one sample after another; one that has to be sent again waits for that in a task of its own."""
+        """Send one sample after another; a sample that must be sent again waits in a task of its own."""
         with self._shutdown.scope() as scope:
             try:
                 while not self._shutdown.ending and (sample := await self._scheduler.next()):
@@ -213,9 +213,9 @@ class _Pipeline:
                 self._shutdown.stop(error)
 
     async def _attempt(self, attempts: Attempts, scope: anyio.CancelScope) -> Answer:
-        """One attempt within the bounds, those made again before new ones; its answer is at risk until it is written.
+        """One attempt within the bounds, retries before new samples; its answer is at risk until it is written.
 
-        First the place in flight, then the risk: whoever is at risk must be able to go on.
+        The place in flight is taken before the place at risk: a sample at risk must be able to go on.
         """
         await acquire(self._in_flight)
         try:
@@ -239,7 +239,7 @@ class _Pipeline:
         self._writer.add(failed(attempts.sample, self._generator.give_up(failure), attempts.n))
 
     async def _verify_kept(self) -> None:
-        """Verify kept outputs again whose verifier failed; nothing is requested."""
+        """Verify again the kept outputs whose verifier failed; nothing is requested."""
         journal = self._session.journal
         with self._shutdown.scope():
             for file, index in journal.details.items():
@@ -251,7 +251,7 @@ class _Pipeline:
                     self._verification.submit(record.data_source, text, record.ground_truth, _Kept(file, record))
 
     async def _record_verdicts(self) -> None:
-        """Make a record of each answer when its verdict comes."""
+        """Make a record of each answer when its verdict arrives."""
         async for batch in self._verification.verdicts():
             for verified, verdict in batch:
                 self._writer.add(self._ended(verified, verdict))
@@ -267,14 +267,14 @@ class _Pipeline:
         return Ended(file=attempts.sample.file, record=record)
 
     async def _await_verdicts(self) -> None:
-        """Wait for what was answered; verdicts for which a run that ends early cannot wait come with the resume."""
+        """Wait for the verdicts of all answers; a run that ends early leaves late ones to `resume`."""
         async with anyio.create_task_group() as waiting:
             waiting.start_soon(self._give_up_verdicts)
-            await self._verification.drained()
+            await self._verification.wait_until_drained()
             waiting.cancel_scope.cancel()
 
     async def _give_up_verdicts(self) -> None:
-        await self._shutdown.grace_over()
+        await self._shutdown.wait_for_grace()
         self._verification.give_up("the run was stopped before the verdict")
 
     def _close_samples(self, batch: Sequence[Ended]) -> None:
@@ -286,7 +286,7 @@ class _Pipeline:
 
 
 async def _watch_lock(lock: RunLock) -> None:
-    """End the run soon after its lock was taken over, also while no answer comes in."""
+    """End the run soon after its lock is taken over, even while no answers arrive."""
     while True:
         await anyio.sleep(HEARTBEAT_S)
         await anyio.to_thread.run_sync(lock.check)

@@ -1,8 +1,9 @@
 """The order of work: one queue over all test files, the file with the longest expected outputs first.
 
-A run that ends with its longest answers has idle slots at its end. Where an earlier run tells nothing, lengths are
-learned while the run goes: a quarter of each such file, in turn, then the file with the longest mean output leads.
-Fewer would not do: short answers come back first, and a file that seemed short is not looked at again before the end.
+A run that ends with its longest answers has idle slots at its end. Where no earlier run tells the lengths, they are
+learned on the way: first a quarter of each such file is sent, a few samples of each at a time, then the file with the
+longest mean output leads. A smaller share would mislead: short answers come back first, and a file that seemed short is
+not sampled again before the end.
 """
 
 import heapq
@@ -24,22 +25,22 @@ from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import Sample
 
 MIN_FIRST = 2
-"""Of each file at least so many samples are sent before lengths count, at most _MAX_FIRST."""
+"""At least this many samples of each file, and at most _MAX_FIRST, are sent before lengths count."""
 
 _MAX_FIRST = 64
 _FIRST_AT_ONCE = 4
-"""Of one file in a row: its rows are read, verified and written together."""
+"""Samples of one file that are sent in a row: rows of one file are read, verified and written together."""
 
 _FIRST_SHARE = 0.25
 _WEIGHT = 4
-"""An expected length counts as much as so many answers: a model may have changed since."""
+"""An expected length counts as much as this many answers: the model may have changed since."""
 
 
 PER_ROUND = 64
 """Requests that go out before signals, the lock, verdicts and the display are served: some 13 ms of work."""
 
 _MAX_RUNS = 50
-"""So many of the directories changed last are looked into."""
+"""How many of the most recently changed directories are looked into."""
 
 
 @dataclass(slots=True)
@@ -51,7 +52,7 @@ class _FileQueue:
 
     @property
     def expected(self) -> float:
-        """Mean output length so far; a file of which nothing has come back yet is expected to be long."""
+        """Mean output length so far; a file without any answer yet is expected to be long."""
         return self.n_tokens / self.n_seen if self.n_seen else float("inf")
 
 
@@ -59,8 +60,8 @@ class _FileQueue:
 class WorkQueue:
     """Streams the owed samples of all files; rows are read when they are taken.
 
-    `expected` holds mean lengths of answers, in tokens, by file, as far as they are known before; `n_owed` the number
-    of samples by file, as far as that is known.
+    `expected` holds the mean lengths of answers by file, in tokens, as far as they are known beforehand; `n_owed` the
+    number of samples by file, as far as that is known.
     """
 
     files: dict[str, Iterator[Sample]]
@@ -90,7 +91,7 @@ class WorkQueue:
         return min(_MAX_FIRST, max(MIN_FIRST, int(_FIRST_SHARE * self.n_owed.get(name, 0))))
 
     def take_many(self, n: int) -> list[Sample]:
-        """The next samples, at most `n`; none when none is owed any more. Reads files: belongs into a thread."""
+        """The next samples, at most `n`; none when none is owed any more. Reads files: call it in a thread."""
         return list(islice(iter(self.take, None), n))
 
     def take(self) -> Sample | None:
@@ -138,8 +139,8 @@ class WorkQueue:
 class Scheduler:
     """Hands out the samples of a queue in its order, read ahead so that nobody waits for the disk.
 
-    At most `n_ahead` samples are read and not handed out, so that their order is still worth it; more are read when
-    half of them are gone. (A memory object stream would wake its sender once for each sample.)
+    At most `n_ahead` samples wait to be handed out, so that their order does not become stale; more are read when half
+    of them are gone. (A memory object stream would wake its sender once for each sample.)
     """
 
     def __init__(self, queue: WorkQueue, *, n_ahead: int) -> None:
@@ -150,7 +151,7 @@ class Scheduler:
         self._room: anyio.Event | None = None
 
     async def read_ahead(self, admit: Callable[[], Awaitable[None]]) -> None:
-        """Read until no sample is owed any more; each waits for `admit` before it is handed out."""
+        """Read until no sample is owed any more; each sample waits for `admit` before it is handed out."""
         try:
             while batch := await anyio.to_thread.run_sync(self._queue.take_many, self._n_ahead):
                 for sample in batch:
@@ -164,10 +165,10 @@ class Scheduler:
             self._available.release()
 
     async def next(self) -> Sample | None:
-        """The next sample, for any number of tasks; None when all were handed out."""
+        """The next sample; None when all were handed out. Any number of tasks may call it."""
         await acquire(self._available)
         if not self._ready:
-            self._available.release()  # for whoever asks next
+            self._available.release()  # for the next caller
             return None
         sample = self._ready.popleft()
         if self._room is not None and 2 * len(self._ready) <= self._n_ahead:
@@ -181,7 +182,7 @@ class Scheduler:
 
 
 async def acquire(semaphore: anyio.Semaphore) -> None:
-    """Take a place, without a look at the event loop where one is free: that look costs ten times as much."""
+    """Take a place, without yielding to the event loop where one is free: yielding costs ten times as much."""
     try:
         semaphore.acquire_nowait()
     except anyio.WouldBlock:
@@ -191,7 +192,7 @@ async def acquire(semaphore: anyio.Semaphore) -> None:
 class StartRounds:
     """When hundreds of answers arrive at once, hundreds of requests follow: they go out in several rounds.
 
-    A round is one pass of the event loop. Whoever sends asks before, and begins in the order of asking.
+    A round is one pass of the event loop. Every sender asks first, and they begin in the order in which they asked.
     """
 
     __slots__ = ("_n_begun", "_waiting")
@@ -201,7 +202,7 @@ class StartRounds:
         self._waiting: deque[Future[None]] = deque()
 
     async def begin(self) -> None:
-        """Return at once where few requests began in this round, else in a later one."""
+        """Return at once where only a few requests have begun in this round, else in a later round."""
         if self._n_begun < PER_ROUND:
             if not self._n_begun:
                 get_running_loop().call_soon(self._open_round)
@@ -215,17 +216,17 @@ class StartRounds:
         self._n_begun = min(PER_ROUND, len(self._waiting))
         for _ in range(self._n_begun):
             place = self._waiting.popleft()
-            if not place.done():  # as it is where the sender was cancelled
+            if not place.done():  # it is done where the sender was cancelled
                 place.set_result(None)
         if self._n_begun:
             get_running_loop().call_soon(self._open_round)
 
 
 def expected_lengths(session: Session) -> dict[str, float]:
-    """Mean output lengths by test file, for as many of the run's files as anything is known about.
+    """Mean output lengths by test file, for the files about which anything is known.
 
     An earlier run counts where it had the same test file, whatever its model: which files are long hardly depends on
-    that. Of several the newest with the same model, else the newest, is taken. Reads files: belongs into a thread.
+    the model. Of several, the newest with the same model is taken, else the newest. Reads files: call it in a thread.
     """
     own = {
         name: index.len_sum / index.n_answered for name, index in session.journal.details.items() if index.n_answered
@@ -253,7 +254,7 @@ def _earlier(session: Session) -> dict[str, float]:
 
 
 def _newest(output_dir: Path) -> list[RunDir]:
-    """The directories changed last, the newest first: all are not looked into, there may be thousands."""
+    """The most recently changed directories, newest first; there may be thousands, and not all are looked into."""
     try:
         with os.scandir(output_dir) as entries:
             dated = [(entry.stat().st_mtime_ns, entry.path) for entry in entries if entry.is_dir()]
@@ -263,7 +264,7 @@ def _newest(output_dir: Path) -> list[RunDir]:
 
 
 def _identity(run_dir: RunDir) -> Mapping[str, Any]:
-    """What decided the answers of an earlier run; nothing where it is not readable."""
+    """What decided the answers of an earlier run; empty where that is not readable."""
     try:
         manifest = run_dir.read_manifest()
     except RunDirectoryError:
@@ -272,12 +273,12 @@ def _identity(run_dir: RunDir) -> Mapping[str, Any]:
 
 
 def _mean_lengths(run_dir: RunDir) -> dict[str, float]:
-    """The mean lengths that meta.jsonl tells; nothing where it is not there or not readable."""
+    """The mean lengths in meta.jsonl; empty where it is missing or not readable."""
     sums: dict[str, tuple[float, int]] = {}
     try:
         for line in run_dir.meta.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
-            if row["avg_len"] is None:  # nothing of it was scored
+            if row["avg_len"] is None:  # none of its answers was scored
                 continue
             total, n = sums.get(row["file"], (0.0, 0))
             sums[row["file"]] = total + float(row["avg_len"]) * int(row["n_scored"]), n + int(row["n_scored"])

@@ -1,4 +1,4 @@
-"""A run directory in use: made or taken up again, locked, replayed, described by its manifest."""
+"""A run directory in use: new or resumed, locked, replayed, described by its manifest."""
 
 import json
 import platform
@@ -54,22 +54,22 @@ class Session:
         return sum(self.n_unanswered(file) + self.n_pending(file) for file in self.plan.test_set.files)
 
     def has_record(self, file: TestFile, row: int) -> bool:
-        """Whether a row is answered: it is never requested again."""
+        """Whether a row is answered; if so, it is never requested again."""
         return self.journal.details[file.name].state(row) != OWED
 
     def begin(self) -> None:
-        """Write down what the run is made of: before its first request, and not before the server was reached."""
+        """Write down what the run is made of: before its first request, but not before the server was reached."""
         replace_json(self.run_dir.eval_args, to_eval_args(self.plan.settings), self.journal.lock.check)
         self.run_dir.write_manifest(self.manifest, self.journal.lock.check)
 
     def settle(self) -> None:
-        """Order what is not in order, and keep of the failures what still has no record."""
+        """Put the details in order, and keep only the failures of samples that still have no record."""
         for file in self.journal.details:
             self.journal.put_in_order(file)
         self.journal.settle_failures()
 
     def end(self) -> None:
-        """Write the end into the manifest, as the last thing: a run is complete when all that it leaves is there."""
+        """Write the end into the manifest, last of all: a complete run has left everything behind."""
         self.run_dir.write_manifest(
             replace(self.manifest, ended=_now(), complete=not self.n_owed), self.journal.lock.check
         )
@@ -95,13 +95,13 @@ def new_session(plan: Plan, model_entry: dict[str, Any] | None, notify: Notify) 
 
 @contextmanager
 def resumed_session(plan: Plan, run_dir: RunDir, notify: Notify) -> Iterator[Session]:
-    """Lock a run directory and replay its journal; the plan's test set must be the run's, or that with rows appended.
+    """Lock a run directory and replay its journal; the plan's test set must be the run's, possibly with rows appended.
 
-    Until `begin` nothing of it is written down.
+    Nothing is written down before `begin`.
 
     Raises:
         ResumeRefusedError: the test files or what decides the answers are not those of the run.
-        RunDirectoryError: it holds records that are not of the run's rows; nothing was changed.
+        RunDirectoryError: it holds records that do not belong to the run's rows; nothing was changed.
         RunLockedError: a live process writes to it.
     """
     with acquire(run_dir.path, notify=notify) as lock:
@@ -123,7 +123,7 @@ def resumed_session(plan: Plan, run_dir: RunDir, notify: Notify) -> Iterator[Ses
 
 
 def restate_completeness(run_dir: RunDir, summary: RunSummary, lock: RunLock) -> None:
-    """Have the manifest say whether anything is owed, after records were replaced outside of a session."""
+    """Update whether the manifest says that anything is owed, after records were replaced outside a session."""
     manifest = run_dir.read_manifest()
     if manifest is None:
         return
@@ -184,7 +184,7 @@ def _files(plan: Plan) -> tuple[ManifestFile, ...]:
 
 
 def _check_identity(plan: Plan, manifest: Manifest, run_dir: RunDir) -> None:
-    """Refuse what decides the answers where it is not what the run began with: someone changed a file."""
+    """Refuse to continue where something that decides the answers has changed since the start of the run."""
     before, after = manifest.identity, plan.identity()
     for name in identity_differences(before, after):
         if name != "files":
@@ -200,7 +200,7 @@ def _shown(value: Any) -> str:
 
 
 def _check_files(plan: Plan, files: Sequence[ManifestFile]) -> None:
-    """Refuse test files that are not those of the run; rows that were only appended are owed as well."""
+    """Refuse test files that are not the run's; rows that were merely appended are owed as well."""
     current = {file.name: file for file in plan.test_set.files}
     known = {entry.name for entry in files}
     if extra := sorted(current.keys() - known):
@@ -220,15 +220,16 @@ def _check_files(plan: Plan, files: Sequence[ManifestFile]) -> None:
 
 
 def _check_foreign(run_dir: RunDir, rows: Mapping[str, RunRows]) -> None:
-    """Refuse details that are of no test file of the run."""
+    """Refuse details files that belong to no test file of the run."""
     if foreign := [path.name for path in run_dir.detail_files() if path.name not in rows]:
         raise RunDirectoryError(
-            f"details/{foreign[0]} is of no test file of the run", hint="move it elsewhere; nothing was changed"
+            f"details/{foreign[0]} does not belong to any test file of this run",
+            hint="move it elsewhere; nothing was changed",
         )
 
 
 def _check_rows(file: TestFile, index: DetailIndex) -> None:
-    """Refuse records of rows that the run leaves out; which it takes only the test file tells."""
+    """Refuse records of rows that the run leaves out; only the test file tells which rows these are."""
     taken = {sample.row for sample in iter_samples(file, skip=lambda row: index.state(row) == OWED)}
     for position in range(len(index.places)):
         row, _ = index.sample(position)
@@ -239,7 +240,7 @@ def _check_rows(file: TestFile, index: DetailIndex) -> None:
 def _other_data(what: str) -> ResumeRefusedError:
     return ResumeRefusedError(
         f"test dir: {what}",
-        hint="restore it, give the same data by --test-dir, or start a new run (rows may be appended)",
+        hint="restore it, give the same data with --test-dir, or start a new run (appending rows is fine)",
     )
 
 

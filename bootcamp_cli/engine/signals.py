@@ -16,9 +16,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(slots=True)
 class Shutdown:
-    """Knows which tasks wait and which have a request in flight, and cancels them when the run ends early.
+    """Knows which tasks are waiting and which have a request in flight, and cancels them when the run ends early.
 
-    `interrupted` is set by a signal, `error` by what concerns the whole run (a refused key, a server that is gone).
+    `interrupted` is set by a signal, `error` by what affects the whole run (a refused key, a server that is gone).
     """
 
     emit: Emit
@@ -45,12 +45,12 @@ class Shutdown:
             finally:
                 self._open.discard(scope)
 
-    def depart(self, scope: anyio.CancelScope) -> None:
-        """A request goes on its way in this scope: it gets the grace of a drain."""
+    def request_started(self, scope: anyio.CancelScope) -> None:
+        """A request is sent in this scope: while the run drains, it gets the grace period."""
         self._in_flight.add(scope)
 
-    def land(self, scope: anyio.CancelScope, *, failed: bool) -> None:
-        """It is back. One that failed while the run ends is not made again."""
+    def request_ended(self, scope: anyio.CancelScope, *, failed: bool) -> None:
+        """The request is over. One that failed while the run ends is not repeated."""
         self._in_flight.discard(scope)
         if failed and self.ending:
             scope.cancel()
@@ -76,8 +76,8 @@ class Shutdown:
                     self._cancel(self._open - self._in_flight)
                     tasks.start_soon(self._end_grace)
 
-    async def grace_over(self) -> None:
-        """Return when the run was to end and its grace is over."""
+    async def wait_for_grace(self) -> None:
+        """Return when the run is ending and its grace period is over."""
         await self._ended.wait()
         await anyio.sleep(GRACE_S)
 
@@ -93,7 +93,7 @@ class Shutdown:
 
 @contextmanager
 def _handlers_restored() -> Iterator[None]:
-    """Put the signal handlers back that the event loop replaces by the defaults."""
+    """Put back the signal handlers that the event loop replaces with the defaults."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         yield

@@ -1,4 +1,4 @@
-"""The last stage: one task that writes records and failures, in the order in which they come."""
+"""The last stage: one task that writes records and failures in the order in which they arrive."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from bootcamp_cli.store.journal import Journal
 from bootcamp_cli.types import FailureRecord, Record, RequestFailure, Sample
 
 _LINGER_S = 0.05
-"""So long the first record of a batch waits for others: a write costs the same for one as for many."""
+"""How long the first record of a batch waits for others: writing one costs as much as writing many."""
 
 _MAX_BATCH = 64
 _SYNC_EVERY_S = 1.0
@@ -18,7 +18,7 @@ _SYNC_EVERY_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """The end of one owed sample: its record, or the failure that it goes down with."""
+    """The end of one owed sample: its record, or its failure."""
 
     file: str
     record: Record | None = None
@@ -42,7 +42,7 @@ def failed(sample: Sample, failure: RequestFailure, n_attempts: int) -> Ended:
 
 @dataclass(slots=True, kw_only=True)
 class Writer:
-    """Writes what ended, tells the displays, and puts a file in order when its last owed sample is in.
+    """Writes samples that ended, tells the displays, and puts a file in order when its last owed sample is in.
 
     `owed` counts the samples still to come by test file. `written` is called with what reached the disk.
     `batch` samples are written without waiting for more.
@@ -63,7 +63,7 @@ class Writer:
         return max(1, min(self.batch, _MAX_BATCH))
 
     def add(self, ended: Ended) -> None:
-        """Take the end of a sample; it is written soon."""
+        """Take a sample that ended; it is written soon."""
         self._ended.append(ended)
         if self._wake is not None and len(self._ended) in (1, self._enough):
             self._wake.set()
@@ -75,7 +75,7 @@ class Writer:
             self._wake.set()
 
     async def run(self) -> None:
-        """Write until it is closed; what was added is written also when the run is cancelled."""
+        """Write until it is closed; what was added is written even when the run is cancelled."""
         try:
             while await self._batch_is_due():
                 await self._write()
@@ -87,13 +87,13 @@ class Writer:
     async def _batch_is_due(self) -> bool:
         """Wait for a first record, then a little for more; False once it is closed."""
         if not self._ended and not self._is_closed:
-            await self._woken()
+            await self._wait_for_wake()
         if len(self._ended) < self._enough and not self._is_closed:
             with anyio.move_on_after(_LINGER_S):
-                await self._woken()
+                await self._wait_for_wake()
         return not self._is_closed
 
-    async def _woken(self) -> None:
+    async def _wait_for_wake(self) -> None:
         self._wake = anyio.Event()
         await self._wake.wait()
 
@@ -122,7 +122,7 @@ class Writer:
             self.journal.sync()
 
     def _count(self, batch: Sequence[Ended]) -> list[str]:
-        """Take a batch off what is owed; returns the files that are finished with it."""
+        """Take a batch off what is owed; returns the files that it completes."""
         finished = []
         for end in batch:
             self.owed[end.file] -= 1

@@ -1,7 +1,7 @@
 """Which display a run gets, and what displays have in common.
 
-Live bars in a terminal, plain lines elsewhere, warnings alone when quiet. Here are the lines for single events, times
-and rates as text, the stream that may fail without stopping the run, and the heartbeat.
+Live bars in a terminal, plain lines elsewhere, only warnings when quiet. Shared by them: the lines for single events,
+times and rates as text, the stream that may fail without stopping the run, and the ticker.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from bootcamp_cli.progress.state import ProgressState
 from bootcamp_cli.text import visible
 
 _ONLY_COUNTED = frozenset({RequestStarted, RequestEnded, SampleRecorded})
-"""What happens to every sample: displays see it in the state alone."""
+"""What happens to every sample: displays see these only through the state."""
 
 UNKNOWN_TIME = "-:--:--"
 
@@ -34,14 +34,14 @@ class Display(Protocol):
     """Shows a run. `handle` and `run` belong to the same event loop."""
 
     def handle(self, event: Event) -> None:
-        """Take the next event that is not only counted, after the state; returns at once, never raises."""
+        """Take the next event that is more than a count, after the state; returns at once, never raises."""
 
     async def run(self) -> None:
-        """Draw or write until `RunEnded` was handled."""
+        """Draw or write until `RunEnded` has been handled."""
 
 
 class Board:
-    """The displays of one run over one state: each event is counted once and then shown by all."""
+    """The displays of one run, which share one state: each event is counted once and then shown by all."""
 
     def __init__(self, state: ProgressState, *displays: Display) -> None:
         self._state = state
@@ -67,7 +67,7 @@ def choose_display(state: ProgressState, *, stream: TextIO, quiet: bool, env: Ma
 
 
 def warning_line(event: Event) -> str | None:
-    """`warning: ...` for a warning or a pause, which also a quiet run shows; None for every other event."""
+    """`warning: ...` for a warning or a pause, which even a quiet run shows; None for every other event."""
     match event:
         case Warned():
             return f"warning: {visible(event.message)}"
@@ -83,7 +83,7 @@ def notice_line(event: Event) -> str | None:
         case RunStarted():
             return _started(event)
         case RunResumed():
-            return f"going on after a pause of {h_mm_ss(event.paused_s)}"
+            return f"continuing after a pause of {h_mm_ss(event.paused_s)}"
         case Draining():
             return f"interrupted: no new requests, those in flight get up to {event.grace_s:g} s (again: stop at once)"
         case _:
@@ -91,10 +91,10 @@ def notice_line(event: Event) -> str | None:
 
 
 def _started(event: RunStarted) -> str:
-    """What begins: model, files, samples, what an earlier process has already done."""
+    """What begins: model, files, samples, and what an earlier process has already done."""
     n_samples = sum(file.n_samples for file in event.files)
     n_before = sum(file.n_done_before for file in event.files)
-    before = f", {n_before:,} of them done before" if n_before else ""
+    before = f", {n_before:,} of them already done" if n_before else ""
     files = "1 file" if len(event.files) == 1 else f"{len(event.files):,} files"
     return f"evaluating {visible(event.model_name)}: {n_samples:,} samples in {files}{before}"
 
@@ -109,13 +109,13 @@ def h_mm_ss(seconds: float | None) -> str:
 
 
 def percent(current: int, total: int) -> str:
-    """The share as `12.3%`, cut and not rounded: `100.0%` means all of them."""
+    """The share as `12.3%`, rounded down: `100.0%` means all of them."""
     tenths = 1000 * current // total if total else 1000
     return f"{tenths // 10}.{tenths % 10}%"
 
 
 def bar(current: int, total: int, *, width: int) -> str:
-    """A bar of `width` characters, filled in proportion; completely only where all is done."""
+    """A bar of `width` characters, filled in proportion; full only when all is done."""
     n_full = n_filled(current, total, width=width)
     return "#" * n_full + "-" * (width - n_full)
 
@@ -162,15 +162,15 @@ class Output:
         return self._encoding.lower().replace("-", "").startswith("utf")
 
     async def write_aside(self, text: str) -> None:
-        """Write in another thread, so that a reader that stands still does not stop the run."""
+        """Write in another thread, so that a reader that stalls does not stop the run."""
         try:
             await anyio.to_thread.run_sync(self.write, text)
-        except anyio.get_cancelled_exc_class():  # only before the thread took it
+        except anyio.get_cancelled_exc_class():  # only until the thread takes it
             self.write(text)
             raise
 
     def write(self, text: str) -> None:
-        """Write and flush; what the encoding does not have is shown as `?`."""
+        """Write and flush; characters that the encoding lacks are shown as `?`."""
         if self._is_broken:
             return
         try:
@@ -181,7 +181,7 @@ class Output:
 
 
 class Ticker:
-    """One waiting task, woken from the same event loop. A wake-up while nobody waits is kept, not lost."""
+    """One waiting task, woken from the same event loop. A wake-up while nothing is waiting is kept, not lost."""
 
     def __init__(self) -> None:
         self._event: anyio.Event | None = None
@@ -189,7 +189,7 @@ class Ticker:
         self._is_ended = False
 
     async def wait(self, seconds: float) -> bool:
-        """Wait until the time is over or `wake` or `end` is called. False once it ended."""
+        """Wait until the time is up, or `wake` or `end` is called. False once it has ended."""
         if not self._is_woken and not self._is_ended:
             self._event = anyio.Event()
             with anyio.move_on_after(max(0.0, seconds)):
@@ -199,7 +199,7 @@ class Ticker:
         return not self._is_ended
 
     def wake(self) -> None:
-        """End the present wait, or the next one."""
+        """End the current wait, or else the next one."""
         self._is_woken = True
         if self._event is not None:
             self._event.set()

@@ -1,8 +1,9 @@
 """Events -> live bars at the foot of a terminal, with warnings above them.
 
-Frames are drawn at a fixed rate, however many events come. A frame is one write: up over the old frame, erase, lines
-that are new above, new frame. The cursor is never hidden and rests below the frame, so a run that is killed leaves a
-sane terminal. rich styles the text; its Live is not used, because it miscounts the old frame's rows after a resize.
+Frames are drawn at a fixed rate, however many events arrive. A frame is one write: move up over the old frame, erase
+it, write new lines above, write the new frame. The cursor is never hidden and rests below the frame, so a run that is
+killed leaves a sane terminal. rich styles the text; its Live is not used, because it miscounts the old frame's rows
+after a resize.
 """
 
 import io
@@ -32,19 +33,19 @@ from bootcamp_cli.text import visible
 
 _REDRAW_S = 0.2
 _ROWS_ABOVE = 4
-"""Rows left to the lines above the frame and to the cursor."""
+"""Rows left for the lines above the frame and for the cursor."""
 _MAX_BAR_WIDTH = 60
 _MIN_BAR_WIDTH = 4
 _MAX_NAME_WIDTH = 40
 _WIDTH_FOR_SCORES = 60
-_UNICODE_BAR = ("━", "─")  # told apart without colour
+_UNICODE_BAR = ("━", "─")  # distinguishable without colour
 _ASCII_BAR = ("#", "-")
 
 
 class LiveDisplay:
-    """Bars of the run and of the files in work, five times a second.
+    """Bars of the run and of the files in progress, five times a second.
 
-    `size` tells the terminal's size before each frame; by default the stream is asked.
+    `size` returns the terminal's size before each frame; by default it is that of the stream.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class LiveDisplay:
             raise
 
     def next_frame(self, *, is_last: bool = False) -> str:
-        """What to write to replace the frame drawn before; the last one has no files."""
+        """What to write to replace the previous frame; the last one shows no files."""
         columns, rows = self._size()
         n_rows_drawn = sum(max(1, -(-cells // columns)) for cells in self._drawn)
         lines = self._frame(columns, rows, is_last=is_last)
@@ -99,7 +100,7 @@ class LiveDisplay:
     def _frame(self, columns: int, rows: int, *, is_last: bool) -> list[Text]:
         if not self.state.files:
             return []
-        width = max(1, columns - 1)  # a full last column makes some terminals wrap
+        width = max(1, columns - 1)  # text in the last column makes some terminals wrap
         height = rows - _ROWS_ABOVE if rows > 4 * _ROWS_ABOVE else max(1, rows - 1)
         if is_last:
             return summary_lines(self.state, width=width, is_unicode=self._output.is_unicode)
@@ -115,7 +116,7 @@ def _terminal_size(stream: TextIO) -> os.terminal_size:
 
 
 def frame_lines(state: ProgressState, *, width: int, height: int, is_unicode: bool) -> list[Text]:
-    """The overall bar, the run's figures, bars of the files in work: at most `height` lines of at most `width` cells.
+    """The overall bar, the run's figures and bars of the files in progress: at most `height` lines of `width` cells.
 
     Files come in the order in which they were begun; those that do not fit are counted in a last line.
     """
@@ -139,7 +140,7 @@ def frame_lines(state: ProgressState, *, width: int, height: int, is_unicode: bo
 
 
 def summary_lines(state: ProgressState, *, width: int, is_unicode: bool) -> list[Text]:
-    """The overall bar and the figures of the run, and why it stands still where it does."""
+    """The overall bar and the figures of the run, and the reason if it is paused."""
     strokes = _UNICODE_BAR if is_unicode else _ASCII_BAR
     totals = state.totals
     times = f" {h_mm_ss(state.elapsed_s())} ETA {h_mm_ss(state.remaining_s())}"
@@ -184,7 +185,7 @@ def _name(file: FileProgress) -> str:
 
 
 def _cut(name: str, width: int) -> str:
-    """The name in exactly `width` cells, without its middle where it is longer: names differ at both ends."""
+    """The name in exactly `width` cells; longer ones lose their middle, as names differ at both ends."""
     if cell_len(name) <= width:
         return set_cell_size(name, width)
     n_tail = (width - 2) // 2
@@ -202,7 +203,7 @@ def _rest(state: ProgressState, shown: list[FileProgress]) -> str:
     n_rest = len(state.files) - len(shown)
     n_in_work = sum(file.is_in_work for file in state.started) - len(shown)
     n_waiting = n_rest - n_in_work - state.n_files_finished
-    counts = [(state.n_files_finished, "finished"), (n_in_work, "in work"), (n_waiting, "waiting")]
+    counts = [(state.n_files_finished, "finished"), (n_in_work, "in progress"), (n_waiting, "waiting")]
     detail = ", ".join(f"{n:,} {what}" for n, what in counts if n > 0)
     and_more = "... and {} more" if shown else "{}"
     return f"{and_more.format(f'{n_rest:,}')} {'file' if n_rest == 1 else 'files'}: {detail}"

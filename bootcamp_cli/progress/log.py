@@ -1,4 +1,4 @@
-"""Events -> progress.log: the state of the run as text, for `cat`, `watch` and whoever is not at the terminal."""
+"""Events -> progress.log: the state of the run as text, for `cat`, `watch` and people who are not at the terminal."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +19,9 @@ _BAR_WIDTH = 30
 class ProgressLog:
     """Keeps `path` up to date while `run` runs: replaced whole, at most once a second, in another thread.
 
-    A write that fails (disk full) is told to `warn` once and tried again; the run does not depend on it. After
-    `RunEnded` the last state is written and stays; where `run` is cancelled, or `check` raises because the run
-    directory is no longer this process's, nothing more is written.
+    A write that fails (disk full) is reported to `warn` once and repeated; the run does not depend on it. After
+    `RunEnded` the last state is written and stays; if `run` is cancelled, or `check` raises because the run directory
+    no longer belongs to this process, nothing more is written.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ProgressLog:
             await anyio.to_thread.run_sync(self._replace, progress_text(self.state).encode())
         except DiskError as error:
             if self._warn is not None:
-                self._warn(f"{visible(error.message)}; the run goes on")
+                self._warn(f"{visible(error.message)}; the run continues")
                 self._warn = None
         except RunDirectoryError:
             return  # the run itself ends with that error

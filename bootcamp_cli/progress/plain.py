@@ -1,4 +1,4 @@
-"""Events -> plain lines, where stderr is no terminal or the user wants it quiet."""
+"""Events -> plain lines, for when stderr is not a terminal or the user asked for quiet."""
 
 from typing import TextIO
 
@@ -61,9 +61,9 @@ class QuietDisplay:
 
 
 class LineWriter:
-    """Lines on their way to a stream, written by another thread: a reader that stands still does not stop the run.
+    """Lines on their way to a stream, written by another thread: a reader that stalls does not stop the run.
 
-    Where the task is cancelled, the lines that wait are written at once.
+    If the task is cancelled, the waiting lines are written at once.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -72,7 +72,7 @@ class LineWriter:
         self._pending: list[str] = []
 
     def add(self, line: str) -> None:
-        """Have one more line written soon."""
+        """Add a line that is written soon."""
         self._pending.append(line)
         self._ticker.wake()
 
@@ -81,7 +81,7 @@ class LineWriter:
         self._ticker.end()
 
     async def wait(self, seconds: float) -> bool:
-        """Wait until there is a line to write, at most so many seconds. False after the end."""
+        """Wait up to `seconds` for a line to write. False after the end."""
         try:
             return await self._ticker.wait(seconds)
         except anyio.get_cancelled_exc_class():
@@ -89,7 +89,7 @@ class LineWriter:
             raise
 
     async def flush(self) -> None:
-        """Write the lines that wait."""
+        """Write the waiting lines."""
         if self._pending:
             await self._output.write_aside(self._take())
 
@@ -107,7 +107,7 @@ def status_line(state: ProgressState) -> str:
 
 
 def finished_line(state: ProgressState, name: str) -> str:
-    """What came of one test file, and how many files are finished."""
+    """The outcome of one test file, and how many files are finished."""
     file = state.files[name]
     failed = f", {file.n_failed:,} failed" if file.n_failed else ""
     files = f"{state.n_files_finished:,} of {len(state.files):,} files finished"

@@ -1,4 +1,4 @@
-"""The state of a run as its events tell it: counts, rates over sliding windows, mean score, remaining time."""
+"""The state of a run, derived from its events: counts, rates over sliding windows, mean score, remaining time."""
 
 from collections import deque
 from collections.abc import Callable
@@ -24,9 +24,9 @@ from bootcamp_cli.engine.events import (
 _SHOWN_WINDOW_S = 60.0
 _FORECAST_WINDOW_S = 300.0
 _FORECAST_MIN_SAMPLES = 20
-"""With fewer samples in the window the mean of the whole run is the better forecast."""
+"""With fewer samples in the window, the mean of the whole run is the better forecast."""
 _EARLY_SAMPLES = 5
-"""Before that many samples ended, the remaining time is unknown."""
+"""Until this many samples have ended, the remaining time is unknown."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Counts:
 
     @property
     def n_left(self) -> int:
-        """Samples that did not end yet."""
+        """Samples that have not ended yet."""
         return self.n_samples - self.n_done - self.n_failed
 
     @property
@@ -62,7 +62,7 @@ class FileProgress(Counts):
 
     @property
     def is_finished(self) -> bool:
-        """Whether every sample ended."""
+        """Whether every sample has ended."""
         return self.ended_s is not None
 
     @property
@@ -72,11 +72,11 @@ class FileProgress(Counts):
 
 
 class ProgressState:
-    """Folds events; nothing else changes it. `clock` gives seconds and does not run backwards.
+    """Sums up events; nothing else changes it. `clock` gives seconds and does not run backwards.
 
-    `totals` is the sum over `files`, which holds the test files in name order; `started` holds those that were begun,
-    in that order. `paused_reason` is None while the run is not paused. What names a file that the run does not have,
-    or goes beyond a file's samples, is not counted.
+    `totals` is the sum over `files`, which holds the test files in name order; `started` holds those that have begun,
+    in that order. `paused_reason` is None while the run is not paused. Events that name an unknown file, or exceed a
+    file's number of samples, are not counted.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -113,7 +113,7 @@ class ProgressState:
                 self._ended_s = self.clock()
 
     def elapsed_s(self) -> float:
-        """Seconds since the run started, standing still after its end."""
+        """Seconds since the run started; the count stops when the run ends."""
         return max(0.0, self._now() - self._started_s)
 
     def samples_per_s(self) -> float:

@@ -29,7 +29,8 @@ class Column:
     """One column.
 
     `key` names it in meta.jsonl, CSV and JSON, `title` in terminal and Markdown, where it is also the word to sort by,
-    `sheet_title` in the workbook. `shown` says whether terminal and Markdown have it: they leave out what says nothing.
+    `sheet_title` in the workbook. `shown` says whether terminal and Markdown show it: they leave out columns without
+    information.
     """
 
     key: str

@@ -1,17 +1,17 @@
-"""The forms of a report in one table, `REPORTS`, and those that are text: to add a form, add its line to the table.
+"""The forms of a report in one table, `REPORTS`, and the code of the text forms; a new form is a line in the table.
 
-The names of text forms are what `report --format` takes, its help, the completions and the README show; the files are
-written to the run directory at the end of a run.
+The names of text forms are what `report --format` accepts and what its help, the completions and the README show; file
+forms are written to the run directory at the end of a run.
 
 The JSON object:
 
 schema             "bootcamp.report"
-schema_version     1; it grows when a key changes its meaning or goes, not when one is added
+schema_version     1; it grows when a key changes its meaning or is removed, not when one is added
 model_name         str
 test_dir           str: the test dir's name
 complete           bool: every sample that is known to be owed has a score
 sizes_known        bool: whether the run directory records how many samples the test files have
-n_groups_in_run    int: rows of the run; `groups` has fewer where they were filtered, and all else is of these
+n_groups_in_run    int: rows of the run; `groups` has fewer if filtered, and all other values cover only those
 avg_score, avg_len                      number | null: unweighted means of the rows (`Total Average`)
 score_low, score_high                   number | null: bounds of avg_score, the missing all wrong and all right
 weighted_score, weighted_len            number | null: means over all samples
@@ -49,7 +49,7 @@ SCHEMA_VERSION = 1
 class View:
     """What a text form shows: the chosen rows, in order, of a run of `n_all` rows.
 
-    `width` is that of the terminal in columns, None where the output is no terminal; `color` says whether it has any.
+    `width` is the terminal's in columns, None where the output is not a terminal; `color` says whether to use colour.
     """
 
     shown: "RunSummary"
@@ -72,7 +72,7 @@ class TextForm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileForm:
-    """A form that stands in the run directory.
+    """A form that is a file in the run directory.
 
     `content` is made of the whole summary and of the parameters that decide the answers, by name.
     """
@@ -93,12 +93,12 @@ def render(
 ) -> str:
     """The summary in one of the text forms.
 
-    `sort` is one of `table.SORT_KEYS`, `filter` globs on bootcamp, file or data source: rows that match any of them
-    are shown. `width` is the terminal's width in columns, None where the output is no terminal: the table is plain
-    text then.
+    `sort` is one of `table.SORT_KEYS`, `filter` globs on bootcamp, file or data source: rows that match any of them are
+    shown. `width` is the terminal's width in columns, None where the output is not a terminal: the table is then plain
+    text.
 
     Raises:
-        UsageError: there is no such form, or nothing can be sorted by `sort`.
+        UsageError: there is no such form or sort key.
     """
     patterns = (filter,) if isinstance(filter, str) else tuple(filter)
     shown = select(summary, sort=sort, reverse=reverse, patterns=patterns)
@@ -120,7 +120,7 @@ def text_form(name: str) -> TextForm:
 def write_report(
     form: FileForm, run_dir: "RunDir", summary: "RunSummary", parameters: Mapping[str, Any], check: "Check"
 ) -> None:
-    """Write a report to the run directory by an atomic replacement: there is the old file or the whole new one.
+    """Write a report to the run directory by atomic replacement: there is either the old file or the whole new one.
 
     Raises:
         DiskError: it cannot be written.
@@ -149,7 +149,7 @@ def plain_text(table: Table) -> str:
 
 
 def _line(table: Table, cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Texts to the left, numbers to the right."""
+    """Texts aligned left, numbers aligned right."""
     padded = (
         cell + " " * (width - display_width(cell))
         if column.kind == "text"
@@ -178,7 +178,7 @@ def _escaped(text: str) -> str:
 
 
 def csv_text(view: View, *, delimiter: str = ",") -> str:
-    """All columns under the names of meta.jsonl, a line per row, no total; numbers in full, nothing for no value.
+    """All columns under the names of meta.jsonl, a line per row, no total; numbers in full, missing values empty.
 
     Names are made visible, and an apostrophe stands before one that a spreadsheet would run as a formula.
     """
@@ -239,15 +239,15 @@ def _group(group: "GroupSummary") -> dict[str, Any]:
 def meta_lines(summary: "RunSummary") -> str:
     """The whole content of meta.jsonl, a JSON object to a line: `bootcamp`, `avg_score`, `avg_len`, then the rest.
 
-    The rows keep their order: files in name order, data sources in order of first appearance. An average of nothing is
-    null. Source of the first three keys: `meta.jsonl` of InternBootcamp's run_eval.py.
+    The rows keep their order: files in name order, data sources in order of first appearance. The average of no values
+    is null. Source of the first three keys: `meta.jsonl` of InternBootcamp's run_eval.py.
     """
     rows = ({column.key: column.of(group) for column in COLUMNS} for group in summary.groups)
     return "".join(f"{_meta_line(row)}\n" for row in rows)
 
 
 def _meta_line(row: dict[str, str | int | float | None]) -> str:
-    """The row as JSON with non-ASCII as it is, unless it cannot be written as UTF-8 (a lone surrogate)."""
+    """The row as JSON with non-ASCII characters unescaped, unless it cannot be written as UTF-8 (a lone surrogate)."""
     line = json.dumps(row, ensure_ascii=False)
     try:
         line.encode()
@@ -271,7 +271,7 @@ REPORTS: Mapping[str, TextForm | FileForm] = {
     "meta": FileForm(path=lambda run_dir, _: run_dir.meta, content=lambda summary, _: meta_lines(summary).encode()),
     "xlsx": FileForm(path=lambda run_dir, summary: run_dir.scores(summary.model_name), content=_workbook),
 }
-"""Every form by its name, in the order in which they are named and written."""
+"""Every form by name, in the order in which they are listed and written."""
 
 TEXT_FORMS: tuple[str, ...] = tuple(name for name, form in REPORTS.items() if isinstance(form, TextForm))
-"""What can be printed."""
+"""The forms that can be printed."""

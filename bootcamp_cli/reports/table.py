@@ -1,6 +1,6 @@
 """One table for the forms that people read: which rows in what order, cells as text, notes below.
 
-Also how wide text is in a terminal, and how text is kept from being run as a formula by a spreadsheet.
+Also the width of text in a terminal, and how to keep a spreadsheet from running text as a formula.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,12 +34,12 @@ class Table:
 
     @property
     def titles(self) -> tuple[str, ...]:
-        """The heads of the columns."""
+        """The headings of the columns."""
         return tuple(column.title for column in self.columns)
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """The width of the widest cell of each column, head and total included, in terminal cells."""
+        """The width of the widest cell of each column, heading and total included, in terminal cells."""
         lines = (self.titles, *self.rows, self.total)
         return tuple(max(map(display_width, cells)) for cells in zip(*lines, strict=True))
 
@@ -64,7 +64,7 @@ def build_table(shown: "RunSummary", *, n_all: int) -> Table:
 
 
 def cell_text(cell: Cell, kind: Kind, *, none: str = "-") -> str:
-    """A cell as people read it: four decimals for a score, one for a length, thousands apart; `none` for no value."""
+    """A cell as people read it: four decimals for a score, one for a length, grouped thousands; `none` for no value."""
     if cell is None:
         return none
     if isinstance(cell, str):
@@ -102,7 +102,7 @@ def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
     if run.n_truncated:
         yield f"truncated at the token limit: {run.n_truncated:,} of {run.n_answered:,} answers"
     if run.n_len_estimated:
-        yield f"lengths that are word counts, the server sent no usage: {run.n_len_estimated:,} of {run.n_answered:,}"
+        yield f"lengths that are word counts (server sent no usage):   {run.n_len_estimated:,} of {run.n_answered:,}"
     if not run.sizes_known:
         yield "how many samples the test files have is not recorded here: n counts what was found"
 
@@ -130,17 +130,17 @@ def _kinds(counts: Mapping[str, int]) -> str:
 
 
 SORT_KEYS: tuple[str, ...] = tuple(column.title for column in COLUMNS)
-"""The words to sort by: the titles of the columns."""
+"""The sort keys: the titles of the columns."""
 
 
 def select(summary: "RunSummary", *, sort: str, reverse: bool, patterns: Sequence[str]) -> "RunSummary":
     """The summary with the rows that match one of the patterns (all without patterns), sorted.
 
-    A pattern is a glob on bootcamp, file or data source. Text sorts upwards, numbers from the largest down, `reverse`
-    turns that around; rows without a value come last, equal ones by bootcamp, then as in meta.jsonl.
+    A pattern is a glob on bootcamp, file or data source. Text sorts in ascending order, numbers in descending order,
+    and `reverse` the other way round; rows without a value come last, equal ones by bootcamp, then as in meta.jsonl.
 
     Raises:
-        UsageError: nothing can be sorted by `sort`.
+        UsageError: there is no such sort key.
     """
     column = _column(sort)
     groups = [group for group in summary.groups if not patterns or _matches(group, patterns)]
@@ -173,13 +173,13 @@ def display_width(text: str) -> int:
 
 
 def is_formula(text: str) -> bool:
-    """Whether a spreadsheet may take the text for a formula, also behind leading blanks."""
+    """Whether a spreadsheet may take the text for a formula, even after leading blanks."""
     return text[:1] in _STARTERS or text.lstrip()[:1] in _STARTERS if text else False
 
 
 def as_text(text: str) -> str:
     """The text as a CSV cell that no spreadsheet runs: an apostrophe goes in front of what could be a formula.
 
-    One goes in front of an apostrophe as well, so that dropping a leading one always gives the text back.
+    One goes in front of an apostrophe as well, so that removing a leading one always restores the text.
     """
     return f"'{text}" if is_formula(text) or text.startswith("'") else text

@@ -1,4 +1,4 @@
-"""The table for a terminal, drawn by rich in the width there is."""
+"""The table for a terminal, drawn by rich in the available width."""
 
 from io import StringIO
 
@@ -21,7 +21,7 @@ _EXPENDABLE = (
     "n",
     "file",
 )
-"""Columns to leave out, in this order, where the width is not enough: the notes tell most of what they do."""
+"""Columns to leave out, in this order, where the width is not enough: the notes repeat most of what they show."""
 _GAP = 2
 _LEAST_NAME = 32
 """Names are folded down to this width before a column is left out."""
@@ -45,12 +45,12 @@ def terminal_text(table: Table, *, width: int, color: bool) -> str:
     for note in table.notes:
         console.print(Text(note))
     if left_out:
-        console.print(Text(f"columns left out for the width: {', '.join(left_out)}"))
+        console.print(Text(f"columns left out for lack of width: {', '.join(left_out)}"))
     return "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
 
 
 def _fitted(table: Table, width: int) -> tuple[Table, list[str]]:
-    """The table with the columns for which there is room, and the titles of those left out."""
+    """The table with the columns that fit, and the titles of those left out."""
     left_out: list[str] = []
     for key in _EXPENDABLE:
         if _least_width(table) <= width:
@@ -63,7 +63,7 @@ def _fitted(table: Table, width: int) -> tuple[Table, list[str]]:
 
 
 def _least_width(table: Table) -> int:
-    """The columns that the table needs with its names folded."""
+    """The width that the table needs with its names folded."""
     widths = (
         min(longest, _LEAST_NAME) if column.kind == "text" else longest
         for column, longest in zip(table.columns, table.widths, strict=True)

@@ -1,6 +1,6 @@
 """{model_name}_scores.xlsx: the averages with a chart, the totals, the failures, the parameters.
 
-The file's bytes depend on nothing but its content.
+The file's bytes depend only on its content.
 """
 
 import json
@@ -32,11 +32,11 @@ NUMBER_FORMATS: dict[Kind, str] = {"text": "General", "count": "#,##0", "score":
 _MAX_UNITS = 32_767
 """The most UTF-16 units that Excel takes in a cell."""
 _EXACT = 2**53
-"""Integers beyond it lose digits in a spreadsheet, which knows doubles only."""
+"""Integers beyond this lose digits in a spreadsheet, which only has doubles."""
 _BAR_CM = 0.5
 _FRAME_CM = 3.0
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The first time that a zip file can name."""
+"""The earliest time that a zip file can hold."""
 
 
 def scores_workbook(summary: RunSummary, parameters: Mapping[str, Any]) -> bytes:
@@ -106,7 +106,7 @@ def _totals(run: RunSummary) -> Iterator[_Row]:
 
 
 def _failures(run: RunSummary) -> Iterator[_Row]:
-    """Counts by kind, first of the whole run, then of each row that has any."""
+    """Counts by kind, first for the whole run, then for each row that has any."""
     for lacks, kind, count in _lacking(run):
         yield "count", "all", None, None, lacks, kind, count
     for group in sorted(run.groups, key=lambda group: group.bootcamp):
@@ -115,13 +115,13 @@ def _failures(run: RunSummary) -> Iterator[_Row]:
 
 
 def _lacking(counts: RunSummary | GroupSummary) -> Iterator[tuple[str, str, int]]:
-    """What samples without a score lack, why, and how many."""
+    """What samples without a score lack, why, and how many there are."""
     yield from (("answer", kind, count) for kind, count in counts.failures.items())
     yield from (("verdict", kind, count) for kind, count in counts.unverified.items())
 
 
 def _parameters(parameters: Mapping[str, Any]) -> Iterator[_Row]:
-    """Texts and finite numbers as they are, all else as JSON."""
+    """Texts and finite numbers as they are, everything else as JSON."""
     for name, value in parameters.items():
         is_number = type(value) is int or (type(value) is float and math.isfinite(value))
         if is_number or isinstance(value, str):
@@ -131,7 +131,7 @@ def _parameters(parameters: Mapping[str, Any]) -> Iterator[_Row]:
 
 
 def put_row(sheet: Worksheet, row: int, cells: Iterable[Cell], kinds: Sequence[Kind], *, bold: bool = False) -> None:
-    """Write one row from column A on; a cell of None stays empty."""
+    """Write one row, starting in column A; a cell of None stays empty."""
     for column, (value, kind) in enumerate(zip(cells, kinds, strict=True), start=1):
         cell = sheet.cell(row=row, column=column)
         assert isinstance(cell, SheetCell)  # noqa: S101  # merged cells do not occur
@@ -141,7 +141,7 @@ def put_row(sheet: Worksheet, row: int, cells: Iterable[Cell], kinds: Sequence[K
 
 
 def put_header(sheet: Worksheet, titles: Sequence[str]) -> None:
-    """Write the first row, in bold and two lines high, and keep it and the first column in sight."""
+    """Write the first row, in bold and two lines high, and freeze it and the first column."""
     put_row(sheet, 1, titles, ["text"] * len(titles), bold=True)
     for cell in sheet[1]:
         cell.alignment = Alignment(wrap_text=True, vertical="top")
@@ -150,7 +150,7 @@ def put_header(sheet: Worksheet, titles: Sequence[str]) -> None:
 
 
 def fit_columns(sheet: Worksheet, n_columns: int, *, widest: int = 60) -> None:
-    """Make each column as wide as its longest cell below the head, within limits, in characters."""
+    """Make each column as wide as its longest cell below the heading, within limits, in characters."""
     for column in range(1, n_columns + 1):
         cells = (sheet.cell(row=row, column=column).value for row in range(2, sheet.max_row + 1))
         longest = max((display_width(_shown(cell)) for cell in cells if cell is not None), default=0)
@@ -173,14 +173,14 @@ def _put(cell: SheetCell, value: Cell, kind: Kind) -> None:
     if isinstance(value, str):
         cell.value = cell_safe(value)
         cell.data_type = "s"
-        cell.quotePrefix = is_formula(value)  # so that it stays text when a person edits it
+        cell.quotePrefix = is_formula(value)  # so that it stays text when someone edits it
     elif value is not None:
         cell.value = value
         cell.number_format = NUMBER_FORMATS[kind]
 
 
 def _shown(value: object) -> str:
-    """About what the spreadsheet shows of a value."""
+    """Roughly what the spreadsheet shows for a value."""
     return f"{value:,.4f}" if isinstance(value, float) else str(value)
 
 
@@ -211,10 +211,10 @@ def score_chart(sheet: Worksheet, *, n_rows: int, unit_scale: bool) -> BarChart:
         showBubbleSize=False,
     )
     names, scores = chart.x_axis, chart.y_axis
-    names.delete = scores.delete = False  # openpyxl leaves it open, and Excel then draws no axis
+    names.delete = scores.delete = False  # openpyxl leaves it unset, and Excel then draws no axis
     names.scaling.orientation = "maxMin"  # row 2 at the top; the scale goes to the top with it
-    names.tickLblSkip = 1  # no name is left out
-    names.tickLblPos = "low"  # beside the plot, also with negative scores
+    names.tickLblSkip = 1  # show every name
+    names.tickLblPos = "low"  # beside the plot, even with negative scores
     scores.number_format = "0.0"
     scores.numFmt.sourceLinked = False
     if unit_scale:
@@ -225,7 +225,7 @@ def score_chart(sheet: Worksheet, *, n_rows: int, unit_scale: bool) -> BarChart:
 def workbook_file(workbook: Workbook) -> bytes:
     """The xlsx file: creation, change and zip times are pinned, members stand in name order.
 
-    `Workbook.save` would stamp the time of writing: its steps are made here without that one.
+    `Workbook.save` would stamp the time of writing, so its other steps are repeated here.
     """
     workbook.properties.created = workbook.properties.modified = datetime(*_EPOCH)  # noqa: DTZ001  # UTC by the format
     stamped, pinned = BytesIO(), BytesIO()

@@ -44,17 +44,17 @@ _LARGE_BODY_BYTES = 1024 * 1024
 """aiohttp writes a larger body piece by piece where it comes as a file."""
 
 _SMALL_BODY_BYTES = 128 * 1024
-"""A body that is announced to be smaller is read at once."""
+"""A body whose announced length is smaller is read at once."""
 
 _READ_BYTES = 64 * 1024
-"""Most that is read from a connection at once: of hundreds that are full, the event loop reads each in its turn."""
+"""The most that is read from a connection at once, so that the event loop serves hundreds of full ones fairly."""
 
 _MAX_CLOSING = 3
-"""So many kept connections in a row may turn out to be closing; that costs no try."""
+"""How many kept connections in a row may turn out to be closing without costing an attempt."""
 
 
 class AiohttpTransport:
-    """One pool of connections: finding a free one takes the same time however many there are.
+    """One pool of connections: finding a free one takes the same time, however many there are.
 
     Raises SettingsError for a certificate bundle, proxy or host name that cannot be used.
     """
@@ -110,7 +110,7 @@ class AiohttpTransport:
                 yield OpenReply(status=response.status, headers=response.headers, chunks=chunks)
 
     def _is_small(self, response: aiohttp.ClientResponse) -> bool:
-        """Whether the body, as it is announced, can be read without a second look."""
+        """Whether the body's announced length is small enough to read it without checks."""
         announced = response.content_length
         limit = min(_SMALL_BODY_BYTES, self._max_body_bytes)
         return announced is not None and announced <= limit and "Content-Encoding" not in response.headers
@@ -130,14 +130,14 @@ class AiohttpTransport:
             method,
             self._url(path),
             data=data,
-            headers=self._headers,  # those of a session would go to the proxy, too, the key among them
+            headers=self._headers,  # a session's headers would also go to the proxy, including the key
             proxy=self._proxy,
             proxy_headers=self._proxy_headers,
             allow_redirects=False,
         )
 
     def _session(self) -> aiohttp.ClientSession:
-        """The session, which can be made within a running event loop only."""
+        """The session, which can only be made within a running event loop."""
         if self._opened is None:
             self._opened = aiohttp.ClientSession(
                 connector=_Connector(
@@ -166,7 +166,7 @@ class AiohttpTransport:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """One that takes no kept connection on which something came unasked: that would be read as the next reply."""
+    """A connector that reuses no connection that received unasked data, which would be read as the next reply."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -178,7 +178,7 @@ class _Connector(aiohttp.TCPConnector):
         traces: "list[Trace]",
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
     ) -> "Connection":
-        """A new connection, or a kept one that is silent; aiohttp itself looks only when it puts one back."""
+        """A new connection, or a kept one that is silent; aiohttp itself only checks when it puts one back."""
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol, transport = connection.protocol, connection.transport
@@ -196,14 +196,14 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class _Socket(socket.socket):
-    """One that reads in small pieces."""
+    """A socket that reads in small pieces."""
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        """As ever, but not more than that at once."""
+        """Like the base method, but never more than a piece at once."""
         return super().recv(min(bufsize, _READ_BYTES), flags)
 
     def recv_into(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
-        """As ever, but not more than that at once."""
+        """Like the base method, but never more than a piece at once."""
         return super().recv_into(buffer, min(nbytes or memoryview(buffer).nbytes, _READ_BYTES), flags)
 
 
@@ -221,7 +221,7 @@ def _was_closing(error: aiohttp.ClientConnectionError) -> bool:
 
 
 def _proxy(url: str | None) -> tuple[URL | None, dict[str, str]]:
-    """The proxy's address, without the credentials, which errors would show; and those as a header."""
+    """The proxy's address without its credentials, which errors would show, and the credentials as a header."""
     if url is None:
         return None, {}
     try:
@@ -254,6 +254,6 @@ MEANINGS: Meanings = {
     UnicodeError: BROKEN,
     OSError: LOST,
 }
-"""Every exception of aiohttp, by itself or by its base, and those of the layers below that it lets through."""
+"""Every exception of aiohttp, directly or through a base class, and those of lower layers that it lets through."""
 
 _TRANSLATED = tuple(MEANINGS)

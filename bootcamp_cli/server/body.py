@@ -12,7 +12,7 @@ from bootcamp_cli.server.failures import AttemptFailed, bad_response
 from bootcamp_cli.text import shown_s
 
 LARGE_BYTES = 1024 * 1024
-"""No answer of a usual length is larger; what is larger needs room, and there is room for few at a time."""
+"""Ordinary answers are smaller; a larger one needs room, and there is room for only a few at a time."""
 
 _MAX_LARGE = 2
 _STALL_S = 30.0
@@ -23,10 +23,10 @@ _room: ContextVar["BodyRoom | None"] = ContextVar("_room", default=None)
 
 
 class BodyRoom:
-    """The block within which one reply is read and understood; whatever room its body takes is free again behind it.
+    """The block within which one reply is read and parsed; the room that its body takes is freed afterwards.
 
-    However many replies are read at once, only two of them are large at any time: the others wait where they became
-    large, and their senders with them. One that does not get on gives its place up.
+    However many replies are read at once, only two of them are large at any time; the others pause where they became
+    large, and so do their senders. A reply that makes no progress loses its place.
     """
 
     __slots__ = ("_limiter", "_token")
@@ -50,14 +50,14 @@ class BodyRoom:
             self._limiter = limiter
 
     def leave(self) -> None:
-        """Make the place free, if there is one."""
+        """Give the place back, if one is held."""
         if self._limiter is not None:
             self._limiter.release_on_behalf_of(self)
             self._limiter = None
 
 
 async def room_for_large() -> None:
-    """Wait until the reply of this block may be large; outside such a block nothing is waited for."""
+    """Wait until the reply of this block may be large; outside such a block return at once."""
     room = _room.get()
     if room is not None:
         await room.enter()
@@ -66,8 +66,8 @@ async def room_for_large() -> None:
 async def read_body(chunks: AsyncIterator[bytes], headers: Mapping[str, str], *, max_bytes: int) -> bytes:
     """The body of a reply.
 
-    `headers` have lower-case names. Raises AttemptFailed of kind bad_response where it has more than `max_bytes`, or is
-    encoded: none was offered, and what is small on its way may be large unpacked.
+    `headers` have lower-case names. Raises AttemptFailed of kind bad_response where it has more than `max_bytes` or is
+    compressed: compression was not offered, and a small body may be huge once unpacked.
     """
     refuse_encoding(headers, "body")
     if int_of(headers.get("content-length", "")) > max_bytes:
@@ -93,8 +93,8 @@ def refuse_encoding(headers: Mapping[str, str], what: str) -> None:
 
 
 async def _large_body(parts: list[bytes], chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
-    """The body that begins with `parts`; AttemptFailed where it does not get on, as others wait for its room."""
-    # one block that grows: thousands of small ones would leave the heap full of holes
+    """The body that begins with `parts`; AttemptFailed if it makes no progress, as others wait for its room."""
+    # one block that grows: thousands of small ones would fragment the heap
     body = bytearray().join(parts)
     parts.clear()
     n_awaited = len(body) + _STEP_BYTES
@@ -107,12 +107,14 @@ async def _large_body(parts: list[bytes], chunks: AsyncIterator[bytes], max_byte
                 n_awaited = len(body) + _STEP_BYTES
                 limit.deadline = anyio.current_time() + _STALL_S
     if limit.cancelled_caught:
-        raise AttemptFailed(kind="timeout", message=f"a large reply that brings next to nothing in {shown_s(_STALL_S)}")
+        raise AttemptFailed(
+            kind="timeout", message=f"a large reply that made almost no progress in {shown_s(_STALL_S)}"
+        )
     return bytes(body)
 
 
 def int_of(text: str) -> int:
-    """A header's number, 0 where it is none."""
+    """A header's number, 0 where it is not a number."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 

@@ -20,13 +20,13 @@ from bootcamp_cli.text import shortened, shown_s
 from bootcamp_cli.types import Answer
 
 MODELS_TIMEOUT_S = 30.0
-"""Deadline of asking for the model list, which takes no computing."""
+"""Deadline for the model list, which takes no computing."""
 
 THREAD_BYTES = 256 * 1024
-"""From this size on JSON is read in a thread: the event loop would stand still for milliseconds."""
+"""From this size on, JSON is parsed in a thread: the event loop would stall for milliseconds."""
 
 THREAD_LINES = 2000
-"""From so many lines in one piece of a stream on they are taken apart in a thread."""
+"""From this many lines on, a piece of a stream is parsed in a thread."""
 
 _AFTER_END_S = 5.0
 _T = TypeVar("_T")
@@ -61,30 +61,30 @@ class CompletionClient:
         return self.transport.endpoint
 
     async def complete(self, prompt: str) -> Answer:
-        """One attempt to get an answer. Raises AttemptFailed and nothing else.
+        """One attempt to get an answer. Raises nothing but AttemptFailed.
 
-        Text and reasoning are data and stay as they came; whatever else a server says is redacted.
+        Text and reasoning are data and stay as they are; everything else a server says is redacted.
         """
         body = self.config.body(prompt)
         return self._redacted(await self._within(self.timeout_s, self._answer(body)))
 
     async def models(self) -> list[dict[str, Any]]:
-        """The server's list of models: objects with at least an `id`. Raises AttemptFailed and nothing else."""
+        """The server's list of models: objects with at least an `id`. Raises nothing but AttemptFailed."""
         return await self._within(min(self.timeout_s, MODELS_TIMEOUT_S), self._models())
 
     async def _within(self, timeout_s: float, exchange: Awaitable[_T]) -> _T:
-        """Sets the deadline, and makes every failure's message fit to be shown: the one place of its redaction."""
+        """Set the deadline, and make every failure's message safe to show: this is the only place that redacts it."""
         try:
             with anyio.move_on_after(timeout_s), BodyRoom():
                 return await exchange
         except AttemptFailed as failure:
             failure.reword(shortened(self.endpoint.secrets.redact(failure.message)))
             raise failure.without_frames() from None
-        text = f"no whole reply of {self.endpoint.base_url} within {shown_s(timeout_s)}"
+        text = f"no complete reply from {self.endpoint.base_url} within {shown_s(timeout_s)}"
         raise AttemptFailed(kind="timeout", message=shortened(self.endpoint.secrets.redact(text)))
 
     def _redacted(self, answer: Answer) -> Answer:
-        """The answer without secrets in what a server says about it; the name that was asked for is none."""
+        """The answer without secrets in what the server says about it; the requested model name is not a secret."""
         redacted = self.endpoint.secrets.redacted
         model = answer.model if answer.model == self.config.model else redacted(answer.model)
         finish_reason, usage = redacted(answer.finish_reason), redacted(answer.usage)
@@ -129,7 +129,7 @@ class CompletionClient:
         return answer.answer()
 
     async def _collect(self, chunks: AsyncIterator[bytes], answer: StreamedAnswer) -> None:
-        """Feed the stream to `answer` to its end; once the answer is complete that is not waited for long."""
+        """Feed the stream to `answer` to its end; once the answer is complete, the end is not awaited for long."""
         limit_s: float | None = None
         while True:
             try:
@@ -176,5 +176,5 @@ async def _in_thread(read: Callable[[bytes], _T], body: bytes) -> _T:
 
 
 def _n_lines(chunk: bytes) -> int:
-    """How many lines a piece has at most."""
+    """The most lines that a piece can have."""
     return chunk.count(b"\n") + chunk.count(b"\r")

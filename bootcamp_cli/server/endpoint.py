@@ -21,7 +21,7 @@ _MIN_QUERY_VALUE_CHARS = 6
 class Endpoint:
     """An OpenAI-compatible server; made by `endpoint`.
 
-    `base_url` holds neither credentials nor a query nor a slash at its end, so it may be shown. `headers` are those
+    `base_url` has no credentials, no query and no trailing slash, so it may be shown. `headers` are those
     of every request. `secrets` are what no reply may bring back into a message or a file: the key, header values,
     credentials. Nothing secret shows in the repr.
     """
@@ -34,11 +34,11 @@ class Endpoint:
     insecure: bool = False
 
     def url_of(self, path: str) -> str:
-        """The address of `/completions` and the like, with the query of the URL that was given."""
+        """The address of `/completions` and the like, with the query of the given URL."""
         return f"{self.base_url}{path}?{self.query}" if self.query else f"{self.base_url}{path}"
 
     def behind(self, proxy: str | None) -> "Endpoint":
-        """The endpoint that is asked through a proxy, whose credentials are secrets, too."""
+        """The endpoint behind a proxy, whose credentials are secrets, too."""
         return replace(self, secrets=self.secrets | Secrets.of(url_secrets(proxy))) if proxy else self
 
 
@@ -54,8 +54,8 @@ def endpoint(
     """The endpoint of a base URL such as `http://127.0.0.1:8000/v1`.
 
     User and password in the URL become a Basic Authorization header, unless an API key other than EMPTY is given,
-    which is sent as Bearer; `headers` win over both. `body` is what every request carries beside the prompt, with the
-    secrets in it.
+    which is sent as Bearer; `headers` win over both. `body` is what every request carries besides the prompt, including
+    its secrets.
 
     Raises:
         SettingsError: one of them cannot be sent; the message shows neither key nor header values.
@@ -95,7 +95,7 @@ def endpoint(
 
 
 def _query_values(query: str) -> list[str]:
-    """The longer values of the URL's query: a server that quotes one may quote a key under whatever name."""
+    """The longer values of the URL's query: any of them may be a key, whatever its name, and a server may quote it."""
     values = [pair.partition("=")[2] for pair in query.split("&")]
     return [value for value in values if len(value) >= _MIN_QUERY_VALUE_CHARS]
 
@@ -103,8 +103,8 @@ def _query_values(query: str) -> list[str]:
 def tls_context(endpoint: Endpoint, environ: Mapping[str, str]) -> ssl.SSLContext:
     """The one TLS context of all connections to an endpoint.
 
-    Trusted are the endpoint's bundle, else SSL_CERT_FILE or SSL_CERT_DIR, else certifi's authorities. For an http
-    address it trusts nobody, as reading certificates takes 25 ms.
+    It trusts the endpoint's bundle, else SSL_CERT_FILE or SSL_CERT_DIR, else certifi's authorities. For an http address
+    it trusts nobody, because reading certificates takes 25 ms.
 
     Raises:
         SettingsError: the certificates cannot be read.
@@ -125,7 +125,7 @@ def tls_context(endpoint: Endpoint, environ: Mapping[str, str]) -> ssl.SSLContex
         if environ.get("SSL_CERT_FILE") or environ.get("SSL_CERT_DIR"):
             cafile, capath = environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR")
             return ssl.create_default_context(cafile=cafile or None, capath=None if cafile else capath)
-        import certifi  # noqa: PLC0415 - needed for https alone
+        import certifi  # noqa: PLC0415 - needed only for https
 
         return ssl.create_default_context(cafile=certifi.where())
     except OSError as error:
@@ -136,7 +136,7 @@ def tls_context(endpoint: Endpoint, environ: Mapping[str, str]) -> ssl.SSLContex
 def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     """The proxy for a URL by `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, or None for a direct connection.
 
-    The lower-case name goes before the upper-case one. Loopback is never asked for through a proxy.
+    The lower-case name takes precedence over the upper-case one. Loopback is never reached through a proxy.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")

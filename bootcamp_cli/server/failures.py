@@ -1,6 +1,6 @@
-"""A failed attempt: what went wrong, whether another can help, and whom it concerns.
+"""A failed attempt: what went wrong, whether another attempt can help, and what it affects.
 
-Also what the exceptions of the HTTP libraries stand for, and what of a server's own objects may be kept on disk.
+Also what the exceptions of the HTTP libraries mean, and which of a server's own objects may be kept on disk.
 """
 
 import json
@@ -22,15 +22,15 @@ from bootcamp_cli.server.endpoint import Endpoint
 from bootcamp_cli.text import MAX_RAW_CHARS, one_line, shown_url
 
 Scope = Literal["sample", "run_stop", "connect", "model_missing"]
-"""Whom a failure concerns: this sample; the whole run, which cannot go on; the server, which cannot be reached;
-the model, which the server does not (yet) have."""
+"""What a failure affects: this sample; the whole run, which cannot go on; the server, which cannot be reached;
+the model, which the server does not have (yet)."""
 
 _RETRIED_4XX = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
 _STOPPING = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
-# both take time in proportion to the text, whatever stands in it: neither looks beyond the next "<"
+# both take linear time on any text: neither looks beyond the next "<"
 _TITLE = re.compile(r"<title\b[^<>]*>([^<]+)", re.IGNORECASE)
 _TAG = re.compile(r"<(?:style|script)\b[^<]*|<[^<>]*>", re.IGNORECASE)
 
@@ -45,11 +45,12 @@ MAX_DEPTH = 20
 MAX_KEPT_CHARS = 20_000
 
 
-class AttemptFailed(Exception):  # noqa: N818 - a try that failed is an outcome, not an error of the program
-    """One try to get an answer, model list or probe failed.
+class AttemptFailed(Exception):  # noqa: N818 - a failed attempt is an outcome, not an error of the program
+    """One attempt to get an answer, a model list or a probe failed.
 
     `kind` is `timeout`, `idle_timeout`, `connection`, `tls`, `rate_limited`, `bad_response` or `http_<status>`;
-    `message` one line without control characters; `retry_after_s` what the server asked for, in seconds, uncapped.
+    `message` one line without control characters; `retry_after_s` the wait that the server asked for, in seconds,
+    uncapped.
     """
 
     def __init__(
@@ -79,20 +80,20 @@ class AttemptFailed(Exception):  # noqa: N818 - a try that failed is an outcome,
         self.args = (message,)
 
     def without_frames(self) -> "AttemptFailed":
-        """The failure without traceback and causes, whose frames would hold the reply for as long as it is kept."""
+        """The failure without traceback and causes, whose frames would keep the reply in memory."""
         self.__cause__ = self.__context__ = None
         return self.with_traceback(None)
 
 
 def bad_response(what: str, words: str = "") -> AttemptFailed:
-    """The failure of a reply that is no answer; `words` are the server's own."""
+    """The failure for a reply that is not an answer; `words` are the server's own."""
     return AttemptFailed(kind="bad_response", message=f"{what}: {words}" if words else what)
 
 
 def status_failure(
     status: int, headers: Mapping[str, str], body: bytes, *, now_s: float, missing: Scope = "sample"
 ) -> AttemptFailed:
-    """The failure that a reply with a status other than 2xx stands for.
+    """The failure that a reply with a status other than 2xx means.
 
     `headers` have lower-case names, `now_s` is the time since the epoch by which a Retry-After date is read, and
     `missing` the scope of a 404.
@@ -101,7 +102,7 @@ def status_failure(
     message = f"HTTP {status}: {words}" if words else f"HTTP {status}"
     if 300 <= status < 400:
         target = shown_url(headers.get("location", "")) or "nowhere"
-        message = f"HTTP {status}: redirected to {target}, which is not followed; give the address itself as url"
+        message = f"HTTP {status}: redirected to {target}, which is not followed; give that address as url"
     scope: Scope = "sample"
     if status in _STOPPING:
         scope = "run_stop"
@@ -119,9 +120,9 @@ def status_failure(
 
 
 def parse_retry_after(value: str, *, now_s: float) -> float | None:
-    """Seconds to wait by a Retry-After header: a number of seconds or an HTTP date (RFC 9110, 10.2.3).
+    """The seconds to wait from a Retry-After header: a number of seconds or an HTTP date (RFC 9110, 10.2.3).
 
-    A date in the past is 0. None where there is no such header or it says nothing sensible (negative, not a number).
+    A date in the past is 0. None where there is no such header or its value makes no sense (negative, not a number).
     """
     value = value.strip()
     if _SECONDS.fullmatch(value):
@@ -176,7 +177,7 @@ def html_words(body: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """The kind of failure, its text with `{url}` in it, whom it concerns, and whether another try can help."""
+    """The kind of failure, its text with `{url}` in it, what it affects, and whether another attempt can help."""
 
     kind: str
     text: str
@@ -185,20 +186,20 @@ class Meaning:
 
 
 Meanings = Mapping[type[Exception], Meaning]
-"""What the exceptions of a library stand for; a class that is not named means what its base does."""
+"""What the exceptions of a library mean; a class that is not listed means what its base class does."""
 
 NO_CONNECTION = Meaning("connection", "cannot connect to {url}", "connect")
 NO_CONNECTION_IN_TIME = Meaning("timeout", "no connection to {url} in time", "connect")
 NO_PROXY = Meaning("connection", "cannot reach {url} through the proxy", "connect")
 LOST = Meaning("connection", "connection to {url} lost")
 UNUSABLE = Meaning("connection", "{url} cannot be asked", "run_stop", retryable=False)
-BROKEN = Meaning("bad_response", "a broken reply of {url}")
-NO_REPLY_IN_TIME = Meaning("timeout", "no reply of {url} in time")
+BROKEN = Meaning("bad_response", "a broken reply from {url}")
+NO_REPLY_IN_TIME = Meaning("timeout", "no reply from {url} in time")
 
 
 @contextmanager
 def translated(endpoint: Endpoint, meanings: Meanings) -> Iterator[None]:
-    """Raise the failure that stands for what is raised within."""
+    """Translate exceptions raised within into failures."""
     try:
         yield
     except tuple(meanings) as error:
@@ -206,7 +207,7 @@ def translated(endpoint: Endpoint, meanings: Meanings) -> Iterator[None]:
 
 
 def translate(error: Exception, endpoint: Endpoint, meanings: Meanings) -> AttemptFailed:
-    """The failure that an exception stands for; certificate errors stop the run."""
+    """The failure that an exception means; certificate errors stop the run."""
     reason = ""
     for cause in _causes(error):
         if type(cause) is ssl.SSLCertVerificationError:
@@ -227,22 +228,22 @@ def translate(error: Exception, endpoint: Endpoint, meanings: Meanings) -> Attem
 
 
 def meaning_of(error_class: type[Exception], meanings: Meanings) -> Meaning:
-    """What a class of exceptions, or its nearest base that is named, stands for."""
+    """What a class of exceptions, or its nearest listed base class, means."""
     return next(meanings[base] for base in error_class.__mro__ if base in meanings)
 
 
 def _reason(cause: BaseException) -> str:
-    """What one exception says; for a system error the system's words, without asyncio's address tuples."""
+    """The text of one exception; for a system error the system's words, without asyncio's address tuples."""
     if isinstance(cause, OSError) and not isinstance(cause, socket.gaierror) and cause.errno:
         return os.strerror(cause.errno)
     status, message = getattr(cause, "status", None), getattr(cause, "message", None)
-    if isinstance(status, int) and isinstance(message, str):  # aiohttp's own text has the address with all its parts
+    if isinstance(status, int) and isinstance(message, str):  # aiohttp's own text shows the whole address
         return f"{status} {message}".strip()
     return str(getattr(cause, "strerror", None) or cause).rstrip(".")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and what led to it, down to the first cause; of a group the first member."""
+    """The exception and its causes, down to the first; of a group, the first member."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
@@ -256,8 +257,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def is_keepable(value: Any) -> bool:
     """Whether a JSON value is small and shallow enough to be kept, and can be written as UTF-8.
 
-    How deep a value may be to be written and read back depends on the depth of the calls around the parser, which
-    differs from place to place: what is within `MAX_DEPTH` can be read in all of them.
+    How deep a value the parser can write and read back depends on the depth of the calls around it, which differs from
+    place to place: a value within `MAX_DEPTH` can be read in all of them.
     """
     with suppress(UnicodeEncodeError, RecursionError):
         text = msgspec.json.encode(value)

@@ -1,4 +1,4 @@
-"""Is the model there? Asking until it is, and one short completion to see it work."""
+"""Is the model there? Ask until it is, and request one short completion to see it work."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,8 +24,8 @@ _MAX_NAMES = 10
 class ModelEntry:
     """A model as the server lists it.
 
-    `max_model_len` is the context length in tokens where the server tells it, `raw` the whole entry where that is fit
-    to be kept. `listed` is False where the server has no model list to ask.
+    `max_model_len` is the context length in tokens where the server tells it, `raw` the whole entry where it is safe to
+    keep. `listed` is False where the server has no model list to ask.
     """
 
     name: str
@@ -50,11 +50,11 @@ async def wait_for_model(
     poll_interval_s: float,
     notify: Callable[[str], None],
 ) -> ModelEntry:
-    """Ask for the model list until it has `model_name`, every `poll_interval_s`, for at most `wait_s` seconds.
+    """Request the model list every `poll_interval_s` until it has `model_name`, for at most `wait_s` seconds.
 
-    Without `model_name` the only model that is listed is taken. `notify` gets a line each time the model is not there.
-    Raises ServerUnavailableError where the time is over, and at once for what waiting does not cure: a refused key or
-    certificate, a redirect. Raises SettingsError where a model name is needed.
+    Without `model_name` the only listed model is taken. `notify` gets a line each time the model is not there. Raises
+    ServerUnavailableError when the time is up, and at once for what waiting cannot fix: a refused key or certificate, a
+    redirect. Raises SettingsError where a model name is needed.
     """
     url = client.endpoint.base_url
     started = anyio.current_time()
@@ -94,7 +94,7 @@ async def probe(client: CompletionClient, prompt: str) -> ProbeResult:
 
 
 def _find(endpoint: Endpoint, models: list[dict[str, Any]], model_name: str | None) -> ModelEntry | None:
-    """The entry of the model, or of the only one where no name is given."""
+    """The entry of the model, or of the only one if no name is given."""
     if model_name is None and len(models) > 1:
         several = f"{endpoint.base_url} has several models: {endpoint.secrets.redact(_names(models))}"
         raise SettingsError(f"model_name: {several}", hint="choose with --model-name")
@@ -122,7 +122,7 @@ def _names(models: list[dict[str, Any]]) -> str:
 def _unlisted(url: str, model_name: str | None, failure: AttemptFailed, notify: Callable[[str], None]) -> ModelEntry:
     if model_name is None:
         raise SettingsError(f"model_name: {url} has no list of models to choose from", hint="give --model-name")
-    notify(f"warning: {url}/models: {failure.message}; whether model {one_line(model_name)} is there is not known")
+    notify(f"warning: {url}/models: {failure.message}; cannot tell whether model {one_line(model_name)} is there")
     return ModelEntry(name=model_name, listed=False)
 
 

@@ -31,15 +31,15 @@ from bootcamp_cli.settings.convert import is_host
 from bootcamp_cli.text import shown_url
 
 _MOST_PER_CLIENT = 8
-"""Requests that a client has in flight before another client is opened: finding a free connection among many takes
-httpcore time with the square of their number."""
+"""How many requests a client has in flight before another client is opened: the time that httpcore takes to find a free
+connection grows with the square of their number."""
 
 _LAST_CHUNK = b"0\r\n\r\n"
 _MAX_HEAD_BYTES = 128 * 1024
 
 
 class HttpxTransport:
-    """Several clients, each with a few connections of its own; a request goes to the one with the least in flight.
+    """Several clients, each with a few connections of its own; a request goes to the one with the fewest in flight.
 
     They share one TLS context and one reading of `environ`. Redirects, cookies and .netrc are left out.
     Raises SettingsError for a certificate bundle, proxy or host name that cannot be used.
@@ -130,10 +130,10 @@ class HttpxTransport:
 
 
 class _Client(httpx.AsyncBaseTransport):
-    """A pool of httpcore's that closes a connection on which more came than the reply.
+    """An httpcore pool that closes a connection that received more than the reply.
 
-    What came unasked would be read as the reply to the next request. httpcore looks only at what is not yet read, so
-    here the bytes are counted where they are read.
+    Unasked data would be read as the reply to the next request. httpcore only checks for unread data, so the bytes are
+    counted here as they are read.
     """
 
     def __init__(self, *, tls: ssl.SSLContext, proxy: httpcore.Proxy | None) -> None:
@@ -175,7 +175,7 @@ class _Body(httpx.AsyncByteStream):
             yield chunk
 
     async def aclose(self) -> None:
-        """Give the connection back, or close it where it is not fit for another request."""
+        """Give the connection back, or close it if it cannot take another request."""
         connection = self._response.extensions.get("network_stream")
         await self._response.aclose()
         if isinstance(connection, _CountingStream) and connection.has_surplus(self._response.headers):
@@ -183,7 +183,7 @@ class _Body(httpx.AsyncByteStream):
 
 
 class _CountingBackend(httpcore.AsyncNetworkBackend):
-    """anyio's connections, counted."""
+    """anyio's connections, with their bytes counted."""
 
     def __init__(self) -> None:
         self._backend = httpcore.AnyIOBackend()
@@ -206,7 +206,7 @@ class _CountingBackend(httpcore.AsyncNetworkBackend):
 
 
 class _CountingStream(httpcore.AsyncNetworkStream):
-    """A connection that knows how much was read since the last request was written, and how that began and ended."""
+    """A connection that knows how much was read since the last request was written, and its first and last bytes."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
@@ -216,7 +216,7 @@ class _CountingStream(httpcore.AsyncNetworkStream):
         self._end = b""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - as above
-        """Read what is there."""
+        """Read what has arrived."""
         data = await self._stream.read(max_bytes, timeout)
         self._n_read += len(data)
         self._end = (self._end + data)[-len(_LAST_CHUNK) :]
@@ -242,11 +242,11 @@ class _CountingStream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - as above
     ) -> httpcore.AsyncNetworkStream:
-        """Go on encrypted."""
+        """Continue over TLS."""
         return _CountingStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
-        """What httpcore asks of a connection: one that is closed counts as readable, and is thrown away."""
+        """What httpcore asks about a connection: a closed one counts as readable, so that it is thrown away."""
         return True if info == "is_readable" and self._is_closed else self._stream.get_extra_info(info)
 
     def has_surplus(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -313,4 +313,4 @@ MEANINGS: Meanings = {
     UnicodeError: BROKEN,
     OSError: LOST,
 }
-"""Every exception of httpcore and httpx, and those of the layers below that they let through."""
+"""Every exception of httpcore and httpx, and those of lower layers that they let through."""

@@ -10,13 +10,13 @@ from bootcamp_cli.types import encode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationConfig:
-    """What decides an answer beside the prompt.
+    """What decides an answer besides the prompt.
 
-    `sent` has the values of the body by their keys, the model among them; what it lacks is left to the server, and its
-    `stop` holds the template's and the user's stop words together. `extra_body` goes into the body last and at the top
-    level, and wins. `sys_prompt` is the system message of chat mode.
+    `sent` has the values of the body by key, including the model; what it lacks is left to the server, and its `stop`
+    combines the template's and the user's stop words. `extra_body` is merged into the top level of the body last, and
+    wins. `sys_prompt` is the system message of chat mode.
 
-    All of the body but the prompt is encoded once, here.
+    Everything in the body but the prompt is encoded once, here.
     """
 
     api_mode: ApiMode
@@ -46,16 +46,16 @@ class GenerationConfig:
 
     @property
     def model(self) -> str:
-        """The model that is asked; empty as long as it is not known."""
+        """The requested model; empty while it is not known."""
         return str(self.sent.get("model", ""))
 
     @property
     def stream(self) -> bool:
-        """Whether server-sent events are asked for."""
+        """Whether server-sent events are requested."""
         return bool(self.sent.get("stream"))
 
     def sending(self, **values: Any) -> "GenerationConfig":
-        """The same, but for these values of the body."""
+        """The same configuration with these values of the body replaced."""
         return replace(self, sent={**self.sent, **values})
 
     def body(self, prompt: str) -> bytes:

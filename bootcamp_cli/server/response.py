@@ -1,4 +1,4 @@
-"""From the bytes of a reply, whole or streamed as server-sent events, to an answer or what is wrong with it; pure."""
+"""From the bytes of a reply, whole or streamed as server-sent events, to an answer or a failure; pure."""
 
 import json
 import math
@@ -14,10 +14,10 @@ from bootcamp_cli.settings.model import ApiMode
 from bootcamp_cli.types import Answer
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
-"""A larger reply is no answer."""
+"""A larger reply is not an answer."""
 
 _MAX_VALUES = 1_000_000
-"""Nor is one of more values: read as JSON it would take 10 to 30 times the memory that it takes as text, and the
+"""Nor is one with more values: parsed as JSON it would take 10 to 30 times the memory of its text, and block the
 interpreter for seconds."""
 
 _BLOCK_BYTES = 1024 * 1024
@@ -28,7 +28,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 _PIECE_BYTES = 8 * 1024
-"""So much is split into lines at once: no thread lets another run meanwhile, and lines may be empty."""
+"""How much is split into lines at once: no other thread can run meanwhile, and lines may be empty."""
 
 
 def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
@@ -46,7 +46,7 @@ def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
     if api_mode == "chat_completion":
         message = choice.get("message") or {}
         if not isinstance(message, dict):
-            raise bad_response("a choice whose message is no object")
+            raise bad_response("a choice whose message is not an object")
     return make_answer(
         text=text_of(message.get("text" if api_mode == "completion" else "content")),
         reasoning=reasoning_of(message),
@@ -57,25 +57,25 @@ def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
 
 
 def load_object(body: bytes) -> dict[str, Any]:
-    """The JSON object of a body. NaN and infinite numbers, which are no JSON, are read as null."""
+    """The JSON object of a body. NaN and infinite numbers, which are not JSON, are read as null."""
     if len(body) > _MAX_VALUES and _n_separators(body) > _MAX_VALUES and _has_many_values(body):
-        raise bad_response(f"a reply of more than {_MAX_VALUES} values")
+        raise bad_response(f"a reply with more than {_MAX_VALUES} values")
     try:
         value = _decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         value = _leniently_decoded(body)
     if not isinstance(value, dict):
-        raise bad_response("a reply that is no JSON object")
+        raise bad_response("a reply that is not a JSON object")
     return value
 
 
 def _n_separators(text: bytes) -> int:
-    """How many values a JSON text has at most; those within strings count, too."""
+    """An upper bound of the number of values in a JSON text; separators within strings count, too."""
     return sum(map(text.count, (b",", b"[", b"{")))
 
 
 def _has_many_values(body: bytes) -> bool:
-    """Whether there are too many values; what stands in strings is left out, and other threads get their turn."""
+    """Whether there are too many values; strings are left out, and other threads can run in between."""
     n_values = 0
     in_string = False
     escape = b""
@@ -91,17 +91,17 @@ def _has_many_values(body: bytes) -> bool:
 
 
 def _leniently_decoded(body: bytes) -> Any:
-    """What msgspec refuses: a byte order mark, NaN, lone surrogates; AttemptFailed where nothing reads it."""
+    """Read what msgspec refuses: a byte order mark, NaN, lone surrogates; AttemptFailed where that fails as well."""
     try:
         return _LENIENT.decode(body.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise bad_response(f"a reply that is no UTF-8 ({error.reason} at byte {error.start})") from None
+        raise bad_response(f"a reply that is not UTF-8 ({error.reason} at byte {error.start})") from None
     except RecursionError:
         raise bad_response("a reply that is nested too deeply") from None
     except ValueError as error:
         if body[:200].lstrip().startswith(b"<"):
             raise bad_response("HTML instead of JSON", html_words(body)) from None
-        what = "an empty reply" if not body.strip() else f"a reply that is no JSON ({error})"
+        what = "an empty reply" if not body.strip() else f"a reply that is not JSON ({error})"
         raise bad_response(what) from None
 
 
@@ -112,17 +112,17 @@ def refuse_error(reply: dict[str, Any]) -> None:
 
 
 def first_choice(reply: dict[str, Any]) -> dict[str, Any] | None:
-    """The choice of index 0, else the first, or None where there is none; only one is ever asked for."""
+    """The choice with index 0, else the first, or None where there is none; only one is ever requested."""
     choices = reply.get("choices")
     if not choices:
         return None
     if not isinstance(choices, list):
-        raise bad_response("choices of a wrong type")
+        raise bad_response("choices of the wrong type")
     first = choices[0]
     if len(choices) > 1:
         first = next((one for one in choices if isinstance(one, dict) and one.get("index") == 0), first)
     if not isinstance(first, dict):
-        raise bad_response("choices of a wrong type")
+        raise bad_response("choices of the wrong type")
     refuse_error(first)
     return first
 
@@ -132,14 +132,14 @@ def text_of(content: Any) -> str | None:
     if content is None or isinstance(content, str):
         return content
     if not isinstance(content, list):
-        raise bad_response(f"a text of type {type(content).__name__}")
+        raise bad_response(f"text of type {type(content).__name__}")
     texts = []
     for part in content:
         text = part.get("text", "") if isinstance(part, dict) else part
         if isinstance(part, dict) and part.get("type", "text") != "text":
             continue
         if not isinstance(text, str):
-            raise bad_response("a part of a text of a wrong type")
+            raise bad_response("a part of the text of the wrong type")
         texts.append(text)
     return "".join(texts)
 
@@ -150,7 +150,7 @@ def reasoning_of(message: dict[str, Any]) -> str | None:
     if not reasoning:
         return None
     if not isinstance(reasoning, str):
-        raise bad_response(f"a reasoning of type {type(reasoning).__name__}")
+        raise bad_response(f"reasoning of type {type(reasoning).__name__}")
     return reasoning
 
 
@@ -172,7 +172,7 @@ def make_answer(*, text: str | None, reasoning: str | None, finish_reason: Any, 
 
 
 def well_formed(text: str) -> str:
-    """Text without lone surrogates: two that belong together become their character, others U+FFFD."""
+    """Text without lone surrogates: pairs become their character, others U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -198,7 +198,7 @@ class ServerEvent:
 
 
 class EventDecoder:
-    """Takes the bytes of a stream as they come; lines may end in LF, CRLF or CR, comments are skipped.
+    """Takes the bytes of a stream as they arrive; lines may end in LF, CRLF or CR, and comments are skipped.
 
     So is a byte order mark at the beginning.
 
@@ -218,12 +218,12 @@ class EventDecoder:
         return len(self._open_line) + len(self._data)
 
     def feed(self, chunk: bytes) -> Iterator[ServerEvent]:
-        """The events that are complete with these bytes."""
+        """The events that these bytes complete."""
         for start in range(0, len(chunk), _PIECE_BYTES):
             yield from self._piece(chunk[start : start + _PIECE_BYTES])
 
     def close(self) -> Iterator[ServerEvent]:
-        """The event that the end of the stream completes, where the server left out the last blank line."""
+        """The event that the end of the stream completes, if the server left out the last blank line."""
         yield from self._line(self._closed_line(b""))
         yield from self._line(b"")
 
@@ -267,10 +267,10 @@ class EventDecoder:
 
 
 class StreamedAnswer:
-    """Takes the bytes of a stream and makes the answer of it.
+    """Takes the bytes of a stream and makes an answer of them.
 
-    `complete` says that everything that decides the answer is in: a finish_reason or `[DONE]` was seen. What a stream
-    may still hold after that is the usage. Raises AttemptFailed of kind bad_response like `parse_reply`.
+    `complete` says that everything that decides the answer has arrived: a finish_reason or `[DONE]` was seen. Only the
+    usage may still follow. Raises AttemptFailed of kind bad_response like `parse_reply`.
     """
 
     def __init__(self, api_mode: ApiMode, *, max_bytes: int = MAX_BODY_BYTES) -> None:
@@ -288,7 +288,7 @@ class StreamedAnswer:
 
     @property
     def complete(self) -> bool:
-        """Whether the answer is whole, even if the stream should break now."""
+        """Whether the answer is whole, even if the stream breaks off."""
         return self.done or bool(self._finish_reason)
 
     @property
@@ -313,7 +313,7 @@ class StreamedAnswer:
                 self._take(event)
         if not self.complete:
             if self._beginning.lstrip().startswith((b"<", b"{")):
-                raise bad_response("no event stream", html_words(self._beginning))
+                raise bad_response("not an event stream", html_words(self._beginning))
             raise bad_response("a stream that ends before the answer does")
         return make_answer(
             text="".join(self._texts),
@@ -344,7 +344,7 @@ class StreamedAnswer:
         if self._api_mode == "chat_completion":
             delta = choice.get("delta") or choice.get("message") or {}
             if not isinstance(delta, dict):
-                raise bad_response("a choice whose delta is no object")
+                raise bad_response("a choice whose delta is not an object")
         self._texts.append(text_of(delta.get("text" if self._api_mode == "completion" else "content")) or "")
         self._reasoning.append(reasoning_of(delta) or "")
         self._finish_reason = choice.get("finish_reason") or self._finish_reason

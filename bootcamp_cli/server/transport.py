@@ -12,7 +12,7 @@ from bootcamp_cli.server.response import MAX_BODY_BYTES
 TransportName = Literal["aiohttp", "httpx"]
 
 KEEPALIVE_S = 3.0
-"""An idle connection older than this is not used again: servers commonly close theirs after 5 s."""
+"""A connection that was idle for longer is not used again: servers commonly close theirs after 5 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +34,10 @@ class OpenReply:
 
 
 class Transport(Protocol):
-    """Sends requests to one endpoint, any number at a time; the connections are its own affair.
+    """Sends requests to one endpoint, any number at a time; it manages its own connections.
 
-    Everything raises AttemptFailed where there is no whole reply, and sets no time limits: those are the caller's.
-    Redirects are not followed, cookies not kept, .netrc not read: there is one address, and its key is for it alone.
+    Every method raises AttemptFailed where there is no complete reply; time limits are up to the caller. Redirects are
+    not followed, cookies not kept, .netrc not read: there is one address, and its key is for it alone.
     """
 
     @property
@@ -69,9 +69,9 @@ def make_transport(
     environ: Mapping[str, str] | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
 ) -> Transport:
-    """The transport of that name; `auto` takes aiohttp, and httpx where the way leads through a SOCKS proxy.
+    """The transport of that name; `auto` takes aiohttp, or httpx where a SOCKS proxy is in between.
 
-    One library alone is imported. `environ` (proxies, SSL_CERT_FILE, SSL_CERT_DIR) is read once, here.
+    Only one library is imported. `environ` (proxies, SSL_CERT_FILE, SSL_CERT_DIR) is read once, here.
 
     Raises:
         SettingsError: a certificate bundle, proxy or host name cannot be used.

@@ -1,6 +1,6 @@
-"""Values of parameters: from what a flag, variable, TOML or JSON key holds to the value, and back to what is shown.
+"""Values of parameters: from the text of a flag, variable, TOML or JSON key to the value, and back to shown text.
 
-Durations are written `90s`, `10m`, `1h30m`, `250ms`, or as a bare number in a unit of the parameter's own.
+Durations are written `90s`, `10m`, `1h30m`, `250ms`, or as a bare number in the parameter's own unit.
 """
 
 import math
@@ -29,7 +29,7 @@ from bootcamp_cli.text import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """What the paths of a source start from: its directory, and `~` if `home` is known.
+    """What the paths of a source are relative to: its directory, and `~` if `home` is known.
 
     `confined`: a file that the source names must lie inside `directory`, symlinks resolved.
     """
@@ -43,7 +43,7 @@ WORKING_DIRECTORY = Base(directory=Path())
 
 
 class WrongValueError(ValueError):
-    """A value cannot be taken; the text completes "must", and shows nothing of what is secret."""
+    """A value is not accepted; the text completes "must ..." and shows nothing secret."""
 
     def __init__(self, text: str, *, hint: str | None = None) -> None:
         super().__init__(text)
@@ -53,11 +53,11 @@ class WrongValueError(ValueError):
 def convert(parameter: Parameter, raw: object, place: str, *, base: Base = WORKING_DIRECTORY) -> Any:
     """The value of a parameter.
 
-    `raw` is a string as flags and variables hold it, a sequence of strings of a repeated flag, or a native TOML or JSON
-    value. `place` names where it stands (`--max-tokens`, `bootcamp.toml: max_tokens`) and begins every message.
+    `raw` is a string from a flag or variable, a sequence of strings from a repeated flag, or a native TOML or JSON
+    value. `place` names its source (`--max-tokens`, `bootcamp.toml: max_tokens`) and begins every message.
 
     Raises:
-        SettingsError: `raw` is no value of this parameter.
+        SettingsError: `raw` is not a value of this parameter.
     """
     try:
         return _value(parameter, raw, base)
@@ -99,7 +99,7 @@ def shown_value(parameter: Parameter, value: Any) -> str:  # noqa: PLR0911 - as 
         case "switch":
             return "true" if value else "false"
         case "json" | "headers" | "words" | "globs":
-            import json  # noqa: PLC0415 - `--help` needs none
+            import json  # noqa: PLC0415 - not needed for `--help`
 
             return visible(json.dumps(stored, ensure_ascii=False))
         case "prompt":
@@ -170,7 +170,7 @@ def _string(raw: object) -> str:
 
 
 def _got(raw: object) -> str:
-    """A wrong value in a message, in TOML's words, short and without control characters."""
+    """A wrong value as messages show it: in TOML's terms, short and without control characters."""
     match raw:
         case bool():
             got = "true" if raw else "false"
@@ -196,10 +196,10 @@ _MAX_LABEL_CHARS = 63
 
 
 def checked_url(text: str) -> str:
-    """The base URL of a server without slashes at its end, scheme in lower case.
+    """The base URL of a server without trailing slashes, scheme in lower case.
 
     Raises:
-        WrongValueError: it is no http or https URL whose host can be looked up, or that of one function of a server.
+        WrongValueError: it is not an http or https URL with a usable host, or it is that of `/completions` or the like.
     """
     text = text.strip()
     if re.search(r"[\s\\]", text) or not text.isprintable():
@@ -223,7 +223,7 @@ def checked_url(text: str) -> str:
     path = parts.path.rstrip("/")
     for function in _FUNCTIONS:
         if path.endswith(function):
-            raise WrongValueError(f"be the base URL, not that of one function, {got}", hint=f"leave out {function}")
+            raise WrongValueError(f"be the base URL, not that of {function}, {got}", hint=f"leave out {function}")
     return urlunsplit(parts._replace(path=path))
 
 
@@ -237,18 +237,18 @@ def _secret(raw: object) -> Secret:
         raise WrongValueError("be a string")
     text = raw.strip()
     if not text:
-        raise WrongValueError("not be empty", hint=f"{NO_KEY} stands for a server that wants no key")
+        raise WrongValueError("not be empty", hint=f"use {NO_KEY} for a server that needs no key")
     return Secret(checked_key(text))
 
 
 def checked_key(text: str) -> str:
-    """An API key that can be sent as it is.
+    """An API key, checked to be sendable as it is.
 
     Raises:
-        WrongValueError: it cannot.
+        WrongValueError: it cannot be sent.
     """
     if not re.fullmatch(r"[!-~]+", text):
-        raise WrongValueError("be of visible ASCII characters, without spaces")
+        raise WrongValueError("consist of visible ASCII characters, without spaces")
     return text
 
 
@@ -295,8 +295,8 @@ def _resolved_inside(path: Path, inside: Path) -> Path:
         raise WrongValueError(f"name a readable file: {path}") from None
     if not is_inside:
         raise WrongValueError(
-            f"name a file inside {inside}, got {path} (a ./bootcamp.toml that was merely found may not read elsewhere; "
-            "give it by --config)"
+            f"name a file inside {inside}, got {path} (a ./bootcamp.toml that was merely found "
+            "may read no other files; name it with --config)"
         )
     if not resolved.is_file():
         raise WrongValueError(f"name a regular file: {path}")
@@ -356,7 +356,7 @@ def _bounded(parameter: Parameter, value: float, got: str, shown: Callable[[floa
 
 
 LONGEST_S = 366 * 24 * 3600.0
-"""No duration of a run is longer; clocks and deadlines can hold it."""
+"""Longer than any run; clocks and deadlines can represent it."""
 
 
 def _duration(parameter: Parameter, raw: object) -> float:
@@ -387,7 +387,7 @@ def parse_duration(text: str, bare_unit: BareUnit) -> float:
     """The duration in seconds.
 
     Raises:
-        ValueError: the text is no duration; units must go from large to small, each at most once.
+        ValueError: the text is not a duration; units must go from large to small, each at most once.
     """
     text = text.strip().lower()
     if _BARE.fullmatch(text):
@@ -406,12 +406,12 @@ def parse_duration(text: str, bare_unit: BareUnit) -> float:
 
 
 def seconds_of(number: float, bare_unit: BareUnit) -> float:
-    """A bare number of milliseconds or seconds in seconds."""
+    """A bare number of milliseconds or seconds, converted to seconds."""
     return number / 1000 if bare_unit == "ms" else float(number)
 
 
 def duration_number(seconds: float, bare_unit: BareUnit) -> int | float:
-    """A duration as the bare number that stands for it, without a fraction where there is none."""
+    """A duration as a bare number, without a fraction if it is whole."""
     if bare_unit == "ms":
         whole_ms = round(seconds * 1000)
         return whole_ms if whole_ms / 1000 == seconds else seconds * 1000
@@ -419,7 +419,7 @@ def duration_number(seconds: float, bare_unit: BareUnit) -> int | float:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration in its units, such that `parse_duration` gives the same number back: `5400.0` -> `1h30m`."""
+    """A duration in its units, which `parse_duration` reads back as the same number: `5400.0` -> `1h30m`."""
     whole_ms = round(seconds * 1000)
     if whole_ms / 1000 != seconds:
         return f"{seconds!r}s"
@@ -474,7 +474,7 @@ def _body(raw: object) -> dict[str, Any]:
 
 
 def _json_object(raw: object) -> dict[str, Any]:
-    """The object that JSON text or a TOML or JSON table stands for; messages show nothing of it: it may be secret."""
+    """The object that JSON text or a TOML or JSON table stands for; messages show none of it, as it may be secret."""
     value = _parsed(raw) if isinstance(raw, str) else raw
     if not isinstance(value, Mapping):
         raise WrongValueError("be a JSON object or a table")
@@ -482,7 +482,7 @@ def _json_object(raw: object) -> dict[str, Any]:
 
 
 def _parsed(text: str) -> object:
-    import json  # noqa: PLC0415 - most runs have none
+    import json  # noqa: PLC0415 - most runs need none
 
     def refuse(word: str) -> None:
         raise WrongValueError(f"be JSON, which has no {word}")
@@ -493,7 +493,7 @@ def _parsed(text: str) -> object:
         what = error.msg[:1].lower() + error.msg[1:]
         raise WrongValueError(f"be a JSON object: {what} at line {error.lineno} column {error.colno}") from None
     except RecursionError:
-        raise WrongValueError("be a JSON object that is not nested so deeply") from None
+        raise WrongValueError("be a JSON object that is less deeply nested") from None
     except WrongValueError:
         raise
     except ValueError:
@@ -501,18 +501,18 @@ def _parsed(text: str) -> object:
 
 
 def _plain_json(value: Any, where: str) -> Any:
-    """A copy of plain dicts and lists; what JSON cannot hold (dates of TOML, infinity) is refused by its key."""
+    """A copy of plain dicts and lists; what JSON cannot hold (TOML dates, infinity) is refused with its key."""
     match value:
         case Mapping():
             return {key: _plain_json(child, f"{where}.{key}") for key, child in value.items()}
         case list() | tuple():
             return [_plain_json(child, where) for child in value]
         case float() if not math.isfinite(value):
-            raise WrongValueError(f"hold finite numbers, not so {where}")
+            raise WrongValueError(f"hold finite numbers, but {where} is not one")
         case None | bool() | str() | int() | float():
             return value
         case _:
-            raise WrongValueError(f"hold what JSON has; {where} is a {type(value).__name__}")
+            raise WrongValueError(f"hold only what JSON can express; {where} is a {type(value).__name__}")
 
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -524,27 +524,27 @@ def checked_headers(headers: Mapping[str, Any]) -> dict[str, str]:
     """Header names and values that can be sent as they are; messages name a header and never show its value.
 
     Raises:
-        WrongValueError: a name or a value cannot be sent, or is made for each request.
+        WrongValueError: a name or a value cannot be sent, or is set for each request.
     """
     seen: set[str] = set()
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise WrongValueError(f"hold valid header names, got {name!a}")
         if name.lower() in _REQUEST_HEADERS:
-            raise WrongValueError(f"not hold header {name}: it is made for each request")
+            raise WrongValueError(f"not hold header {name}: it is set for each request")
         if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value) or value != value.strip():
             raise WrongValueError(
                 f"hold text for header {name}: ASCII without line breaks, control characters or spaces around it"
             )
         if name.lower() in seen:
-            raise WrongValueError(f"hold header {name} once: upper and lower case are the same")
+            raise WrongValueError(f"hold header {name} once: names are not case-sensitive")
         seen.add(name.lower())
     return dict(headers)
 
 
 def json_strings(text: str) -> list[str] | None:
-    """The strings of a JSON list of strings; None where the text is something else, say a pattern in brackets."""
-    import json  # noqa: PLC0415 - most runs have none
+    """The strings of a JSON list of strings; None where the text is something else, such as a pattern in brackets."""
+    import json  # noqa: PLC0415 - most runs need none
 
     if not text.lstrip().startswith("["):
         return None
@@ -556,7 +556,7 @@ def json_strings(text: str) -> list[str] | None:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str | None:
-    """`did you mean X?`, or None where nothing is near; `-` and `_`, upper and lower case are the same."""
+    """`did you mean X?`, or None where nothing is close; case and the difference between `-` and `_` are ignored."""
     import difflib  # noqa: PLC0415 - only a wrong name needs it
 
     by_plain = {_plain(entry): entry for entry in known}

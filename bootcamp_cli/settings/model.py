@@ -1,8 +1,8 @@
 """Every parameter of an evaluation, declared once: name, type, default, meaning and effect.
 
 Command-line options, `BOOTCAMP_*` variables, TOML keys, help, the README table, eval_args.json, the keys of the request
-body, the identity of a run, what `resume` refuses and what the workbook lists come from here: to add a parameter, add a
-field to `EvalSettings`.
+body, the identity of a run, what `resume` refuses and what the workbook lists all come from here: to add a parameter,
+add a field to `EvalSettings`.
 """
 
 import types
@@ -21,7 +21,7 @@ Kind = Literal[
     "path",
     "integer",
     "number",
-    "duration",  # a number of seconds inside; `90s`, `10m`, `1h30m`, `250ms` or a bare number outside
+    "duration",  # seconds internally; written as `90s`, `10m`, `1h30m`, `250ms` or a bare number
     "switch",  # true or false
     "choice",  # one of the type's literals
     "words",  # texts, each taken as it is
@@ -46,17 +46,17 @@ class Param:
         help: One line for `--help` and the README.
         group: The heading below which `--help` lists it.
         kind: How raw values are converted.
-        sent_as: The key of the request body that has the value, where one is set; None for what is not sent as it is.
-        decides: What another value changes: the answers, or the scores of the same answers. `resume` refuses another
-            value, and the identity of a run holds what decides its answers.
-        held_as: The key of the identity that holds the parameter's effect, where that is not its name with its value:
-            the text of a template, not its name. `skip_invalid` is held by the digests of the files: where these have
-            invalid rows there is no run without it, and where they have none it has no effect.
-        unit: Of a number (`MiB`); for a duration `ms` where that is the unit of a bare number, else seconds.
-        minimum, maximum: Inclusive bounds; of durations in seconds.
+        sent_as: The key of the request body that holds the value if it is set; None for what is not sent as it is.
+        decides: What a different value would change: the answers, or the scores of the same answers. `resume` refuses a
+            different value, and the identity of a run holds what decides its answers.
+        held_as: The key of the identity that holds the parameter's effect, where that is not its name and value: for a
+            template its text, not its name. The digests of the files cover `skip_invalid`: files with invalid rows
+            cannot be run without it, and for others it has no effect.
+        unit: The unit of a number (`MiB`); for a duration `ms` if that is the unit of a bare number, else seconds.
+        minimum, maximum: Inclusive bounds; for durations in seconds.
         above: An exclusive lower bound.
-        fallback_env: A variable of another tool that gives the value where nothing but the default would.
-        default_text: The default in words, where the value does not say it.
+        fallback_env: A variable of another tool that takes precedence only over the default.
+        default_text: The default in words, where the value is not clear.
         found_file: Whether a `./bootcamp.toml` that was merely found may set it.
     """
 
@@ -91,7 +91,7 @@ class Parameter:
 
     @property
     def guide_flag(self) -> str:
-        """The option as the guide writes it, accepted as well: `--max_tokens`."""
+        """The option as the guide writes it, which is accepted as well: `--max_tokens`."""
         return f"--{self.name}"
 
     @property
@@ -157,7 +157,7 @@ TransportChoice = Literal["auto", "aiohttp", "httpx"]
 class EvalSettings:
     """The parameters of an evaluation, converted and checked; durations are seconds.
 
-    `model_name` None means: the model that the server lists, if it lists exactly one. `test_dir` None is an error of
+    `model_name` None means the model that the server lists, if it lists exactly one. `test_dir` None is an error of
     the commands that need it. The repr masks secrets.
     """
 
@@ -205,7 +205,7 @@ class EvalSettings:
     ] = 3600.0
     poll_interval: Annotated[
         float,
-        Param(help="time between two looks at the server while waiting", group="Server", kind="duration", above=0.0),
+        Param(help="time between two checks of the server while waiting", group="Server", kind="duration", above=0.0),
     ] = 60.0
 
     ca_bundle: Annotated[
@@ -259,7 +259,7 @@ class EvalSettings:
     skip_invalid: Annotated[
         bool,
         Param(
-            help="go on without the rows that cannot be read",
+            help="continue without the rows that cannot be read",
             group="Test data",
             kind="switch",
             decides="answers",
@@ -299,7 +299,7 @@ class EvalSettings:
     max_tokens: Annotated[
         int,
         Param(
-            help="most tokens of one answer",
+            help="maximum number of tokens per answer",
             group="Generation",
             kind="integer",
             minimum=1,
@@ -334,7 +334,7 @@ class EvalSettings:
     top_k: Annotated[
         int | None,
         Param(
-            help="sample among the k likeliest tokens",
+            help="sample among the k most likely tokens",
             group="Generation",
             kind="integer",
             minimum=-1,
@@ -346,7 +346,7 @@ class EvalSettings:
     min_p: Annotated[
         float | None,
         Param(
-            help="least probability of a token, relative to the likeliest",
+            help="minimum probability of a token, relative to the most likely one",
             group="Generation",
             kind="number",
             minimum=0.0,
@@ -359,7 +359,7 @@ class EvalSettings:
     repetition_penalty: Annotated[
         float | None,
         Param(
-            help="penalty for tokens that the prompt or the answer already holds; 1 is none",
+            help="penalty for tokens that the prompt or the answer already contains; 1 is none",
             group="Generation",
             kind="number",
             above=0.0,
@@ -371,7 +371,7 @@ class EvalSettings:
     presence_penalty: Annotated[
         float | None,
         Param(
-            help="penalty for tokens that the answer already holds, once for each; 0 is none",
+            help="penalty for tokens that the answer already contains, once per token; 0 is none",
             group="Generation",
             kind="number",
             minimum=-2.0,
@@ -384,7 +384,7 @@ class EvalSettings:
     frequency_penalty: Annotated[
         float | None,
         Param(
-            help="penalty for tokens that the answer already holds, for each occurrence; 0 is none",
+            help="penalty for tokens that the answer already contains, per occurrence; 0 is none",
             group="Generation",
             kind="number",
             minimum=-2.0,
@@ -427,7 +427,7 @@ class EvalSettings:
     ] = None
 
     max_concurrent_requests: Annotated[
-        int, Param(help="requests in flight, over all files", group="Requests", kind="integer", minimum=1)
+        int, Param(help="requests in flight, across all files", group="Requests", kind="integer", minimum=1)
     ] = 128
     timeout: Annotated[
         float,
@@ -448,7 +448,7 @@ class EvalSettings:
     stream: Annotated[
         bool,
         Param(
-            help="ask for server-sent events, for gateways that cut silent connections",
+            help="request server-sent events, for gateways that cut silent connections",
             group="Requests",
             kind="switch",
             sent_as="stream",
@@ -519,15 +519,15 @@ class EvalSettings:
         ),
     ] = None
 
-    output_dir: Annotated[
-        Path, Param(help="run directories are made here, and nothing else", group="Run", kind="path")
-    ] = Path("output")
+    output_dir: Annotated[Path, Param(help="where run directories are created", group="Run", kind="path")] = Path(
+        "output"
+    )
     resume: Annotated[
-        bool, Param(help="continue the newest run of the same settings, if there is one", group="Run", kind="switch")
+        bool, Param(help="continue the newest run with the same settings, if there is one", group="Run", kind="switch")
     ] = False
 
     def __repr__(self) -> str:
-        from bootcamp_cli.settings.convert import stored_value  # noqa: PLC0415 - conversion stands on this module
+        from bootcamp_cli.settings.convert import stored_value  # noqa: PLC0415 - conversion builds on this module
 
         shown = ", ".join(f"{p.name}={stored_value(p, getattr(self, p.name))!r}" for p in parameters())
         return f"EvalSettings({shown})"
@@ -553,7 +553,7 @@ def parameters_by_name() -> dict[str, Parameter]:
 def body_values(settings: EvalSettings) -> dict[str, Any]:
     """What the parameters put into the request body, by key, in the order of their declaration.
 
-    What is not set is not sent: None, an empty list, and a switch that is off where it has no third state.
+    What is not set is not sent: None, an empty list, and a switch that is off unless it has a third state.
     """
     values = {}
     for parameter in parameters():
@@ -575,8 +575,8 @@ def identity_keys() -> tuple[str, ...]:
 def listed_keys() -> tuple[str, ...]:
     """The keys of eval_args.json and of the identity that the workbook lists, in its order.
 
-    That is what decides the answers, the choice of rows behind all else: patterns first, then the limit. The digests
-    of the files are no parameter.
+    These are what decides the answers, with the choice of rows last: patterns first, then the limit. The digests of the
+    files are not a parameter.
     """
     deciding = [p for p in parameters() if p.param.decides == "answers" and p.param.held_as != "files"]
     rows = [parameter for parameter in deciding if parameter.param.group == "Test data"]

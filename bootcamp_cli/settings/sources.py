@@ -16,7 +16,7 @@ OriginKind = Literal["flag", "environment", "file", "user file", "run", "default
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """A place that gives a value; `text` names it: `--max-tokens`, `BOOTCAMP_URL`, `./bootcamp.toml: max_tokens`."""
+    """The source of a value; `text` names it: `--max-tokens`, `BOOTCAMP_URL`, `./bootcamp.toml: max_tokens`."""
 
     kind: OriginKind
     text: str
@@ -36,9 +36,9 @@ class RawValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """Settings, the origin of each by parameter name, and what else the sources say.
+    """Settings, the origin of each by parameter name, and what else the sources hold.
 
-    `templates` are the raw `[templates.NAME]` tables with their places, `warnings` what is odd about the sources.
+    `templates` are the raw `[templates.NAME]` tables with their places, `warnings` tell what is odd about the sources.
     """
 
     settings: EvalSettings
@@ -47,7 +47,7 @@ class Resolved:
     warnings: tuple[str, ...] = ()
 
     def chosen(self, name: str) -> bool:
-        """Whether anything but the default gives the parameter."""
+        """Whether the parameter comes from anything but the default."""
         return self.origins[name].kind != "default"
 
 
@@ -70,15 +70,16 @@ def load_settings(
     profile: str | None,
     user_file: Path | None,
 ) -> Resolved:
-    """Merge every source of settings; nothing but the arguments and the files they name is read.
+    """Merge all sources of settings; only the arguments and the files they name are read.
 
     `flags` has the options that were given, by parameter name, as text; a repeated one as a sequence. `config` and
     `profile` are `--config` and `--profile`, else `BOOTCAMP_CONFIG` and `BOOTCAMP_PROFILE` count. Only the value that
-    wins is converted, so a flag gets past a wrong value below it. Relative paths of a file start at its directory,
-    all others at `cwd`; all come out absolute if `cwd` is.
+    wins is converted, so a flag overrides even an invalid value. Relative paths in a file start at its directory, all
+    others at `cwd`; all come out absolute if `cwd` is.
 
     Raises:
-        SettingsError: a wrong value, an unknown key, an unknown profile, an unreadable file; the message has the place.
+        SettingsError: a wrong value, an unknown key, an unknown profile or an unreadable file; the message has the
+            place.
     """
     home = Path(env["HOME"]) if env.get("HOME") else None
     here = Base(directory=cwd, home=home)
@@ -104,7 +105,7 @@ def load_settings(
 
 
 def user_config_file() -> Path:
-    """The user's own settings file, `config.toml` in the platform's place; it need not exist."""
+    """The user's own settings file, `config.toml` in the platform's usual place; it need not exist."""
     from platformdirs import user_config_path  # noqa: PLC0415 - most commands never ask
 
     return user_config_path("bootcamp", appauthor=False) / "config.toml"
@@ -112,7 +113,7 @@ def user_config_file() -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _TomlFile:
-    """The checked tables of a file; `shown` is how messages name it, `found` that nobody asked for it.
+    """The checked tables of a file; `shown` is how messages name it, `found` says that nobody asked for it.
 
     `values` are the top-level parameters, not converted. Their repr is left out: it may hold secrets.
     """
@@ -129,7 +130,7 @@ class _TomlFile:
 def _setting_files(
     *, env: Mapping[str, str], cwd: Path, config: Path | None, user_file: Path | None
 ) -> tuple[_TomlFile, ...]:
-    """The settings files there are, the strongest first: the one asked for or `./bootcamp.toml`, then the user file."""
+    """The existing settings files, strongest first: the requested one or `./bootcamp.toml`, then the user file."""
     files = []
     asked = config if config is not None else Path(env[CONFIG_VARIABLE]) if env.get(CONFIG_VARIABLE) else None
     found = cwd / FOUND_FILE
@@ -143,10 +144,11 @@ def _setting_files(
 
 
 def _read_toml_file(path: Path, shown: str, *, kind: Literal["file", "user file"], found: bool = False) -> _TomlFile:
-    """Read a settings file and check its keys, those of all profiles included.
+    """Read a settings file and check its keys, including those of all profiles.
 
     Raises:
-        SettingsError: it cannot be read, is not TOML, has an unknown key, or sets what a found file may not.
+        SettingsError: it cannot be read, is not TOML, has an unknown key, or sets what a file that was merely found may
+            not set.
     """
     content = _toml_content(path, shown)
     values = {key: value for key, value in content.items() if key not in _TABLES}
@@ -214,12 +216,12 @@ def _check_keys(table: Mapping[str, Any], shown: str, prefix: str, *, found: boo
         if found and not parameter.param.found_file:
             raise SettingsError(
                 f"{shown}: {prefix}{key}: may not be set by a file that was merely found",
-                hint=f"give the file by --config, or set {key} in the user file",
+                hint=f"name the file with --config, or set {key} in the user file",
             )
 
 
 def _shown_key(key: str) -> str:
-    """A key of a file in a message: escaped and cut where it is not a plain one."""
+    """A key of a file as messages show it: escaped and shortened unless it is a plain one."""
     return key if re.fullmatch(r"[\w-]{1,60}", key) else ascii(key[:60])
 
 
@@ -267,7 +269,7 @@ def _environment_values(env: Mapping[str, str], base: Base) -> dict[str, RawValu
 
 
 def _split(parameter: Parameter, text: str) -> object:
-    """The variable of a repeatable parameter: a JSON list, or one word, or patterns separated by commas."""
+    """The value of a variable for a repeatable parameter: a JSON list, or one word, or patterns separated by commas."""
     if not parameter.repeatable:
         return text
     listed = json_strings(text)
@@ -279,7 +281,7 @@ def _split(parameter: Parameter, text: str) -> object:
 
 
 def _file_values(file: _TomlFile, profile: str | None, home: Path | None) -> dict[str, RawValue]:
-    """The parameters of one file; its table of the profile beats its top level."""
+    """The parameters of one file; its profile table takes precedence over its top level."""
     base = Base(directory=file.directory, home=home, confined=file.found)
     values = {key: (f"{file.shown}: {key}", value) for key, value in file.values.items()}
     if profile is not None:
@@ -292,7 +294,7 @@ def _file_values(file: _TomlFile, profile: str | None, home: Path | None) -> dic
 
 
 def _fallback_values(env: Mapping[str, str], base: Base) -> dict[str, RawValue]:
-    """The foreign variables that count just above the default."""
+    """The variables of other tools, which take precedence only over the default."""
     return {
         parameter.name: RawValue(value=env[name], origin=Origin(kind="environment", text=name), base=base)
         for parameter in parameters()
@@ -306,13 +308,13 @@ def _converted(parameter: Parameter, raw: RawValue) -> Any:
 
 
 def default_value(parameter: Parameter, here: Base) -> Any:
-    """The default; a path starts where the paths of flags do."""
+    """The default; a path is relative to the same directory as the paths of flags."""
     default = parameter.default
     return here.directory / default if parameter.param.kind == "path" and default is not None else default
 
 
 def openai_key(env: Mapping[str, str], url: str, *, from_openai: bool) -> RawValue | None:
-    """`OPENAI_API_KEY`, where the URL is OpenAI's own or came from `OPENAI_BASE_URL`: nobody else sees it."""
+    """`OPENAI_API_KEY`, where the URL is OpenAI's own or came from `OPENAI_BASE_URL`: no other server gets it."""
     parts = urlsplit(url)
     trusted = from_openai or (parts.scheme == "https" and parts.hostname == OPENAI_HOST)
     key = env.get(OPENAI_KEY_VARIABLE)

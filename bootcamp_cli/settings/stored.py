@@ -1,4 +1,4 @@
-"""eval_args.json: what a run was started with, written, and read again by `resume`, which fills in what is masked."""
+"""eval_args.json: what a run was started with; `resume` reads it back and fills in what is masked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ def to_eval_args(settings: EvalSettings) -> dict[str, Any]:
     """Every parameter under the guide's name, as JSON.
 
     `timeout` is in milliseconds, every other duration in seconds; paths are absolute; secrets - the API key, header
-    values, credentials in the URL, extra_body keys that look like secrets - are `***`; what is not set is null.
+    values, credentials in the URL, extra_body keys that look like secrets - are `***`; unset values are null.
     """
     return {parameter.name: stored_value(parameter, getattr(settings, parameter.name)) for parameter in parameters()}
 
@@ -44,14 +44,14 @@ def settings_from_eval_args(
     """The settings with which `resume` continues a run.
 
     `data` is the content of its eval_args.json, `place` that file's name in messages, the rest as for `load_settings`.
-    The file decides. Flags override what does not change the answers. Environment and TOML give only what the file
+    The file decides. Flags override what does not change the answers. Environment and TOML only provide what the file
     masks: the API key, header values, extra_body values, and a URL that is the same but for its credentials; a header
     or a key that the run did not have is not added. Unknown keys are ignored and missing ones take the default, as the
-    reference script's file has some of the keys only. The templates are those of today's files.
+    reference script's file has only some of the keys. The templates are those of the current files.
 
     Raises:
         ResumeRefusedError: a flag would change the answers; all of them are listed with both values.
-        SettingsError: a wrong value, or masked ones that nothing gives, all of them named.
+        SettingsError: a wrong value, or masked ones that no source provides, all of them named.
     """
     current = load_settings(flags=flags, env=env, cwd=cwd, config=config, profile=profile, user_file=user_file)
     base = Base(directory=cwd)
@@ -82,7 +82,7 @@ def settings_from_eval_args(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    """The content of an eval_args.json, how messages name it, and what its relative paths start from."""
+    """The content of an eval_args.json, how messages name it, and what its relative paths are relative to."""
 
     data: Mapping[str, Any] = field(repr=False)
     place: str
@@ -121,9 +121,9 @@ def _shown(stored: Any) -> str:
 def _unmasked(
     parameter: Parameter, stored: Any, current: Resolved, *, env: Mapping[str, str], url: str
 ) -> tuple[Any, list[str]]:
-    """The stored JSON value with its masks replaced, and the names of the masks for which nothing is given.
+    """The stored JSON value with its masks replaced, and the names of the masks for which there is no value.
 
-    `url` is the URL that the resumed run uses: that one decides whether `OPENAI_API_KEY` is used.
+    `url` is the URL that the resumed run uses: it decides whether `OPENAI_API_KEY` is used.
     """
     have = getattr(current.settings, parameter.name)
     match parameter.param.kind:

@@ -1,4 +1,4 @@
-"""What is allowed but probably not meant: parameters without effect, and what deserves a second look."""
+"""What is allowed but probably unintended: parameters without effect, and what deserves a second look."""
 
 from urllib.parse import urlsplit
 
@@ -7,13 +7,13 @@ from bootcamp_cli.settings.model import parameters
 from bootcamp_cli.settings.sources import Resolved
 
 TOKENS_PER_S = 200
-"""A fast server's rate for one answer: a timeout below max_tokens at this rate cuts off long answers."""
+"""The rate of a fast server for one answer: a timeout too short for max_tokens at this rate cuts off long answers."""
 
 
 def mode_warnings(resolved: Resolved, *, template_system_prompt: str | None = None) -> list[str]:
-    """One line for each parameter that cannot take effect as things are, and for what is dangerous.
+    """One line for each parameter that has no effect as things are, and for what is dangerous.
 
-    What is odd about the sources stands in `resolved.warnings`. `template_system_prompt` is the default system prompt
+    What is odd about the sources is in `resolved.warnings`. `template_system_prompt` is the default system prompt
     of the chosen template, which chat mode uses.
     """
     return [
@@ -25,18 +25,18 @@ def mode_warnings(resolved: Resolved, *, template_system_prompt: str | None = No
 
 
 def template_note(resolved: Resolved) -> str | None:
-    """Which template completion mode uses, where nobody chose one."""
+    """Which template completion mode uses if none was chosen."""
     settings = resolved.settings
     if settings.api_mode != "completion" or resolved.chosen("template"):
         return None
-    return f"no template chosen: {settings.template} is used"
+    return f"no template chosen: using {settings.template}"
 
 
 def _of_the_mode(resolved: Resolved, template_system_prompt: str | None) -> list[str]:
     settings = resolved.settings
     if settings.api_mode == "completion":
         place = _place(resolved, "sys_prompt")
-        text = f"{place}: no effect in completion mode, where the template alone decides about a system prompt"
+        text = f"{place}: no effect in completion mode, where only the template decides on a system prompt"
         return [] if settings.sys_prompt is None else [text]
     if not resolved.chosen("template"):
         return []
@@ -85,7 +85,7 @@ def _of_tls(resolved: Resolved) -> list[str]:
         effect = (
             "no effect on an http URL"
             if plain
-            else "the server's certificate is not verified: anyone between may read and change what is sent"
+            else "the server's certificate is not verified: anyone in between can read and change what is sent"
         )
         lines.append(f"{_place(resolved, 'insecure')}: {effect}")
     if settings.ca_bundle is not None and (plain or settings.insecure):

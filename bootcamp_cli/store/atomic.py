@@ -1,4 +1,4 @@
-"""Replacing a file so that a reader, or a restart after a crash, sees the old or the new content, never a part."""
+"""Replace a file so that a reader, or a restart after a crash, sees the old or the new content, never a part of it."""
 
 import json
 import os
@@ -14,22 +14,22 @@ from bootcamp_cli.errors import disk_error
 _PREFIX = ".tmp-"
 
 Check = Callable[[], None]
-"""Raises where this process no longer may write; asked once the temporary name exists, before it takes effect.
+"""Raises if this process may no longer write; called once the temporary name exists, before it takes effect.
 
-Whoever takes a run directory over removes the temporary names in it. So a process that is suspended between the
-question and the rename, and wakes after it was shut out, finds nothing to rename.
+A process that takes over a run directory removes the temporary names in it. So a process that is suspended between the
+check and the rename, and wakes after it was shut out, finds nothing to rename.
 """
 
 
 def no_check() -> None:
-    """The check of a file that has one writer by its nature."""
+    """The check for a file that only ever has one writer."""
 
 
 @contextmanager
 def replacing(path: Path, check: Check = no_check, *, durable: bool = True) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` that takes its place when the block ends without error.
 
-    It is synced to disk before, unless `durable` is false: for what a power cut may take.
+    It is synced to disk first, unless `durable` is false: for files that a power cut may take.
 
     Raises:
         DiskError: the file cannot be written; `path` is then unchanged.
@@ -76,7 +76,7 @@ def replace_bytes(path: Path, content: bytes, check: Check = no_check) -> None:
 
 
 def replace_json(path: Path, value: Any, check: Check = no_check) -> None:
-    """Replace `path` by an indented JSON document, non-ASCII text as it is."""
+    """Replace `path` with an indented JSON document, non-ASCII text unescaped."""
     try:
         content = json.dumps(value, ensure_ascii=False, indent=2).encode()
     except UnicodeEncodeError:  # lone surrogates, which UTF-8 cannot hold
@@ -85,7 +85,7 @@ def replace_json(path: Path, value: Any, check: Check = no_check) -> None:
 
 
 def renew(path: Path, check: Check) -> None:
-    """Put a copy in the place of `path`: what another process still writes into the file that it opened is not seen."""
+    """Replace `path` with a copy of itself: what another process writes into the file that it has open is not seen."""
     try:
         with path.open("rb") as source, replacing(path, check) as target:
             shutil.copyfileobj(source, target, 1 << 20)
@@ -96,7 +96,7 @@ def renew(path: Path, check: Check) -> None:
 
 
 def remove(path: Path, check: Check) -> None:
-    """Remove `path`, where there is one, by renaming it into a temporary directory first: see `Check`."""
+    """Remove `path`, if it exists, by first renaming it into a temporary directory: see `Check`."""
     folder: Path | None = None
     try:
         if path.exists():
@@ -112,7 +112,7 @@ def remove(path: Path, check: Check) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make a rename or a new name in `directory` survive a power cut; silently nothing where the system cannot."""
+    """Make a rename or a new name in `directory` survive a power cut; does nothing where the system cannot."""
     try:
         descriptor = os.open(directory, os.O_RDONLY)
     except OSError:
@@ -129,7 +129,7 @@ _UMASK: list[int] = []
 
 
 def _umask() -> int:
-    """The process's umask, read once: reading it means setting it, which no other thread should see twice."""
+    """The process's umask, read once: reading it means setting it, which other threads could notice."""
     if not _UMASK:
         current = os.umask(0o022)
         os.umask(current)

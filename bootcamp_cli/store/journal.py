@@ -1,6 +1,6 @@
 """The journal: details and failures as whole lines, appended by one writer, replayed, repaired, ordered at the end.
 
-A killed writer leaves behind the last newline the start of a line of ours, and nothing else.
+A killed writer leaves the beginning of one of our lines after the last newline, and nothing else.
 """
 
 import os
@@ -34,18 +34,18 @@ from bootcamp_cli.text import MAX_VALUE_CHARS, shortened
 from bootcamp_cli.types import PENDING_FAILURES, FailureRecord, Manifest, Record, SampleKey, decode, encode_line
 
 OWED, SCORED, PENDING, UNSCORED = range(4)
-"""State of a sample: no record; a score; an answer that waits for its verdict; no bootcamp (waits for `rescore`)."""
+"""The state of a sample: no record; a score; an answer without its verdict yet; no bootcamp (waits for `rescore`)."""
 
 _OPEN_AT_ONCE = 32
-"""Details files that one look at the lock is for."""
+"""How many details files one check of the lock covers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRows:
     """What is known of the rows of a test file that a run evaluates.
 
-    `n_rows`: they are the first so many; None where rows in between are left out. `id_is_row`: the id of a record is
-    its row.
+    `n_rows`: they are the first `n_rows` rows; None where rows in between are left out. `id_is_row`: the id of a record
+    is its row number.
     """
 
     data_sources: frozenset[str]
@@ -55,11 +55,11 @@ class RunRows:
     def objection(self, row: int, data_source: str | None, id_: Any) -> str | None:
         """Why a record or failure does not belong to this file; None where it may."""
         if self.n_rows is not None and row >= self.n_rows:
-            return f"row {row} does not belong to this run: it takes the rows 0 to {self.n_rows - 1}"
+            return f"row {row} does not belong to this run, which takes the rows 0 to {self.n_rows - 1}"
         if data_source is not None and data_source not in self.data_sources:
             return f"data_source is {_shown(data_source)}, which the test file does not have"
         if self.id_is_row and id_ is not None and id_ != row:
-            return f"id is {_shown(id_)} where the id is the row, {row}: a record of other data"
+            return f"id is {_shown(id_)}, but the id must be the row, {row}: the record is of other data"
         return None
 
 
@@ -68,7 +68,7 @@ def _shown(value: Any) -> str:
 
 
 def rows_by_file(manifest: Manifest) -> dict[str, RunRows]:
-    """What the manifest tells of the rows of each test file."""
+    """What the manifest tells about the rows of each test file."""
     all_selected = not manifest.identity.get("include") and not manifest.identity.get("exclude")
     return {
         file.name: RunRows(
@@ -82,11 +82,11 @@ def rows_by_file(manifest: Manifest) -> dict[str, RunRows]:
 
 @dataclass(slots=True, kw_only=True)
 class DetailIndex:
-    """Where each record of a details file stands, and the state of each sample; in the order of the lines.
+    """Where each record of a details file is, in the order of the lines, and the state of each sample.
 
     A sample of the file is (row, repeat); its place in the order of all samples is `row * n_repeats + repeat`.
-    Costs about 25 bytes a record. A sample whose answer was pending has two lines until the file is put in order: the
-    later one counts.
+    It takes about 25 bytes per record. A sample whose answer was pending has two lines until the file is put in order:
+    the later one counts.
     """
 
     n_repeats: int = 1
@@ -115,7 +115,7 @@ class DetailIndex:
         return divmod(self.places[position], self.n_repeats)
 
     def add(self, record: RecordHead | Record, n_bytes: int) -> None:
-        """Take note of a record that stands, or is about to stand, at the end of the file."""
+        """Add a record that is, or is about to be, at the end of the file."""
         states, score = self.states, record.score
         place = (record.row or 0) * self.n_repeats + record.repeat
         if place >= len(states):
@@ -135,11 +135,11 @@ class DetailIndex:
         self.size_bytes += n_bytes
 
     def in_order(self) -> bool:
-        """Whether every sample stands once and in ascending order."""
+        """Whether every sample occurs once and in ascending order."""
         return all(one < next_ for one, next_ in pairwise(self.places))
 
     def latest_in_order(self) -> list[int]:
-        """Line indexes in the order of the samples, of each sample the latest line alone."""
+        """Line indexes in the order of the samples: only the latest line of each."""
         places = self.places
         order = sorted(range(len(places)), key=places.__getitem__)
         return [i for i, later in zip_longest(order, order[1:]) if later is None or places[later] != places[i]]
@@ -154,13 +154,13 @@ class DetailIndex:
 def open_journal(
     run_dir: RunDir, lock: RunLock, files: Iterable[str], rows: Mapping[str, RunRows] | None = None
 ) -> "Journal":
-    """Tidy up after a killed process, replay what is there and repair torn last lines.
+    """Clean up after a killed process, replay what is there and repair torn last lines.
 
     `rows` is what is known of the test files.
 
     Raises:
-        RunDirectoryError: a file is a link, or holds what no bootcamp wrote, or not for these rows; then none is
-            changed.
+        RunDirectoryError: a file is a symbolic link, or holds lines that `bootcamp` did not write or that do not belong
+            to these rows; no file is changed then.
     """
     tidy(run_dir.path)
     known = rows or {}
@@ -168,7 +168,8 @@ def open_journal(
     for path in (*paths.values(), run_dir.failures):
         if path.is_symlink():
             raise RunDirectoryError(
-                f"{path} is a symbolic link, which is never written through", hint="put the file itself in its place"
+                f"{path} is a symbolic link, and links are never written through",
+                hint="put the file itself in its place",
             )
     details = {file: replay(path, known.get(file)) for file, path in paths.items()}
     read_failures(run_dir, rows)
@@ -181,7 +182,7 @@ def open_journal(
 
 
 def _size_bytes(path: Path) -> int:
-    """The size of a file, 0 where there is none."""
+    """The size of a file, 0 if it does not exist."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
@@ -193,8 +194,8 @@ def _size_bytes(path: Path) -> int:
 class Journal:
     """Appends records and failures to a locked run directory.
 
-    `details` holds an index per test file, kept up to date with what is on disk. All methods block and belong into a
-    thread; none may run beside another.
+    `details` holds an index per test file, kept up to date with what is on disk. All methods block, so call them in a
+    thread, and only one at a time.
     """
 
     def __init__(self, run_dir: RunDir, lock: RunLock, details: dict[str, DetailIndex]) -> None:
@@ -205,10 +206,10 @@ class Journal:
         self._written: dict[SampleKey, dict[str, Any]] = {}
 
     def append(self, batch: Iterable[tuple[str, Record]]) -> None:
-        """Append records, given with the name of their test file, whole lines in one write per file.
+        """Append records, each given with the name of its test file: whole lines, in one write per file.
 
         Raises:
-            DiskError: the file system refuses; what was written before stays valid.
+            DiskError: the file system refuses; what was written before remains valid.
             LockLostError: another process took the run directory over; nothing more was written.
             RunDirectoryError: a file is not as this journal left it; nothing more was written.
         """
@@ -228,7 +229,7 @@ class Journal:
                 self._append_bytes(descriptor, path, b"".join(map(encode_line, failures)))
 
     def read_record(self, file: str, position: int) -> Record:
-        """The record at a line index of a details file; what else stands in its line is kept when it is appended again.
+        """The record at a line index of a details file; other keys of its line are kept when it is appended again.
 
         Raises:
             LockLostError: it is not there, because another process took the run directory over.
@@ -269,7 +270,7 @@ class Journal:
         self._dirty.clear()
 
     def put_in_order(self, file: str) -> None:
-        """Put the details of one test file in the order of its samples, one line each, by an atomic replacement.
+        """Put the details of one test file in the order of its samples, one line each, in one atomic replacement.
 
         Raises:
             RunDirectoryError: a record is not where this journal left it; the file stays as it is.
@@ -298,7 +299,7 @@ class Journal:
         self.details[file] = ordered
 
     def settle_failures(self) -> None:
-        """Keep in failures.jsonl the last line of each sample that still has no record, in order."""
+        """Keep only the last line of each sample without a record in failures.jsonl, in order."""
         last = {
             line.failure.key: line.content
             for line in read_failure_lines(self.run_dir.failures)
@@ -316,23 +317,23 @@ class Journal:
         return index is None or index.state(key.row, key.repeat) == OWED
 
     def _line(self, file: str, record: Record) -> bytes:
-        """The line of a record, with the other keys of its line before where it was read from there."""
+        """The line of a record, with the other keys of the line that it was read from, if any."""
         if self._written and (written := self._written.pop(SampleKey(file, record.row, record.repeat), None)):
             return encode_onto(written, record)
         return encode_line(record)
 
     def _require_as_left(self, file: str, descriptor: int) -> None:
-        """Refuse a details file that is not what this journal left: the index would not be true any more."""
+        """Refuse a details file that is not as this journal left it: the index would be wrong."""
         path, expected = self.run_dir.details / file, self.details[file].size_bytes
         if (found := os.fstat(descriptor).st_size) != expected:
             self.lock.check()
             raise RunDirectoryError(
-                f"{path} has {found} bytes where this run left {expected}: nothing more is written",
-                hint="whoever else changed it must stop, then `bootcamp resume`",
+                f"{path} has {found} bytes, but this run left {expected}: nothing more is written",
+                hint="stop whatever else changes it and run `bootcamp resume`",
             )
 
     def _append_lines(self, lines: Mapping[str, Sequence[tuple[Record, bytes]]]) -> None:
-        """Append to some details files, which are opened before the one look at the lock."""
+        """Append to some details files, which are opened before a single check of the lock."""
         with ExitStack() as stack:
             opened = {}
             for file in lines:
@@ -349,7 +350,7 @@ class Journal:
 
     @contextmanager
     def _opened(self, path: Path, *, may_be_new: bool) -> Iterator[int]:
-        """A file opened for appending, made where it may be new; errors of the block are its own."""
+        """A file opened for appending, created where it may be new; errors raised in the block pass through."""
         flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         try:
             if may_be_new and not path.exists():
@@ -378,8 +379,8 @@ class Journal:
 
 def _moved(path: Path, sample: tuple[int, int]) -> RunDirectoryError:
     return RunDirectoryError(
-        f"{path}: the record of row {sample[0]} is not where this run left it: nothing more is written",
-        hint="whoever else changed it must stop, then `bootcamp resume`",
+        f"{path}: the record of row {sample[0]} is not where this run left it; nothing more is written",
+        hint="stop whatever else changes it and run `bootcamp resume`",
     )
 
 
@@ -390,23 +391,23 @@ def _write_all(descriptor: int, content: bytes) -> None:
 
 
 def replay(path: Path, rows: RunRows | None = None) -> DetailIndex:
-    """The index of a details file; an empty one where there is no file. `rows` is what is known of the test file.
+    """The index of a details file, empty where there is no file. `rows` is what is known of the test file.
 
     Raises:
-        RunDirectoryError: a line is no record or does not belong to the test file, or a sample has two that count.
+        RunDirectoryError: a line is not a record or does not belong to the test file, or a sample has two that count.
     """
     index = DetailIndex()
     if path.exists():
-        for _ in replayed(path, index, rows):
+        for _ in replay_lines(path, index, rows):
             pass
     return index
 
 
-def replayed(path: Path, index: DetailIndex, rows: RunRows | None = None) -> Iterator[HeadLine]:
-    """Add the lines of a details file to its index, and hand each on that belongs there.
+def replay_lines(path: Path, index: DetailIndex, rows: RunRows | None = None) -> Iterator[HeadLine]:
+    """Add the lines of a details file to its index, and yield each that belongs there.
 
     Raises:
-        RunDirectoryError: a line is no record or does not belong to the test file, or a sample has two that count.
+        RunDirectoryError: a line is not a record or does not belong to the test file, or a sample has two that count.
     """
     for line in read_heads(path):
         number, n_bytes, head = line
@@ -417,18 +418,18 @@ def replayed(path: Path, index: DetailIndex, rows: RunRows | None = None) -> Ite
 
 
 def _objection(head: RecordHead, index: DetailIndex, rows: RunRows | None) -> str | None:
-    """Why a record cannot stand at the end of a details file; None where it can."""
+    """Why a record cannot follow in a details file; None where it can."""
     row, repeat = head.row, head.repeat
     if row is None or head.score is UNSET:
         return f"{'row' if row is None else 'score'} is missing"
     if repeat >= index.n_repeats:
-        return f"repeat is {repeat}, and this run asks each question {_times(index.n_repeats)}"
+        return f"repeat is {repeat}, but this run asks each question {_times(index.n_repeats)}"
     if index.state(row, repeat) in _FINAL:
         return f"row {row} already has a record"
     if rows is not None and (objection := rows.objection(row, head.data_source, head.id)):
         return objection
     if head.score is None and head.failure in PENDING_FAILURES and (key := head.lacks_for_verification()):
-        return f"{key} is missing or of the wrong type, and the answer is still to be verified"
+        return f"{key} is missing or of the wrong type, but the answer has yet to be verified"
     return None
 
 
@@ -445,7 +446,7 @@ def read_failures(run_dir: RunDir, rows: Mapping[str, RunRows] | None = None) ->
     `rows` is what is known of the test files.
 
     Raises:
-        RunDirectoryError: a line is no failure, or does not belong to the test files; the message names it.
+        RunDirectoryError: a line is not a failure, or does not belong to the test files; the message names it.
     """
     found = []
     for number, _, failure in read_failure_lines(run_dir.failures):
@@ -458,15 +459,15 @@ def read_failures(run_dir: RunDir, rows: Mapping[str, RunRows] | None = None) ->
 def _failure_objection(failure: FailureRecord, rows: Mapping[str, RunRows]) -> str | None:
     """Why a failure does not belong to the run; None where it may."""
     if failure.file not in rows:
-        return f"{failure.file!r} is no test file of the run"
+        return f"{failure.file!r} is not a test file of the run"
     return rows[failure.file].objection(failure.row, failure.data_source, failure.id)
 
 
 class StoredRecord(NamedTuple):
     """A record as it stands in a file.
 
-    `written` is the JSON object of the line where it is not exactly what this tool writes: other keys are in it, some
-    are missing, or have values of another type.
+    `written` is the JSON object of the line where that is not exactly what this tool writes: there are other keys in
+    it, some are missing, or some have values of another type.
     """
 
     number: int
@@ -476,7 +477,7 @@ class StoredRecord(NamedTuple):
 
     @property
     def has_row(self) -> bool:
-        """Whether the line tells its row: one without is a sample by itself."""
+        """Whether the line names its row: one without a row is a sample of its own."""
         return self.written is None or type(self.written.get("row")) is int
 
     def encode(self, record: Record) -> bytes:
@@ -485,12 +486,12 @@ class StoredRecord(NamedTuple):
 
 
 def read_records(path: Path, data_source: str | None = None) -> Iterator[StoredRecord]:
-    """Stream the records of a details file, of this tool or foreign; a torn last line is left out.
+    """Stream the records of a details file, from this tool or another; a torn last line is left out.
 
-    `data_source` is that of the records which do not tell theirs.
+    `data_source` is that of records that do not name theirs.
 
     Raises:
-        RunDirectoryError: a line is no record that can be verified; the message names `file:line`.
+        RunDirectoryError: a line is not a record that can be verified; the message names `file:line`.
         UsageError: nothing tells the data source of a record.
     """
     try:
@@ -517,12 +518,12 @@ def _stored(path: Path, number: int, line: bytes, data_source: str | None = None
 
 
 def repair_tail(path: Path, check: Check = no_check) -> bool:
-    """Cut off a torn last line, or end it where the record is whole; True where something was cut.
+    """Cut off a torn last line, or end it if the record is whole; True if something was cut off.
 
-    Only the holder of the lock may call it, whose `check` is asked once the file is open.
+    Only the holder of the lock may call it; its `check` is called once the file is open.
 
     Raises:
-        RunDirectoryError: what stands behind the last newline is no line of ours; nothing was changed.
+        RunDirectoryError: what follows the last newline is not a line of ours; nothing was changed.
     """
     try:
         with path.open("r+b") as file:
@@ -538,7 +539,7 @@ def repair_tail(path: Path, check: Check = no_check) -> bool:
                 return False
             if not is_torn(tail):
                 raise RunDirectoryError(
-                    f"{path}: the last line, which has no end, is not the start of a record",
+                    f"{path}: the last line has no line end and is not the beginning of a record",
                     hint="fix or remove that line; nothing was changed",
                 )
             file.truncate(start)
@@ -550,7 +551,7 @@ def repair_tail(path: Path, check: Check = no_check) -> bool:
 
 
 def _last_line_start(file: Any, size: int) -> int:
-    """The offset behind the last newline."""
+    """The offset after the last newline."""
     end = size
     while end:
         start = max(0, end - 65536)

@@ -1,7 +1,7 @@
-"""Records that this tool did not write as they stand: of the reference script, of other tools, edited by hand.
+"""Records that this tool did not write in this form: from the reference script, other tools, or edited by hand.
 
-They lack fields (the script's records do not even name their data source: its meta.jsonl does) or have more of them.
-They become typed here, and keep every key that they have when they are written again.
+They lack fields (the script's records do not even name their data source: its meta.jsonl does) or have additional ones.
+They become typed here, and keep all of their keys when they are written again.
 """
 
 import json
@@ -34,14 +34,14 @@ class _MetaLine:
 
 
 def data_source_by_file(run_dir: RunDir) -> dict[str, str]:
-    """For records that do not say theirs: the data source of each details file, where it is beyond doubt.
+    """The data source of each details file whose records do not name it, where it is beyond doubt.
 
-    The script writes the lines of meta.jsonl in the order in which files end, not by name: a line belongs to the one
-    file with its averages. What that leaves open is told by the file's name where it is that of one data source: of
-    those that the averages allow, else of meta.jsonl, else of those that have a bootcamp here.
+    The script writes the lines of meta.jsonl in the order in which files are finished, not by name: a line belongs to
+    the one file with its averages. Where that is ambiguous, the file's name decides if it is that of one data source:
+    of those that the averages allow, else of those in meta.jsonl, else of those that have a bootcamp here.
 
     Raises:
-        RunDirectoryError: meta.jsonl cannot be read, or a line of details is no record.
+        RunDirectoryError: meta.jsonl cannot be read, or a line of details is not a record.
     """
     lines = _meta_lines(run_dir)
     known = {ref.data_source for ref in Resolver("builtin", None).known()}
@@ -75,7 +75,7 @@ def _by_averages(lines: Sequence[_MetaLine], files: Sequence[Path]) -> dict[str,
 
 
 def _averages(path: Path) -> tuple[float, float] | None:
-    """The plain means of score and length, as the script has them; None where a record lacks one."""
+    """The plain means of score and length, as the script computes them; None where a record lacks one."""
     n, score_sum, len_sum = 0, 0.0, 0.0
     for _, _, head in read_heads(path, foreign=True):
         if not isinstance(head.score, float) or head.output_len is None:
@@ -91,7 +91,7 @@ def _same(one: tuple[float, float], other: tuple[float, float]) -> bool:
 
 
 def _by_file_name(path: Path, choices: Sequence[set[str]]) -> str | None:
-    """The one data source that a file is named after, whatever the case, of the first choice that has such."""
+    """The one data source that a file is named after, ignoring case, from the first of the choices that has one."""
     stem = path.stem.casefold()
     for names in choices:
         fitting = [name for name in names if stem in (name.casefold(), bootcamp_name(name).casefold())]
@@ -101,7 +101,7 @@ def _by_file_name(path: Path, choices: Sequence[set[str]]) -> str | None:
 
 
 def _meta_lines(run_dir: RunDir) -> list[_MetaLine]:
-    """The lines that name a bootcamp; none where any of them is not readable."""
+    """The lines that name a bootcamp; none if any of them is not readable."""
     try:
         lines = run_dir.meta.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -134,7 +134,7 @@ def _is_number(value: Any) -> TypeGuard[float]:
 
 
 def read_foreign_heads(path: Path, data_source: str | None) -> Iterator[HeadLine]:
-    """As `read_heads`, of a file that is not of a run of this tool.
+    """Like `read_heads`, for a file that no run of this tool wrote.
 
     `data_source` is that of the records which do not tell theirs; those without a score count as unscored.
     """
@@ -145,14 +145,14 @@ def read_foreign_heads(path: Path, data_source: str | None) -> Iterator[HeadLine
 
 
 def typed_record(written: Mapping[str, Any], path: Path, number: int, data_source: str | None) -> Record:
-    """The record of a line of the details file at `path`; what it lacks or has of a wrong type is filled in.
+    """The record of a line of the details file at `path`; missing fields and those of the wrong type are filled in.
 
-    `number` is the 1-based line: without a row of its own the record has that of its line. `data_source` is that of the
-    records which do not tell theirs, None where nothing tells it.
+    `number` is the 1-based line: a record without a row gets that of its line. `data_source` is that of records that do
+    not name theirs, None where nothing tells it.
 
     Raises:
-        RunDirectoryError: it cannot be verified: output or ground truth is missing or of a wrong type, or a field that
-            counts is.
+        RunDirectoryError: it cannot be verified: output, ground truth or another field that counts is missing or of the
+            wrong type.
         UsageError: nothing tells the data source.
     """
     place = f"details/{path.name}:{number}"
@@ -161,8 +161,8 @@ def typed_record(written: Mapping[str, Any], path: Path, number: int, data_sourc
         known["data_source"] = data_source
     if known["data_source"] is None:
         raise UsageError(
-            f"{place}: the record has no data_source, and neither meta.jsonl nor the file's name tells it beyond doubt",
-            hint="add data_source to its records, or name the file after it; nothing was changed",
+            f"{place}: the record has no data_source, and neither meta.jsonl nor the file's name tells it",
+            hint="add data_source to its records, or name the file after the data source; nothing was changed",
         )
     output, reasoning = known.get("output"), known.get("reasoning_content")
     for key, is_fine in (
@@ -205,11 +205,11 @@ _LACKING: Mapping[str, Any] = {
     "latency_s": 0.0,
     "reasoning_content": None,
 }
-"""What a record has in the place of a field that it lacks."""
+"""What a record gets in place of a field that it lacks."""
 
 
 def _value(own: Mapping[str, Any], field: msgspec.structs.FieldInfo, lacking: Mapping[str, Any]) -> Any:
-    """The value of a field, or what stands for it where it is missing or of a wrong type."""
+    """The value of a field, or its substitute where it is missing or of the wrong type."""
     try:
         return msgspec.convert(own[field.name], field.type)
     except (KeyError, msgspec.ValidationError):
@@ -217,7 +217,7 @@ def _value(own: Mapping[str, Any], field: msgspec.structs.FieldInfo, lacking: Ma
 
 
 def encode_onto(written: Mapping[str, Any], record: Record) -> bytes:
-    """The line of a record whose verdict is new, with every other key that it had; the reference's come first."""
+    """The line of a record with a new verdict and every other key that it had; the reference's keys come first."""
     known = {**written, "score": record.score, "extracted_output": record.extracted_output}
     for key, value in (("failure", record.failure), ("failure_message", record.failure_message)):
         if value is None:

@@ -1,16 +1,15 @@
-"""The lock of a run directory: one writer, also across hosts, without the help of the file system's own locks.
+"""The lock of a run directory: one writer, even across hosts, without the file system's own locks.
 
 Every holder owns one generation, the file `.lock/<n>`; the highest generation holds the lock. Taking it means creating
-the next generation exclusively (`link`, atomic on NFS as well), so of two takers one wins; nobody deletes the highest
-generation, so a holder that was suspended finds a higher one when it wakes, and stops writing. A holder that may be
-suspended between that look and its write is shut out. Releasing marks the holder's generation as
-released. A holder rewrites its file with a growing counter: where its process cannot be looked up
-(another host, boot or process namespace), a counter that stands still for `STALE_S` on the watcher's own clock is a
-dead holder.
+the next generation exclusively (`link`, atomic on NFS as well), so of two takers only one wins; nobody deletes the
+highest generation, so a holder that was suspended finds a higher one when it wakes, and stops writing. A holder that
+may be suspended between this check and its write is shut out. Releasing marks the holder's generation as released. A
+holder rewrites its file with a growing counter: where its process cannot be looked up (another host, boot or process
+namespace), a counter that stands still for `STALE_S` on the watcher's own clock is a dead holder.
 
-Shutting out: the taker's generation stands before this begins, and a holder looks for it behind the opening of what it
-writes to. So a holder that wakes either finds the higher generation, or opened its file before: then it writes into the
-old file, in whose place a copy stands, or has a temporary name that is gone. What it had written before is in the copy.
+Shutting out: the taker's generation exists before this begins, and a holder checks for it after opening what it writes
+to. So a holder that wakes either finds the higher generation, or opened its file earlier: then it writes into the old
+file, which a copy has replaced, or has a temporary name that is gone. What it had written before is in the copy.
 """
 
 import json
@@ -36,9 +35,9 @@ _FOLDER = ".lock"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """What a lock file says of its holder. `started` tells a reused process id from the holder's.
+    """What a lock file says about its holder. `started` tells a reused process id from the holder's.
 
-    `alone` is false until the holder has shut out one before it that may still live.
+    `alone` is false until the holder has shut out a predecessor that may still be alive.
     """
 
     host: str
@@ -53,8 +52,8 @@ class Holder:
 class RunLock:
     """The held lock of one run directory; a context manager that releases it.
 
-    A thread of its own shows every HEARTBEAT_S that the holder lives. `check` belongs before every write, and behind
-    the opening of what is written to.
+    Its own thread shows every HEARTBEAT_S that the holder is alive. Call `check` before every write, after opening the
+    file.
     """
 
     def __init__(self, folder: Path, generation: int, holder: Holder) -> None:
@@ -72,10 +71,10 @@ class RunLock:
         self.release()
 
     def check(self) -> None:
-        """Raise LockLostError if another process took the run directory over.
+        """Raise LockLostError if another process took over the run directory.
 
         Raises:
-            RunDirectoryError: the directory cannot be looked at, or is gone.
+            RunDirectoryError: the directory cannot be read, or is gone.
         """
         try:
             latest = _latest(self._folder)
@@ -84,24 +83,24 @@ class RunLock:
         if latest is None:
             raise RunDirectoryError(
                 f"{self._folder.parent} or its lock was removed or moved while in use: nothing more is written",
-                hint="put it back, then `bootcamp resume`, or start a new run",
+                hint="put it back and run `bootcamp resume`, or start a new run",
             )
         if latest != self._generation:
             raise LockLostError(
                 f"{self._folder.parent} was taken over by another process: nothing more is written",
-                hint="let that process finish, then `bootcamp resume`",
+                hint="let that process finish and run `bootcamp resume`",
             )
 
     def confirm_alone(self) -> None:
-        """Write down that whoever held the lock before is shut out."""
+        """Record that the previous holder of the lock is shut out."""
         self._rewrite(alone=True)
 
     def beat(self) -> None:
-        """Show that the holder lives: rewrite its lock file with the next counter."""
+        """Show that the holder is alive: rewrite its lock file with the next counter."""
         self._rewrite()
 
     def release(self) -> None:
-        """Give the lock back; harmless where it was lost or the directory is gone."""
+        """Release the lock; harmless if it was lost or the directory is gone."""
         self._released.set()
         try:
             self._rewrite(released=True)
@@ -109,7 +108,7 @@ class RunLock:
             return
 
     def _rewrite(self, *, alone: bool = False, released: bool = False) -> None:
-        """Rewrite the lock file with a higher counter; what once was true stays so."""
+        """Rewrite the lock file with a higher counter; flags that were set stay set."""
         with self._rewriting:
             self.check()
             before = self._holder
@@ -122,7 +121,7 @@ class RunLock:
             _write(self._own, self._holder)
 
     def _keep_beating(self) -> None:
-        """Beat until the lock is released or lost. A beat that cannot be written (disk full) is left out."""
+        """Beat until the lock is released or lost. A beat that cannot be written (disk full) is skipped."""
         while not self._released.wait(HEARTBEAT_S):
             try:
                 self.beat()
@@ -143,10 +142,10 @@ def acquire(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> RunLock:
-    """Take the lock of `run_dir`, waiting up to STALE_S where only a still counter can tell that its holder is dead.
+    """Take the lock of `run_dir`, waiting up to STALE_S where only a stalled counter can tell that its holder is dead.
 
     Raises:
-        RunLockedError: a live process holds it, or another taker was quicker.
+        RunLockedError: a live process holds it, or another process took it first.
         DiskError: the lock cannot be written.
     """
     folder = run_dir / _FOLDER
@@ -183,9 +182,9 @@ def _generations(folder: Path) -> list[int]:
 def _await_end(
     file: Path, run_dir: Path, notify: Callable[[str], None], sleep: Callable[[float], None], clock: Callable[[], float]
 ) -> bool:
-    """Return once the lock in `file` is released or its holder seems dead; raise RunLockedError once it shows life.
+    """Return once the lock in `file` is released or its holder seems dead; raise RunLockedError if it is alive.
 
-    False where a process may live that had the lock, and may be in the middle of a write.
+    False if a process that had the lock may be alive and in the middle of a write.
     """
     first = _read(file)
     if first is not None:
@@ -197,15 +196,15 @@ def _await_end(
         if alive:
             raise _locked(run_dir, first)
     elif not file.exists():
-        raise _beaten(run_dir)
+        raise _lost_race(run_dir)
     who = f"process {first.pid} on {first.host}" if first else "an unreadable lock file"
-    notify(f"{run_dir} is locked by {who}: watching for {STALE_S:.0f} s whether it still lives")
+    notify(f"{run_dir} is locked by {who}: checking for {STALE_S:.0f} s whether it is still alive")
     until = clock() + STALE_S
     while clock() < until:
         sleep(1.0)
         seen = _read(file)
         if seen is None and not file.exists():
-            raise _beaten(run_dir)
+            raise _lost_race(run_dir)
         if seen is not None and seen.released:
             return seen.alone
         if seen is not None and (first is None or seen.counter != first.counter):
@@ -214,7 +213,7 @@ def _await_end(
 
 
 def _read(file: Path) -> Holder | None:
-    """The holder in a lock file; None where it is unreadable or no lock of ours."""
+    """The holder in a lock file; None where it is unreadable or not one of our locks."""
     try:
         fields: dict[str, Any] = json.loads(file.read_bytes())
         return Holder(**fields)
@@ -223,13 +222,13 @@ def _read(file: Path) -> Holder | None:
 
 
 def _is_alive(holder: Holder) -> bool | None:
-    """Whether the holder's process lives; None where it cannot be looked up from here."""
+    """Whether the holder's process is alive; None where it cannot be looked up from here."""
     if holder.boot != boot_identity():
         return None
     return process_started(holder.pid) == holder.started
 
 
-def _beaten(run_dir: Path) -> RunLockedError:
+def _lost_race(run_dir: Path) -> RunLockedError:
     return RunLockedError(f"{run_dir} was locked by another process at the same moment", hint="wait until it ends")
 
 
@@ -248,13 +247,13 @@ def _take(folder: Path, generation: int, run_dir: Path, *, alone: bool) -> RunLo
             json.dump(asdict(holder), file)
         os.link(name, folder / str(generation))
     except (FileExistsError, FileNotFoundError):
-        raise _beaten(run_dir) from None
+        raise _lost_race(run_dir) from None
     finally:
         Path(name).unlink(missing_ok=True)
     generations = _generations(folder)
     if max(generations) > generation:
         (folder / str(generation)).unlink(missing_ok=True)
-        raise _beaten(run_dir)
+        raise _lost_race(run_dir)
     for path in folder.iterdir():
         if not path.name.isdecimal() or int(path.name) < generation:
             path.unlink(missing_ok=True)
@@ -267,7 +266,7 @@ def _myself() -> Holder:
 
 
 def boot_identity() -> str:
-    """What two processes share exactly if they see each other's process ids: the boot and the process namespace."""
+    """What two processes share if and only if they see each other's process ids: the boot and the process namespace."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -276,7 +275,7 @@ def boot_identity() -> str:
 
 
 def process_started(pid: int) -> str | None:
-    """When the process started, in the system's own form; None where there is no such process."""
+    """When the process started, in the system's own format; None where there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -303,19 +302,19 @@ def _write(file: Path, holder: Holder) -> None:
 
 
 def tidy(run_dir: Path) -> None:
-    """Remove temporary names, those of dead processes and those of one that may wake; only for a taker of the lock."""
+    """Remove temporary names, of dead processes and of one that may yet wake; only for a taker of the lock."""
     for directory in (run_dir, run_dir / "details"):
         remove_temporaries(directory)
 
 
 def shut_out(run_dir: Path, check: Check) -> None:
-    """Put copies in the place of the files that are appended to; temporary names must be gone already.
+    """Replace the files that are appended to with copies; temporary names must already be gone.
 
-    `check` raises in a taker that was itself suspended and taken over. Costs one copy of the details; needed only where
-    nobody can tell whether the last holder is dead.
+    `check` raises in a taker that was itself suspended and taken over. This costs one copy of the details; it is needed
+    only where there is no telling whether the last holder is dead.
 
     Raises:
-        DiskError: it cannot be done; the next taker must do it.
+        DiskError: it failed; the next taker must do it.
     """
     details = run_dir / "details"
     try:

@@ -1,8 +1,8 @@
 """Lines of details and failures as typed records: the one place that says what is wrong with a line.
 
-A line is read in one of two ways. Whole batches are decoded by msgspec into exact types. A batch in which a single line
-is not of these types is read again line by line, by the slower standard library: what is meant is taken (NaN, lone
-surrogates), a torn last line is left out, and anything else is refused with file, line and value.
+A line is read in one of two ways. Whole batches are decoded by msgspec into exact types. A batch in which even one line
+is not of these types is read again line by line, by the slower standard library: harmless deviations (NaN, lone
+surrogates) are accepted, a torn last line is left out, and anything else is refused with file, line and value.
 """
 
 import codecs
@@ -41,7 +41,8 @@ _MAX_SCORE = 10**308
 def make_record(sample: Sample, answer: Answer, verdict: Verdict, *, attempts: int, latency_s: float) -> Record:
     """The record of an answered sample.
 
-    `output_len` is the server's token count; without one the number of words of the verified text, marked as estimated.
+    `output_len` is the server's token count; without one it is the number of words of the verified text, marked as
+    estimated.
     """
     n_tokens = answer.completion_tokens
     is_estimated = n_tokens is None
@@ -87,8 +88,8 @@ def with_verdict(record: Record, verdict: Verdict) -> Record:
 class RecordHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The fields of a record that count; None, or UNSET, for what it lacks.
 
-    What is verified is there as it is written, not decoded. A score that is no finite number (NaN) is the verifier's
-    failure.
+    The texts that are verified are kept as written, not decoded. A score that is not a finite number (NaN) is the
+    verifier's failure.
     """
 
     id: Any = None
@@ -105,11 +106,11 @@ class RecordHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ground_truth: Raw | UnsetType = UNSET
 
     def without_texts(self) -> "RecordHead":
-        """The same without what keeps the whole line in memory."""
+        """The same without the parts that keep the whole line in memory."""
         return replace(self, output=UNSET, reasoning_content=UNSET, ground_truth=UNSET)
 
     def lacks_for_verification(self) -> str | None:
-        """The first field without which the record cannot be verified again; None where all are there."""
+        """The first missing field without which the record cannot be verified again; None if none is missing."""
         for key, is_fine in (
             ("output", _starts(self.output, b'"')),
             ("reasoning_content", self.reasoning_content is UNSET or _starts(self.reasoning_content, b"null", b'"')),
@@ -122,23 +123,23 @@ class RecordHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def _starts(raw: Raw | UnsetType, *starts: bytes) -> bool:
-    """Whether a value as it is written starts like this."""
+    """Whether a value, as written, starts with one of these."""
     return isinstance(raw, Raw) and bytes(memoryview(raw)[:4]).startswith(starts)
 
 
 HeadLine = tuple[int, int, RecordHead]
-"""A complete line of a details file: 1-based number, length (newline included) and what counts of its record."""
+"""A complete line of a details file: 1-based number, length (newline included) and the head of its record."""
 
 
 def read_heads(path: Path, *, foreign: bool = False) -> Iterator[HeadLine]:
-    """Stream what counts of the records of a details file, several hundred MB a second; a torn last line is left out.
+    """Stream the heads of the records of a details file, several hundred MB a second; a torn last line is left out.
 
-    Prompts, outputs and ground truths are passed over, and whole batches decoded at once. In a `foreign` file, one that
-    is not of a run of this tool, JSON's true and false are scores of 1 and 0, a number beyond a float's range is the
+    Prompts, outputs and ground truths are skipped, and whole batches decoded at once. In a `foreign` file, one that no
+    run of this tool wrote, JSON's true and false are scores of 1 and 0, a number beyond a float's range is the
     verifier's failure, and a row may be any integer.
 
     Raises:
-        RunDirectoryError: a line is no record; the message names `file:line`.
+        RunDirectoryError: a line is not a record; the message names `file:line`.
     """
     number = 0
     try:
@@ -153,7 +154,7 @@ def read_heads(path: Path, *, foreign: bool = False) -> Iterator[HeadLine]:
 
 
 def _heads(lines: list[bytes]) -> list[RecordHead] | None:
-    """The heads of whole lines; None where one of them needs a closer look."""
+    """The heads of whole lines; None if one of them needs a closer look."""
     try:
         for line in lines:
             if not line.isascii():
@@ -167,7 +168,7 @@ _decode_head = msgspec.json.Decoder(RecordHead).decode
 
 
 def _heads_one_by_one(path: Path, first: int, lines: list[bytes], *, foreign: bool) -> Iterator[RecordHead]:
-    """The heads of lines among which one is damaged, torn, or not what msgspec reads; ends at a torn one."""
+    """The heads of lines of which one is damaged, torn, or refused by msgspec; ends at a torn one."""
     for number, line in enumerate(lines, start=first):
         written = read_object(path, number, line)
         if written is None:
@@ -202,11 +203,11 @@ def _head_of(written: Mapping[str, Any], path: Path, number: int, *, foreign: bo
 
 
 Form = tuple[str, Callable[[Any], bool], str]
-"""A key, whether a value of it that is not null is of its type, and what that is in words."""
+"""A key, a check whether a value other than null has the right type, and that type in words."""
 
 
 def wrong_field(written: Mapping[str, Any], forms: Iterable[Form]) -> str | None:
-    """What is wrong with the first value that is of another type than it should be; None where all are fine."""
+    """What is wrong with the first value of the wrong type; None if all are fine."""
     for key, is_fine, expected in forms:
         value = written.get(key)
         if value is not None and not is_fine(value):
@@ -231,17 +232,17 @@ def _is_score(value: Any) -> bool:
 
 
 _ROW: Form = ("row", _is_row_number, "a row number")
-_DATA_SOURCE: Form = ("data_source", _is_text, "a text or null")
+_DATA_SOURCE: Form = ("data_source", _is_text, "a string or null")
 _REPEAT: Form = ("repeat", _is_count, "the number of a repeat")
 _COMMON_FORMS: tuple[Form, ...] = (
     _DATA_SOURCE,
     ("output_len", _is_count, "a count of tokens or words"),
     _REPEAT,
 )
-_FAILURE: Form = ("failure", _is_text, "a text or null")
+_FAILURE: Form = ("failure", _is_text, "a string or null")
 _FORMS: tuple[Form, ...] = (_ROW, ("score", _is_score, "a number or null"), _FAILURE, *_COMMON_FORMS)
 KEPT_FORMS: tuple[Form, ...] = (("row", lambda value: type(value) is int, "a row number"), *_COMMON_FORMS)
-"""What a new verdict leaves in a foreign record."""
+"""The fields of a foreign record that a new verdict leaves alone."""
 _FOREIGN_FORMS: tuple[Form, ...] = (
     ("score", lambda value: isinstance(value, (int, float)), "a number or null"),
     _FAILURE,
@@ -250,7 +251,7 @@ _FOREIGN_FORMS: tuple[Form, ...] = (
 
 
 def _raw(written: Mapping[str, Any], key: str) -> Raw | UnsetType:
-    """A stand-in for a value as it is written, with the right start."""
+    """A stand-in for a value as written, with the right first character."""
     return Raw(_START.get(type(written[key]), b"0")) if key in written else UNSET
 
 
@@ -258,7 +259,7 @@ _START = {str: b'""', type(None): b"null"}
 
 
 def decode_record(line: bytes) -> Record | None:
-    """The record of a line that is exactly what Record writes, whatever the order of its keys; else None."""
+    """The record of a line that is exactly what Record writes, in any order of keys; else None."""
     try:
         return _decode_record(line)
     except (msgspec.DecodeError, ValueError, RecursionError):
@@ -272,7 +273,7 @@ def read_object(path: Path, number: int, line: bytes) -> dict[str, Any] | None:
     """The JSON object of a line of a details file; None where the line is torn.
 
     Raises:
-        RunDirectoryError: it is something else; the message names `file:line`.
+        RunDirectoryError: it is anything else; the message names `file:line`.
     """
     try:
         written = decode(line)
@@ -297,7 +298,7 @@ def read_failure_lines(path: Path) -> list[FailureLine]:
     """The lines of failures.jsonl, a torn last one left out; empty where there is no such file.
 
     Raises:
-        RunDirectoryError: a line is no failure; the message names it.
+        RunDirectoryError: a line is not a failure; the message names it.
     """
     try:
         content = path.read_bytes()
@@ -322,11 +323,11 @@ _decode_failure = msgspec.json.Decoder(FailureRecord).decode
 
 
 def _odd_failure(number: int, line: bytes) -> FailureRecord | None:
-    """The failure of a line that is not what this tool writes: `file` and `row` are enough; None where it is torn."""
+    """The failure in a line that this tool did not write: `file` and `row` are enough; None where it is torn."""
     try:
         written = decode(line)
         if not isinstance(written, dict) or written.get("row") is None or written.get("file") is None:
-            raise TypeError("not the object of a failed sample")  # noqa: TRY301 - one message for all that is odd
+            raise TypeError("not the object of a failed sample")  # noqa: TRY301 - one message for all odd lines
     except (ValueError, TypeError, RecursionError) as error:
         if is_torn(line):
             return None
@@ -349,19 +350,19 @@ def _odd_failure(number: int, line: bytes) -> FailureRecord | None:
 _FAILURE_FORMS: tuple[Form, ...] = (
     ("file", _is_text, "the name of a test file"),
     _ROW,
-    ("kind", _is_text, "a text or null"),
+    ("kind", _is_text, "a string or null"),
     _DATA_SOURCE,
     _REPEAT,
 )
 
 
 def damaged(path: Path, number: int, what: str) -> RunDirectoryError:
-    """The complaint about a line of the details file at `path`."""
+    """The error about a line of the details file at `path`."""
     return _damaged(f"details/{path.name}", number, what)
 
 
 def damaged_failure(number: int, what: str) -> RunDirectoryError:
-    """The complaint about a line of failures.jsonl."""
+    """The error about a line of failures.jsonl."""
     return _damaged("failures.jsonl", number, what)
 
 
@@ -370,10 +371,10 @@ def _damaged(place: str, number: int, what: str) -> RunDirectoryError:
 
 
 def is_torn(tail: bytes) -> bool:
-    """Whether `tail` is a line of ours that was cut off: the start of a JSON object in UTF-8, no whole one.
+    """Whether `tail` is a line of ours that was cut off: the beginning of a JSON object in UTF-8, but not all of it.
 
-    After a power cut NULs may stand where the rest was to be written. Anything else was put there by someone else, and
-    must not be cut off. A line with its newline was not cut off either.
+    After a power cut there may be NULs in place of the rest. Anything else was put there by another program and must
+    not be cut off. A line with its newline was not cut off either.
     """
     if b"\n" in tail:
         return False
@@ -386,7 +387,7 @@ def is_torn(tail: bytes) -> bool:
 
 
 def _goes_on(text: str) -> bool:
-    """Whether a text that is no whole JSON document could become one by what follows."""
+    """Whether an incomplete JSON document could become a complete one by adding text."""
     try:
         json.loads(text)
     except json.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""The run directory: its name, its files, finding it again, its manifest."""
+"""The run directory: its name, its files, its manifest, and how to find it again."""
 
 import json
 import re
@@ -18,12 +18,12 @@ from bootcamp_cli.types import Manifest
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 _MAX_NAMES = 180
-"""So many bytes of a run directory's name are for model and test dir; file systems take 255, some of them less."""
+"""How many bytes of a run directory's name are for model and test dir; file systems take 255, some of them fewer."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunDir:
-    """Names of everything in a run directory; nothing is read or written by making one."""
+    """The paths of everything in a run directory; creating one reads and writes nothing."""
 
     path: Path
 
@@ -71,20 +71,20 @@ class RunDir:
             raise disk_error(error, f"list {self.details}") from error
 
     def read_eval_args(self) -> dict[str, Any] | None:
-        """The parameters as they were written, None where there is no such file."""
+        """The parameters as they were written; None where there is no such file."""
         return _read_object(self.eval_args)
 
     def read_manifest(self) -> Manifest | None:
-        """The manifest, None where there is none (run directories of the reference script).
+        """The manifest; None where there is none (run directories of the reference script).
 
         Raises:
-            RunDirectoryError: it is not readable, or a part of it is missing or not what was written.
+            RunDirectoryError: it is not readable, or part of it is missing or has the wrong type.
         """
         parts = _read_object(self.manifest)
         return None if parts is None else _manifest_of(parts, self.manifest)
 
     def write_manifest(self, manifest: Manifest, check: Check) -> None:
-        """Replace the manifest; parts that only another version knows stay in it."""
+        """Replace the manifest, keeping parts that only another version knows."""
         known = Manifest.__struct_fields__
         unknown = {key: value for key, value in (_read_object(self.manifest) or {}).items() if key not in known}
         replace_json(self.manifest, _parts(manifest) | unknown, check)
@@ -97,9 +97,9 @@ def safe_name(name: str) -> str:
 
 
 def create_run_dir(output_dir: Path, *, model_name: str, test_dir: Path, now: datetime) -> RunDir:
-    """Make a new run directory `{model_name}_{test_dir}_{YYYYMMDD_HHMMSS}`; an existing one is never used again.
+    """Make a new run directory `{model_name}_{test_dir}_{YYYYMMDD_HHMMSS}`; an existing one is never reused.
 
-    Names too long for a directory's name are cut, each as little as the other leaves room.
+    Names that are too long are cut, each only as far as the other needs the room.
 
     Raises:
         DiskError: it cannot be made.
@@ -135,16 +135,18 @@ def open_run_dir(path: Path) -> RunDir:
     run_dir = RunDir(path)
     try:
         if not path.is_dir():
-            raise RunDirectoryError(f"{path}: no such run directory", hint="give the directory that an eval printed")
+            raise RunDirectoryError(
+                f"{path}: no such run directory", hint="give the directory that `bootcamp eval` printed"
+            )
         if not run_dir.details.is_dir():
-            raise RunDirectoryError(f"{path} is no run directory: it has no folder details")
+            raise RunDirectoryError(f"{path} is not a run directory: it has no folder details")
     except OSError as error:
         raise RunDirectoryError(f"{path}: cannot be opened as a run directory: {error.strerror or error}") from error
     return run_dir
 
 
 def run_dirs_newest_first(output_dir: Path) -> list[RunDir]:
-    """The run directories with a manifest under `output_dir`, the one started last first."""
+    """The run directories with a manifest under `output_dir`, most recently started first."""
     try:
         candidates = [RunDir(path) for path in output_dir.iterdir() if (path / "manifest.json").is_file()]
     except FileNotFoundError:
@@ -191,7 +193,7 @@ def _manifest_of(parts: Mapping[str, Any], path: Path) -> Manifest:
 
 
 def _parts(manifest: Manifest) -> dict[str, Any]:
-    """The JSON object of a manifest; what already is JSON, however deep, is not walked through."""
+    """The JSON object of a manifest; what is already JSON, however deep, is not traversed."""
     return {
         name: value if isinstance(value, dict) else msgspec.to_builtins(value)
         for name, value in asdict(manifest).items()

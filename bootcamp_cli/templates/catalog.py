@@ -1,4 +1,4 @@
-"""All templates there are: the built-in ones as data, and the user's `[templates.NAME]` tables.
+"""All templates: the built-in ones as data, and the user's `[templates.NAME]` tables.
 
 r1 and deepseek_v3 use the fullwidth bar U+FF5C and the lower one eighth block U+2581, as DeepSeek's tokens do.
 """
@@ -76,7 +76,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 def template_catalog(user: Mapping[str, tuple[Mapping[str, Any], str]]) -> dict[str, Template]:
     """The templates by name, the built-in ones first.
 
-    `user` has the raw tables with the place of each (`./bootcamp.toml: templates.mine`). Their keys are `text` (with
+    `user` has the raw tables, each with its place (`./bootcamp.toml: templates.mine`). Their keys are `text` (with
     `{input}` once, required), `stop` (a string or a list) and `system_prompt`. A table may replace a built-in template.
 
     Raises:
@@ -89,7 +89,7 @@ def template_catalog(user: Mapping[str, tuple[Mapping[str, Any], str]]) -> dict[
 
 
 def choose(catalog: Mapping[str, Template], name: str, place: str) -> Template:
-    """The template of a name; `place` (`--template`) begins the message about an unknown one."""
+    """The template with this name; `place` (`--template`) begins the message about an unknown one."""
     if name in catalog:
         return catalog[name]
     guess = _nearest(name, catalog)
@@ -101,7 +101,7 @@ def choose(catalog: Mapping[str, Template], name: str, place: str) -> Template:
 
 def _template(name: str, table: Mapping[str, Any], place: str, *, replaces: bool) -> Template:
     if not _NAME.fullmatch(name):
-        raise SettingsError(f"{place}: a template's name is of letters, digits, dots, dashes and underscores")
+        raise SettingsError(f"{place}: a template's name consists of letters, digits, dots, dashes and underscores")
     for key in table:
         if key not in KEYS:
             guess = _OTHER_WORDS.get(key.lower().replace("-", "_")) or _nearest(key, KEYS)
@@ -111,7 +111,7 @@ def _template(name: str, table: Mapping[str, Any], place: str, *, replaces: bool
             )
     text = table.get("text")
     if not isinstance(text, str):
-        raise SettingsError(f"{place}.text: must be a string with {{input}} in it")
+        raise SettingsError(f"{place}.text: must be a string that contains {{input}}")
     system_prompt = table.get("system_prompt")
     if not isinstance(system_prompt, str | None):
         raise SettingsError(f"{place}.system_prompt: must be a string")

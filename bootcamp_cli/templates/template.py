@@ -11,9 +11,9 @@ PLACEHOLDER = "{input}"
 class Template:
     """A chat template as text.
 
-    `text` holds `{input}` exactly once, `stop` are the stop words sent in completion mode, `system_prompt` is the
+    `text` contains `{input}` exactly once, `stop` are the stop words sent in completion mode, `system_prompt` is the
     default system prompt of chat mode (in completion mode it is part of the text), `origin` says where the template
-    is from.
+    comes from.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Template:
     def __post_init__(self) -> None:
         n_found = self.text.count(PLACEHOLDER)
         if n_found != 1:
-            raise SettingsError(f"{self.origin}: text: must hold {PLACEHOLDER} exactly once, not {n_found} times")
+            raise SettingsError(f"{self.origin}: text: must contain {PLACEHOLDER} exactly once, not {n_found} times")
 
     def render(self, prompt: str) -> str:
         """The prompt in its place; braces in it, even a literal `{input}`, pass through untouched."""

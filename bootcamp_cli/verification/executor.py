@@ -1,6 +1,7 @@
-"""Verification as a stage of a run: answers go in, verdicts come out, whoever computes them.
+"""Verification as a stage of a run: answers go in, verdicts come out, wherever they are computed.
 
-`VerificationExecutor` is the seam: the pool of local worker processes is one, a cluster would be another.
+`VerificationExecutor` is the interface: the pool of local worker processes is one implementation, a cluster would be
+another.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -10,14 +11,14 @@ import anyio
 
 from bootcamp_cli.types import BootcampRef, Verdict
 
-Then = Callable[[Verdict | None], None]
-"""Takes a verdict, or None where there will be none; never raises, never blocks."""
+OnVerdict = Callable[[Verdict | None], None]
+"""Takes a verdict, or None if there will be none; never raises, never blocks."""
 
 _T = TypeVar("_T")
 
 
 class VerificationExecutor(Protocol):
-    """Verifies outputs elsewhere, any number at a time, each within its limits.
+    """Verifies outputs elsewhere, any number at a time, each within limits.
 
     A failing verifier is a verdict with `failure`, never an exception, and never the verdict of another sample.
     """
@@ -26,17 +27,17 @@ class VerificationExecutor(Protocol):
         """Verify one output.
 
         Raises:
-            anyio.ClosedResourceError: the executor is not open, or was closed meanwhile.
+            anyio.ClosedResourceError: the executor is not open, or was closed in the meantime.
         """
         ...
 
-    def submit(self, ref: BootcampRef, output: str, ground_truth: Any, then: Then) -> object:
-        """As `verify`, without waiting: `then` is called from the event loop, with None where the executor closes."""
+    def submit(self, ref: BootcampRef, output: str, ground_truth: Any, on_verdict: OnVerdict) -> object:
+        """Like `verify`, without waiting; the event loop calls `on_verdict`, with None if the executor closes."""
         ...
 
 
 class Verification(Generic[_T]):
-    """The answers that wait for their verdict, each with what its sender needs to know when it comes.
+    """The answers that wait for their verdicts, each with the context that its sender needs when the verdict arrives.
 
     `refs` has an entry for every data source, None for one without a bootcamp. All methods belong to one event loop.
     """
@@ -63,7 +64,7 @@ class Verification(Generic[_T]):
             self._executor.submit(ref, text, ground_truth, lambda verdict: self._finish(number, verdict))
 
     async def verdicts(self) -> AsyncIterator[list[tuple[_T, Verdict]]]:
-        """Yield what is finished, as much as there is at a time; ends when it is closed and nothing is pending."""
+        """Yield what is finished, in batches as it arrives; ends once it is closed and nothing is pending."""
         while True:
             if self._finished:
                 batch, self._finished = self._finished, []
@@ -73,7 +74,7 @@ class Verification(Generic[_T]):
             else:
                 await self._change()
 
-    async def drained(self) -> None:
+    async def wait_until_drained(self) -> None:
         """Return when nothing is pending."""
         while self._pending:
             await self._change()
@@ -84,12 +85,12 @@ class Verification(Generic[_T]):
         self._wake()
 
     def give_up(self, reason: str) -> None:
-        """Wait for no verdict any longer: what is pending counts as timed out, and gets its verdict at the resume."""
+        """Stop waiting for verdicts: pending answers count as timed out and get their verdicts from `resume`."""
         for number in list(self._pending):
             self._finish(number, Verdict(score=None, failure="verifier_timeout", error=reason))
 
     def _finish(self, number: int, verdict: Verdict | None) -> None:
-        """Take a verdict, once; None drops the answer: the executor was closed in the middle of it."""
+        """Take a verdict, once; None drops the answer: the executor was closed before it was verified."""
         if number not in self._pending:
             return
         context = self._pending.pop(number)

@@ -42,7 +42,7 @@ class Difference:
 
 @dataclass(slots=True, kw_only=True)
 class Agreement:
-    """One data source: its cases, and those that differ; `origin` None where no bootcamp is there for it."""
+    """One data source: its cases, and those that differ; `origin` is None where there is no bootcamp for it."""
 
     data_source: str
     origin: str | None
@@ -64,7 +64,7 @@ async def verify_golden(golden_dir: Path, eval_dir: Path, settings: EvalSettings
     paths = await anyio.to_thread.run_sync(_golden_files, golden_dir)
     if not paths:
         raise DatasetError(
-            f"{visible(str(golden_dir))} holds no golden file", hint="give a folder of DATA_SOURCE.jsonl"
+            f"{visible(str(golden_dir))} holds no golden files", hint="give a folder of DATA_SOURCE.jsonl files"
         )
     resolver = Resolver(settings.bootcamps, settings.bootcamps_path)
     async with await verifier_pool(settings) as pool:
@@ -121,9 +121,9 @@ def _read_cases(path: Path) -> list[GoldenCase]:
                 extracted=row["extracted"],
             )
         except KeyError as error:
-            raise DatasetError(f"{visible(path.name)}:{number}: no key {error} in a golden case") from error
+            raise DatasetError(f"{visible(path.name)}:{number}: the golden case has no key {error}") from error
         if Path(case.file).name != case.file or type(case.row) is not int:
-            raise DatasetError(f"{visible(path.name)}:{number}: file and row name no row of a test file")
+            raise DatasetError(f"{visible(path.name)}:{number}: file and row do not name a row of a test file")
         cases.append(case)
     return cases
 

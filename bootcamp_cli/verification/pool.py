@@ -18,7 +18,7 @@ from anyio.abc import TaskGroup
 
 from bootcamp_cli.settings.model import EvalSettings
 from bootcamp_cli.types import BootcampRef, Verdict
-from bootcamp_cli.verification.executor import Then
+from bootcamp_cli.verification.executor import OnVerdict
 from bootcamp_cli.verification.process import (
     WorkerEndedError,
     WorkerLimits,
@@ -30,10 +30,10 @@ from bootcamp_cli.verification.process import (
 from bootcamp_cli.verification.protocol import Loaded, Verified, WireError, encode_sample, encode_truth, join_batch
 
 BATCH_S = 0.1
-"""The work that a worker is given at once, in expected seconds."""
+"""How much work a worker is given at once, in expected seconds."""
 
 MAX_SAMPLES = 32
-"""Most samples that a worker is given at once."""
+"""The most samples that a worker is given at once."""
 
 _MAX_BYTES = 1024 * 1024
 _FIRST_GUESS_S = 0.005
@@ -45,32 +45,32 @@ _LOAD_LIMIT_S = 120.0
 _MAX_FAILED_STARTS = 3
 _MAX_FAILED_LOADS = 2
 _THREAD_BYTES = 256 * 1024
-"""Outputs of together this size are encoded in a thread: the event loop would stand still for milliseconds."""
+"""From this total size on, outputs are encoded in a thread: the event loop would stall for milliseconds."""
 
 _LINGER_S = 0.02
-"""So long a few quick samples wait for others: waking a worker costs more than verifying them."""
+"""How long a few quick samples wait for others: waking a worker costs more than verifying them."""
 
 MOST_WORKERS = 8
 
 
 class Job:
-    """One sample on its way: `then` is called with the verdict, or with None when the pool closes before."""
+    """One sample to verify: `on_verdict` is called with the verdict, or with None if the pool closes first."""
 
-    __slots__ = ("_output", "_truth", "abandoned", "expected_s", "id", "ref", "then")
+    __slots__ = ("_output", "_truth", "abandoned", "expected_s", "id", "on_verdict", "ref")
 
-    def __init__(self, id_: int, ref: BootcampRef, output: str, ground_truth: Any, then: Then) -> None:
+    def __init__(self, id_: int, ref: BootcampRef, output: str, ground_truth: Any, on_verdict: OnVerdict) -> None:
         """Raises WireError where JSON cannot hold the ground truth."""
         self.id = id_
         self.ref = ref
         self._output = output
         self._truth = encode_truth(ground_truth)
         self.expected_s = 0.0
-        self.then = then
+        self.on_verdict = on_verdict
         self.abandoned = False
 
     @property
     def size(self) -> int:
-        """About the bytes that the sample takes on its way to a worker."""
+        """Roughly the number of bytes that are sent to a worker."""
         return len(self._output) + len(self._truth)
 
     def encoded(self) -> bytes:
@@ -81,9 +81,9 @@ class Job:
 class JobQueue:
     """First in, first out, taken in batches.
 
-    Built-in bootcamps go together, as many as 0.1 s is expected to suffice for, by the pace seen so far; a third-party
-    one goes alone, because it may hang or die, and what stands behind it would wait. `batch` samples are worth a
-    worker's while.
+    Samples of built-in bootcamps go together, as many as are expected to take 0.1 s at the pace seen so far; one of a
+    third-party bootcamp goes alone, because it may hang or die and hold up those behind it. `batch` samples are worth
+    waking a worker for.
     """
 
     def __init__(self, batch: int = MAX_SAMPLES) -> None:
@@ -98,11 +98,11 @@ class JobQueue:
     @property
     def waiting_s(self) -> float:
         """Expected seconds of work in the queue; a third-party sample counts as a batch."""
-        return max(self._waiting_s, _LEAST_S) if self._jobs else 0.0  # a sum that came and went may end below zero
+        return max(self._waiting_s, _LEAST_S) if self._jobs else 0.0  # a running sum of floats may end below zero
 
     @property
     def makes_batch(self) -> bool:
-        """Whether what waits is worth a worker's while already."""
+        """Whether enough is waiting to be worth waking a worker for."""
         return self._waiting_s >= BATCH_S or len(self._jobs) >= self._batch
 
     def put(self, job: Job) -> None:
@@ -112,13 +112,13 @@ class JobQueue:
         self._jobs.append(job)
 
     def put_back(self, jobs: Iterable[Job]) -> None:
-        """Return jobs of a batch that were not begun to the head of the queue, in their order."""
+        """Return the unstarted jobs of a batch to the head of the queue, in their order."""
         jobs = list(jobs)
         self._waiting_s += sum(job.expected_s for job in jobs)
         self._jobs.extendleft(reversed(jobs))
 
     def take(self) -> list[Job]:
-        """The next batch, without what was abandoned; empty where nothing waits."""
+        """The next batch, without abandoned jobs; empty where nothing waits."""
         batch: list[Job] = []
         seconds, n_bytes = 0.0, 0
         while self._jobs:
@@ -142,13 +142,13 @@ class JobQueue:
 
 
 class VerifierPool:
-    """Starts workers as load needs, at most `workers`; gives each sample `timeout_s` and each worker `memory_mib`.
+    """Starts up to `workers` workers on demand; gives each sample `timeout_s` and each worker `memory_mib`.
 
-    The time limit of a sample starts when its worker turns to it: waiting, the worker's start (`start_limit_s`) and
-    the import of the bootcamp (`load_limit_s`) do not count. A worker that is late, dies or disturbs its channel is
-    killed with all that its verifiers started, and replaced; the sample it was at gets the failure, what it had not
-    begun goes to another. `batch` quick samples rouse a worker at once, fewer wait a moment for more.
-    Use as an async context manager, around the tasks that verify.
+    The time limit of a sample starts when its worker begins to verify it: waiting, the worker's start (`start_limit_s`)
+    and the import of the bootcamp (`load_limit_s`) do not count. A worker that is late, dies or sends anything
+    unexpected is killed along with everything that its verifiers started, and replaced; the sample it was verifying
+    gets the failure, those it had not begun go to another worker. `batch` quick samples wake a worker at once, fewer
+    wait a moment for more. Use as an async context manager, around the tasks that verify.
     """
 
     def __init__(
@@ -193,14 +193,14 @@ class VerifierPool:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        """Kill the workers and remove their directories; calls that still wait get ClosedResourceError."""
+        """Kill the workers and remove their directories; calls that are still waiting get ClosedResourceError."""
         self._is_open = False
         self._tasks.cancel_scope.cancel()
         try:
             if isinstance(error, anyio.get_cancelled_exc_class()):
                 return await self._tasks.__aexit__(kind, error, trace)
             await self._tasks.__aexit__(None, None, None)
-            return False  # an error of the body stays as it is, in no group
+            return False  # an error of the body is raised as it is, not in a group
         finally:
             self._finish_waiting(None)
             with anyio.CancelScope(shield=True):
@@ -209,19 +209,19 @@ class VerifierPool:
     async def verify(self, ref: BootcampRef, output: str, ground_truth: Any) -> Verdict:
         """Verify one output in a worker; a failing verifier is a verdict with `failure`, not an exception.
 
-        A row that the bootcamp cannot verify goes to its fallback, where it has one.
+        A row that the bootcamp cannot verify goes to its fallback, if it has one.
 
         Raises:
-            anyio.ClosedResourceError: the pool is not open, or was closed meanwhile.
+            anyio.ClosedResourceError: the pool is not open, or was closed in the meantime.
         """
         came = anyio.Event()
         verdicts: list[Verdict | None] = []
 
-        def then(verdict: Verdict | None) -> None:
+        def on_verdict(verdict: Verdict | None) -> None:
             verdicts.append(verdict)
             came.set()
 
-        job = self.submit(ref, output, ground_truth, then)
+        job = self.submit(ref, output, ground_truth, on_verdict)
         try:
             await came.wait()
         finally:
@@ -231,46 +231,46 @@ class VerifierPool:
             raise anyio.ClosedResourceError
         return verdicts[0]
 
-    def submit(self, ref: BootcampRef, output: str, ground_truth: Any, then: Then) -> Job | None:
-        """As `verify`, without waiting: `then` is called with the verdict, or with None where the pool is closed.
+    def submit(self, ref: BootcampRef, output: str, ground_truth: Any, on_verdict: OnVerdict) -> Job | None:
+        """Like `verify`, without waiting: `on_verdict` is called with the verdict, or with None if the pool is closed.
 
-        Gives the job where there is one; `then` may have been called before this returns.
+        Returns the job if there is one; `on_verdict` may have been called before this returns.
         """
 
-        def verified(verdict: Verdict | None) -> None:
+        def or_fallback(verdict: Verdict | None) -> None:
             if verdict is not None and verdict.failure == "unscored" and ref.fallback is not None:
-                self.submit(ref.fallback, output, ground_truth, then)
+                self.submit(ref.fallback, output, ground_truth, on_verdict)
             else:
-                then(verdict)
+                on_verdict(verdict)
 
         if not self._is_open:
-            then(None)
+            on_verdict(None)
             return None
         try:
-            job = Job(next(self._ids), ref, output, ground_truth, then if ref.fallback is None else verified)
+            job = Job(next(self._ids), ref, output, ground_truth, on_verdict if ref.fallback is None else or_fallback)
         except WireError as error:
-            then(Verdict(score=None, failure="verifier_error", error=str(error)))
+            on_verdict(Verdict(score=None, failure="verifier_error", error=str(error)))
             return None
         self._queue.put(job)
-        self._rouse()
+        self._wake_workers()
         return job
 
-    def _rouse(self) -> None:
-        """Wake or start workers for the waiting work: at once where it makes a batch, else when it had time to grow."""
+    def _wake_workers(self) -> None:
+        """Wake or start workers for the waiting work: at once where it makes a batch, else a moment later."""
         if self._n_coming == 0 and not self._queue.makes_batch:
             if self._queue and not self._is_lingering:
                 self._is_lingering = True
-                self._tasks.start_soon(self._linger)
+                self._tasks.start_soon(self._wake_workers_later)
             return
-        self._rouse_now()
+        self._wake_workers_now()
 
-    async def _linger(self) -> None:
+    async def _wake_workers_later(self) -> None:
         await anyio.sleep(_LINGER_S)
         self._is_lingering = False
-        self._rouse_now()
+        self._wake_workers_now()
 
-    def _rouse_now(self) -> None:
-        """Wake or start as many workers as the waiting work is worth, beside those that are on their way to it."""
+    def _wake_workers_now(self) -> None:
+        """Wake or start as many workers as the waiting work is worth, in addition to those that are already coming."""
         while self._queue.waiting_s > self._n_coming * BATCH_S:
             if self._idle:
                 self._idle.pop().set()
@@ -282,14 +282,14 @@ class VerifierPool:
             self._n_coming += 1
 
     async def _work(self) -> None:
-        """Run one worker after another, each as long as it lives; at the head of the loop it counts as coming."""
+        """Run one worker after another, each for as long as it lives; at the head of the loop it counts as coming."""
         worker: WorkerProcess | None = None
         try:
             while True:
-                worker = await self._living(worker)
+                worker = await self._live_worker(worker)
                 self._n_coming -= 1
                 batch = self._queue.take() if worker else []
-                self._rouse()
+                self._wake_workers()
                 if worker and batch and not await self._run(worker, batch):
                     await worker.kill()
                     worker = None
@@ -298,10 +298,10 @@ class VerifierPool:
             if worker:
                 await worker.kill()
 
-    async def _living(self, worker: WorkerProcess | None) -> WorkerProcess | None:
-        """The worker, or a new one where it is dead; None where that does not start.
+    async def _live_worker(self, worker: WorkerProcess | None) -> WorkerProcess | None:
+        """The worker, or a new one if it is dead; None if the new one does not start.
 
-        When several in a row did not start, the waiting samples fail: the installation, not they, is to blame.
+        When several in a row do not start, the waiting samples fail: the installation is to blame, not they.
         """
         if worker and worker.is_fresh:
             return worker
@@ -328,11 +328,11 @@ class VerifierPool:
         await event.wait()
 
     async def _run(self, worker: WorkerProcess, batch: list[Job]) -> bool:
-        """Have a batch verified; False where the worker is not to be used again."""
+        """Have a batch verified; False if the worker must not be used again."""
         pending: deque[Job] = deque()
         for job in batch:
             if verdict := self._unloadable.get(job.ref):
-                job.then(verdict)
+                job.on_verdict(verdict)
             else:
                 pending.append(job)
         if not pending:
@@ -340,36 +340,36 @@ class VerifierPool:
         try:
             await worker.send(await _encoded(pending), self._limits.load_limit_s)
             while pending:
-                reply = await self._verified(worker, pending[0])
-                pending.popleft().then(reply.verdict)
+                reply = await self._receive_verdict(worker, pending[0])
+                pending.popleft().on_verdict(reply.verdict)
                 if reply.retire:
                     return False
         except (WorkerTimeoutError, WorkerEndedError) as error:
             job = pending.popleft()
-            job.then(self._failure(worker, job.ref, error))
+            job.on_verdict(self._failure(worker, job.ref, error))
             return False
         finally:
             self._queue.put_back(pending)
         return True
 
-    async def _verified(self, worker: WorkerProcess, job: Job) -> Verified:
-        """The worker's verdict of this job, which it turns to as soon as the one before is answered."""
+    async def _receive_verdict(self, worker: WorkerProcess, job: Job) -> Verified:
+        """The worker's verdict for this job, which it begins as soon as the one before is answered."""
         begun = time.monotonic()
         if job.ref not in worker.loaded:
             reply = await worker.receive(self._limits.load_limit_s)
             if reply != Loaded(id=job.id):
-                raise WorkerEndedError("the worker answered out of turn")
+                raise WorkerEndedError("the worker answered out of order")
             worker.loaded.add(job.ref)
             del self._n_failed_loads[job.ref]
             begun = time.monotonic()
         reply = worker.arrived() or await worker.receive(self._limits.timeout_s)
         if not (isinstance(reply, Verified) and reply.id == job.id):
-            raise WorkerEndedError("the worker answered out of turn")
+            raise WorkerEndedError("the worker answered out of order")
         self._queue.learn(job.ref, time.monotonic() - begun)
         return reply
 
     def _failure(self, worker: WorkerProcess, ref: BootcampRef, error: Exception) -> Verdict:
-        """The verdict of a sample whose worker was lost; a bootcamp whose import costs several workers is given up."""
+        """The verdict for a sample whose worker was lost; a bootcamp whose import costs several workers is given up."""
         is_loading = ref not in worker.loaded
         if isinstance(error, WorkerTimeoutError):
             limit_s = self._limits.load_limit_s if is_loading else self._limits.timeout_s
@@ -387,7 +387,7 @@ class VerifierPool:
     def _finish_waiting(self, verdict: Verdict | None) -> None:
         while batch := self._queue.take():
             for job in batch:
-                job.then(verdict)
+                job.on_verdict(verdict)
 
 
 async def _encoded(jobs: Sequence[Job]) -> bytes:
@@ -402,7 +402,7 @@ def _line(jobs: Sequence[Job]) -> bytes:
 
 
 async def verifier_pool(settings: EvalSettings) -> VerifierPool:
-    """The pool that the settings ask for, to be entered as a context; by default a worker per usable CPU."""
+    """The pool that the settings ask for, to be entered as a context; by default one worker per usable CPU."""
     workers = settings.verify_workers
     if workers is None:
         workers = await anyio.to_thread.run_sync(default_verify_workers)
@@ -415,12 +415,12 @@ async def verifier_pool(settings: EvalSettings) -> VerifierPool:
 
 
 def default_verify_workers() -> int:
-    """As many as CPUs that may be used - by affinity and cgroup quota - but 1 to 8."""
+    """One per CPU that may be used, by affinity and cgroup quota, from 1 to 8."""
     return max(1, min(MOST_WORKERS, usable_cpus(_affinity(), Path("/"))))
 
 
 def usable_cpus(n_cpus: int, root: Path) -> int:
-    """The CPUs left of `n_cpus` by the quotas of the process's cgroup (version 1 or 2) and those above it.
+    """How many of `n_cpus` CPUs the quotas of the process's cgroup (version 1 or 2) and of those above it leave.
 
     `root` is the file system's root; a quota of one and a half CPUs counts as two.
     """
@@ -448,7 +448,7 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _upwards(mount: Path, path: str) -> Iterator[Path]:
-    """The cgroup and its parents up to the mount, which in a container is often all there is of them."""
+    """The cgroup and its parents up to the mount; in a container, often only the mount is visible."""
     group = Path(os.path.normpath(f"/{path}"))
     for ancestor in (group, *group.parents):
         yield mount / str(ancestor).lstrip("/")

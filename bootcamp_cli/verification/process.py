@@ -44,7 +44,7 @@ _INHERITED = frozenset(
 _FIXED = {
     "PYTHONHASHSEED": "0",  # the str() of a set of words is the same in every run
     "PYTHONUTF8": "1",
-    "OMP_NUM_THREADS": "1",  # there is a worker per CPU already, and threads cost address space
+    "OMP_NUM_THREADS": "1",  # there is already one worker per CPU, and threads cost address space
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
@@ -56,7 +56,7 @@ _KILL_WAIT_S = 10.0
 
 
 class WorkerEndedError(Exception):
-    """The worker is gone, or what it says is no message; the text says how it ended."""
+    """The worker is gone, or sent something that is not a message; the text says how it ended."""
 
 
 class WorkerTimeoutError(Exception):
@@ -65,7 +65,7 @@ class WorkerTimeoutError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerLimits:
-    """What a worker may take: MiB of address space; seconds per sample, per import of a bootcamp, for its start."""
+    """What a worker may use: MiB of address space; seconds per sample, per import of a bootcamp, and for its start."""
 
     memory_mib: int
     timeout_s: float
@@ -85,8 +85,8 @@ class WorkerPlan:
 def plan_workers(limits: WorkerLimits, environ: Mapping[str, str]) -> WorkerPlan:
     """Put together what all workers of a pool have in common.
 
-    They search modules where this process does, and not in their working directory (-P), where verifiers may write.
-    Long after its limit a worker ends itself, for the case that this process was killed.
+    They look for modules where this process does, but not in their working directory (-P), where verifiers may write. A
+    worker ends itself long after its limit, in case this process was killed.
     """
     search_path = [str(Path(place).absolute()) for place in sys.path]
     options = {
@@ -119,10 +119,10 @@ class WorkerProcess:
 
     @classmethod
     async def start(cls, plan: WorkerPlan, directory: Path) -> Self:
-        """Start a worker that works in `directory` and wait until it is ready.
+        """Start a worker with the working directory `directory` and wait until it is ready.
 
         Raises:
-            WorkerEndedError: it could not be started or did not get ready; the text has its last words.
+            WorkerEndedError: it could not be started or did not become ready; the text includes its last output.
         """
         ours, theirs = socket.socketpair()
         ours.setblocking(False)  # noqa: FBT003 - the signature is the standard library's
@@ -152,7 +152,7 @@ class WorkerProcess:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether the worker lives and has said nothing unasked: only then may it get samples."""
+        """Whether the worker is alive and has sent nothing unasked: only then may it get samples."""
         if self._buffer or self._process.returncode is not None:
             return False
         try:
@@ -176,7 +176,7 @@ class WorkerProcess:
                 try:
                     rest = rest[self._channel.send(rest) :]
                     if rest:
-                        await checkpoint()  # a worker that reads as fast as this writes would keep the event loop
+                        await checkpoint()  # a worker that reads as fast as this writes would hog the event loop
                 except BlockingIOError:
                     await anyio.wait_writable(self._channel)
                 except OSError:
@@ -197,7 +197,7 @@ class WorkerProcess:
         return _reply(line)
 
     def arrived(self) -> Reply | None:
-        """The next message where it is here already, as `receive` gives it; else None."""
+        """The next message, as from `receive`, if it has already arrived; else None."""
         line = self._next_line()
         return _reply(line) if line is not None else None
 
@@ -210,7 +210,7 @@ class WorkerProcess:
             await self._process.wait()
 
     async def _await_ready(self, limit_s: float) -> None:
-        """Read until the worker says that it is ready; what else it says is why it does not get there."""
+        """Read until the worker says that it is ready; anything else it writes tells why it does not get there."""
         words: list[str] = []
         try:
             while (line := await self._receive_line(limit_s)) is not None:
@@ -227,7 +227,7 @@ class WorkerProcess:
     async def _receive_line(self, limit_s: float) -> bytes | None:
         """The next line without its end, or None at the end of the stream.
 
-        What has arrived in time counts, also when this process comes too late to look.
+        What arrived in time counts, even if this process looks too late.
         """
         if not self._has_arrived():
             with anyio.move_on_after(limit_s):
@@ -238,7 +238,7 @@ class WorkerProcess:
         return self._next_line()
 
     def _next_line(self) -> bytes | None:
-        """Take the next line out of the buffer, without its end; None where it holds no whole one."""
+        """Take the next line out of the buffer, without its end; None if it holds no complete line."""
         end = self._buffer.find(b"\n")
         if end < 0:
             return None
@@ -248,7 +248,7 @@ class WorkerProcess:
         return line
 
     def _has_arrived(self) -> bool:
-        """Whether a whole line is here, or the end of the stream; reads what can be read without waiting."""
+        """Whether a complete line or the end of the stream is here; reads what can be read without waiting."""
         while self._buffer.find(b"\n", self._n_searched) < 0:
             self._n_searched = len(self._buffer)
             if self._n_searched > MAX_REPLY_BYTES:

@@ -1,11 +1,11 @@
-"""What pool and worker say to each other: one JSON array per line.
+"""The messages between pool and worker: one JSON array per line.
 
     to the worker     [[id, data_source, origin, target, path, output, ground_truth], ...]: a batch, in order
     from the worker   ["ready"]: started, limits set
                       ["loaded", id]: the bootcamp of that sample is imported, or is known not to be importable
                       ["verdict", id, score, extracted, failure, error, retire]; retire: the worker ends after this
 
-The pool trusts nothing that comes back: JSON alone, checked against this form, of bounded size.
+The pool trusts nothing that comes back: it takes only JSON, checked against this form, of bounded size.
 """
 
 import json
@@ -19,7 +19,7 @@ import msgspec
 from bootcamp_cli.types import BootcampRef, Verdict, VerifierFailure, decode, encode, encode_line
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
-"""More than any verdict needs: 1 MiB characters extracted, at most 12 bytes each."""
+"""More than any verdict needs: 2**20 extracted characters of at most 12 bytes each."""
 
 _FAILURES: dict[str, VerifierFailure] = {
     "verifier_crash": "verifier_crash",
@@ -29,12 +29,12 @@ _FAILURES: dict[str, VerifierFailure] = {
 
 
 class WireError(Exception):
-    """A line that is no message of this protocol."""
+    """A line that is not a message of this protocol."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One sample that came to a worker; `id` is unique in the life of the pool."""
+    """One sample as a worker receives it; `id` is unique within the life of the pool."""
 
     id: int
     ref: BootcampRef
@@ -80,7 +80,7 @@ def encode_truth(ground_truth: Any) -> bytes:
 
 
 def encode_sample(id_: int, ref: BootcampRef, output: str, truth: bytes) -> bytes:
-    """One sample as JSON; `truth` is encoded already."""
+    """One sample as JSON; `truth` is already encoded."""
     head = encode([id_, ref.data_source, ref.origin, ref.target, ref.path])
     return b"%b,%b,%b]" % (head[:-1], encode(output), truth)
 
@@ -120,12 +120,12 @@ def decode_reply(line: bytes) -> Reply:
     """Read a worker's line.
 
     Raises:
-        WireError: no JSON, or none of the three forms.
+        WireError: it is not JSON, or none of the three forms.
     """
     try:
         row = _decoded(line)
     except (ValueError, RecursionError) as error:
-        raise WireError(f"no message: {error}") from error
+        raise WireError(f"not a message: {error}") from error
     if (verified := _scored(row)) is not None:
         return verified
     match row:
@@ -137,11 +137,11 @@ def decode_reply(line: bytes) -> Reply:
             verdict = Verdict(score=None, extracted=extracted, failure=_FAILURES[failure], error=text)
             return Verified(id=id_, verdict=verdict, retire=retire)
         case _:
-            raise WireError("no message of a worker")
+            raise WireError("not a message of a worker")
 
 
 def _scored(row: Any) -> Verified | None:
-    """The message of a verdict with a score, of which there are by far the most; None for every other row."""
+    """The message of a verdict with a score, by far the most common; None for every other row."""
     if type(row) is not list or len(row) != 7 or row[0] != "verdict":
         return None
     _, id_, score, extracted, failure, error, retire = row
@@ -151,7 +151,7 @@ def _scored(row: Any) -> Verified | None:
 
 
 def _decoded(line: bytes) -> Any:
-    """The value of a line; what msgspec refuses is looked at again for the sake of lone surrogates alone."""
+    """The value of a line; what msgspec refuses is parsed again because it may hold lone surrogates."""
     try:
         return _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -161,7 +161,7 @@ def _decoded(line: bytes) -> Any:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text} is no finite number")
+        raise ValueError(f"{text} is not a finite number")
     return value
 
 

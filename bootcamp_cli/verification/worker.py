@@ -1,7 +1,7 @@
 """A worker process: takes samples, sends verdicts, or dies and is replaced.
 
-Started by `process` with descriptor 2 as the message channel, so that whatever stops the start is read there as
-text; from then on descriptors 1 and 2 lead nowhere and the channel is a private one.
+`process` starts it with descriptor 2 as the message channel, so that whatever prevents the start can be read there as
+text; from then on descriptors 1 and 2 lead nowhere and the channel has a descriptor of its own.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ _GC_THRESHOLD = 50_000
 
 
 _MAX_THREADS = 8
-"""Threads beside the main one that a library may keep; more are a leak, and each costs address space."""
+"""How many threads a library may keep besides the main one; more are a leak, and each costs address space."""
 
 
 def main(options: str) -> None:
@@ -33,7 +33,7 @@ def main(options: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit_resources(limits["memory_mib"] * 1024 * 1024)
     gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD)  # parsed samples are trees, not cycles: the default walks them over and over
+    gc.set_threshold(_GC_THRESHOLD)  # parsed samples hold no cycles, and the collector walks them again and again
     channel = _take_channel()
     with contextlib.suppress(ConnectionError):  # the pool is gone
         _Worker(channel, sample_alarm_s=limits["sample_alarm_s"], load_alarm_s=limits["load_alarm_s"]).serve()
@@ -41,7 +41,7 @@ def main(options: str) -> None:
 
 
 class _Worker:
-    """The loop, and the bootcamps that it has met."""
+    """The loop, and the bootcamps that it has loaded."""
 
     def __init__(self, channel: int, *, sample_alarm_s: float, load_alarm_s: float) -> None:
         self._channel = channel
@@ -52,7 +52,7 @@ class _Worker:
         self._met: dict[BootcampRef, Verifier | Verdict] = {}
 
     def serve(self) -> None:
-        """Answer one batch after another; after a sample that spoilt the process for those behind it, end."""
+        """Answer one batch after another; end after a sample that leaves the process unfit for the next ones."""
         self._send(Ready())
         with os.fdopen(self._channel, "rb", closefd=False) as lines:
             for line in lines:
@@ -70,15 +70,15 @@ class _Worker:
             return True
         is_third_party = task.ref.origin != "builtin"
         if is_third_party:
-            go_to(self._directory)
+            enter_directory(self._directory)
         with _dying_after(self._sample_alarm_s):
             verdict = _verify(verifier, task)
-        retire = verdict.failure == "verifier_crash" or (is_third_party and is_left_over())
+        retire = verdict.failure == "verifier_crash" or (is_third_party and has_stray_processes())
         self._send(Verified(id=task.id, verdict=verdict, retire=retire))
         return not retire
 
     def _send(self, reply: Reply) -> None:
-        if os.getpid() != self._pid:  # a verifier forked, and its child came back here
+        if os.getpid() != self._pid:  # a verifier forked, and the child returned to here
             os._exit(0)
         data = memoryview(encode_reply(reply))
         while data:
@@ -91,7 +91,7 @@ def _take_channel() -> int:
     owner = os.getpid()
 
     def close_in_child() -> None:
-        if os.getppid() == owner:  # in a grandchild the number may stand for another file
+        if os.getppid() == owner:  # in a grandchild the number may belong to another file
             os.close(channel)
 
     os.register_at_fork(after_in_child=close_in_child)
@@ -102,7 +102,7 @@ def _take_channel() -> int:
 
 
 def _limit_resources(memory_bytes: int) -> None:
-    """Set what the system can limit; macOS does not limit the address space."""
+    """Set the limits that the system supports; macOS does not limit the address space."""
     for kind, limit in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CORE, 0),
@@ -120,7 +120,7 @@ def _load(ref: BootcampRef) -> Verifier | Verdict:
     except MemoryError:
         error = f"importing {ref.name} ran out of memory"
         return Verdict(score=None, failure="verifier_crash", error=error)
-    except BaseException as error:  # noqa: BLE001 - an import may do anything, also exit
+    except BaseException as error:  # noqa: BLE001 - an import may do anything, even exit
         return Verdict(score=None, failure="verifier_error", error=f"cannot import {ref.target}: {described(error)}")
 
 
@@ -133,7 +133,7 @@ def _verify(verifier: Verifier, task: Task) -> Verdict:
 
 @contextlib.contextmanager
 def _dying_after(alarm_s: float) -> Iterator[None]:
-    """End this process by SIGALRM: for the case that the pool is not there to end it in time."""
+    """End this process by SIGALRM, in case the pool is not there to end it in time."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, alarm_s)
     try:
@@ -143,13 +143,13 @@ def _dying_after(alarm_s: float) -> Iterator[None]:
 
 
 def _end_group() -> None:
-    """End this process with the children that verifiers left behind."""
+    """End this process and the children that verifiers left behind."""
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
 
 
-def go_to(directory: Path) -> None:
-    """Make it the working directory again, wherever a verifier went; a new one where it was removed."""
+def enter_directory(directory: Path) -> None:
+    """Make it the working directory again, wherever a verifier went; recreate it if it was removed."""
     try:
         os.chdir(directory)
     except OSError:
@@ -157,13 +157,13 @@ def go_to(directory: Path) -> None:
         os.chdir(directory)
 
 
-def is_left_over() -> bool:
-    """Whether threads or child processes are there that would pile up over thousands of samples."""
+def has_stray_processes() -> bool:
+    """Whether there are threads or child processes that would pile up over thousands of samples."""
     return threading.active_count() > 1 + _MAX_THREADS or _has_children()
 
 
 def _has_children() -> bool:
-    """Whether this process has children, ended ones that nobody waited for included; no on systems that cannot say."""
+    """Whether this process has children, including zombies; False on systems that cannot tell."""
     if not hasattr(os, "waitid"):
         return False
     try:

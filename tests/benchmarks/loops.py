@@ -24,7 +24,7 @@ def prompts(test_dir: Path, n: int) -> list[str]:
     return list(islice(cycle(found), n))
 
 
-async def work_off(texts: Iterator[str], send: Send) -> None:
+async def send_all(texts: Iterator[str], send: Send) -> None:
     """One slot."""
     for text in texts:
         body = {"model": "stub", "prompt": text, "max_tokens": 32768, "temperature": 0}
@@ -44,7 +44,7 @@ async def httpx_per_slot(url: str, texts: Iterator[str], n_slots: int) -> None:
             async def send(body: bytes) -> bytes:
                 return (await client.post(url, content=body)).content
 
-            await work_off(texts, send)
+            await send_all(texts, send)
 
     await asyncio.gather(*(slot() for _ in range(n_slots)))
 
@@ -59,7 +59,7 @@ async def httpx_shared(url: str, texts: Iterator[str], n_slots: int) -> None:
         async def send(body: bytes) -> bytes:
             return (await client.post(url, content=body)).content
 
-        await asyncio.gather(*(work_off(texts, send) for _ in range(n_slots)))
+        await asyncio.gather(*(send_all(texts, send) for _ in range(n_slots)))
 
 
 async def httpx_aiohttp(url: str, texts: Iterator[str], n_slots: int) -> None:
@@ -74,7 +74,7 @@ async def httpx_aiohttp(url: str, texts: Iterator[str], n_slots: int) -> None:
         async def send(body: bytes) -> bytes:
             return (await client.post(url, content=body)).content
 
-        await asyncio.gather(*(work_off(texts, send) for _ in range(n_slots)))
+        await asyncio.gather(*(send_all(texts, send) for _ in range(n_slots)))
 
 
 async def aiohttp_shared(url: str, texts: Iterator[str], n_slots: int) -> None:
@@ -88,7 +88,7 @@ async def aiohttp_shared(url: str, texts: Iterator[str], n_slots: int) -> None:
             async with session.post(url, data=body) as response:
                 return await response.read()
 
-        await asyncio.gather(*(work_off(texts, send) for _ in range(n_slots)))
+        await asyncio.gather(*(send_all(texts, send) for _ in range(n_slots)))
 
 
 async def openai_sdk(url: str, texts: Iterator[str], n_slots: int) -> None:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bootcamp_cli.cli.docs import renewed, update
+from bootcamp_cli.cli.docs import replace_generated, update
 from tests.chaos.fault_facts import SAMPLE_FACTS, SampleFact
 from tests.chaos.run_facts import LOSS_FACTS, RUN_FACTS, LossFact, RunFact
 
@@ -24,12 +24,12 @@ The run is concerned. Nothing that is answered is lost, and `bootcamp resume` go
 
 
 def with_section(readme: str) -> str:
-    """The text with the section between its markers renewed.
+    """The text with the section between its markers replace_generated.
 
     Raises:
         ValueError: the two markers do not stand there once each, in order.
     """
-    return renewed(readme, "faults", section())
+    return replace_generated(readme, "faults", section())
 
 
 def section() -> str:

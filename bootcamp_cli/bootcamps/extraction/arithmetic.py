@@ -1,4 +1,4 @@
-"""Evaluating arithmetic out of a model's answer, as Python would, without running any of it."""
+"""Evaluate arithmetic from a model's answer as Python would, without executing any of it."""
 
 import ast
 import operator
@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 MAX_BITS = 100_000
-"""Largest integer that takes part: 30,000 decimal digits, far beyond any right answer, and still cheap to divide."""
+"""Largest integer that is computed: 30,000 decimal digits, far beyond any right answer, and still cheap to divide."""
 
 MAX_TOTAL_BITS = 10_000_000
-"""Most bits in all intermediate results of an expression together: half a second of the dearest operations."""
+"""Most bits in all intermediate results of an expression together: half a second of the most expensive operations."""
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -51,17 +51,17 @@ def evaluate(expression: str, functions: Mapping[str, Callable[..., Any]] = Mapp
 
     Raises:
         ValueError: anything else (a name, a call, a tuple), an integer beyond MAX_BITS, results beyond MAX_TOTAL_BITS,
-            or too deep a nesting.
+            or nesting that is too deep.
         ArithmeticError: division by zero and the like, as Python raises it.
         TypeError: an operator or a function that its operands do not have.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            # an evaluation skips blanks and tabs in front, ast.parse() takes them for indentation
+            # eval() skips leading blanks and tabs, ast.parse() takes them for indentation
             return _Evaluation(functions).value(ast.parse(expression.lstrip(" \t"), mode="eval").body)
         except (SyntaxError, RecursionError, MemoryError) as error:
-            # the parser's MemoryError is about nesting, integers that could exhaust memory are refused before
+            # the parser's MemoryError is about nesting; integers that could exhaust memory are refused earlier
             raise ValueError(f"not arithmetic: {type(error).__name__}") from error
 
 
@@ -143,4 +143,4 @@ def _round(number: Any, places: int | None = None) -> Any:
 NUMBER_FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {"abs": abs, "float": float, "int": int, "max": max, "min": min, "round": _round, "sum": sum}
 )
-"""Python's own functions of numbers, for `evaluate`."""
+"""Python's own functions on numbers, for `evaluate`."""

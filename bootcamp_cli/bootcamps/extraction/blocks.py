@@ -1,6 +1,6 @@
-r"""Finding the answer block in an output: tags, double brackets, fences, `\boxed`.
+r"""Find the answer block in an output: tags, double brackets, fences, `\boxed`.
 
-Bootcamps define their blocks by non-greedy expressions such as `\[answer\](.*?)\[/answer\]`. Run as they stand, these
+Bootcamps define their blocks by non-greedy expressions such as `\[answer\](.*?)\[/answer\]`. Run as they are, these
 take quadratic time on an output with many openers and no closer (a model that repeats itself for 128 kB). The scanners
 here give the same blocks in linear time.
 """
@@ -14,7 +14,7 @@ def blocks(text: str, opener: str, closer: str, *, flags: int = 0) -> Iterator[s
     """Yield what `re.findall(opener + "(.*?)" + closer, text, re.DOTALL | flags)` lists, left to right.
 
     A block runs from the first unconsumed opener to the first closer after it, so an opener left open swallows
-    later ones. Linear, because no closer behind one opener means none behind any later opener.
+    later ones. Linear, because no closer after one opener means none after any later opener.
     """
     for start, end in delimiters(text, opener, closer, flags=flags):
         yield text[start.end() : end.start()]
@@ -53,7 +53,7 @@ def stripped_block(
 
 
 def last_brackets(text: str, *, across_lines: bool = False) -> str | None:
-    r"""Return the content of the last `[[...]]`, the expression being `\[\[(.*?)\]\]`.
+    r"""Return the content of the last `[[...]]`, as the expression `\[\[(.*?)\]\]` finds it.
 
     `across_lines` says whether its dot matches a newline. Without it a block stands on one line, and an unclosed `[[`
     swallows text to the end of its line at most.
@@ -73,8 +73,8 @@ def stripped_brackets(text: str, *, across_lines: bool = False) -> str | None:
 def closed_brackets(text: str) -> Iterator[str]:
     r"""Yield what `re.findall(r"\[\[([^\]]+)\]\]", text)` lists: the contents, not empty, that hold no `]`.
 
-    The pieces between two `]` are looked at once each. Such a block ends where an empty piece follows, and begins
-    behind the first `[[` of its own piece.
+    Each piece between two `]` is looked at once. Such a block ends where an empty piece follows, and begins after the
+    first `[[` of its own piece.
     """
     pieces = text.split("]")
     for piece, following in pairwise(pieces[:-1]):
@@ -85,7 +85,7 @@ def closed_brackets(text: str) -> Iterator[str]:
 def last_fence(text: str, language: str) -> str | None:
     r"""Return the stripped content of the last fence that names a language: ```` ```json\s*([\s\S]*?)\s*``` ````.
 
-    The language follows the backticks directly; the content may start right behind it.
+    The language follows the backticks directly; the content may start right after it.
     """
     return stripped_block(text, f"```{re.escape(language)}", "```")
 
@@ -93,7 +93,7 @@ def last_fence(text: str, language: str) -> str | None:
 def last_boxed(text: str) -> str | None:
     r"""Return the content of the last `\boxed{...}`, as the scorer of the MATH data set finds it.
 
-    `\boxed ` with a blank anywhere wins over any `\boxed{`: the text behind its last occurrence, up to a `$`.
+    `\boxed ` with a blank anywhere wins over any `\boxed{`: the text after its last occurrence, up to a `$`.
 
     Raises:
         ValueError: the last balanced `\boxed` or `\fbox` is not of the form `\boxed{...}`.
@@ -119,7 +119,7 @@ def last_match(text: str, pattern: str) -> str | None:
 
 
 def last_letter(text: str, letters: str, *, padded: bool = False) -> str | None:
-    """Return the last `[[X]]`, in upper case, with X in a character class such as `A-Fa-f` and nothing beside it.
+    """Return the last `[[X]]`, in upper case, with X a single character of a class such as `A-Fa-f`.
 
     `padded` says whether whitespace may stand around the letter.
     """

@@ -1,4 +1,4 @@
-"""Turning the text of an answer block into values: integers, rows of integers, Python literals, lenient JSON."""
+"""Turn the text of an answer block into values: integers, rows of integers, Python literals, lenient JSON."""
 
 import json
 import warnings
@@ -28,7 +28,7 @@ def token_rows(text: str, *, separator: str = "\n", keep_blank: bool = False) ->
 
 
 def int_rows(text: str, *, separator: str = "\n", keep_blank: bool = False) -> list[list[int]] | None:
-    """Read `token_rows` as integers; None on any token that is no integer."""
+    """Read `token_rows` as integers; None on any token that is not an integer."""
     try:
         return [[int(token) for token in row] for row in token_rows(text, separator=separator, keep_blank=keep_blank)]
     except ValueError:
@@ -44,10 +44,10 @@ def python_literal(text: str) -> Any:
     """Read a Python literal as `ast.literal_eval` does, with everything that can go wrong as one exception.
 
     A text nested too deeply makes the parser raise MemoryError, which says nothing about memory; warnings about
-    doubtful literals are no business of the person who runs an evaluation.
+    doubtful literals do not concern the person who runs an evaluation.
 
     Raises:
-        ValueError: the text is no literal, nests too deeply or is longer than LITERAL_LIMIT_CHARACTERS.
+        ValueError: the text is not a literal, nests too deeply or is longer than LITERAL_LIMIT_CHARACTERS.
     """
     if len(text) > LITERAL_LIMIT_CHARACTERS:
         raise ValueError(f"literal of {len(text)} characters, at most {LITERAL_LIMIT_CHARACTERS} are read")
@@ -69,15 +69,15 @@ def literal_or_none(text: str | None) -> Any | None:
         return None
 
 
-def json_spelling(text: str) -> str:
-    """Spell a Python-like value as JSON, blindly: `'` becomes `"`, round brackets become square ones."""
+def json_syntax(text: str) -> str:
+    """Write a Python-like value as JSON, blindly: `'` becomes `"`, round brackets become square ones."""
     return text.translate(str.maketrans("'()", '"[]'))
 
 
 def lenient_json(text: str) -> Any:
-    """Read a value in `json_spelling`; where it does not parse, the respelled text itself is the value."""
-    respelled = json_spelling(text)
+    """Read a value in `json_syntax`; where it does not parse, the converted text itself is the value."""
+    converted = json_syntax(text)
     try:
-        return json.loads(respelled)
+        return json.loads(converted)
     except (ValueError, RecursionError):
-        return respelled
+        return converted

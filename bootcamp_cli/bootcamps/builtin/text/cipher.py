@@ -4,13 +4,13 @@ from typing import Any
 
 from bootcamp_cli.bootcamps.builtin.text.edit_distance import edit_distance
 from bootcamp_cli.bootcamps.extraction.blocks import last_fence
-from bootcamp_cli.bootcamps.extraction.values import json_spelling
+from bootcamp_cli.bootcamps.extraction.values import json_syntax
 
 
 def extract_output(output: str) -> str | None:
     """Take the last ```` ```text ```` fence; quotes and brackets respelled make a list of (110, 101)."""
     content = last_fence(output, "text")
-    return None if content is None else json_spelling(content)
+    return None if content is None else json_syntax(content)
 
 
 def check(solution: str, ground_truth: dict[str, Any]) -> float:
