@@ -439,7 +439,7 @@ def _read(run_dir: "RunDir", listener: Listener) -> "RunContents":
 
     contents = read_run(run_dir)
     for name in contents.left_out:
-        listener.warn(f"details/{name} does not belong to any test file of the run and is left out: move it elsewhere")
+        listener.warn(f"details/{name} does not belong to any test file of this run and is left out: move it elsewhere")
     return contents
 
 

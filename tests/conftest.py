@@ -140,7 +140,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(params=TRANSPORTS)
 def transport(request: pytest.FixtureRequest) -> Iterator[TransportName]:
-    """Each transport in turn, for `tests.raw_server.client_of`."""
+    """Each transport, one after the other, for `tests.raw_server.client_of`."""
     name: TransportName = request.param
     token = chosen_transport.set(name)
     yield name
@@ -289,7 +289,7 @@ def start_bootcamp(clean_environment: dict[str, str], tmp_path: Path) -> Iterato
 
 @pytest.fixture(autouse=True, scope="session")
 def loopback_only() -> None:
-    """Let no test of this process, nor a process that it starts, turn to anything but loopback and Unix sockets."""
+    """Let no test of this process, nor a process that it starts, reach anything but loopback and Unix sockets."""
     sys.addaudithook(refuse)
 
 

@@ -139,7 +139,7 @@ def test_literals_round_trip(value: object) -> None:
 
 
 def test_lenient_json() -> None:
-    """Python spelling is respelled as JSON; what still is none comes back as the respelled text."""
+    """Python notation is converted to JSON; what still is not JSON comes back as the converted text."""
     assert values.lenient_json("{'A': [(1, 2)]}") == {"A": [[1, 2]]}
     assert values.lenient_json("{'A': (1,)}") == '{"A": [1,]}'
     assert values.lenient_json("[" * 100_000) == "[" * 100_000

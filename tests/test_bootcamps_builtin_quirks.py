@@ -48,7 +48,7 @@ def test_game24_floats_and_numbers(expression: str, expected: float) -> None:
         ("2+3*4+0", 0.0),
     ],
 )
-def test_game24_spelling(output: str, expected: float) -> None:
+def test_game24_notation(output: str, expected: float) -> None:
     r"""What Python evaluates counts, once bold marks and LaTeX signs are gone; `\boxed ` with a blank takes over."""
     assert verdict("Game24", output, {"puzzle": "0 2 3 4", "target": 14}).score == expected
 
@@ -104,7 +104,7 @@ def test_cipher(output: str, expected: float) -> None:
 
 
 def test_cipher_of_numbers() -> None:
-    """A list is expected in Python's spelling; round brackets pass for square ones."""
+    """A list is expected in Python's notation; round brackets pass for square ones."""
     ground_truth = {"ground_truth": [72, 73]}
     assert verdict("Cipher", "```text\n(72, 73)\n```", ground_truth).score == 1.0
     assert verdict("Cipher", "```text\n[72,73]\n```", ground_truth).score == (1 - 1 / 8) * (1 - 1 / 8)

@@ -24,7 +24,7 @@ OPENERS = ["[answer] ", "[[", "[[A=1,", "```json ", "```json{", "```text", "\\bo
 BLOCKS = ["[answer]{}[/answer]", "[[{}]]", "```json{}```", "```text{}```", "\\boxed{{{}}}"]
 FILLINGS = ["(", "-", "1,", "9", " ", "{"]
 ANY_BLOCK_MAY_BE_RIGHT = {"KorPuzzleLogicPuzzle"}
-"""The reference judges the three-word pieces of a block only, and a block may have none."""
+"""The reference scores only the three-word pieces of a block, and a block may have none."""
 
 
 @cache
@@ -71,7 +71,7 @@ def test_damaged_answers(data_source: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("data_source", CATALOG)
 def test_endless_openers(data_source: str) -> None:
-    """An output of 128 kB that opens blocks and closes none is judged like a short one: there is no answer in it."""
+    """An output of 128 kB that opens blocks and closes none is scored like a short one: there is no answer in it."""
     ground_truth, _ = instance(data_source)
     for piece in OPENERS:
         assert verdict(data_source, piece * (OUTPUT_CHARS // len(piece)), ground_truth).score == 0.0, piece

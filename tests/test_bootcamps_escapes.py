@@ -314,7 +314,7 @@ def test_nothing_executed(data_source: str, watched: list[str]) -> None:
 
 
 def test_one_evaluating_parser() -> None:
-    """Model output is evaluated at one place: by sympy's parser, behind the gates of `symbolic`."""
+    """Model output is evaluated at one place: by sympy's parser, behind the filters of `symbolic`."""
     sources = Path(bootcamp_cli.bootcamps.__file__).parent
     evaluating = re.compile(r"(?<!literal_)\beval\(|\bexec\(|\bcompile\(|sympify|parse_expr\(")
     calls = [

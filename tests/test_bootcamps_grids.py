@@ -164,7 +164,7 @@ def test_quirks(data_source: str, output: str, expected: float) -> None:
 
 
 def test_calcudoku_ratio() -> None:
-    """A ratio group is judged without the divisors that equal the dividend, which makes some puzzles unwinnable."""
+    """A ratio group is scored without the divisors that equal the dividend, which makes some puzzles unwinnable."""
     grid = [["A", "A", "B"], ["A", "C", "C"], ["D", "D", "D"]]
     groups = {"A": ["/", 1], "B": ["+", 3], "C": ["+", 4], "D": ["+", 6]}
     ground_truth = {"groups": groups, "grid": grid, "size": 3}

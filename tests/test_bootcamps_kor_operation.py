@@ -188,7 +188,7 @@ def test_damaged_answers(code: str, ground_truth: dict[str, Any], data: st.DataO
     assert (got.failure, got.score in {0.0, 1.0}, repr(ground_truth)) == (None, True, before)
 
 
-def test_sympy_where_it_judges() -> None:
+def test_answers_that_sympy_compares() -> None:
     """To load and solve the bootcamps that need sympy does not import it."""
     code = (
         "import sys; from bootcamp_cli.bootcamps.registry import load_builtin as load; "

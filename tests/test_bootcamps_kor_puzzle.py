@@ -141,7 +141,7 @@ CASES: list[tuple[str, Any, list[str], list[str]]] = [
     ],
 )
 def test_quirks(data_source: str, ground_truth: Any, content: str, expected: float) -> None:
-    """What stands in the double brackets is read and judged with the reference's strictness and its leniency."""
+    """The content of the double brackets is read and scored with the reference's strictness and its leniency."""
     assert verdict(data_source, f"<think>[[draft]]</think> [[{content}]]", ground_truth).score == expected
 
 

@@ -70,7 +70,7 @@ def test_version() -> None:
             1,
             (
                 "error: cannot write /x/y: No space left on device; "
-                "free some space, then `bootcamp resume`: everything written so far is kept"
+                "free some space and run `bootcamp resume`: everything written so far is kept"
             ),
         ),
         (

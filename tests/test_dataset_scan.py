@@ -86,7 +86,7 @@ def test_file_facts(tmp_path: Path) -> None:
         (b'{"data_source": "A", "prompt": "", "ground_truth": -Infinity}\n', 1, "-Infinity is not a JSON number"),
         (b'{"data_source": "A", "prompt": "", "ground_truth": 1e999}\n', 1, "number out of range: 1e999"),
         (b'{"data_source": "A", "prompt": "", "ground_truth": ' + b"1" * 5000 + b"}", 1, "thousands of digits"),
-        (b"[" * 100_000 + b"]" * 100_000, 1, "nested too deep"),
+        (b"[" * 100_000 + b"]" * 100_000, 1, "nested too deeply"),
         (content(row()).replace(b"[[1]]", b"[" * 250 + b"]" * 250), 1, "nested deeper than 200"),
         (b'{"data_source": "A", "prompt": "\\ud800", "ground_truth": 1}\n', 1, "lone surrogate"),
     ],

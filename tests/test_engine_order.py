@@ -56,7 +56,7 @@ def test_expected_lengths_lead_from_the_start() -> None:
 
 
 def test_what_comes_back_outweighs_what_was_expected() -> None:
-    """A file that turns out to be short gives way, however long it was in an earlier run."""
+    """A file that proves to be short gives way, however long it was in an earlier run."""
     queue = WorkQueue({name: samples(name, 50) for name in "ab"}, expected={"a": 3000.0, "b": 500.0})
     assert (first := queue.take())
     assert first.file == "a"

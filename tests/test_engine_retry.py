@@ -18,7 +18,7 @@ from bootcamp_cli.server.failures import AttemptFailed
 
 @pytest.fixture(autouse=True, scope="module")
 def no_waiting() -> Iterator[None]:
-    """Waits between tries are told and not slept."""
+    """Waits between attempts are recorded, not slept."""
 
     async def checkpoint(_: float) -> None:
         await anyio.lowlevel.checkpoint()
@@ -33,8 +33,8 @@ def failure(**fields: Any) -> AttemptFailed:
     return AttemptFailed(**({"kind": "connection", "message": "lost"} | fields))
 
 
-def tries(policy: RetryPolicy, failures: list[Exception]) -> tuple[int, list[float], Exception | None]:
-    """Number of tries, the waits that were told, and what came out, where the tries fail in this way one by one."""
+def attempts_of(policy: RetryPolicy, failures: list[Exception]) -> tuple[int, list[float], Exception | None]:
+    """Number of attempts, the recorded waits, and the result, where the attempts fail in this way one by one."""
     told: list[float] = []
     n = 0
 
@@ -55,8 +55,8 @@ def tries(policy: RetryPolicy, failures: list[Exception]) -> tuple[int, list[flo
 
 
 def test_a_failure_that_can_mend_is_retried() -> None:
-    """Two failed tries and a good one: the waits double from one second, with up to a second of jitter."""
-    n, waits, error = tries(RetryPolicy(max_retries=5, max_delay_s=60), [failure(), failure()])
+    """Two failed attempts and a good one: the waits double from one second, with up to a second of jitter."""
+    n, waits, error = attempts_of(RetryPolicy(max_retries=5, max_delay_s=60), [failure(), failure()])
     assert (n, error) == (3, None)
     assert 1 <= waits[0] <= 2
     assert 2 <= waits[1] <= 3
@@ -65,7 +65,7 @@ def test_a_failure_that_can_mend_is_retried() -> None:
 def test_the_last_failure_comes_out() -> None:
     """After max_retries retries the failure of the last try is raised, itself."""
     failures: list[Exception] = [failure() for _ in range(4)]
-    n, waits, error = tries(RetryPolicy(max_retries=3, max_delay_s=60), failures)
+    n, waits, error = attempts_of(RetryPolicy(max_retries=3, max_delay_s=60), failures)
     assert (n, len(waits)) == (4, 3)
     assert error is failures[3]
 
@@ -73,13 +73,13 @@ def test_the_last_failure_comes_out() -> None:
 @pytest.mark.parametrize("error", [failure(retryable=False), ValueError("a bug")])
 def test_what_cannot_mend_is_not_retried(error: Exception) -> None:
     """A failure that is not retryable, and any other exception, comes out of the first try."""
-    assert tries(RetryPolicy(max_retries=5, max_delay_s=60), [error]) == (1, [], error)
+    assert attempts_of(RetryPolicy(max_retries=5, max_delay_s=60), [error]) == (1, [], error)
 
 
 def test_no_retries() -> None:
     """With max_retries 0 there is one try."""
     error = failure()
-    assert tries(RetryPolicy(max_retries=0, max_delay_s=60), [error]) == (1, [], error)
+    assert attempts_of(RetryPolicy(max_retries=0, max_delay_s=60), [error]) == (1, [], error)
 
 
 @given(
@@ -90,7 +90,7 @@ def test_no_retries() -> None:
 def test_every_wait_is_capped(max_delay_s: float, asked: float | None, n: int) -> None:
     """No wait is longer than max_delay_s, and a Retry-After below it is kept to."""
     policy = RetryPolicy(max_retries=n, max_delay_s=max_delay_s)
-    _, waits, _ = tries(policy, [failure(retry_after_s=asked) for _ in range(n)])
+    _, waits, _ = attempts_of(policy, [failure(retry_after_s=asked) for _ in range(n)])
     assert len(waits) == n
     for wait_s in waits:
         assert wait_s <= max_delay_s + 1e-6
@@ -99,7 +99,7 @@ def test_every_wait_is_capped(max_delay_s: float, asked: float | None, n: int) -
 
 
 def test_a_cancelled_try_is_not_retried() -> None:
-    """Cancellation within a try ends the tries."""
+    """Cancellation within an attempt ends the attempts."""
 
     async def scenario() -> int:
         n = 0
@@ -139,7 +139,7 @@ def test_each_task_hears_of_its_own_retries() -> None:
 def test_stamina_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """The hooks that stamina brings are off: ours is the only one."""
     with caplog.at_level(logging.DEBUG):
-        tries(RetryPolicy(max_retries=1, max_delay_s=0), [failure()])
+        attempts_of(RetryPolicy(max_retries=1, max_delay_s=0), [failure()])
     assert get_on_retry_hooks() == (generate._notify,)
     assert not [record for record in caplog.records if record.name.startswith("stamina")]
     assert stamina.is_active()

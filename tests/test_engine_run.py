@@ -80,7 +80,7 @@ def test_a_swapped_model_is_told(fault_server: StartFaultServer, demo_test_dir: 
     events = run_to_the_end(a_plan(server.url, demo_test_dir, tmp_path, n_slots=1))
     warnings = [event.message for event in events if isinstance(event, Warned)]
     assert len(warnings) == 1
-    assert "before demo" in warnings[0]
+    assert "earlier ones demo" in warnings[0]
 
 
 def test_identity_is_what_decides_the_answers(demo_test_dir: Path, tmp_path: Path) -> None:

@@ -202,11 +202,11 @@ def test_details_of_no_test_file_are_no_results(finished: Path, run_bootcamp: Ca
     for command in ("report", "rescore"):
         done = run_bootcamp(command, str(finished))
         assert done.returncode == 0, done.stderr
-        assert "details/other.jsonl is of no test file of the run" in done.stderr
+        assert "details/other.jsonl does not belong to any test file of this run" in done.stderr
         assert report_bytes(finished) == before
     refused = run_bootcamp("resume", str(finished))
     assert refused.returncode == 1
-    assert "details/other.jsonl is of no test file of the run" in refused.stderr
+    assert "details/other.jsonl does not belong to any test file of this run" in refused.stderr
 
 
 @pytest.mark.parametrize("change", [{"row": -100}, {"row": 200}, {"file": "other.jsonl"}, {"data_source": "Other"}])
@@ -234,7 +234,7 @@ def test_a_bare_resume_passes_over_what_it_cannot_resume(
     change_json(odd / "manifest.json", started="2999-01-01")
     done = run_bootcamp("resume")
     assert done.returncode == 0, done.stderr
-    assert "odd has no eval_args.json and is passed over" in done.stderr
+    assert "odd has no eval_args.json and is skipped" in done.stderr
     assert f"{finished.name} is finished" in done.stderr
 
 

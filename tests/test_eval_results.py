@@ -203,7 +203,7 @@ def test_a_live_run_is_reported_and_not_written_to(
     wait_for_records(tmp_path / "output", 1, process)
     run_dir = run_dir_of(tmp_path / "output")
     report = run_bootcamp("report", str(run_dir))
-    assert "nothing is written" in report.stderr
+    assert "writing nothing" in report.stderr
     assert not (run_dir / "meta.jsonl").exists()
     for command in ("resume", "rescore"):
         refused = run_bootcamp(command, str(run_dir))

@@ -148,7 +148,7 @@ def test_other_sampling_parameters_start_a_new_run(
 def test_chat_mode_sends_the_chosen_templates_system_prompt(
     fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """In chat mode a chosen template supplies its default system prompt, and the run writes it down."""
+    """In chat mode a chosen template provides its default system prompt, and the run writes it down."""
     server = fault_server(test_dir=demo_test_dir)
     done = run_bootcamp(
         *["eval", "--url", server.url, "--test-dir", str(demo_test_dir), "--api-mode", "chat_completion"],

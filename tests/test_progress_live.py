@@ -109,7 +109,7 @@ def test_120_files_fit_in_24_rows() -> None:
     shown = [line.split()[0] for line in screen.lines if line.startswith("korLogic")]
     assert shown == [f"korLogic{i}" for i in range(len(shown))]
     n_rest = 120 - len(shown)
-    assert f"... and {n_rest} more files: {n_rest - 10} in work, 10 waiting" in screen.lines
+    assert f"... and {n_rest} more files: {n_rest - 10} in progress, 10 waiting" in screen.lines
 
 
 def test_rich_console_shows_the_frame_unwrapped() -> None:

@@ -124,7 +124,7 @@ def test_full_disk_is_told_once(tmp_path: Path) -> None:
 
     anyio.run(main)
     assert len(warnings) == 1
-    assert "progress.log: No such file or directory; the run goes on" in warnings[0]
+    assert "progress.log: No such file or directory; the run continues" in warnings[0]
 
 
 def test_cancelled_log_leaves_the_file_alone(tmp_path: Path) -> None:

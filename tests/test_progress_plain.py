@@ -83,12 +83,12 @@ def test_plain_lines() -> None:
         Draining(grace_s=10.0),
     )
     assert stream.getvalue().splitlines() == [
-        r"evaluating m\x1b: 1,202 samples in 2 files, 1 of them done before",
+        r"evaluating m\x1b: 1,202 samples in 2 files, 1 of them already done",
         "a.jsonl: 2 of 2 done, mean score 0.500 (1 of 2 files finished)",
         "b.jsonl: 0 of 1,200 done, 1 failed, mean score - (2 of 2 files finished)",
         r"warning: two\nlines",
         "warning: paused, no new requests: connection refused",
-        "going on after a pause of 0:01:15",
+        "continuing after a pause of 0:01:15",
         "interrupted: no new requests, those in flight get up to 10 s (again: stop at once)",
     ]
 

@@ -111,7 +111,7 @@ def test_a_failure_holds_no_reply(text: str) -> None:
 
 
 def test_connections_are_read_in_pieces() -> None:
-    """However much has arrived, at most 64 KiB are taken at once: other connections have their turn."""
+    """However much has arrived, at most 64 KiB are taken at once, so that other connections are served."""
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         piecewise_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", server.getsockname())) as ours,

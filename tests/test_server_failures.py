@@ -150,7 +150,7 @@ def server_context(certificate: Path) -> ssl.SSLContext:
 
 @pytest.mark.usefixtures("transport")
 def test_a_certificate_that_is_not_trusted_stops_the_run(certificate: Path) -> None:
-    """A self-signed certificate is refused by default, which no other try can mend."""
+    """A self-signed certificate is refused by default, which no further attempt can fix."""
     failure = failed(http(200, completion()), tls=server_context(certificate))
     assert (failure.kind, failure.scope, failure.retryable) == ("tls", "run_stop", False)
     assert "self" in failure.message

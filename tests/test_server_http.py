@@ -216,7 +216,7 @@ def test_a_client_works_again_after_a_timeout() -> None:
     anyio.run(scenario)
 
 
-def test_a_connection_closed_while_idle_costs_no_try() -> None:
+def test_a_connection_closed_while_idle_costs_no_attempt() -> None:
     """A server that closes a kept connection after its reply is asked again over a new one."""
 
     async def scenario() -> None:

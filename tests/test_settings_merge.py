@@ -185,7 +185,7 @@ def test_missing_config_is_an_error(tmp_path: Path) -> None:
 def test_found_file_may_not_load_code_or_drop_tls(tmp_path: Path, line: str) -> None:
     """bootcamps_path and insecure are refused in a file that was merely found, even if a flag overrides them."""
     with pytest.raises(
-        SettingsError, match=r"may not be set by a file that was merely found; give the file by --config"
+        SettingsError, match=r"may not be set by a file that was merely found; name the file with --config"
     ):
         load(tmp_path, found=line, flags={"bootcamps_path": "y", "insecure": "false"})
     load(tmp_path, asked=line, flags={})

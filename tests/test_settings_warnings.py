@@ -75,7 +75,7 @@ def test_template_in_chat_mode_may_give_its_system_prompt() -> None:
 
 def test_note_about_the_default_template() -> None:
     """Completion mode says which template it uses where none was chosen."""
-    assert template_note(load({})) == "no template chosen: chatml is used"
+    assert template_note(load({})) == "no template chosen: using chatml"
     assert template_note(load({"template": "chatml"})) is None
     assert template_note(load(CHAT)) is None
 

@@ -186,7 +186,7 @@ def test_a_second_record_of_a_scored_row_is_refused_with_its_place(run_dir: RunD
         (b'{"row": true, "score": 1}\n', "row is True"),
         (b'{"row": 1, "score": "1"}\n', "score is '1'"),
         (b'{"score": 1}\n', "row is missing"),
-        (b'{"row": 1, "score": 1, "repeat": 2}\n', "repeat is 2, and this run asks each question once"),
+        (b'{"row": 1, "score": 1, "repeat": 2}\n', "repeat is 2, but this run asks each question once"),
         (b'{"row": 1, "score": 1, "output_len": -1}\n', "output_len is -1, not a count"),
         (b'{"row": 1}\n', "score is missing"),
         ('{"row": 1, "score": 1, "output": "é"}\n'.encode("latin-1"), "not readable"),
@@ -339,8 +339,8 @@ def test_lines_of_failures_keep_what_else_stands_in_them(run_dir: RunDir, journa
         (b'{"file": "a", "row": "1"}\n', "row is '1', not a row number"),
         (b'{"file": "a", "row": -1}\n', "row is -1, not a row number"),
         (b'{"file": 1, "row": 1}\n', "file is 1, not the name of a test file"),
-        (b'{"file": "a", "row": 1, "kind": [' + b"0, " * 99 + b"0]}\n", r"kind is \[0, 0.*…, not a text or null"),
-        (b'{"file": "a", "row": 1, "data_source": 1}\n', "data_source is 1, not a text or null"),
+        (b'{"file": "a", "row": 1, "kind": [' + b"0, " * 99 + b"0]}\n", r"kind is \[0, 0.*…, not a string or null"),
+        (b'{"file": "a", "row": 1, "data_source": 1}\n', "data_source is 1, not a string or null"),
     ],
 )
 def test_ill_typed_failures_are_errors_with_their_place(run_dir: RunDir, line: bytes, what: str) -> None:

@@ -116,8 +116,8 @@ def test_holder_that_wakes_finds_its_lock_taken(tmp_path: Path) -> None:
     taker.release()
 
 
-@pytest.mark.parametrize("turn", range(20))
-def test_of_many_takers_one_wins(tmp_path: Path, turn: int) -> None:
+@pytest.mark.parametrize("round_", range(20))
+def test_of_many_takers_one_wins(tmp_path: Path, round_: int) -> None:
     """When many takers find the same dead holder, exactly one gets the lock and the others are told at once."""
     put_holder(tmp_path, replace(ELSEWHERE, boot=boot_identity(), started="dead"))
     barrier = threading.Barrier(8)

@@ -140,7 +140,7 @@ def test_a_file_that_someone_else_changed_is_not_written_to(run_dir: RunDir, sle
     content = path.read_bytes()
     for changed in (content + b"x", content[:-1]):
         path.write_bytes(changed)
-        with pytest.raises(RunDirectoryError, match=f"has {len(changed)} bytes where this run left {len(content)}"):
+        with pytest.raises(RunDirectoryError, match=f"has {len(changed)} bytes, but this run left {len(content)}"):
             sleeper.append([(FILE, a_record(7))])
         assert path.read_bytes() == changed
     path.unlink()

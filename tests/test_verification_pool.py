@@ -94,7 +94,7 @@ def test_code_that_ignores_signals_is_killed(site: Path) -> None:
 
 
 def test_waiting_and_importing_do_not_count(site: Path) -> None:
-    """The time limit starts when the worker turns to the sample: neither queue, start nor import are part of it."""
+    """The time limit starts when the worker begins the sample: neither queue, start nor import are part of it."""
     slow_import = write_bootcamp(site, "slow_import", "import time\ntime.sleep(2.2)\n" + ECHO)
     slow = write_bootcamp(site, "slow", checking("time.sleep(0.3)\nreturn True", "import time"))
     samples = [(slow_import, "x", None), *[(slow, str(number), None) for number in range(7)]]
@@ -113,7 +113,7 @@ def test_waiting_and_importing_do_not_count(site: Path) -> None:
         pytest.param("blocks = []\nwhile True: blocks.append(b'x' * 2**20)", "memory", marks=NEEDS_MEMORY_LIMIT),
         ("return len(bytearray(2**50))", "memory"),
         ("os.closerange(3, 100)\nreturn True", "closed its channel|exited with code"),
-        (WRITE_EVERYWHERE.format('["verdict", 1, 1.0, null, null, null, false]'), "out of turn"),
+        (WRITE_EVERYWHERE.format('["verdict", 1, 1.0, null, null, null, false]'), "out of order"),
         (WRITE_EVERYWHERE.format("nonsense"), "disturbed"),
     ],
 )

@@ -43,7 +43,7 @@ _CHATML = "<|im_start|>user\n{input}<|im_end|>\n<|im_start|>assistant\n"
 _CHATML_STOP = ("<|im_end|>", "<|endoftext|>")
 
 
-def _with_system_turn(name: str, system_prompt: str) -> Template:
+def _with_system_message(name: str, system_prompt: str) -> Template:
     """A ChatML template that begins with a system prompt."""
     text = f"<|im_start|>system\n{system_prompt}<|im_end|>\n{_CHATML}"
     return Template(name=name, text=text, stop=_CHATML_STOP, system_prompt=system_prompt)
@@ -51,10 +51,10 @@ def _with_system_turn(name: str, system_prompt: str) -> Template:
 
 BUILTIN_TEMPLATES: tuple[Template, ...] = (
     Template(name="r1", text=f"{_DEEPSEEK}<think>\n", stop=_DEEPSEEK_STOP),
-    _with_system_turn("qwen", _QWEN_SYSTEM_PROMPT),
-    _with_system_turn("internthinker", _INTERNTHINKER_SYSTEM_PROMPT),
-    _with_system_turn("internbootcamp", _INTERNBOOTCAMP_SYSTEM_PROMPT),
-    _with_system_turn("internbootcamp_v2", _INTERNBOOTCAMP_V2_SYSTEM_PROMPT),
+    _with_system_message("qwen", _QWEN_SYSTEM_PROMPT),
+    _with_system_message("internthinker", _INTERNTHINKER_SYSTEM_PROMPT),
+    _with_system_message("internbootcamp", _INTERNBOOTCAMP_SYSTEM_PROMPT),
+    _with_system_message("internbootcamp_v2", _INTERNBOOTCAMP_V2_SYSTEM_PROMPT),
     Template(name="chatml", text=_CHATML, stop=_CHATML_STOP),
     Template(name="deepseek_v3", text=_DEEPSEEK, stop=_DEEPSEEK_STOP),
     Template(name="qwq", text=f"{_CHATML}<think>\n", stop=_CHATML_STOP),

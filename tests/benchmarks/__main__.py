@@ -95,7 +95,7 @@ SHORT = (
 
 
 def measured(setting: Setting, test_dir: Path, python: str) -> dict[str, list[Cost]]:
-    """The costs of each client, the clients in turn so that a machine that gets slower slows all of them."""
+    """The costs of each client, the clients interleaved so that a machine that gets slower slows all of them."""
     costs: dict[str, list[Cost]] = {client: [] for client in setting.clients}
     n = n_rows(test_dir)
     for _ in range(setting.n_rounds):

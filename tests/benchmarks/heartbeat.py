@@ -1,7 +1,7 @@
 """How long the event loop stands still during a run: a task that wants to wake every 5 ms says how late it comes.
 
 `python -m tests.benchmarks.heartbeat`: answers of 4 kB from 128 slots without latency, and some of 2 MB. Where more
-processes want to run than there are cores, the loop also comes late because others have their turn; so the CPU time
+processes want to run than there are cores, the loop is also late because others are running; so the CPU time
 that its thread takes from beat to beat is measured beside.
 """
 

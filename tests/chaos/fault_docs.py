@@ -11,29 +11,29 @@ from tests.chaos.run_facts import LOSS_FACTS, RUN_FACTS, LossFact, RunFact
 README = Path(__file__).parents[2] / "README.md"
 
 _ONE = """\
-One request fails. A sample that is sent again fails after `max_retries` further tries, any other at once; the others go
-on. Its line in `failures.jsonl` has the kind below, and `bootcamp resume` sends it again.
+One request fails. A sample that is sent again fails after `max_retries` further attempts, any other at once; the others
+continue. Its line in `failures.jsonl` has the kind below, and `bootcamp resume` sends it again.
 
 | the server | sent again | outcome |
 | --- | --- | --- |"""
 _RUN = """
-The run is concerned. Nothing that is answered is lost, and `bootcamp resume` goes on.
+The whole run is affected. No answer is lost, and `bootcamp resume` continues.
 
 | the server | sent again | effect | exit code |
 | --- | --- | --- | --- |"""
 
 
 def with_section(readme: str) -> str:
-    """The text with the section between its markers replace_generated.
+    """The text with the section between its markers updated.
 
     Raises:
-        ValueError: the two markers do not stand there once each, in order.
+        ValueError: the two markers are not there once each, in order.
     """
     return replace_generated(readme, "faults", section())
 
 
 def section() -> str:
-    """The section: what concerns one request, then what concerns the run."""
+    """The section: what affects one request, then what affects the run."""
     return "\n".join((_ONE, *sorted(_sample_rows(), key=_is_answer), _RUN, *_run_rows()))
 
 
@@ -44,7 +44,7 @@ def _sample_rows() -> Iterator[str]:
 
 def _again(fact: SampleFact) -> str:
     if fact.hangs_up:
-        return "the next one, where it was on its way already"
+        return "the next one, if it was already on its way"
     return "yes" if fact.retried else "no"
 
 

@@ -55,25 +55,25 @@ def _late(does: str, fault: str, kind: Literal["timeout", "idle_timeout"], forms
     return SampleFact(does=does, fault=fault, kind=kind, retried=True, deadline=kind, forms=forms)
 
 
-_HELD = "until then, but for `max_retrying_delay` at most, no request is sent"
+_HELD = "until then, but at most for `max_retrying_delay`, no request is sent"
 
 SAMPLE_FACTS: tuple[SampleFact, ...] = (
     _lost("closes the connection without a reply", "drop"),
     _lost("closes the connection in mid-body", "drop-body"),
     _lost("resets the connection without a reply", "reset"),
     _lost("resets the connection in mid-body", "reset-body"),
-    SampleFact(does="resets the connection behind the answer", fault="reset-after", hangs_up=True),
-    SampleFact(does="closes the kept-alive connection behind the answer, unannounced", fault="close", hangs_up=True),
-    SampleFact(does="answers by HTTP/1.0, without a length", fault="http10"),
-    _lost("speaks another protocol than HTTP", "no-http"),
-    _lost("sends headers without end", "endless-head"),
-    _lost("sends a chunk whose size is no number", "broken-chunks"),
+    SampleFact(does="resets the connection after the answer", fault="reset-after", hangs_up=True),
+    SampleFact(does="closes the kept-alive connection after the answer, unannounced", fault="close", hangs_up=True),
+    SampleFact(does="answers in HTTP/1.0, without a length", fault="http10"),
+    _lost("speaks a protocol other than HTTP", "no-http"),
+    _lost("sends endless headers", "endless-head"),
+    _lost("sends a chunk whose size is not a number", "broken-chunks"),
     _late("never answers", "hang", "timeout", BOTH),
     _late("sends headers a byte a second", "slow-head", "timeout", BOTH),
     _late("sends a byte now and then, for longer than the deadline", "drip:seconds=0.05", "timeout", BOTH),
     _late("falls silent in mid-body", "stall", "timeout", WHOLE),
     _late("falls silent in mid-stream", "stall", "idle_timeout", STREAM),
-    _late("sends comments only in its stream", "pings", "timeout", STREAM),
+    _late("sends only comments in its stream", "pings", "timeout", STREAM),
     _status(400, retried=False),
     _status(400, retried=False, does="answers 400, the context length is exceeded", fault="400-context:limit=1"),
     _status(404, retried=False, does="answers 404, the model does not exist, but lists it", fault="404-model"),
@@ -86,7 +86,7 @@ SAMPLE_FACTS: tuple[SampleFact, ...] = (
     _limited("answers 429 with Retry-After in seconds", "429:retry-after=0.02", _HELD),
     _limited("answers 429 with Retry-After as a date", "429:retry-after-date=3600", _HELD),
     _limited("answers 429 with a Retry-After of a year", "429:retry-after=31536000", _HELD),
-    _limited("answers 429 with a Retry-After that is no time", "429-nonsense"),
+    _limited("answers 429 with a Retry-After that is not a time", "429-nonsense"),
     _status(500, retried=True),
     _status(500, retried=True, does="answers 500 with 42 kB of tags that are never closed", fault="markup"),
     _status(502, retried=True, does="answers 502 with a gateway's HTML page", fault="html:status=502"),
@@ -99,7 +99,7 @@ SAMPLE_FACTS: tuple[SampleFact, ...] = (
     _bad("sends an empty body with status 200", "no-content"),
     _bad("cuts off the JSON, or the stream", "truncated-json"),
     SampleFact(does="sends its answer as plain text in Latin-1", fault="wrong-type"),
-    _bad("sends a text that is no UTF-8", "invalid-utf8"),
+    _bad("sends text that is not UTF-8", "invalid-utf8"),
     SampleFact(does="counts NaN tokens", fault="nan"),
     _bad("nests 100,000 lists", "deep-json"),
     SampleFact(does="nests 980 lists in the usage", fault="deep-usage:levels=980:kib=300", forms=WHOLE),
@@ -116,8 +116,8 @@ SAMPLE_FACTS: tuple[SampleFact, ...] = (
     SampleFact(does="counts a negative number of tokens", fault="negative-usage"),
     SampleFact(does="counts 10^400 tokens", fault="huge-usage"),
     SampleFact(does="names another model", fault="other-model"),
-    SampleFact(does="names a model by 1 MiB of text", fault="long-model"),
-    _bad("sends a stream where none was asked for", "unasked-stream", forms=WHOLE),
-    SampleFact(does="sends a whole reply where a stream was asked for", fault="unasked-stream", forms=STREAM),
+    SampleFact(does="names a model with 1 MiB of text", fault="long-model"),
+    _bad("sends a stream where none was requested", "unasked-stream", forms=WHOLE),
+    SampleFact(does="sends a whole reply where a stream was requested", fault="unasked-stream", forms=STREAM),
     _bad("reports an error in mid-stream", "stream-error", forms=STREAM),
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from bootcamp_cli.dataset.rows import InvalidRowError, parse_row
 from bootcamp_cli.settings.model import parameters
 from tests.chaos.invocation import NOWHERE, invoke_decently
-from tests.chaos.raw_replies import REPLY, end_of_try
+from tests.chaos.raw_replies import REPLY, outcome_of
 
 Feed = Callable[[bytes], None]
 
@@ -112,7 +112,7 @@ def _parse_row(data: bytes) -> None:
 
 def _feed_reply(data: bytes) -> None:
     """Get a reply; whether a stream was asked for is told by its length."""
-    end_of_try(data, "aiohttp", stream=len(data) % 2 == 1)
+    outcome_of(data, "aiohttp", stream=len(data) % 2 == 1)
 
 
 def _feed_environment(data: bytes) -> None:

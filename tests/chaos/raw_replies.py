@@ -90,7 +90,7 @@ def _composed(draw: st.DrawFn) -> bytes:
 raw_replies = _composed() | _composed().flatmap(damaged_bytes) | damaged_bytes(REPLY) | st.binary(max_size=60)
 
 
-def end_of_try(raw: bytes, transport: TransportName, *, stream: bool) -> Answer | AttemptFailed:
+def outcome_of(raw: bytes, transport: TransportName, *, stream: bool) -> Answer | AttemptFailed:
     """What a request ends in whose reply are these bytes and the end of the connection.
 
     Raises AssertionError where the event loop was told of an error that nobody took.

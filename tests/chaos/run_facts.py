@@ -7,11 +7,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFact:
-    """A server with these `faults` and this `config` that meets a whole run.
+    """A server with these `faults` and this `config` that a whole run faces.
 
-    The run ends with `exit_code` and says `said`; the server has counted `n_sent` completion requests, and `n_answered`
-    samples have a record; with `or_more` further ones were sent while the list of models was looked at. `is_up` False:
-    nobody listens. `quick` facts are tried in the quick share.
+    The run ends with `exit_code` and prints `said`; the server has counted `n_sent` completion requests, and
+    `n_answered` samples have a record; with `or_more` further ones were sent while the list of models was requested.
+    `is_up` False: nothing listens. `quick` facts are tested in the quick share.
     """
 
     does: str
@@ -45,8 +45,8 @@ class LossFact:
 N_RUN_SAMPLES = 42
 """Samples of the runs that the run facts are about."""
 
-N_PROBATION = 32
-"""Refusals alike from the start on that stop a run, where it has no more slots than that."""
+N_REFUSALS_TO_STOP = 32
+"""How many identical refusals from the start stop a run that has no more slots than that."""
 
 
 _WAITS = "asked for its models again until `wait` is over"
@@ -67,7 +67,7 @@ RUN_FACTS: tuple[RunFact, ...] = (
         again=_WAITS,
         effect="the run ends before its first request",
         exit_code=4,
-        said="no whole reply",
+        said="no complete reply",
         n_sent=0,
         n_answered=0,
         faults=("hang:on=models",),
@@ -106,9 +106,9 @@ RUN_FACTS: tuple[RunFact, ...] = (
     RunFact(
         does="has no list of models (404)",
         again="no",
-        effect="a warning; the run goes on",
+        effect="a warning; the run continues",
         exit_code=0,
-        said="whether model demo is there is not known",
+        said="cannot tell whether model demo is there",
         n_sent=N_RUN_SAMPLES,
         n_answered=N_RUN_SAMPLES,
         faults=("404:on=models",),
@@ -116,7 +116,7 @@ RUN_FACTS: tuple[RunFact, ...] = (
     RunFact(
         does="nests 980 lists in the entry of the model",
         again="no",
-        effect="the run goes on",
+        effect="the run continues",
         exit_code=0,
         said="",
         n_sent=N_RUN_SAMPLES,
@@ -154,7 +154,7 @@ RUN_FACTS: tuple[RunFact, ...] = (
         faults=("403:after=10",),
     ),
     RunFact(
-        does="answers 404 in mid-run and does not list the model any more, for a while",
+        does="answers 404 in mid-run and no longer lists the model, for a while",
         again="yes, when the model is listed again; it costs no retry",
         effect="the run pauses",
         exit_code=0,
@@ -166,11 +166,11 @@ RUN_FACTS: tuple[RunFact, ...] = (
         quick=True,
     ),
     RunFact(
-        does="answers 404 in mid-run and does not list the model any more, for ever",
+        does="answers 404 in mid-run and no longer lists the model, forever",
         again="no",
         effect="the run pauses, and stops when `wait` is over",
         exit_code=4,
-        said="the server does not list the model demo, and that for 1 s",
+        said="the server does not list the model demo; waited 1 s",
         n_sent=11,
         n_answered=10,
         or_more=True,
@@ -181,8 +181,8 @@ RUN_FACTS: tuple[RunFact, ...] = (
         again="no",
         effect="the run stops after max(32, slots) requests",
         exit_code=4,
-        said=f"all of the first {N_PROBATION} requests were refused alike: HTTP 400: 'max_tokens'",
-        n_sent=N_PROBATION,
+        said=f"all of the first {N_REFUSALS_TO_STOP} requests were refused alike: HTTP 400: 'max_tokens'",
+        n_sent=N_REFUSALS_TO_STOP,
         n_answered=0,
         config={"max_model_len": 100},
         flags=("--max-tokens", "5000", "--max-concurrent-requests", "16"),
@@ -193,8 +193,8 @@ RUN_FACTS: tuple[RunFact, ...] = (
         again="no",
         effect="the run stops after max(32, slots) requests",
         exit_code=4,
-        said=f"all of the first {N_PROBATION} requests were refused alike: HTTP 422",
-        n_sent=N_PROBATION,
+        said=f"all of the first {N_REFUSALS_TO_STOP} requests were refused alike: HTTP 422",
+        n_sent=N_REFUSALS_TO_STOP,
         n_answered=0,
         faults=("422",),
         flags=("--max-concurrent-requests", "16"),
@@ -204,8 +204,8 @@ RUN_FACTS: tuple[RunFact, ...] = (
         again="no",
         effect="the run stops after max(32, slots) requests",
         exit_code=4,
-        said=f"all of the first {N_PROBATION} requests were refused alike: HTTP 307",
-        n_sent=N_PROBATION,
+        said=f"all of the first {N_REFUSALS_TO_STOP} requests were refused alike: HTTP 307",
+        n_sent=N_REFUSALS_TO_STOP,
         n_answered=0,
         faults=("redirect",),
         flags=("--max-concurrent-requests", "16"),
@@ -213,7 +213,7 @@ RUN_FACTS: tuple[RunFact, ...] = (
     RunFact(
         does="has a storm of 100 errors (500)",
         again="yes",
-        effect="the run goes on",
+        effect="the run continues",
         exit_code=0,
         said="",
         n_sent=N_RUN_SAMPLES + 100,
@@ -235,9 +235,9 @@ RUN_FACTS: tuple[RunFact, ...] = (
     RunFact(
         does="answers as another model in mid-run, now and then",
         again="no",
-        effect="one warning for each name; the run goes on",
+        effect="one warning per name; the run continues",
         exit_code=0,
-        said="warning: the server's replies name the model another-model, before demo",
+        said="warning: the server's replies name the model another-model, earlier ones demo",
         n_sent=N_RUN_SAMPLES,
         n_answered=N_RUN_SAMPLES,
         faults=("other-model:0.5:after=1",),
@@ -249,9 +249,9 @@ LOSS_FACTS: tuple[LossFact, ...] = (
     LossFact(
         does="dies in mid-run and is started again",
         again="yes; refused connections cost no retry while the run pauses",
-        effect="the run pauses, and goes on",
+        effect="the run pauses, then continues",
         exit_code=0,
-        said="going on after a pause",
+        said="continuing after a pause",
         comes_back="demo",
         quick=True,
     ),

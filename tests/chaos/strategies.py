@@ -52,7 +52,7 @@ values = st.recursive(
 
 
 def tuned(*, quick: int, long: int, is_long: bool) -> settings:
-    """How often hypothesis tries: the same examples in every quick run, new ones in every long one."""
+    """How many examples hypothesis makes: the same examples in every quick run, new ones in every long one."""
     return settings(
         max_examples=long if is_long else quick,
         deadline=None,

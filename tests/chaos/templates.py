@@ -1,4 +1,4 @@
-"""Run directories to go on with: an interrupted one of every kind of leftover, made of a finished one."""
+"""Run directories to continue: interrupted ones in every unfinished state, made from a finished one."""
 
 import json
 import shutil

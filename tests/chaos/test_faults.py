@@ -52,7 +52,7 @@ def scene(
 
 
 def facts_of(form: Form, *deadlines: str) -> list[SampleFact]:
-    """The facts about a form of request whose tries end by one of these deadlines, and about no other request."""
+    """The facts about a form of request whose attempts end by one of these deadlines, and about no other request."""
     return [fact for fact in SAMPLE_FACTS if form in fact.forms and fact.deadline in deadlines and not fact.hangs_up]
 
 
@@ -122,7 +122,7 @@ def test_silent_servers(scene: Scene, form: Form, deadline: str, write_rows: Wri
 
 @pytest.mark.parametrize("form", BOTH)
 def test_each_fault_alone(scene: Scene, form: Form, *, long_form: bool) -> None:
-    """Half of all requests meet the fault, drawn anew at each try: every sample ends as the draws say."""
+    """Half of all requests get the fault, drawn anew for each attempt: every sample ends as the draws predict."""
     if not long_form:
         pytest.skip("in the long form only")
     facts = facts_of(form, "")
@@ -148,7 +148,7 @@ def test_each_fault_alone(scene: Scene, form: Form, *, long_form: bool) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _End:
-    """How a sample ends: the kind of its failure or None, and the number of its tries."""
+    """How a sample ends: the kind of its failure or None, and the number of its attempts."""
 
     kind: str | None
     attempts: int

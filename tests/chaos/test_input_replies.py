@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bootcamp_cli.server.transport import TransportName
 from bootcamp_cli.types import Answer
 from tests.chaos.figure import tell
-from tests.chaos.raw_replies import REPLY, end_of_try, raw_replies
+from tests.chaos.raw_replies import REPLY, outcome_of, raw_replies
 from tests.chaos.strategies import tuned
 from tests.raw_server import TRANSPORTS
 
@@ -26,7 +26,7 @@ def test_replies(transport: TransportName, long_form: bool) -> None:
     @given(raw=raw_replies, stream=st.booleans())
     @example(raw=REPLY, stream=False)
     def check(raw: bytes, stream: bool) -> None:
-        end = end_of_try(raw, transport, stream=stream)
+        end = outcome_of(raw, transport, stream=stream)
         if not isinstance(end, Answer):
             assert _KINDS.fullmatch(end.kind), (end.kind, end.message)
         kinds["an answer" if isinstance(end, Answer) else end.kind] += 1

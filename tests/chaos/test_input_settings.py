@@ -48,7 +48,7 @@ TOML_VALUES = (
 )
 COMMON_WORDS = ("--json", "--quiet", "--debug", "--help", "--", "-", "=", "--=", "---", "--no-json", "-h", "true", "no")
 SLOW = frozenset({"wait", "poll_interval", "url", "check_model_url", "timeout", "idle_timeout"})
-"""Parameters that could make a command wait, or turn to a server."""
+"""Parameters that could make a command wait, or contact a server."""
 
 
 def toml_string(text: str) -> str:

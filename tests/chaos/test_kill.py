@@ -60,7 +60,7 @@ def ended_in_time(evaluation: Evaluation, process: subprocess.Popen[str], random
 
 
 def disturb_until_done(evaluation: Evaluation, random: Random, disturbances: Sequence[Disturb], stride: int) -> int:
-    """Start or continue the run and disturb it, in turn by each of the given, until it is done; returns how often."""
+    """Start or continue the run and disturb it, by each of the given in rotation, until done; returns how often."""
     n_disturbed = 0
     for disturb in disturbances:
         process = evaluation.start()
@@ -95,12 +95,12 @@ def test_disturbed_at_random_times(
             evaluation = start_evaluation(
                 rows=LONG_ROWS if long_form else 4, latency=0.05 if long_form else 0.1, name=f"{names}{n_runs}"
             )
-            turns = list(islice(cycle(disturbances), wanted - n_disturbed))
-            n_here = disturb_until_done(evaluation, random, turns, stride=200 if long_form else 15)
+            rotation = list(islice(cycle(disturbances), wanted - n_disturbed))
+            n_here = disturb_until_done(evaluation, random, rotation, stride=200 if long_form else 15)
             assert_undisturbed(evaluation.run_dir(), undisturbed(evaluation), evaluation.test_dir)
             n_samples = evaluation.n_samples()
             n_again = evaluation.n_requests() - n_samples
-            assert 0 <= n_again <= sum(N_RESENT_EACH[disturb] for disturb in turns[:n_here])
+            assert 0 <= n_again <= sum(N_RESENT_EACH[disturb] for disturb in rotation[:n_here])
             n_disturbed, n_runs, n_resent = n_disturbed + n_here, n_runs + 1, n_resent + n_again
             evaluation.server.stop()
             wait_for_orphans(evaluation)

@@ -71,7 +71,7 @@ def test_processes_of_processes_are_guarded(
 def test_tool_and_verifiers_are_guarded(
     clean_environment: dict[str, str], run_bootcamp: RunBootcamp, write_rows: WriteRows, tmp_path: Path
 ) -> None:
-    """The tool cannot ask a server elsewhere, and a verifier that turns to the network in its worker is refused."""
+    """The tool cannot ask a server elsewhere, and a verifier that uses the network in its worker is refused."""
     done = run_bootcamp("check-model", "--url", f"http://{OUTSIDE}/v1", "--wait", "0")
     assert done.returncode != 0
     assert any(OUTSIDE in note for note in take_notes(clean_environment))

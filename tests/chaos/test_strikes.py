@@ -1,4 +1,4 @@
-"""Each file operation of a command struck in turn: killed there, or refused by the disk."""
+"""Each file operation of a command, one after another: killed there, or refused by the disk."""
 
 import shutil
 import sys

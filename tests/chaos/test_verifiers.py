@@ -47,7 +47,7 @@ def test_every_bad_verifier_in_one_run(
     tmp_path: Path,
     long_form: bool,
 ) -> None:
-    """In one run with good samples each bad verifier fails as documented, and both ways of verifying again mend it."""
+    """In one run with good samples each bad verifier fails as documented, and both ways of verifying again fix it."""
     site, work = tmp_path / "site", tmp_path / "work"
     work.mkdir()
     install(site)
@@ -86,5 +86,5 @@ def test_every_bad_verifier_in_one_run(
     n_bad = sum(n for (_, outcome), n in found.items() if outcome not in ("own", "zero"))
     tell(
         f"verifiers: {len(expected)} kinds of behaviour, {found.total()} samples, {n_bad} failed verdicts, all "
-        "mended by resume and by rescore, nothing lost, no request sent twice"
+        "fixed by resume and by rescore, nothing lost, no request sent twice"
     )

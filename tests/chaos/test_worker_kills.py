@@ -66,7 +66,7 @@ def test_verdicts_stay_with_their_samples(
     tmp_path: Path,
     long_form: bool,
 ) -> None:
-    """Workers killed, stopped and signalled at random: each score is that of the sample's token, and resume mends."""
+    """Workers killed, stopped and signalled at random: each score is that of the sample's token; resume fixes all."""
     n_each = 4000 if long_form else 80
     site = tmp_path / "site"
     install(site)
@@ -103,7 +103,7 @@ def test_verdicts_stay_with_their_samples(
     assert server.stats()["by_path"]["/v1/completions"] == 3 * n_each, "no answer is asked for twice"
     tell(
         f"worker kills: {sent.total()} signals to workers ({sent['SIGKILL']} SIGKILL) over {3 * n_each} samples, "
-        f"{failures.total()} verdicts failed and mended, none on another sample"
+        f"{failures.total()} verdicts failed and were fixed, none on another sample"
     )
 
 

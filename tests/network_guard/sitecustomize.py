@@ -78,7 +78,7 @@ def _refused(event: str, host: object) -> None:
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.write(descriptor, line.encode("utf-8", "backslashreplace"))
         os.close(descriptor)
-    raise NetworkRefusedError(f"tests turn to loopback only: {line}")
+    raise NetworkRefusedError(f"tests use loopback only: {line}")
 
 
 if __name__ == "sitecustomize":
