@@ -84,7 +84,7 @@ class CircuitBreaker:
         self._n_unreached += 1
         if self._n_unreached < min(self._n_in_work(), _MAX_ALIKE) and self._paused is None:
             return False
-        await self._pause(f"the server cannot be replied ({failure.message})", self._server_answers)
+        await self._pause(f"the server cannot be reached ({failure.message})", self._server_answers)
         return True
 
     async def model_missing(self) -> bool:
