@@ -17,11 +17,11 @@ from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.tls import TLSListener
 
-from bootcamp_cli.server.client import CompletionClient
+from bootcamp_cli.server.client import CompletionClient, make_transport
 from bootcamp_cli.server.endpoint import endpoint
 from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.server.request import GenerationConfig
-from bootcamp_cli.server.transport import TransportName, make_transport
+from bootcamp_cli.server.transport import TransportName
 from bootcamp_cli.settings.model import ApiMode
 from bootcamp_cli.types import Answer
 

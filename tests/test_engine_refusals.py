@@ -3,8 +3,9 @@
 import anyio
 import pytest
 
-from bootcamp_cli.engine.breaker import EarlyRefusals, is_refusal
+from bootcamp_cli.engine.breaker import EarlyRefusals
 from bootcamp_cli.errors import ServerUnavailableError
+from bootcamp_cli.server.failures import is_refusal
 from bootcamp_cli.types import RequestFailure
 
 

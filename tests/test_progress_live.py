@@ -69,10 +69,16 @@ class Screen:
                 self.row += 1
                 self.lines += [""] * (self.row + 1 - len(self.lines))
             elif token == "\x1b[J":
+                assert self.row or self.rows > len(self.lines), "tmux would keep the whole screen in its scrollback"
                 self.lines[self.row :] = [""]
+            elif token == "\x1b[K":
+                self.lines[self.row] = ""
+            elif token == "\x1b[B":
+                self.row = min(self.row + 1, max(len(self.lines), self.rows) - 1)
+                self.lines += [""] * (self.row + 1 - len(self.lines))
             elif token.endswith("A"):
                 top_of_screen = max(0, len(self.lines) - self.rows)
-                self.row = max(top_of_screen, self.row - int(token[2:-1]))
+                self.row = max(top_of_screen, self.row - int(token[2:-1] or 1))
             elif token != "\r":
                 assert not self.lines[self.row], "text is written to empty lines only"
                 assert cell_len(token) < self.columns or "warning" in token
@@ -191,7 +197,7 @@ def test_narrowed_terminal_is_erased_whole() -> None:
     drawn = re.sub(r"\x1b\[[\d;]*[A-Za-z]", "", live.next_frame()).strip("\r").splitlines()
     columns = 20
     n_rows = sum(-(-max(1, cell_len(line)) // columns) for line in drawn)
-    assert live.next_frame().startswith(f"\r\x1b[{n_rows}A\x1b[J")
+    assert live.next_frame().startswith(f"\r\x1b[{n_rows}A\x1b[K\x1b[B\x1b[J\x1b[A")
 
 
 @pytest.mark.parametrize(("env", "has_colour"), [({}, True), ({"NO_COLOR": "1"}, False)])

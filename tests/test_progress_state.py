@@ -22,8 +22,8 @@ from bootcamp_cli.engine.events import (
     SampleRecorded,
     Warned,
 )
-from bootcamp_cli.progress.display import h_mm_ss, percent
 from bootcamp_cli.progress.log import progress_text
+from bootcamp_cli.progress.output import h_mm_ss, percent
 from bootcamp_cli.progress.plain import status_line
 from bootcamp_cli.progress.state import ProgressState, RateWindow
 

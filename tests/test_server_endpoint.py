@@ -7,9 +7,10 @@ import pytest
 
 from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.server.aiohttp_transport import AiohttpTransport
+from bootcamp_cli.server.client import make_transport
 from bootcamp_cli.server.endpoint import Endpoint, endpoint, proxy_for
 from bootcamp_cli.server.httpx_transport import HttpxTransport
-from bootcamp_cli.server.transport import TransportName, make_transport
+from bootcamp_cli.server.transport import TransportName
 from tests.raw_server import KEY
 
 

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.server import aiohttp_transport, httpx_transport
+from bootcamp_cli.server.client import make_transport
 from bootcamp_cli.server.endpoint import endpoint
 from bootcamp_cli.server.failures import (
     AttemptFailed,
@@ -32,7 +33,7 @@ from bootcamp_cli.server.failures import (
     translate,
 )
 from bootcamp_cli.server.httpx_transport import HttpxTransport
-from bootcamp_cli.server.transport import TransportName, make_transport
+from bootcamp_cli.server.transport import TransportName
 from bootcamp_cli.types import Answer
 from tests.raw_server import client_of, completion, failed, http, outcome, tried
 

@@ -192,8 +192,3 @@ class EarlyRefusals:
             f"{what}: {self._first.message}",
             hint="fix the server and `bootcamp resume`, or start a new run with other parameters",
         )
-
-
-def is_refusal(failure: RequestFailure) -> bool:
-    """Whether the server refused the request itself: a 4xx that is not retried, or a redirect."""
-    return failure.status is not None and 300 <= failure.status < 500 and failure.kind.startswith("http_")

@@ -13,12 +13,12 @@ import anyio
 import stamina
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-from bootcamp_cli.engine.breaker import CircuitBreaker, EarlyRefusals, is_refusal
+from bootcamp_cli.engine.breaker import CircuitBreaker, EarlyRefusals
 from bootcamp_cli.engine.events import Emit, RequestEnded, RequestStarted, Warned
 from bootcamp_cli.engine.signals import Shutdown
 from bootcamp_cli.errors import ServerUnavailableError
 from bootcamp_cli.server.client import CompletionClient
-from bootcamp_cli.server.failures import AttemptFailed
+from bootcamp_cli.server.failures import AttemptFailed, is_refusal
 from bootcamp_cli.templates.template import Template
 from bootcamp_cli.text import shortened
 from bootcamp_cli.types import Answer, RequestFailure, Sample
@@ -122,8 +122,8 @@ class Generator:
             raise ServerUnavailableError(failure.message, hint="fix that and run `bootcamp resume`") from failure
         if failure.scope == "model_missing":
             return await self._breaker.model_missing()
-        if failure.kind == "rate_limited" and failure.retry_after_s is not None:
-            self._breaker.hold(failure.retry_after_s)
+        if failure.hold_s is not None:
+            self._breaker.hold(failure.hold_s)
         if failure.retryable:
             self._refusals.accepted()
         return False

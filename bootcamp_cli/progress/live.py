@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bootcamp_cli.engine.events import Event, RunEnded
-from bootcamp_cli.progress.display import (
+from bootcamp_cli.progress.output import (
     Output,
     Ticker,
     figures,
@@ -88,7 +88,8 @@ class LiveDisplay:
         n_rows_drawn = sum(max(1, -(-cells // columns)) for cells in self._drawn)
         lines = self._frame(columns, rows, is_last=is_last)
         self._drawn = [line.cell_len for line in lines]
-        erase = f"\r\x1b[{n_rows_drawn}A\x1b[J" if n_rows_drawn else "\r\x1b[J"
+        # in two steps: what is erased from the very first cell on, tmux keeps in its scrollback, frame by frame
+        erase = f"\r\x1b[{n_rows_drawn}A\x1b[K\x1b[B\x1b[J\x1b[A" if n_rows_drawn else "\r\x1b[J"
         for line in (*self._above, *lines):
             self._console.print(line, soft_wrap=True, highlight=False)
         self._above.clear()

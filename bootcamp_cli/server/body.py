@@ -8,7 +8,7 @@ import anyio
 from anyio import CapacityLimiter
 from anyio.lowlevel import RunVar
 
-from bootcamp_cli.server.failures import AttemptFailed, bad_response
+from bootcamp_cli.server.failures import bad_response, timed_out
 from bootcamp_cli.text import shown_s
 
 LARGE_BYTES = 1024 * 1024
@@ -107,9 +107,7 @@ async def _large_body(parts: list[bytes], chunks: AsyncIterator[bytes], max_byte
                 n_awaited = len(body) + _STEP_BYTES
                 limit.deadline = anyio.current_time() + _STALL_S
     if limit.cancelled_caught:
-        raise AttemptFailed(
-            kind="timeout", message=f"a large reply that made almost no progress in {shown_s(_STALL_S)}"
-        )
+        raise timed_out(f"a large reply that made almost no progress in {shown_s(_STALL_S)}")
     return bytes(body)
 
 

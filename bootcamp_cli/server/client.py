@@ -1,20 +1,21 @@
 """One request: from a prompt to an answer or a failed attempt."""
 
+import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import anyio
 import msgspec
 from anyio import to_thread
 
 from bootcamp_cli.server.body import LARGE_BYTES, BodyRoom, read_body, refuse_encoding, room_for_large
-from bootcamp_cli.server.endpoint import Endpoint, endpoint
-from bootcamp_cli.server.failures import AttemptFailed, Scope, bad_response, status_failure
+from bootcamp_cli.server.endpoint import Endpoint, endpoint, proxy_for
+from bootcamp_cli.server.failures import AttemptFailed, Scope, bad_response, fell_silent, status_failure, timed_out
 from bootcamp_cli.server.request import GenerationConfig
 from bootcamp_cli.server.response import MAX_BODY_BYTES, StreamedAnswer, load_object, parse_reply
-from bootcamp_cli.server.transport import Reply, Transport, make_transport
+from bootcamp_cli.server.transport import Reply, Transport, TransportName
 from bootcamp_cli.settings.model import EvalSettings
 from bootcamp_cli.text import shortened, shown_s
 from bootcamp_cli.types import Answer
@@ -81,7 +82,7 @@ class CompletionClient:
             failure.reword(shortened(self.endpoint.secrets.redact(failure.message)))
             raise failure.without_frames() from None
         text = f"no complete reply from {self.endpoint.base_url} within {shown_s(timeout_s)}"
-        raise AttemptFailed(kind="timeout", message=shortened(self.endpoint.secrets.redact(text)))
+        raise timed_out(shortened(self.endpoint.secrets.redact(text)))
 
     def _redacted(self, answer: Answer) -> Answer:
         """The answer without secrets in what the server says about it; the requested model name is not a secret."""
@@ -138,9 +139,7 @@ class CompletionClient:
             except TimeoutError:
                 if answer.complete:
                     return
-                raise AttemptFailed(
-                    kind="idle_timeout", message=f"stream silent for {shown_s(self.idle_timeout_s)}"
-                ) from None
+                raise fell_silent(f"stream silent for {shown_s(self.idle_timeout_s)}") from None
             if not chunk:
                 return
             if answer.n_pending_bytes > LARGE_BYTES:
@@ -168,6 +167,32 @@ async def open_client(settings: EvalSettings, generation: GenerationConfig) -> A
         yield CompletionClient(transport, generation, timeout_s=settings.timeout, idle_timeout_s=settings.idle_timeout)
     finally:
         await transport.aclose()
+
+
+def make_transport(
+    endpoint: Endpoint,
+    name: TransportName | Literal["auto"] = "auto",
+    *,
+    environ: Mapping[str, str] | None = None,
+    max_body_bytes: int = MAX_BODY_BYTES,
+) -> Transport:
+    """The transport of that name; `auto` takes aiohttp, or httpx where a SOCKS proxy is in between.
+
+    Only one library is imported. `environ` (proxies, SSL_CERT_FILE, SSL_CERT_DIR) is read once, here.
+
+    Raises:
+        SettingsError: a certificate bundle, proxy or host name cannot be used.
+    """
+    environ = os.environ if environ is None else environ
+    if name == "auto":
+        name = "httpx" if (proxy_for(endpoint.base_url, environ) or "").startswith("socks") else "aiohttp"
+    if name == "httpx":
+        from bootcamp_cli.server.httpx_transport import HttpxTransport  # noqa: PLC0415 - 90 ms to import
+
+        return HttpxTransport(endpoint, environ=environ, max_body_bytes=max_body_bytes)
+    from bootcamp_cli.server.aiohttp_transport import AiohttpTransport  # noqa: PLC0415 - as above
+
+    return AiohttpTransport(endpoint, environ=environ, max_body_bytes=max_body_bytes)
 
 
 async def _in_thread(read: Callable[[bytes], _T], body: bytes) -> _T:

@@ -1,6 +1,7 @@
 """A failed attempt: what went wrong, whether another attempt can help, and what it affects.
 
-Also what the exceptions of the HTTP libraries mean, and which of a server's own objects may be kept on disk.
+All kinds of failure are named here, and what the exceptions of the HTTP libraries mean. Also which of a server's own
+objects may be kept on disk.
 """
 
 import json
@@ -20,6 +21,7 @@ import msgspec
 
 from bootcamp_cli.server.endpoint import Endpoint
 from bootcamp_cli.text import MAX_RAW_CHARS, one_line, shown_url
+from bootcamp_cli.types import RequestFailure
 
 Scope = Literal["sample", "run_stop", "connect", "model_missing"]
 """What a failure affects: this sample; the whole run, which cannot go on; the server, which cannot be reached;
@@ -75,6 +77,11 @@ class AttemptFailed(Exception):  # noqa: N818 - a failed attempt is an outcome, 
         """What went wrong, in one line."""
         return str(self.args[0])
 
+    @property
+    def hold_s(self) -> float | None:
+        """For how long the server asks for no requests at all, in seconds: the Retry-After of a 429."""
+        return self.retry_after_s if self.kind == "rate_limited" else None
+
     def reword(self, message: str) -> None:
         """Replace the message, as redaction does."""
         self.args = (message,)
@@ -83,6 +90,16 @@ class AttemptFailed(Exception):  # noqa: N818 - a failed attempt is an outcome, 
         """The failure without traceback and causes, whose frames would keep the reply in memory."""
         self.__cause__ = self.__context__ = None
         return self.with_traceback(None)
+
+
+def timed_out(what: str) -> AttemptFailed:
+    """The failure of an attempt that took too long."""
+    return AttemptFailed(kind="timeout", message=what)
+
+
+def fell_silent(what: str) -> AttemptFailed:
+    """The failure of a stream that began and then brought nothing for too long."""
+    return AttemptFailed(kind="idle_timeout", message=what)
 
 
 def bad_response(what: str, words: str = "") -> AttemptFailed:
@@ -117,6 +134,11 @@ def status_failure(
         retry_after_s=parse_retry_after(headers.get("retry-after", ""), now_s=now_s) if retryable else None,
         scope=scope,
     )
+
+
+def is_refusal(failure: RequestFailure) -> bool:
+    """Whether the server refused the request itself: a 4xx that is not retried, or a redirect."""
+    return failure.status is not None and 300 <= failure.status < 500 and failure.kind.startswith("http_")
 
 
 def parse_retry_after(value: str, *, now_s: float) -> float | None:

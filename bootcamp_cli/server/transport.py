@@ -1,13 +1,11 @@
 """The seam between requests and the HTTP library: what a transport is, and which one an endpoint gets."""
 
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from bootcamp_cli.server.endpoint import Endpoint, proxy_for
-from bootcamp_cli.server.response import MAX_BODY_BYTES
+from bootcamp_cli.server.endpoint import Endpoint
 
 TransportName = Literal["aiohttp", "httpx"]
 
@@ -60,29 +58,3 @@ class Transport(Protocol):
     async def aclose(self) -> None:
         """Close all connections."""
         ...
-
-
-def make_transport(
-    endpoint: Endpoint,
-    name: TransportName | Literal["auto"] = "auto",
-    *,
-    environ: Mapping[str, str] | None = None,
-    max_body_bytes: int = MAX_BODY_BYTES,
-) -> Transport:
-    """The transport of that name; `auto` takes aiohttp, or httpx where a SOCKS proxy is in between.
-
-    Only one library is imported. `environ` (proxies, SSL_CERT_FILE, SSL_CERT_DIR) is read once, here.
-
-    Raises:
-        SettingsError: a certificate bundle, proxy or host name cannot be used.
-    """
-    environ = os.environ if environ is None else environ
-    if name == "auto":
-        name = "httpx" if (proxy_for(endpoint.base_url, environ) or "").startswith("socks") else "aiohttp"
-    if name == "httpx":
-        from bootcamp_cli.server.httpx_transport import HttpxTransport  # noqa: PLC0415 - 90 ms to import
-
-        return HttpxTransport(endpoint, environ=environ, max_body_bytes=max_body_bytes)
-    from bootcamp_cli.server.aiohttp_transport import AiohttpTransport  # noqa: PLC0415 - as above
-
-    return AiohttpTransport(endpoint, environ=environ, max_body_bytes=max_body_bytes)

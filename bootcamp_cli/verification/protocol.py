@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -21,11 +21,8 @@ from bootcamp_cli.types import BootcampRef, Verdict, VerifierFailure, decode, en
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """More than any verdict needs: 2**20 extracted characters of at most 12 bytes each."""
 
-_FAILURES: dict[str, VerifierFailure] = {
-    "verifier_crash": "verifier_crash",
-    "verifier_error": "verifier_error",
-    "unscored": "unscored",
-}
+_FAILURES: dict[str, VerifierFailure] = {kind: kind for kind in get_args(VerifierFailure) if kind != "verifier_timeout"}
+"""The failures that a worker may report; that it was too slow, it does not notice itself."""
 
 
 class WireError(Exception):
