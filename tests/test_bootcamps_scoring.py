@@ -128,7 +128,7 @@ def test_results_that_are_no_finite_number(result: object) -> None:
     for verdict in (by_check(returning("x"), returning(result)), by_score(returning(result))):
         assert (verdict.score, verdict.failure, verdict.extracted) == (None, "verifier_error", "x")
         assert verdict.error is not None
-        assert "no finite number" in verdict.error
+        assert "not a finite number" in verdict.error
 
 
 @pytest.mark.parametrize("result", [True, 1, 1.0, FloatLike(1.0)])

@@ -59,7 +59,11 @@ def test_agreement_exits_0_and_a_missing_bootcamp_1(
 
 @pytest.mark.parametrize(
     ("case", "what"),
-    [({"row": 0}, "no key 'file'"), (RIGHT | {"row": 7}, "has no row 7"), (RIGHT | {"file": "../x"}, "name no row")],
+    [
+        ({"row": 0}, "no key 'file'"),
+        (RIGHT | {"row": 7}, "has no row 7"),
+        (RIGHT | {"file": "../x"}, "do not name a row"),
+    ],
 )
 def test_unusable_golden_cases_are_named(
     run_bootcamp: RunBootcamp,

@@ -84,7 +84,7 @@ def test_notes_tell_what_is_missing() -> None:
         "without an answer: timeout 90, http_400 10",
         "without a verdict: unscored 150, verifier_timeout 50",
         "truncated at the token limit: 30 of 1,200 answers",
-        "lengths that are word counts, the server sent no usage: 7 of 1,200",
+        "lengths that are word counts (server sent no usage): 7 of 1,200",
     ):
         assert note in text.splitlines()
 
@@ -107,7 +107,7 @@ def test_terminal_table_keeps_to_its_width_and_cuts_no_number(width: int, *, col
     plain = text if not color else render(run_of(INCOMPLETE, EMPTY, scored("A" * 70)), "table", width=width)
     assert max(map(cell_len, plain.splitlines())) <= width
     assert "0.6000" in plain
-    left_out = plain.replace("\n", " ").partition("columns left out for the width: ")[2].split(", ")
+    left_out = plain.replace("\n", " ").partition("columns left out for lack of width: ")[2].split(", ")
     shown = plain.splitlines()[0].split()
     assert {*shown, *(title.strip() for title in left_out if title)} >= {"score", "length", "n", "low", "high"}
 

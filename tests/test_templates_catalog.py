@@ -79,9 +79,9 @@ def test_user_templates_join_and_replace() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({}, f"{PLACE}.text: must be a string with {{input}} in it"),
+        ({}, f"{PLACE}.text: must be a string that contains {{input}}"),
         ({"text": 1}, f"{PLACE}.text: must be a string"),
-        ({"text": "no place"}, f"{PLACE}: text: must hold {{input}} exactly once, not 0 times"),
+        ({"text": "no place"}, f"{PLACE}: text: must contain {{input}} exactly once, not 0 times"),
         ({"text": "{input}{input}"}, "exactly once, not 2 times"),
         ({"text": "{input}", "stop": [1]}, f"{PLACE}.stop: must be a string or a list of strings"),
         ({"text": "{input}", "stop": [""]}, "none of them empty"),
@@ -101,7 +101,7 @@ def test_wrong_tables_are_named(table: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "\x1b[1m", "-x"])
 def test_wrong_names_are_refused(name: str) -> None:
     """A template's name can be typed and printed as it is."""
-    with pytest.raises(SettingsError, match="a template's name is of letters"):
+    with pytest.raises(SettingsError, match="a template's name consists of letters"):
         template_catalog({name: ({"text": "{input}"}, PLACE)})
 
 

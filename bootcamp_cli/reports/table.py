@@ -102,7 +102,7 @@ def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
     if run.n_truncated:
         yield f"truncated at the token limit: {run.n_truncated:,} of {run.n_answered:,} answers"
     if run.n_len_estimated:
-        yield f"lengths that are word counts (server sent no usage):   {run.n_len_estimated:,} of {run.n_answered:,}"
+        yield f"lengths that are word counts (server sent no usage): {run.n_len_estimated:,} of {run.n_answered:,}"
     if not run.sizes_known:
         yield "how many samples the test files have is not recorded here: n counts what was found"
 

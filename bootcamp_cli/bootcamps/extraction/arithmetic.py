@@ -58,7 +58,7 @@ def evaluate(expression: str, functions: Mapping[str, Callable[..., Any]] = Mapp
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            # eval() skips leading blanks and tabs, ast.parse() takes them for indentation
+            # eval skips leading blanks and tabs, ast.parse takes them for indentation
             return _Evaluation(functions).value(ast.parse(expression.lstrip(" \t"), mode="eval").body)
         except (SyntaxError, RecursionError, MemoryError) as error:
             # the parser's MemoryError is about nesting; integers that could exhaust memory are refused earlier
