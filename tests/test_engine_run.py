@@ -1,7 +1,9 @@
 """The engine in this process, against a real server."""
 
+import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -15,6 +17,7 @@ from bootcamp_cli.server.client import open_client
 from bootcamp_cli.settings.model import EvalSettings
 from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
 from tests.conftest import StartFaultServer
+from tests.raw_server import completion, http, serving
 
 
 def a_plan(url: str, test_dir: Path, output_dir: Path, n_slots: int = 16) -> Plan:
@@ -72,6 +75,27 @@ def test_slots_bound_what_is_in_flight(
     stats = server.stats()
     assert stats["max_in_flight"] <= n_slots
     assert stats["max_connections"] <= n_slots + 1
+
+
+def test_a_retry_goes_before_new_samples(demo_test_dir: Path, tmp_path: Path) -> None:
+    """With one slot, a sample that failed is sent again before any sample that was not handed out by then."""
+    plan = a_plan("http://127.0.0.1:1/v1", demo_test_dir, tmp_path, n_slots=1)
+    settings = replace(plan.settings, max_retrying_delay=0.0, limit=1)
+    plan = make_plan(settings, plan.template, sys_prompt=None)
+    prompts: list[str] = []
+
+    async def main(session: Session) -> None:
+        async with (
+            serving(http(500, {}), http(200, completion())) as server,
+            open_client(replace(settings, url=server.url), plan.generation) as client,
+        ):
+            await run(session, client, lambda _: None)
+            prompts.extend(json.loads(body)["prompt"] for body in server.bodies)
+
+    with new_session(plan, None, lambda _: None) as session:
+        anyio.run(main, session)
+    assert len(prompts) == plan.test_set.n_rows + 1 > 4
+    assert prompts[2] == prompts[0]
 
 
 def test_a_swapped_model_is_told(fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path) -> None:
