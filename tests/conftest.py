@@ -126,6 +126,13 @@ def long_form(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """SIGINT works in what tests start, even where a shell started the tests in the background and ignores it there."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def nothing_blocks() -> Iterator[None]:
     """Whatever a test runs of the tool in this process: no call waits for disk, lock or child in an event loop."""
     with blockbuster_ctx("bootcamp_cli"):
