@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import anyio
+import h11
 import httpcore
 import httpx
 
@@ -34,8 +35,8 @@ _MOST_PER_CLIENT = 8
 """How many requests a client has in flight before another client is opened: the time that httpcore takes to find a free
 connection grows with the square of their number."""
 
-_LAST_CHUNK = b"0\r\n\r\n"
-_MAX_HEAD_BYTES = 128 * 1024
+_MAX_HEAD_BYTES = 100 * 1024
+"""As in httpcore."""
 
 
 class HttpxTransport:
@@ -130,10 +131,10 @@ class HttpxTransport:
 
 
 class _Client(httpx.AsyncBaseTransport):
-    """An httpcore pool that closes a connection that received more than the reply.
+    """An httpcore pool that never reuses a connection on which more came than the reply.
 
-    Unasked data would be read as the reply to the next request. httpcore only checks for unread data, so the bytes are
-    counted here as they are read.
+    Unasked data would be read as the reply to the next request. httpcore only checks for what is not yet read, so what
+    is read is watched here.
     """
 
     def __init__(self, *, tls: ssl.SSLContext, proxy: httpcore.Proxy | None) -> None:
@@ -143,7 +144,7 @@ class _Client(httpx.AsyncBaseTransport):
             proxy=proxy,
             max_connections=None,
             keepalive_expiry=KEEPALIVE_S,
-            network_backend=_CountingBackend(),
+            network_backend=_WatchedBackend(),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -175,15 +176,12 @@ class _Body(httpx.AsyncByteStream):
             yield chunk
 
     async def aclose(self) -> None:
-        """Give the connection back, or close it if it cannot take another request."""
-        connection = self._response.extensions.get("network_stream")
+        """Give the connection back."""
         await self._response.aclose()
-        if isinstance(connection, _CountingStream) and connection.has_surplus(self._response.headers):
-            await connection.aclose()
 
 
-class _CountingBackend(httpcore.AsyncNetworkBackend):
-    """anyio's connections, with their bytes counted."""
+class _WatchedBackend(httpcore.AsyncNetworkBackend):
+    """anyio's connections, watched."""
 
     def __init__(self) -> None:
         self._backend = httpcore.AnyIOBackend()
@@ -198,42 +196,39 @@ class _CountingBackend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """Connect to a host."""
         stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
-        return _CountingStream(stream)
+        return _WatchedStream(stream)
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await self._backend.sleep(seconds)
 
 
-class _CountingStream(httpcore.AsyncNetworkStream):
-    """A connection that knows how much was read since the last request was written, and its first and last bytes."""
+class _WatchedStream(httpcore.AsyncNetworkStream):
+    """A connection that is not used again once more was read from it than the one reply to its request.
+
+    The bytes are followed by a parser of its own: where a reply ends, only its framing tells.
+    """
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
-        self._is_closed = False
-        self._n_read = 0
-        self._start = bytearray()
-        self._end = b""
+        self._reply: h11.Connection | None = None
+        self._has_surplus = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - as above
         """Read what has arrived."""
         data = await self._stream.read(max_bytes, timeout)
-        self._n_read += len(data)
-        self._end = (self._end + data)[-len(_LAST_CHUNK) :]
-        if b"\r\n\r\n" not in self._start and len(self._start) < _MAX_HEAD_BYTES:
-            self._start += data
+        if self._reply is not None and not self._has_surplus:
+            self._has_surplus = _goes_beyond(self._reply, data)
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as above
-        """Write a part of a request: what is read from here on is its reply."""
-        self._n_read = 0
-        self._start.clear()
-        self._end = b""
+        """Write a part of a request; a proxy's handshake before it is not HTTP and not followed."""
+        if buffer.startswith((b"POST ", b"GET ")):
+            self._reply = _reply_to_come()
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
         """Close the connection."""
-        self._is_closed = True
         await self._stream.aclose()
 
     async def start_tls(
@@ -243,20 +238,33 @@ class _CountingStream(httpcore.AsyncNetworkStream):
         timeout: float | None = None,  # noqa: ASYNC109 - as above
     ) -> httpcore.AsyncNetworkStream:
         """Continue over TLS."""
-        return _CountingStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        return _WatchedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
-        """What httpcore asks about a connection: a closed one counts as readable, so that it is thrown away."""
-        return True if info == "is_readable" and self._is_closed else self._stream.get_extra_info(info)
+        """What httpcore asks about a connection: an idle one that is readable is thrown away, not used again."""
+        return True if info == "is_readable" and self._has_surplus else self._stream.get_extra_info(info)
 
-    def has_surplus(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Whether more was read than the one reply with these headers."""
-        by_name = {name.lower(): value for name, value in headers}
-        if b"chunked" in by_name.get(b"transfer-encoding", b"").lower():
-            return not self._end.endswith(_LAST_CHUNK)
-        n_head_bytes = self._start.find(b"\r\n\r\n") + 4
-        length = by_name.get(b"content-length", b"0")
-        return not length.isdigit() or self._n_read > n_head_bytes + int(length)
+
+def _reply_to_come() -> h11.Connection:
+    """A parser that waits for the reply to a request; what the request was does not matter to it."""
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
+    connection.send(h11.Request(method="POST", target="/", headers=[("Host", "server"), ("Content-Length", "0")]))
+    connection.send(h11.EndOfMessage())
+    return connection
+
+
+def _goes_beyond(reply: h11.Connection, data: bytes) -> bool:
+    """Whether the data goes on behind the end of the reply, or is no reply at all."""
+    try:
+        reply.receive_data(data)
+        while (event := reply.next_event()) is not h11.NEED_DATA:
+            if event is h11.PAUSED or isinstance(event, h11.EndOfMessage):
+                return bool(reply.trailing_data[0])
+            if isinstance(event, h11.ConnectionClosed):
+                break
+    except h11.ProtocolError:
+        return True
+    return False
 
 
 def _core_url(url: httpx.URL) -> httpcore.URL:
