@@ -1,11 +1,12 @@
 """Samples read ahead and handed out."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import anyio
 import anyio.lowlevel
 
-from bootcamp_cli.engine.scheduler import Scheduler, WorkQueue
+from bootcamp_cli.engine.scheduler import InFlightLimit, Scheduler, WorkQueue
 from bootcamp_cli.types import Sample
 
 
@@ -59,3 +60,55 @@ def test_no_more_is_read_ahead_than_told() -> None:
 
     anyio.run(main)
     assert len(admitted) == 5
+
+
+def test_retries_get_a_place_before_new_samples() -> None:
+    """A freed place goes to a retry that waits, however many new samples waited before it."""
+    order: list[str] = []
+
+    async def main() -> None:
+        limit = InFlightLimit(1)
+        await limit.acquire(is_retry=False)
+
+        async def send(name: str, *, is_retry: bool) -> None:
+            await limit.acquire(is_retry=is_retry)
+            order.append(name)
+            limit.release()
+
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                for number in range(3):
+                    tasks.start_soon(partial(send, f"new {number}", is_retry=False))
+                await anyio.wait_all_tasks_blocked()
+                tasks.start_soon(partial(send, "retry", is_retry=True))
+                await anyio.wait_all_tasks_blocked()
+                limit.release()
+
+    anyio.run(main)
+    assert order == ["retry", "new 0", "new 1", "new 2"]
+
+
+def test_a_place_is_not_lost_with_who_waited_for_it() -> None:
+    """Tasks that are cancelled while they wait, or just after they got a place, leave all places free."""
+
+    async def main() -> None:
+        limit = InFlightLimit(2)
+
+        async def send(*, is_retry: bool) -> None:
+            await limit.acquire(is_retry=is_retry)
+            limit.release()
+
+        for _ in range(2):
+            await limit.acquire(is_retry=False)
+        async with anyio.create_task_group() as tasks:
+            for is_retry in (True, False, True):
+                tasks.start_soon(partial(send, is_retry=is_retry))
+            await anyio.wait_all_tasks_blocked()
+            limit.release()
+            tasks.cancel_scope.cancel()
+        limit.release()
+        with anyio.fail_after(10):
+            for _ in range(2):
+                await limit.acquire(is_retry=False)
+
+    anyio.run(main)

@@ -19,7 +19,7 @@ from bootcamp_cli.dataset.stream import iter_samples
 from bootcamp_cli.engine.breaker import CircuitBreaker, EarlyRefusals
 from bootcamp_cli.engine.events import Emit, FileTotal, RetryScheduled, RunEnded, RunStarted
 from bootcamp_cli.engine.generate import Attempts, Generator, RetryPolicy, retries
-from bootcamp_cli.engine.scheduler import Scheduler, StartRounds, WorkQueue, acquire, expected_lengths
+from bootcamp_cli.engine.scheduler import InFlightLimit, Scheduler, StartRounds, WorkQueue, acquire, expected_lengths
 from bootcamp_cli.engine.session import Session
 from bootcamp_cli.engine.signals import Shutdown
 from bootcamp_cli.engine.writer import Ended, Writer, failed
@@ -104,7 +104,7 @@ class _Pipeline:
         self._n_in_work = 0
         self._open = anyio.Semaphore(4 * n_slots + 1000, fast_acquire=True)
         self._at_risk = anyio.Semaphore(2 * n_slots, fast_acquire=True)
-        self._in_flight = anyio.Semaphore(n_slots, fast_acquire=True)
+        self._in_flight = InFlightLimit(n_slots)
         self._rounds = StartRounds()
         self._refusals = EarlyRefusals(n_slots)
         if any(index.n_answered for index in session.journal.details.values()):
@@ -217,7 +217,7 @@ class _Pipeline:
 
         The place in flight is taken before the place at risk: a sample at risk must be able to go on.
         """
-        await acquire(self._in_flight)
+        await self._in_flight.acquire(is_retry=attempts.n > 0)
         try:
             await acquire(self._at_risk)
             try:

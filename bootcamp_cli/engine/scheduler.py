@@ -189,6 +189,39 @@ async def acquire(semaphore: anyio.Semaphore) -> None:
         await semaphore.acquire()
 
 
+class InFlightLimit:
+    """At most `n` requests in flight; whoever sends a sample again gets the next free place before new samples."""
+
+    def __init__(self, n: int) -> None:
+        self._n_free = n
+        self._retries: deque[anyio.Event] = deque()
+        self._new: deque[anyio.Event] = deque()
+
+    async def acquire(self, *, is_retry: bool) -> None:
+        """Wait for a place."""
+        if self._n_free:
+            self._n_free -= 1
+            return
+        waiting, granted = self._retries if is_retry else self._new, anyio.Event()
+        waiting.append(granted)
+        try:
+            await granted.wait()
+        except BaseException:
+            if granted.is_set():
+                self.release()
+            else:
+                waiting.remove(granted)
+            raise
+
+    def release(self) -> None:
+        """Give a place back, to who waits for it."""
+        waiting = self._retries or self._new
+        if waiting:
+            waiting.popleft().set()
+        else:
+            self._n_free += 1
+
+
 class StartRounds:
     """When hundreds of answers arrive at once, hundreds of requests follow: they go out in several rounds.
 
