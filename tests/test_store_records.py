@@ -37,7 +37,6 @@ def heads(path: Path, *, foreign: bool) -> list[RecordHead]:
         ("failure", {"kind": "x"}),
         ("row", "4"),
         ("row", 4.0),
-        ("repeat", "a"),
     ],
 )
 @pytest.mark.parametrize("foreign", [False, True])
@@ -48,6 +47,14 @@ def test_ill_typed_fields_are_errors_with_their_place(tmp_path: Path, field: str
     with pytest.raises(RunDirectoryError) as caught:
         heads(path, foreign=foreign)
     assert str(caught.value).startswith(f"details/a.jsonl:2: {field} is {value!r}, not ")
+
+
+def test_a_repeat_that_is_none_is_an_error_in_a_run_and_somebody_elses_key_elsewhere(tmp_path: Path) -> None:
+    """In a run of this tool `repeat` must be a count; in a foreign file a key of that name may mean anything."""
+    path = written(tmp_path / "a.jsonl", {"row": 3, "score": None, "repeat": "a"})
+    with pytest.raises(RunDirectoryError, match="repeat is 'a', not the number of a repeat"):
+        heads(path, foreign=False)
+    assert [head.repeat for head in heads(path, foreign=True)] == [0]
 
 
 @pytest.mark.parametrize(

@@ -185,11 +185,11 @@ def _head_of(written: Mapping[str, Any], path: Path, number: int, *, foreign: bo
         score = float(score) if abs(score) < _MAX_SCORE or not isinstance(score, int) else math.inf
         if not math.isfinite(score):
             score, failure = None, failure or "verifier_error"
-    finish_reason = written.get("finish_reason")
+    finish_reason, repeat = written.get("finish_reason"), written.get("repeat", 0)
     return RecordHead(
         id=written.get("id"),
         row=written.get("row"),
-        repeat=written.get("repeat") or 0,
+        repeat=repeat if isinstance(repeat, int) and _is_count(repeat) else 0,
         data_source=written.get("data_source"),
         score=score,
         failure=failure,
@@ -237,10 +237,9 @@ _REPEAT: Form = ("repeat", _is_count, "the number of a repeat")
 _COMMON_FORMS: tuple[Form, ...] = (
     _DATA_SOURCE,
     ("output_len", _is_count, "a count of tokens or words"),
-    _REPEAT,
 )
 _FAILURE: Form = ("failure", _is_text, "a string or null")
-_FORMS: tuple[Form, ...] = (_ROW, ("score", _is_score, "a number or null"), _FAILURE, *_COMMON_FORMS)
+_FORMS: tuple[Form, ...] = (_ROW, ("score", _is_score, "a number or null"), _FAILURE, *_COMMON_FORMS, _REPEAT)
 KEPT_FORMS: tuple[Form, ...] = (("row", lambda value: type(value) is int, "a row number"), *_COMMON_FORMS)
 """The fields of a foreign record that a new verdict leaves alone."""
 _FOREIGN_FORMS: tuple[Form, ...] = (
@@ -351,6 +350,7 @@ _FAILURE_FORMS: tuple[Form, ...] = (
     ("file", _is_text, "the name of a test file"),
     _ROW,
     ("kind", _is_text, "a string or null"),
+    ("id", lambda value: isinstance(value, (str, int, float)), "a string, a number, true or false"),
     _DATA_SOURCE,
     _REPEAT,
 )

@@ -179,14 +179,15 @@ def _read_object(path: Path) -> dict[str, Any] | None:
 
 
 def _manifest_of(parts: Mapping[str, Any], path: Path) -> Manifest:
-    """The manifest of a JSON object."""
+    """The manifest of a JSON object; what is odd about parts that decide nothing is passed over."""
     values = {}
     for field in fields(Manifest):
         if field.name in parts:
             try:
                 values[field.name] = msgspec.convert(parts[field.name], field.type)
-            except (msgspec.ValidationError, RecursionError) as error:
-                raise RunDirectoryError(f"{path}: {field.name} is not what was written", hint=_HINT) from error
+            except (msgspec.ValidationError, ValueError, RecursionError) as error:
+                if field.required:
+                    raise RunDirectoryError(f"{path}: {field.name} is not what was written", hint=_HINT) from error
     if missing := [field.name for field in fields(Manifest) if field.required and field.name not in values]:
         raise RunDirectoryError(f"{path}: missing: {', '.join(missing)}", hint=_HINT)
     return Manifest(**values)

@@ -61,7 +61,7 @@ def test_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.Monk
         ({"files": [FILE | {"digest": []}]}, "files"),
         ({"files": [FILE], "identity": []}, "identity"),
         ({"files": [FILE], "template": {"name": "x"}}, "template"),
-        ({"files": [FILE], "complete": 5}, "complete"),
+        ({"files": [FILE], "sys_prompt": 5}, "sys_prompt"),
         ({"files": [FILE]}, "identity"),
     ],
 )
