@@ -13,6 +13,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
+import anyio
+
 from bootcamp_cli.bootcamps.registry import CATALOG, BuiltinBootcamp, load_builtin
 from bootcamp_cli.bootcamps.scoring import CheckVerifier, score
 from bootcamp_cli.errors import SettingsError
@@ -24,6 +26,7 @@ THINK_END = "</think>"
 OTHER_BOOTCAMPS = "*"
 """The key in `skills` for every bootcamp without a key of its own."""
 
+_MAX_KNOWN_ANSWERS = 10_000
 _NO_ANSWER = "I could not find an answer that I trust."
 _MARKERS = re.compile(r"\[/?answer\]|```\w*|\\[a-z]+|<[^>]*>")
 _MUTABLE = re.compile(r"[0-9A-Za-z]", re.ASCII)
@@ -114,6 +117,30 @@ class DemoModel:
         while len(words) < n_words:
             words += random.choice(_THOUGHTS).split()
         return " ".join(words[: max(0, n_words)])
+
+
+class Answers:
+    """A model's answers to the requests of a server: each is thought of once, and puzzles are solved in a thread."""
+
+    def __init__(self, model: DemoModel) -> None:
+        self._model = model
+        self._known: dict[tuple[str, bytes | None], Generated] = {}
+        # one puzzle is solved at a time: more threads would only compete
+        self._solver = anyio.CapacityLimiter(1)
+
+    async def to(self, prompt: str, sample: "KnownSample | None") -> Generated:
+        """The answer to a prompt; rows that differ in nothing but their ground truth have answers of their own."""
+        key = (prompt, sample.ground_truth if sample else None)
+        answer = self._known.get(key)
+        if answer is None:
+            if sample is None or sample.ground_truth is None:
+                answer = self._model.answer(prompt, sample)
+            else:
+                answer = await anyio.to_thread.run_sync(self._model.answer, prompt, sample, limiter=self._solver)
+            if len(self._known) >= _MAX_KNOWN_ANSWERS:
+                self._known.clear()
+            self._known[key] = answer
+        return answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

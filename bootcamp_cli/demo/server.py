@@ -9,7 +9,7 @@ import anyio
 from aiohttp import web
 
 from bootcamp_cli.demo.config import DemoConfig, Fault, choose_fault
-from bootcamp_cli.demo.model import DemoModel, Generated, KnownSample, SampleIndex, load_samples
+from bootcamp_cli.demo.model import Answers, DemoModel, KnownSample, SampleIndex, load_samples
 from bootcamp_cli.demo.protocol import (
     CHAT_PATH,
     COMPLETIONS_PATH,
@@ -34,7 +34,6 @@ MODEL_NAME = "demo"
 _HOST = "127.0.0.1"
 _BACKLOG = 1024
 _KEEPALIVE_S = 3600.0
-_MAX_CACHED_ANSWERS = 10_000
 
 
 @asynccontextmanager
@@ -75,10 +74,8 @@ class _DemoServer:
         self._config = config
         self._model = DemoModel(seed=config.seed, n_tokens=config.n_tokens)
         self._samples = samples
-        self._answers: dict[str, Generated] = {}
+        self._answers = Answers(self._model)
         self._n_attempts: Counter[str] = Counter()
-        # one puzzle is solved at a time: more threads would only compete
-        self._solver = anyio.CapacityLimiter(1)
 
     @web.middleware
     async def refuse(
@@ -111,13 +108,13 @@ class _DemoServer:
         if ask.stream:
             return await self._stream(request, ask, prompt, sample, latency_s)
         await anyio.sleep(latency_s)
-        return _json_response(answer_body(ask, await self._answer(prompt, sample), name=prompt))
+        return _json_response(answer_body(ask, await self._answers.to(prompt, sample), name=prompt))
 
     async def _stream(
         self, request: web.Request, ask: Ask, prompt: str, sample: KnownSample | None, latency_s: float
     ) -> web.StreamResponse:
         """A stream takes as long as a whole reply, spread over its pieces."""
-        pieces = stream_events(ask, answer_body(ask, await self._answer(prompt, sample), name=prompt))
+        pieces = stream_events(ask, answer_body(ask, await self._answers.to(prompt, sample), name=prompt))
         pause_s = latency_s / (len(pieces) + 1)
         if not pause_s:
             pieces = (b"".join(pieces),)
@@ -137,19 +134,6 @@ class _DemoServer:
         n_attempts = self._n_attempts[prompt]
         self._n_attempts[prompt] += 1
         return choose_fault(self._config.faults, prompt, n_attempts, seed=self._config.seed)
-
-    async def _answer(self, prompt: str, sample: KnownSample | None) -> Generated:
-        """The model's output for a prompt; a puzzle is solved once, in a thread."""
-        answer = self._answers.get(prompt)
-        if answer is None:
-            if sample is None or sample.ground_truth is None:
-                answer = self._model.answer(prompt, sample)
-            else:
-                answer = await anyio.to_thread.run_sync(self._model.answer, prompt, sample, limiter=self._solver)
-            if len(self._answers) >= _MAX_CACHED_ANSWERS:
-                self._answers.clear()
-            self._answers[prompt] = answer
-        return answer
 
 
 def _failure(fault: Fault) -> web.Response:

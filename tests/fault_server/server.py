@@ -13,7 +13,7 @@ import h11
 from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.stapled import MultiListener
 
-from bootcamp_cli.demo.model import THINK_END, DemoModel, Generated, KnownSample, read_samples
+from bootcamp_cli.demo.model import THINK_END, Answers, DemoModel, KnownSample, read_samples
 from bootcamp_cli.demo.protocol import (
     CHAT_PATH,
     COMPLETIONS_PATH,
@@ -35,7 +35,6 @@ from tests.fault_server.wire import ConnectionEndedError, Reply, Request, TooLar
 
 _COMPLETION_PATHS = (COMPLETIONS_PATH, CHAT_PATH)
 _STATS_PATH = "/stats"
-_MAX_CACHED_ANSWERS = 10_000
 
 
 @asynccontextmanager
@@ -66,9 +65,7 @@ class FaultServer:
         self.traffic = Traffic(keep_log=config.log_requests)
         self._rows = rows
         self._model = DemoModel(seed=config.seed, skills=config.skills)
-        self._answers: dict[tuple[str, bytes | None], Generated] = {}
-        # one puzzle is solved at a time: more threads would only compete
-        self._solver = anyio.CapacityLimiter(1)
+        self.answers = Answers(self._model)
 
     @property
     def url(self) -> str:
@@ -149,20 +146,6 @@ class FaultServer:
             return self.config.latency_s
         return self._model.latency_s(prompt, mean_s=self.config.latency_s)
 
-    async def generated(self, prompt: str, sample: KnownSample | None) -> Generated:
-        """The model's output for a prompt; where a puzzle is to be solved, that happens in a thread, once."""
-        key = (prompt, sample.ground_truth if sample else None)
-        answer = self._answers.get(key)
-        if answer is None:
-            if sample is None or sample.ground_truth is None:
-                answer = self._model.answer(prompt, sample)
-            else:
-                answer = await anyio.to_thread.run_sync(self._model.answer, prompt, sample, limiter=self._solver)
-            if len(self._answers) >= _MAX_CACHED_ANSWERS:
-                self._answers.clear()
-            self._answers[key] = answer
-        return answer
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Exchange:
@@ -195,7 +178,7 @@ class _Exchange:
         if self.ask is None:
             config = self.server.config
             return models_body(config.models, max_model_len=config.max_model_len)
-        generated = await self.server.generated(self.prompt, self.sample)
+        generated = await self.server.answers.to(self.prompt, self.sample)
         body = answer_body(self.ask, generated, name=self.prompt)
         return _reasoned(body) if self.ask.is_chat and self.server.config.reasoning_parser else body
 
