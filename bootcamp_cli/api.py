@@ -7,7 +7,7 @@ settings. Each imports what it needs, so that looking up a template does not loa
 import contextlib
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,7 +22,7 @@ from bootcamp_cli.errors import (
     SettingsError,
 )
 from bootcamp_cli.settings.model import EvalSettings, listed_keys
-from bootcamp_cli.settings.sources import Resolved
+from bootcamp_cli.settings.sources import Resolved, Sources, load_settings
 
 if TYPE_CHECKING:
     from bootcamp_cli.analysis.summary import RunContents, RunSummary
@@ -60,38 +60,13 @@ StartDisplay = Callable[["ProgressState"], "Display"]
 # Settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
-    """Where settings come from.
-
-    `flags` are texts by parameter name, `config` is a file to read instead of the one in `cwd`, `profile` names a table
-    of the files, `user_file` is the user's own settings file.
-    """
-
-    flags: Mapping[str, str | Sequence[str]]
-    env: Mapping[str, str]
-    cwd: Path
-    config: Path | None = None
-    profile: str | None = None
-    user_file: Path | None = None
-
-
 def read_settings(sources: Sources) -> Resolved:
     """Merge and check the settings.
 
     Raises:
         SettingsError: a value, a key, a file or a profile is wrong; the message names the place.
     """
-    from bootcamp_cli.settings.sources import load_settings
-
-    return load_settings(
-        flags=sources.flags,
-        env=sources.env,
-        cwd=sources.cwd,
-        config=sources.config,
-        profile=sources.profile,
-        user_file=sources.user_file,
-    )
+    return load_settings(sources)
 
 
 def read_run_settings(run_dir: "RunDir", sources: Sources) -> Resolved:
@@ -107,16 +82,7 @@ def read_run_settings(run_dir: "RunDir", sources: Sources) -> Resolved:
     if args is None or run_dir.read_manifest() is None:
         missing = "eval_args.json" if args is None else "manifest.json"
         raise ResumeRefusedError(f"{run_dir.path} has no {missing} and cannot be resumed", hint="start a new run")
-    return settings_from_eval_args(
-        args,
-        place=str(run_dir.eval_args),
-        flags=sources.flags,
-        env=sources.env,
-        cwd=sources.cwd,
-        config=sources.config,
-        profile=sources.profile,
-        user_file=sources.user_file,
-    )
+    return settings_from_eval_args(args, place=str(run_dir.eval_args), sources=sources)
 
 
 # Evaluations

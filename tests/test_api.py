@@ -10,6 +10,7 @@ import pytest
 
 from bootcamp_cli import api
 from bootcamp_cli.engine.events import Event, RunEnded, RunStarted
+from bootcamp_cli.settings.sources import Sources
 from tests.conftest import StartFaultServer
 
 
@@ -52,7 +53,7 @@ def test_an_evaluation_prints_nothing_and_gives_its_run(
 ) -> None:
     """Plan and evaluation tell a listener and a display what happens, return the run, and print not a word."""
     flags = {"url": fault_server(test_dir=demo_test_dir).url, "test_dir": str(demo_test_dir), "max_tokens": "4000"}
-    resolved = api.read_settings(api.Sources(flags=flags, env={}, cwd=tmp_path))
+    resolved = api.read_settings(Sources(flags=flags, env={}, cwd=tmp_path))
     heard, watching = Heard(), Watching()
     run = api.evaluate(api.plan_evaluation(resolved, heard), heard, lambda _: watching)
     assert run.summary.complete

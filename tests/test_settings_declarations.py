@@ -10,7 +10,7 @@ from bootcamp_cli.cli.docs import parameter_table
 from bootcamp_cli.engine.plan import Plan, identity_differences, make_plan
 from bootcamp_cli.errors import DatasetError, ResumeRefusedError, SettingsError
 from bootcamp_cli.settings.model import ApiMode, EvalSettings, Parameter, listed_keys, parameters
-from bootcamp_cli.settings.sources import Resolved, load_settings
+from bootcamp_cli.settings.sources import Resolved, Sources, load_settings
 from bootcamp_cli.settings.stored import settings_from_eval_args, to_eval_args
 from bootcamp_cli.settings.warnings import mode_warnings
 from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
@@ -77,14 +77,7 @@ def other_text(parameter: Parameter, place: Path) -> str | list[str]:  # noqa: P
 
 def loaded(test_dir: Path, flags: dict[str, Any]) -> Resolved:
     """Settings of flags alone."""
-    return load_settings(
-        flags={"test_dir": str(test_dir)} | BASE | flags,
-        env={},
-        cwd=test_dir.parent,
-        config=None,
-        profile=None,
-        user_file=None,
-    )
+    return load_settings(Sources(flags={"test_dir": str(test_dir)} | BASE | flags, env={}, cwd=test_dir.parent))
 
 
 def plan_of(test_dir: Path, flags: dict[str, Any]) -> Plan | None:
@@ -165,16 +158,9 @@ def test_what_decides_is_refused_by_resume(parameter: Parameter, test_dir: Path)
     run = to_eval_args(loaded(test_dir, {}).settings)
 
     def resumed() -> EvalSettings:
-        return settings_from_eval_args(
-            run,
-            place="eval_args.json",
-            flags={parameter.name: other_text(parameter, test_dir.parent)},
-            env={},
-            cwd=test_dir.parent,
-            config=None,
-            profile=None,
-            user_file=None,
-        ).settings
+        flags = {parameter.name: other_text(parameter, test_dir.parent)}
+        sources = Sources(flags=flags, env={}, cwd=test_dir.parent)
+        return settings_from_eval_args(run, place="eval_args.json", sources=sources).settings
 
     if parameter.param.decides is None:
         assert getattr(resumed(), parameter.name) != getattr(loaded(test_dir, {}).settings, parameter.name)

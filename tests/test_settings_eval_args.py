@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bootcamp_cli.errors import ResumeRefusedError, SettingsError
 from bootcamp_cli.settings.model import EvalSettings, parameters
-from bootcamp_cli.settings.sources import Resolved
+from bootcamp_cli.settings.sources import Resolved, Sources
 from bootcamp_cli.settings.stored import settings_from_eval_args, to_eval_args
 from bootcamp_cli.text import Secret
 
@@ -27,16 +27,8 @@ def resumed(
     cwd: Path = HERE,
 ) -> Resolved:
     """The settings of a resumed run."""
-    return settings_from_eval_args(
-        data,
-        place="eval_args.json",
-        flags=flags or {},
-        env=env or {},
-        cwd=cwd,
-        config=None,
-        profile=None,
-        user_file=None,
-    )
+    sources = Sources(flags=flags or {}, env=env or {}, cwd=cwd)
+    return settings_from_eval_args(data, place="eval_args.json", sources=sources)
 
 
 def stored(settings: EvalSettings) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.settings.convert import shown_value
 from bootcamp_cli.settings.model import parameters, parameters_by_name
-from bootcamp_cli.settings.sources import Resolved, load_settings, user_config_file
+from bootcamp_cli.settings.sources import Resolved, Sources, load_settings, user_config_file
 
 SAMPLES = {
     "url": ("http://h:1/v1", '"http://h:1/v1"'),
@@ -56,12 +56,14 @@ def load(
         (cwd / "user").mkdir(exist_ok=True)
         (cwd / "user" / "config.toml").write_text(user, encoding="utf-8")
     return load_settings(
-        flags=flags or {},
-        env=env or {},
-        cwd=cwd,
-        config=None if asked is None else Path("asked.toml"),
-        profile=profile,
-        user_file=cwd / "user" / "config.toml",
+        Sources(
+            flags=flags or {},
+            env=env or {},
+            cwd=cwd,
+            config=None if asked is None else Path("asked.toml"),
+            profile=profile,
+            user_file=cwd / "user" / "config.toml",
+        )
     )
 
 
@@ -178,7 +180,7 @@ def test_file_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
 def test_missing_config_is_an_error(tmp_path: Path) -> None:
     """A file given by --config must exist."""
     with pytest.raises(SettingsError, match=r"no\.toml: cannot be read: No such file"):
-        load_settings(flags={}, env={}, cwd=tmp_path, config=Path("no.toml"), profile=None, user_file=None)
+        load_settings(Sources(flags={}, env={}, cwd=tmp_path, config=Path("no.toml")))
 
 
 @pytest.mark.parametrize("line", ['bootcamps_path = "x"', "insecure = true", '[profile.p]\nbootcamps_path = "x"'])

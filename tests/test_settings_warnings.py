@@ -7,14 +7,14 @@ import pytest
 
 from bootcamp_cli.cli.docs import parameter_table
 from bootcamp_cli.settings.model import parameters
-from bootcamp_cli.settings.sources import Resolved, load_settings
+from bootcamp_cli.settings.sources import Resolved, Sources, load_settings
 from bootcamp_cli.settings.warnings import mode_warnings, template_note
 from bootcamp_cli.verification.pool import default_verify_workers, usable_cpus
 
 
 def load(flags: Mapping[str, str]) -> Resolved:
     """Settings of flags alone."""
-    return load_settings(flags=flags, env={}, cwd=Path("/nowhere"), config=None, profile=None, user_file=None)
+    return load_settings(Sources(flags=flags, env={}, cwd=Path("/nowhere")))
 
 
 CHAT = {"api_mode": "chat_completion"}

@@ -151,7 +151,7 @@ def _resolved(call: Call, config: "DemoConfig", url: str, test_dir: Path) -> "Re
     """The settings of the demo: the command line and nothing else."""
     import os
 
-    from bootcamp_cli.settings.sources import load_settings
+    from bootcamp_cli.settings.sources import Sources, load_settings
 
     flags: Flags = {
         "url": url,
@@ -162,9 +162,7 @@ def _resolved(call: Call, config: "DemoConfig", url: str, test_dir: Path) -> "Re
     }
     if config.api_key is not None:
         flags["api_key"] = config.api_key
-    return load_settings(
-        flags=flags | call.flags, env={}, cwd=Path.cwd(), config=Path(os.devnull), profile=None, user_file=None
-    )
+    return load_settings(Sources(flags=flags | call.flags, env={}, cwd=Path.cwd(), config=Path(os.devnull)))
 
 
 @contextmanager

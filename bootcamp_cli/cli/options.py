@@ -47,8 +47,7 @@ from bootcamp_cli.settings.convert import default_text
 from bootcamp_cli.settings.model import EvalSettings, Parameter, parameters
 
 if TYPE_CHECKING:
-    from bootcamp_cli.api import Sources
-    from bootcamp_cli.settings.sources import Resolved
+    from bootcamp_cli.settings.sources import Resolved, Sources
 
 Flags = dict[str, str | list[str]]
 """The settings given on the command line, by name, as they were typed; a boolean one is `true` or `false`."""
@@ -72,8 +71,7 @@ class Call:
     @property
     def sources(self) -> "Sources":
         """Where the settings of this call come from: its flags, this process's environment, the files."""
-        from bootcamp_cli.api import Sources
-        from bootcamp_cli.settings.sources import user_config_file
+        from bootcamp_cli.settings.sources import Sources, user_config_file
 
         return Sources(
             flags=self.flags,

@@ -51,6 +51,23 @@ class Resolved:
         return self.origins[name].kind != "default"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where settings come from.
+
+    `flags` has the options that were given, by parameter name, as text; a repeated one as a sequence. `config` and
+    `profile` are `--config` and `--profile`, else `BOOTCAMP_CONFIG` and `BOOTCAMP_PROFILE` of `env` count. `user_file`
+    is the user's own settings file.
+    """
+
+    flags: Mapping[str, str | Sequence[str]] = field(repr=False)
+    env: Mapping[str, str] = field(repr=False)
+    cwd: Path
+    config: Path | None = None
+    profile: str | None = None
+    user_file: Path | None = None
+
+
 _PREFIX = "BOOTCAMP_"
 PROFILE_VARIABLE = "BOOTCAMP_PROFILE"
 CONFIG_VARIABLE = "BOOTCAMP_CONFIG"
@@ -61,32 +78,23 @@ OPENAI_URL_VARIABLE = "OPENAI_BASE_URL"
 _TABLES = ("profile", "templates")
 
 
-def load_settings(
-    *,
-    flags: Mapping[str, str | Sequence[str]],
-    env: Mapping[str, str],
-    cwd: Path,
-    config: Path | None,
-    profile: str | None,
-    user_file: Path | None,
-) -> Resolved:
-    """Merge all sources of settings; only the arguments and the files they name are read.
+def load_settings(sources: Sources) -> Resolved:
+    """Merge all sources of settings; only they and the files they name are read.
 
-    `flags` has the options that were given, by parameter name, as text; a repeated one as a sequence. `config` and
-    `profile` are `--config` and `--profile`, else `BOOTCAMP_CONFIG` and `BOOTCAMP_PROFILE` count. Only the value that
-    wins is converted, so a flag overrides even an invalid value. Relative paths in a file start at its directory, all
-    others at `cwd`; all come out absolute if `cwd` is.
+    Only the value that wins is converted, so a flag overrides even an invalid value. Relative paths in a file start at
+    its directory, all others at `cwd`; all come out absolute if `cwd` is.
 
     Raises:
         SettingsError: a wrong value, an unknown key, an unknown profile or an unreadable file; the message has the
             place.
     """
+    env = sources.env
     home = Path(env["HOME"]) if env.get("HOME") else None
-    here = Base(directory=cwd, home=home)
-    files = _setting_files(env=env, cwd=cwd, config=config, user_file=user_file)
-    chosen_profile = _profile(profile, env, files)
+    here = Base(directory=sources.cwd, home=home)
+    files = _setting_files(sources)
+    chosen_profile = _profile(sources.profile, env, files)
     raw = _strongest(
-        _flag_values(flags, here),
+        _flag_values(sources.flags, here),
         _environment_values(env, here),
         *(_file_values(file, chosen_profile, home) for file in files),
         _fallback_values(env, here),
@@ -127,12 +135,11 @@ class _TomlFile:
     templates: Mapping[str, Mapping[str, Any]] = field(repr=False)
 
 
-def _setting_files(
-    *, env: Mapping[str, str], cwd: Path, config: Path | None, user_file: Path | None
-) -> tuple[_TomlFile, ...]:
+def _setting_files(sources: Sources) -> tuple[_TomlFile, ...]:
     """The existing settings files, strongest first: the requested one or `./bootcamp.toml`, then the user file."""
     files = []
-    asked = config if config is not None else Path(env[CONFIG_VARIABLE]) if env.get(CONFIG_VARIABLE) else None
+    cwd, user_file, named = sources.cwd, sources.user_file, sources.env.get(CONFIG_VARIABLE)
+    asked = sources.config if sources.config is not None else Path(named) if named else None
     found = cwd / FOUND_FILE
     if asked is not None:
         files.append(_read_toml_file(cwd / asked, str(asked), kind="file"))

@@ -1,8 +1,7 @@
 """eval_args.json: what a run was started with; `resume` reads it back and fills in what is masked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from bootcamp_cli.errors import ResumeRefusedError, SettingsError
@@ -14,6 +13,7 @@ from bootcamp_cli.settings.sources import (
     OPENAI_URL_VARIABLE,
     Origin,
     Resolved,
+    Sources,
     default_value,
     load_settings,
     openai_key,
@@ -30,20 +30,10 @@ def to_eval_args(settings: EvalSettings) -> dict[str, Any]:
     return {parameter.name: stored_value(parameter, getattr(settings, parameter.name)) for parameter in parameters()}
 
 
-def settings_from_eval_args(
-    data: Mapping[str, Any],
-    *,
-    place: str,
-    flags: Mapping[str, str | Sequence[str]],
-    env: Mapping[str, str],
-    cwd: Path,
-    config: Path | None,
-    profile: str | None,
-    user_file: Path | None,
-) -> Resolved:
+def settings_from_eval_args(data: Mapping[str, Any], *, place: str, sources: Sources) -> Resolved:
     """The settings with which `resume` continues a run.
 
-    `data` is the content of its eval_args.json, `place` that file's name in messages, the rest as for `load_settings`.
+    `data` is the content of its eval_args.json, `place` that file's name in messages.
     The file decides. Flags override what does not change the answers. Environment and TOML only provide what the file
     masks: the API key, header values, extra_body values, and a URL that is the same but for its credentials; a header
     or a key that the run did not have is not added. Unknown keys are ignored and missing ones take the default, as the
@@ -53,8 +43,8 @@ def settings_from_eval_args(
         ResumeRefusedError: a flag would change the answers; all of them are listed with both values.
         SettingsError: a wrong value, or masked ones that no source provides, all of them named.
     """
-    current = load_settings(flags=flags, env=env, cwd=cwd, config=config, profile=profile, user_file=user_file)
-    base = Base(directory=cwd)
+    current = load_settings(sources)
+    base = Base(directory=sources.cwd)
     run = _Run(data=data, place=place, base=base)
     _refuse_other_answers(run, current)
     values: dict[str, Any] = {}
@@ -65,7 +55,7 @@ def settings_from_eval_args(
         if current.origins[name].kind == "flag":
             values[name], origins[name] = getattr(current.settings, name), current.origins[name]
             continue
-        stored, unknown = _unmasked(parameter, data.get(name), current, env=env, url=values.get("url", ""))
+        stored, unknown = _unmasked(parameter, data.get(name), current, env=sources.env, url=values.get("url", ""))
         missing += unknown
         values[name] = run.value(parameter, stored)
         is_default = values[name] == default_value(parameter, base)
