@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _FAULTS = ("429:0.02:retry-after=0.1", "500:0.02")
 _OPEN_FILES_TO_SERVE = 65_536
-_OPEN_FILES_BESIDE_CONNECTIONS = 512
+_OPEN_FILES_OF_SERVER = 256
 
 
 @command(
@@ -130,19 +130,16 @@ def _serve(call: Call, config: "DemoConfig", test_dir: Path) -> int:
 
 def _evaluate(call: Call, config: "DemoConfig", test_dir: Path, faults: tuple[str, ...]) -> int:
     from bootcamp_cli import api
-    from bootcamp_cli.cli.process import raise_open_file_limit, run_display
+    from bootcamp_cli.cli.process import run_display
     from bootcamp_cli.cli.results import print_run
 
     with _served(config) as url:
         shown = f", faults {', '.join(faults)}" if faults else ""
         call.console.notify(f"demo server at {url}, mean latency {config.latency_s} s{shown}")
         resolved = _resolved(call, config, url, test_dir)
-        # both ends of every connection belong to this process
-        needed = 2 * resolved.settings.max_concurrent_requests + _OPEN_FILES_BESIDE_CONNECTIONS
-        if warning := raise_open_file_limit(needed):
-            call.console.warn(warning)
         plan = api.plan_evaluation(resolved, call.console)
-        n_connections = resolved.settings.max_concurrent_requests
+        # both ends of every connection belong to this process
+        n_connections = 2 * resolved.settings.max_concurrent_requests + _OPEN_FILES_OF_SERVER
         run = api.evaluate(plan, call.console, run_display(call.console, n_connections=n_connections))
         return print_run(run, call.console, allow_unscored=resolved.settings.allow_unscored)
 
