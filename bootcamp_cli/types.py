@@ -24,8 +24,11 @@ PENDING_FAILURES: frozenset[str] = frozenset({"verifier_timeout", "verifier_cras
 MAX_LEN = 2**53
 """Output lengths beyond this cannot be real counts; sums and quotients of the others are safe."""
 
+MAX_ROW = 1_000_000_000
+"""No test file has as many rows."""
+
 Count = Annotated[int, msgspec.Meta(ge=0)]
-RowNumber = Annotated[int, msgspec.Meta(ge=0, lt=1_000_000_000)]
+RowNumber = Annotated[int, msgspec.Meta(ge=0, lt=MAX_ROW)]
 OutputLength = Annotated[int, msgspec.Meta(ge=0, le=MAX_LEN)]
 
 

@@ -49,7 +49,6 @@ def install_command(
 class Installed:
     """A script in its place: `changed` says whether it had to be written, `next_step` what the user does next."""
 
-    shell: Shell
     path: Path
     changed: bool
     next_step: str
@@ -86,7 +85,7 @@ def install(shell: Shell, *, env: Mapping[str, str], home: Path, dest: Path | No
             path.write_bytes(script)
     except OSError as error:
         raise BootcampError(f"cannot write {path}: {error.strerror}", hint="choose a directory with --dest") from error
-    return Installed(shell=shell, path=path, changed=changed, next_step=_next_step(shell, path))
+    return Installed(path=path, changed=changed, next_step=_next_step(shell, path))
 
 
 def script_text(shell: Shell) -> str:

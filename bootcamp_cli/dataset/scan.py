@@ -6,7 +6,7 @@ The digests later tell whether a test file is the same as in an earlier run, or 
 import hashlib
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -372,17 +372,10 @@ def _nothing_selected(
 
 
 def _idle_warnings(
-    option: str, patterns: Sequence[str], file_names: Iterable[str], data_sources: Iterable[str]
+    option: str, patterns: Sequence[str], file_names: Collection[str], data_sources: Collection[str]
 ) -> list[str]:
-    idle = _idle_patterns(patterns, file_names=file_names, data_sources=data_sources)
-    return [f"{option} {visible(repr(pattern))} matches no test file name and no data source" for pattern in idle]
-
-
-def _idle_patterns(patterns: Iterable[str], *, file_names: Iterable[str], data_sources: Iterable[str]) -> list[str]:
-    """The patterns that match no file name and no data source."""
-    file_names, data_sources = list(file_names), list(data_sources)
     return [
-        pattern
+        f"{option} {visible(repr(pattern))} matches no test file name and no data source"
         for pattern in dict.fromkeys(patterns)
         if not any(_file_name_matches(name, (pattern,)) for name in file_names)
         and not any(fnmatchcase(data_source, pattern) for data_source in data_sources)

@@ -1,8 +1,9 @@
 """Verify kept outputs again: no request is made, and records are replaced file by file."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,8 @@ from bootcamp_cli.store.records import with_verdict
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import PENDING_FAILURES, BootcampRef, SampleId, Verdict, verified_text
 from bootcamp_cli.verification.pool import VerifierPool, verifier_pool
+
+_Resolve = Callable[[str], BootcampRef | None]
 
 _CHUNK = 512
 _CHUNK_BYTES = 4 * 1024 * 1024
@@ -61,8 +64,8 @@ async def rescore(run_dir: RunDir, settings: EvalSettings, lock: RunLock | None)
         UsageError: nothing tells the data source of a record.
     """
     result = Rescored()
-    resolver = _Memory(Resolver(settings.bootcamps, settings.bootcamps_path))
-    files = await anyio.to_thread.run_sync(_files, run_dir, resolver, result)
+    resolve = cache(Resolver(settings.bootcamps, settings.bootcamps_path).resolve)
+    files = await anyio.to_thread.run_sync(_files, run_dir, resolve, result)
     async with await verifier_pool(settings) as pool:
         limiter = anyio.CapacityLimiter(_N_FILES)
         try:
@@ -75,38 +78,25 @@ async def rescore(run_dir: RunDir, settings: EvalSettings, lock: RunLock | None)
     return result
 
 
-def _files(run_dir: RunDir, resolver: "_Memory", result: Rescored) -> "list[_FileRescore]":
+def _files(run_dir: RunDir, resolve: _Resolve, result: Rescored) -> "list[_FileRescore]":
     """The details files, every line of them checked."""
     manifest = run_dir.read_manifest()
     rows = None if manifest is None else rows_by_file(manifest)
     data_sources = data_source_by_file(run_dir) if rows is None else {}
     paths, _ = detail_files(run_dir, rows)
-    files = [_FileRescore(path, data_sources.get(path.name), resolver, result) for path in paths]
+    files = [_FileRescore(path, data_sources.get(path.name), resolve, result) for path in paths]
     for file in files:
         file.look_through(rows)
     return files
 
 
-class _Memory:
-    """Resolves each data source once."""
-
-    def __init__(self, resolver: Resolver) -> None:
-        self._resolver = resolver
-        self._refs: dict[str, BootcampRef | None] = {}
-
-    def resolve(self, data_source: str) -> BootcampRef | None:
-        if data_source not in self._refs:
-            self._refs[data_source] = self._resolver.resolve(data_source)
-        return self._refs[data_source]
-
-
 class _FileRescore:
     """One details file, a chunk of records at a time, in the order of its lines."""
 
-    def __init__(self, path: Path, data_source: str | None, resolver: _Memory, result: Rescored) -> None:
+    def __init__(self, path: Path, data_source: str | None, resolve: _Resolve, result: Rescored) -> None:
         self._path = path
         self._data_source = data_source
-        self._resolver = resolver
+        self._resolve = resolve
         self._result = result
         self._superseded: set[int] = set()
 
@@ -120,7 +110,7 @@ class _FileRescore:
             replay(self._path, rows[self._path.name])
         pending: dict[tuple[int, int], int] = {}
         for stored in self._stored():
-            self._resolver.resolve(stored.record.data_source)
+            self._resolve(stored.record.data_source)
             if not stored.has_row:
                 continue
             sample = stored.record.row, stored.record.repeat
@@ -157,7 +147,7 @@ class _FileRescore:
         """The line of a record with its new verdict; as it was where there is no bootcamp."""
         record = stored.record
         self._result.n_records += 1
-        ref = self._resolver.resolve(record.data_source)
+        ref = self._resolve(record.data_source)
         if ref is None:
             missing = self._result.without_bootcamp
             missing[record.data_source] = missing.get(record.data_source, 0) + 1

@@ -86,11 +86,10 @@ def new_session(plan: Plan, model_entry: dict[str, Any] | None, notify: Notify) 
         now=datetime.now().astimezone(),
     )
     with acquire(run_dir.path, notify=notify) as lock:
-        replace_json(run_dir.eval_args, to_eval_args(settings), lock.check)
-        manifest = _manifest(plan, model_entry)
-        run_dir.write_manifest(manifest, lock.check)
         journal = open_journal(run_dir, lock, [file.name for file in plan.test_set.files])
-        yield Session(plan=plan, run_dir=run_dir, journal=journal, manifest=manifest)
+        session = Session(plan=plan, run_dir=run_dir, journal=journal, manifest=_manifest(plan, model_entry))
+        session.begin()
+        yield session
 
 
 @contextmanager

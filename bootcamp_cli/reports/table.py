@@ -60,7 +60,7 @@ def build_table(shown: "RunSummary", *, n_all: int) -> Table:
     label = TOTAL if len(shown.groups) == n_all else "Average of these"
     total = (label, *(cell_text(column.total(shown), column.kind, none="") for column in columns[1:]))
     rows = tuple(tuple(cell_text(column.of(group), column.kind) for column in columns) for group in shown.groups)
-    return Table(columns=columns, rows=rows, total=total, notes=notes(shown, n_all=n_all))
+    return Table(columns=columns, rows=rows, total=total, notes=tuple(_notes(shown, n_all)))
 
 
 def cell_text(cell: Cell, kind: Kind, *, none: str = "-") -> str:
@@ -76,11 +76,6 @@ def cell_text(cell: Cell, kind: Kind, *, none: str = "-") -> str:
             return f"{cell:,.1f}"
         case "count" | "text":
             return f"{cell:,}"
-
-
-def notes(shown: "RunSummary", *, n_all: int) -> tuple[str, ...]:
-    """The lines below a table; `n_all` is the number of rows of the whole run, of which `shown` may have fewer."""
-    return tuple(_notes(shown, n_all))
 
 
 def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:

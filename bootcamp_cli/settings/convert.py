@@ -3,6 +3,7 @@
 Durations are written `90s`, `10m`, `1h30m`, `250ms`, or as a bare number in the parameter's own unit.
 """
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -99,8 +100,6 @@ def shown_value(parameter: Parameter, value: Any) -> str:  # noqa: PLR0911 - as 
         case "switch":
             return "true" if value else "false"
         case "json" | "headers" | "words" | "globs":
-            import json  # noqa: PLC0415 - not needed for `--help`
-
             return visible(json.dumps(stored, ensure_ascii=False))
         case "prompt":
             return shortened(stored, MAX_VALUE_CHARS)
@@ -482,8 +481,6 @@ def _json_object(raw: object) -> dict[str, Any]:
 
 
 def _parsed(text: str) -> object:
-    import json  # noqa: PLC0415 - most runs need none
-
     def refuse(word: str) -> None:
         raise WrongValueError(f"be JSON, which has no {word}")
 
@@ -544,8 +541,6 @@ def checked_headers(headers: Mapping[str, Any]) -> dict[str, str]:
 
 def json_strings(text: str) -> list[str] | None:
     """The strings of a JSON list of strings; None where the text is something else, such as a pattern in brackets."""
-    import json  # noqa: PLC0415 - most runs need none
-
     if not text.lstrip().startswith("["):
         return None
     try:

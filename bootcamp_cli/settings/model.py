@@ -100,11 +100,6 @@ class Parameter:
         return f"BOOTCAMP_{self.name.upper()}"
 
     @property
-    def secret(self) -> bool:
-        """Whether the whole value is a secret."""
-        return self.param.kind == "secret"
-
-    @property
     def repeatable(self) -> bool:
         """Whether the flag may be given several times."""
         return self.param.kind in ("words", "globs")

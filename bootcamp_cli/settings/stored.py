@@ -1,5 +1,6 @@
 """eval_args.json: what a run was started with; `resume` reads it back and fills in what is masked."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,8 +104,6 @@ def _refuse_other_answers(run: _Run, current: Resolved) -> None:
 
 
 def _shown(stored: Any) -> str:
-    import json  # noqa: PLC0415 - only a refusal needs it
-
     return "none" if stored is None else shortened(json.dumps(stored, ensure_ascii=False).strip('"'), MAX_VALUE_CHARS)
 
 

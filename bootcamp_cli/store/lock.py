@@ -27,6 +27,7 @@ from typing import Any, Self
 
 from bootcamp_cli.errors import LockLostError, RunDirectoryError, RunLockedError, disk_error
 from bootcamp_cli.store.atomic import Check, remove_temporaries, renew
+from bootcamp_cli.store.run_dir import RunDir
 
 HEARTBEAT_S = 5.0
 STALE_S = 30.0
@@ -303,7 +304,7 @@ def _write(file: Path, holder: Holder) -> None:
 
 def tidy(run_dir: Path) -> None:
     """Remove temporary names, of dead processes and of one that may yet wake; only for a taker of the lock."""
-    for directory in (run_dir, run_dir / "details"):
+    for directory in (run_dir, RunDir(run_dir).details):
         remove_temporaries(directory)
 
 
@@ -316,10 +317,6 @@ def shut_out(run_dir: Path, check: Check) -> None:
     Raises:
         DiskError: it failed; the next taker must do it.
     """
-    details = run_dir / "details"
-    try:
-        files = sorted(path for path in details.glob("*.jsonl") if path.is_file() and not path.is_symlink())
-    except OSError as error:
-        raise disk_error(error, f"list {details}") from error
-    for path in (*files, run_dir / "failures.jsonl"):
+    paths = RunDir(run_dir)
+    for path in (*(file for file in paths.detail_files() if not file.is_symlink()), paths.failures):
         renew(path, check)

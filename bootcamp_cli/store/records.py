@@ -21,6 +21,7 @@ from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.text import MAX_VALUE_CHARS, shortened
 from bootcamp_cli.types import (
     MAX_LEN,
+    MAX_ROW,
     Answer,
     Count,
     FailureRecord,
@@ -34,7 +35,6 @@ from bootcamp_cli.types import (
 )
 
 _BATCH_BYTES = 1024 * 1024
-_MAX_ROW = 1_000_000_000
 _MAX_SCORE = 10**308
 
 
@@ -224,7 +224,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_row_number(value: Any) -> bool:
-    return type(value) is int and 0 <= value < _MAX_ROW
+    return type(value) is int and 0 <= value < MAX_ROW
 
 
 def _is_score(value: Any) -> bool:

@@ -1,7 +1,6 @@
 """`python -m tests.fault_server`: the fault server as a process of its own."""
 
 import os
-import resource
 import signal
 import sys
 from contextlib import suppress
@@ -10,6 +9,7 @@ import anyio
 from anyio import CancelScope
 from anyio.abc import TaskStatus
 
+from bootcamp_cli.cli.process import raise_open_file_limit
 from bootcamp_cli.errors import BootcampError
 from tests.fault_server.config import Invocation, parse_command
 from tests.fault_server.server import serve
@@ -21,7 +21,7 @@ _PARENT_POLL_S = 0.5
 def main() -> int:
     """Serve until a signal, or the end of the lifetime, of stdin or of the parent; gives the exit code."""
     invocation = parse_command(sys.argv[1:])
-    _raise_open_files()
+    raise_open_file_limit(_MAX_OPEN_FILES)
     error = anyio.run(_run, invocation, os.getppid())
     if error:
         sys.stderr.write(f"error: {error}\n")
@@ -85,15 +85,6 @@ async def _end_with_parent(parent: int, scope: CancelScope) -> None:
     while os.getppid() == parent:  # noqa: ASYNC110 - see above
         await anyio.sleep(_PARENT_POLL_S)
     scope.cancel()
-
-
-def _raise_open_files() -> None:
-    """Allow as many connections as the system does: the soft limit may be as low as 256."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ class Wire:
             event = http.next_event()
             if event is h11.NEED_DATA:
                 if http.they_are_waiting_for_100_continue:
-                    await self._send(_encode(http, h11.InformationalResponse(status_code=100, headers=[])))
+                    await self.send_raw(_encode(http, h11.InformationalResponse(status_code=100, headers=[])))
                 http.receive_data(await self._receive_bytes())
             elif type(event) is h11.Request:
                 head = event
@@ -119,29 +119,25 @@ class Wire:
         if reply.head_pause_s:
             for byte in next(blocks):
                 await self.wait(reply.head_pause_s)
-                await self._send(bytes([byte]))
+                await self.send_raw(bytes([byte]))
         if reply.pause_s:
             for block in blocks:
                 await self.wait(reply.pause_s)
-                await self._send(block)
+                await self.send_raw(block)
             return
         waiting = bytearray()
         for block in blocks:
             waiting += block
             if len(waiting) >= _SENT_BYTES:
-                await self._send(bytes(waiting))
+                await self.send_raw(bytes(waiting))
                 waiting.clear()
-        await self._send(bytes(waiting))
-
-    async def send_raw(self, data: bytes) -> None:
-        """Send bytes that need not be HTTP."""
-        await self._send(data)
+        await self.send_raw(bytes(waiting))
 
     async def send_half(self, reply: Reply) -> None:
         """Send the head and about half of the body: the client waits for the rest."""
         head, *pieces = self._encoded(reply)
         rest = b"".join(pieces)
-        await self._send(head + rest[: len(rest) // 2])
+        await self.send_raw(head + rest[: len(rest) // 2])
 
     async def wait(self, seconds: float = math.inf) -> None:
         """Wait, and notice a client that goes away meanwhile."""
@@ -169,7 +165,8 @@ class Wire:
             yield _encode(self._http, h11.Data(data=piece))
         yield _encode(self._http, h11.Data(data=last)) + _encode(self._http, h11.EndOfMessage())
 
-    async def _send(self, data: bytes) -> None:
+    async def send_raw(self, data: bytes) -> None:
+        """Send bytes that need not be HTTP."""
         try:
             await self._stream.send(data)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
