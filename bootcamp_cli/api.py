@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from bootcamp_cli.types import BootcampRef
     from bootcamp_cli.verification.golden import Agreement
 
+_MIN_COMPARED = 8
+_NEARLY_ALL = 0.95
+
 _PROBE_PROMPT = "What is 2 + 2? Answer with a number."
 
 
@@ -202,7 +205,7 @@ def resume(plan: "Plan", run_dir: "RunDir", listener: Listener, start_display: S
             listener.notify(f"{run_dir.path} is finished: nothing is owed")
             session.begin()
             return _conclude(session, listener)
-        listener.notify(f"continuing {run_dir.path}: {session.n_owed} of {plan.test_set.n_rows} samples are owed")
+        listener.notify(f"continuing {run_dir.path}: {session.n_owed} of {session.plan.n_samples} samples are owed")
         if any(session.n_unanswered(file) for file in plan.test_set.files):
             _model_of(plan, listener)
         session.begin()
@@ -406,7 +409,21 @@ def _read(run_dir: "RunDir", listener: Listener) -> "RunContents":
     contents = read_run(run_dir)
     for name in contents.left_out:
         listener.warn(f"details/{name} does not belong to any test file of this run and is left out: move it elsewhere")
+    if warning := _repeats_alike(contents):
+        listener.warn(warning)
     return contents
+
+
+def _repeats_alike(contents: "RunContents") -> str | None:
+    """A warning where sampling several times gave the same text for nearly every question."""
+    n, n_alike = contents.summary.n_compared, contents.summary.n_alike
+    temperature = contents.manifest.identity.get("temperature") if contents.manifest else None
+    if n < _MIN_COMPARED or n_alike < _NEARLY_ALL * n or not isinstance(temperature, float) or not temperature:
+        return None
+    return (
+        f"the repeats of {n_alike} of {n} questions are the same text at temperature {temperature:g}: "
+        "something before the model caches answers, or the server ignores seeds"
+    )
 
 
 def _answer_parameters(contents: "RunContents") -> dict[str, Any]:

@@ -15,11 +15,15 @@ SampleId = str | int | float | bool
 IdRule = Literal["own", "row"]
 """Where a sample's id comes from: the row's own `id`, or its 0-based line number."""
 
-VerifierFailure = Literal["verifier_timeout", "verifier_crash", "verifier_error", "unscored"]
-"""Why an answer has no score: time limit, dead worker or MemoryError, third-party exception, no bootcamp."""
+VerifierFailure = Literal["pending", "verifier_timeout", "verifier_crash", "verifier_error", "unscored"]
+"""Why an answer has no score.
 
-PENDING_FAILURES: frozenset[str] = frozenset({"verifier_timeout", "verifier_crash", "verifier_error"})
-"""Failures that leave an answer pending: `resume` verifies the kept output. `unscored` waits for `rescore`."""
+The run was stopped before its verdict; the verifier's fault: time limit, dead worker or MemoryError, third-party
+exception; no bootcamp.
+"""
+
+TO_BE_VERIFIED: frozenset[str] = frozenset({"pending", "verifier_timeout", "verifier_crash", "verifier_error"})
+"""Failures of answers that `resume` verifies, without a request. `unscored` waits for `rescore`."""
 
 MAX_LEN = 2**53
 """Output lengths beyond this cannot be real counts; sums and quotients of the others are safe."""
@@ -27,15 +31,23 @@ MAX_LEN = 2**53
 MAX_ROW = 1_000_000_000
 """No test file has as many rows."""
 
+MAX_REPEATS = 10_000
+"""No question is asked as often."""
+
 Count = Annotated[int, msgspec.Meta(ge=0)]
 RowNumber = Annotated[int, msgspec.Meta(ge=0, lt=MAX_ROW)]
 OutputLength = Annotated[int, msgspec.Meta(ge=0, le=MAX_LEN)]
 
 
+def _first_repeat() -> int:
+    """The repeat of a line that an older version wrote; a factory, so that a 0 is written like any other number."""
+    return 0
+
+
 class SampleKey(msgspec.Struct, frozen=True, order=True):
     """Which sample: `file` is the name of the test file (`sudoku.jsonl`), `row` its 0-based line number.
 
-    `repeat` is 0 where every question is asked once.
+    `repeat` is the 0-based number of the answer to that question: always 0 where each question is asked once.
     """
 
     file: str
@@ -130,7 +142,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     output_len_estimated: bool = False
     failure: VerifierFailure | None = None
     failure_message: str | None = None
-    repeat: Count = 0
+    repeat: Count = msgspec.field(default_factory=_first_repeat)
 
 
 class FailureRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -146,7 +158,7 @@ class FailureRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     kind: str
     last_error: str
     attempts: int
-    repeat: Count = 0
+    repeat: Count = msgspec.field(default_factory=_first_repeat)
 
     @property
     def key(self) -> SampleKey:
@@ -195,8 +207,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a run was made of, and whether it was completed: `manifest.json`.
 
     `model` is the server's entry for the model, `bootcamps` the origin of the verifier by data source (None without
-    one), `identity` everything that decides the answers, by name. Times are ISO 8601 in UTC. Fields with a default are
-    informative only.
+    one), `identity` everything that decides the answers, by name. Each question is asked `repeats` times. Times are
+    ISO 8601 in UTC. Fields with a default are informative only, but for `repeats`.
     """
 
     schema: int = 1
@@ -207,6 +219,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     started: str = ""
     ended: str | None = None
     complete: bool = False
+    repeats: Annotated[int, msgspec.Meta(ge=1, le=MAX_REPEATS)] = 1
     model: dict[str, Any] | None = None
     template: ManifestTemplate
     sys_prompt: str | None

@@ -83,7 +83,7 @@ def test_skipped_rows_are_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         return parse_row(raw)
 
     monkeypatch.setattr("bootcamp_cli.dataset.stream.parse_known_row", spy)
-    assert [sample.row for sample in iter_samples(test_file, skip=lambda row: row != 5)] == [5]
+    assert [sample.row for sample in iter_samples(test_file, skip=lambda row, _: row != 5)] == [5]
     assert len(parsed) == 1
 
 

@@ -16,9 +16,9 @@ from msgspec.structs import replace
 from bootcamp_cli.errors import DiskError, LockLostError, RunDirectoryError
 from bootcamp_cli.store.journal import (
     OWED,
-    PENDING,
     SCORED,
     UNSCORED,
+    UNVERIFIED,
     DetailIndex,
     Journal,
     open_journal,
@@ -119,7 +119,7 @@ def test_replay_knows_the_state_of_every_row(run_dir: RunDir, journal: Journal) 
         [(FILE, a_record(3)), (FILE, a_record(1, failure="verifier_timeout")), (FILE, a_record(5, failure="unscored"))]
     )
     index = replay(run_dir.details / FILE)
-    assert [index.state(row) for row in range(7)] == [OWED, PENDING, OWED, SCORED, OWED, UNSCORED, OWED]
+    assert [index.state(row) for row in range(7)] == [OWED, UNVERIFIED, OWED, SCORED, OWED, UNSCORED, OWED]
     assert index == journal.details[FILE]
 
 
@@ -284,7 +284,7 @@ def test_a_score_that_is_not_finite_is_a_failed_verdict(run_dir: RunDir, score: 
     path = run_dir.details / FILE
     path.write_bytes(encode_line(a_record(0)).replace(b'"score":1.0', b'"score":' + score))
     index = replay(path)
-    assert (index.state(0), index.n_scored) == (PENDING, 0)
+    assert (index.state(0), index.n_scored) == (UNVERIFIED, 0)
 
 
 @pytest.mark.parametrize("name", [f"details/{FILE}", "failures.jsonl"])
@@ -302,7 +302,7 @@ def test_other_keys_of_a_line_survive_its_new_verdict(run_dir: RunDir, odd: dict
     (run_dir.details / FILE).write_text(json.dumps(written) + "\n", encoding="utf-8")
     with acquire(run_dir.path) as lock:
         journal = open_journal(run_dir, lock, [FILE])
-        [position] = journal.details[FILE].pending()
+        [position] = journal.details[FILE].unverified()
         record = journal.read_record(FILE, position)
         assert (record.row, record.output, record.failure) == (1, "4", "verifier_crash")
         journal.append([(FILE, with_verdict(record, Verdict(score=1.0, extracted="4")))])
@@ -320,8 +320,8 @@ def test_the_index_knows_every_repeat_of_a_row(order: list[tuple[int, int]]) -> 
         assert index.state(row, repeat) == OWED
         index.add(replace(a_record(row, failure="verifier_crash" if repeat == 2 else None), repeat=repeat), 10)
     assert [index.sample(i) for i in index.latest_in_order()] == sorted(order)
-    assert [index.sample(i) for i in index.pending()] == [(row, 2) for row in range(3)]
-    assert (index.n_answered, index.n_pending, index.n_scored) == (12, 3, 9)
+    assert [index.sample(i) for i in index.unverified()] == [(row, 2) for row in range(3)]
+    assert (index.n_answered, index.n_unverified, index.n_scored) == (12, 3, 9)
 
 
 def test_lines_of_failures_keep_what_else_stands_in_them(run_dir: RunDir, journal: Journal) -> None:

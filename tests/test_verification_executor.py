@@ -39,7 +39,7 @@ def test_verdicts_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                 verification.close()
 
     in_pool(work, timeout_s=60)
-    stopped = Verdict(score=None, failure="verifier_timeout", error="stopped")
+    stopped = Verdict(score=None, failure="pending", error="stopped")
     expected = [(f"endless {number}", stopped) for number in range(3)]
     assert verdicts == [("the quick one", Verdict(score=1.0, extracted="a")), *expected]
 

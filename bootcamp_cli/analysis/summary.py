@@ -1,6 +1,7 @@
 """The results of a run: records and failures summed up in one row per test file and data source, with totals.
 
-Samples in any order give the same bits: sums of floats are rounded once.
+An average is a mean of question means: each question counts alike, however many of its repeats have a score. Samples in
+any order give the same bits: sums of floats are rounded once.
 """
 
 import math
@@ -10,15 +11,19 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from msgspec import Raw
+
 from bootcamp_cli.bootcamps.registry import ceilings_by_digest
-from bootcamp_cli.store.journal import DetailIndex, RunRows, read_failures, replay_lines, rows_by_file
+from bootcamp_cli.store.journal import RunRows, empty_index, read_failures, replay_lines, rows_by_file
 from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
 from bootcamp_cli.store.records import HeadLine, RecordHead
 from bootcamp_cli.store.run_dir import RunDir
-from bootcamp_cli.types import PENDING_FAILURES, FailureRecord, Manifest, ManifestFile, SampleKey, bootcamp_name
+from bootcamp_cli.types import TO_BE_VERIFIED, FailureRecord, Manifest, ManifestFile, SampleKey, bootcamp_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +38,14 @@ class Bounds:
 class GroupSummary:
     """The samples of one data source in one test file: a line of meta.jsonl.
 
-    `n` is the number of samples that the test file owes; where that is unknown (`n_known` false), the number found.
-    `score_sum`, `len_sum` and `n_len` are over the answers that have a score (and a length, in tokens or words);
-    `n_truncated` and `n_len_estimated` over all answers. `unverified` counts the answers without a score by kind,
-    `failures` the samples that ended without an answer by kind; both are sorted by kind. `ceiling` is the highest
-    average score that any outputs can reach, None where it is not known.
+    `n` is the number of samples that the test file owes, `repeats` for each of its `n_questions`; where that is unknown
+    (`n_known` false), the number found. `score_sum`, `len_sum` and `n_len` are over the answers that have a score (and
+    a length, in tokens or words); `question_score` and `question_len` are the means of the question means of the same
+    answers where each question is asked several times, else None. `n_compared` counts the questions with two or more
+    answers, `n_alike` those of them whose answers are all the same text. `n_truncated` and `n_len_estimated` are over
+    all answers. `unverified` counts the answers without a score by kind, `failures` the samples that ended without an
+    answer by kind; both are sorted by kind. `ceiling` is the highest average score that any outputs can reach, None
+    where it is not known.
     """
 
     bootcamp: str
@@ -52,19 +60,29 @@ class GroupSummary:
     score_sum: float = 0.0
     len_sum: int = 0
     n_len: int = 0
+    question_score: float | None = None
+    question_len: float | None = None
+    n_compared: int = 0
+    n_alike: int = 0
     unverified: Mapping[str, int] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
     ceiling: float | None = None
+    repeats: int = 1
 
     @property
     def avg_score(self) -> float | None:
-        """Mean score of the answers that have one."""
-        return self.score_sum / self.n_scored if self.n_scored else None
+        """Mean score of the questions that have one: of each, the mean of its answers that have one."""
+        return self.question_score if self.repeats > 1 else _mean(self.score_sum, self.n_scored)
 
     @property
     def avg_len(self) -> float | None:
-        """Mean output length of the answers that have a score."""
-        return self.len_sum / self.n_len if self.n_len else None
+        """Mean output length of the questions, over the answers that have a score."""
+        return self.question_len if self.repeats > 1 else _mean(self.len_sum, self.n_len)
+
+    @property
+    def n_questions(self) -> int:
+        """The questions that the test file owes, or that were found."""
+        return -(-self.n // self.repeats)
 
     @property
     def n_failed(self) -> int:
@@ -98,6 +116,7 @@ class RunSummary:
     model_name: str
     test_dir: str
     groups: tuple[GroupSummary, ...]
+    repeats: int = 1
 
     @property
     def avg_score(self) -> float | None:
@@ -118,13 +137,12 @@ class RunSummary:
     @property
     def weighted_score(self) -> float | None:
         """Mean score of all answers that have one: every sample counts alike."""
-        return self.score_sum / self.n_scored if self.n_scored else None
+        return _mean(self.score_sum, self.n_scored)
 
     @property
     def weighted_len(self) -> float | None:
         """Mean output length of all answers that have a score: every sample counts alike."""
-        n_len = sum(group.n_len for group in self.groups)
-        return sum(group.len_sum for group in self.groups) / n_len if n_len else None
+        return _mean(sum(group.len_sum for group in self.groups), sum(group.n_len for group in self.groups))
 
     @property
     def score_sum(self) -> float:
@@ -135,6 +153,21 @@ class RunSummary:
     def n_samples(self) -> int:
         """Samples owed, as far as known."""
         return sum(group.n for group in self.groups)
+
+    @property
+    def n_questions(self) -> int:
+        """Questions owed, as far as known."""
+        return sum(group.n_questions for group in self.groups)
+
+    @property
+    def n_compared(self) -> int:
+        """Questions with two or more answers."""
+        return sum(group.n_compared for group in self.groups)
+
+    @property
+    def n_alike(self) -> int:
+        """Questions with two or more answers, all of them the same text."""
+        return sum(group.n_alike for group in self.groups)
 
     @property
     def n_answered(self) -> int:
@@ -240,13 +273,17 @@ def read_run(run_dir: RunDir) -> RunContents:
     rows = None if manifest is None else rows_by_file(manifest)
     paths, left_out = detail_files(run_dir, rows)
     data_sources = data_source_by_file(run_dir) if manifest is None else {}
-    aggregator = Aggregator(_found(paths, data_sources) if manifest is None else map(_planned, manifest.files))
+    if manifest is None:
+        aggregator = Aggregator(_found(paths, data_sources))
+    else:
+        planned = (_planned(file, manifest.repeats) for file in manifest.files)
+        aggregator = Aggregator(planned, repeats=manifest.repeats)
     failures = {failure.key: failure for failure in read_failures(run_dir, rows)}
     for path in paths:
         if rows is None:
             lines = read_foreign_heads(path, data_sources.get(path.name))
         else:
-            lines = replay_lines(path, DetailIndex(), rows[path.name])
+            lines = replay_lines(path, empty_index(rows[path.name]), rows[path.name])
         _add_file(aggregator, path.name, lines, failures)
     for failure in failures.values():
         aggregator.add_failure(failure)
@@ -268,13 +305,13 @@ def detail_files(run_dir: RunDir, rows: Mapping[str, RunRows] | None) -> tuple[l
     return [path for path in paths if path.name in rows], [path for path in paths if path.name not in rows]
 
 
-def _planned(file: ManifestFile) -> "FileGroups":
+def _planned(file: ManifestFile, repeats: int) -> "FileGroups":
     """What a test file of the manifest owes; its ceiling if it is a public one with all of its rows taken."""
     ceiling = ceilings_by_digest().get((file.digest, file.n_rows))
     return FileGroups(
         file=file.name,
         groups=tuple(
-            GroupPlan(bootcamp=bootcamp_name(name), data_source=name, n=n, ceiling=ceiling)
+            GroupPlan(bootcamp=bootcamp_name(name), data_source=name, n=n * repeats, ceiling=ceiling)
             for name, n in file.data_sources
         ),
     )
@@ -298,7 +335,7 @@ def _add_file(
             continue
         if failures:
             failures.pop(SampleKey(file, head.row, head.repeat), None)
-        if head.failure in PENDING_FAILURES:
+        if head.failure in TO_BE_VERIFIED:
             pending[head.row, head.repeat] = head.without_texts()
         else:
             if pending:
@@ -350,11 +387,12 @@ class Aggregator:
     """Takes each sample once, as a record or as a failure, and makes the summary.
 
     The summary does not depend on the order in which samples arrive, to the last bit of each average. Only data sources
-    that no plan lists are ordered by their first row, or by arrival where records have no row. Memory: 8 bytes per
-    score.
+    that no plan lists are ordered by their first row, or by arrival where records have no row. Each question is asked
+    `repeats` times. Memory: 8 bytes per score; some 300 per question that is asked several times.
     """
 
-    def __init__(self, files: Iterable[FileGroups] = ()) -> None:
+    def __init__(self, files: Iterable[FileGroups] = (), *, repeats: int = 1) -> None:
+        self._repeats = repeats
         self._files = {plan.file: _File(plan) for plan in files}
 
     def add_record(self, file: str, record: RecordHead) -> None:
@@ -363,13 +401,21 @@ class Aggregator:
         group.n_answered += 1
         group.n_truncated += record.finish_reason == "length"
         group.n_len_estimated += record.output_len_estimated is True
+        row = record.row if self._repeats > 1 else None
+        if row is not None:
+            group.compare(row, record.output)
         if not isinstance(record.score, float):
             group.unverified[record.failure or "unscored"] += 1
             return
         group.scores.append(record.score)
+        if row is not None:
+            group.scored_rows.append(row)
         if record.output_len is not None:
             group.len_sum += record.output_len
             group.n_len += 1
+            if row is not None:
+                total, n = group.lengths.get(row, (0, 0))
+                group.lengths[row] = total + record.output_len, n + 1
 
     def add_failure(self, failure: FailureRecord) -> None:
         """Count one sample without an answer."""
@@ -378,8 +424,8 @@ class Aggregator:
     def summary(self, *, model_name: str, test_dir: str) -> RunSummary:
         """The summary of everything so far; more may be added afterwards."""
         files = (self._files[name] for name in sorted(self._files))
-        groups = tuple(group.summary(file.name) for file in files for group in file.ordered())
-        return RunSummary(model_name=model_name, test_dir=test_dir, groups=groups)
+        groups = tuple(group.summary(file.name, self._repeats) for file in files for group in file.ordered())
+        return RunSummary(model_name=model_name, test_dir=test_dir, groups=groups, repeats=self._repeats)
 
     def _file(self, name: str) -> "_File":
         file = self._files.get(name)
@@ -435,6 +481,10 @@ class _Group:
     ceiling: float | None = None
     first: tuple[int, int] = (2, 0)
     scores: "array[float]" = field(default_factory=lambda: array("d"))
+    scored_rows: "array[int]" = field(default_factory=lambda: array("q"))
+    lengths: dict[int, tuple[int, int]] = field(default_factory=dict)
+    texts: dict[int, int | None] = field(default_factory=dict)
+    compared: set[int] = field(default_factory=set)
     n_answered: int = 0
     n_truncated: int = 0
     n_len_estimated: int = 0
@@ -447,7 +497,30 @@ class _Group:
     def n_taken(self) -> int:
         return self.n_answered + self.failures.total()
 
-    def summary(self, file: str) -> GroupSummary:
+    def compare(self, row: int, output: Any) -> None:
+        """Note whether the answers to a question are the same text; empty ones do not count."""
+        content = bytes(output) if isinstance(output, Raw) else b""
+        if len(content) <= len(b'""'):
+            return
+        text = hash(content)
+        if row not in self.texts:
+            self.texts[row] = text
+            return
+        self.compared.add(row)
+        if self.texts[row] != text:
+            self.texts[row] = None
+
+    def question_score(self) -> float | None:
+        """The mean of the mean scores of the questions."""
+        by_row = sorted(zip(self.scored_rows, self.scores, strict=True))
+        means = [exact_mean([score for _, score in group]) for _, group in groupby(by_row, key=itemgetter(0))]
+        return exact_mean([mean for mean in means if mean is not None])
+
+    def question_len(self) -> float | None:
+        """The mean of the mean output lengths of the questions."""
+        return exact_mean([total / n for total, n in self.lengths.values()])
+
+    def summary(self, file: str, repeats: int) -> GroupSummary:
         return GroupSummary(
             bootcamp=self.bootcamp,
             file=file,
@@ -462,9 +535,18 @@ class _Group:
             score_sum=exact_sum(self.scores),
             len_sum=self.len_sum,
             n_len=self.n_len,
+            question_score=self.question_score() if repeats > 1 else None,
+            question_len=self.question_len() if repeats > 1 else None,
+            n_compared=len(self.compared),
+            n_alike=sum(self.texts[row] is not None for row in self.compared),
+            repeats=repeats,
             unverified=dict(sorted(self.unverified.items())),
             failures=dict(sorted(self.failures.items())),
         )
+
+
+def _mean(total: float, n: int) -> float | None:
+    return total / n if n else None
 
 
 def _bounds(score_sum: float, *, n: int, n_scored: int) -> Bounds | None:

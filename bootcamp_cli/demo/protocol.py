@@ -40,7 +40,10 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A request for one answer; `text` is the rendered prompt, in chat mode the last user message."""
+    """A request for one answer; `text` is the rendered prompt, in chat mode the last user message.
+
+    `seed` is None where none was sent.
+    """
 
     is_chat: bool
     model: str
@@ -48,6 +51,7 @@ class Ask:
     max_tokens: int
     stream: bool
     include_usage: bool
+    seed: int | None = None
 
 
 def parse_ask(body: bytes, *, is_chat: bool) -> Ask:
@@ -82,6 +86,7 @@ def parse_ask(body: bytes, *, is_chat: bool) -> Ask:
         max_tokens=limit,
         stream=asked.get("stream") is True,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        seed=seed if type(seed := asked.get("seed")) is int else None,
     )
 
 

@@ -106,7 +106,7 @@ class Generator:
         self._emit(RequestStarted(file=file))
         self._shutdown.request_started(scope)
         try:
-            answer = await self._client.complete(prompt)
+            answer = await self._client.complete(prompt, attempts.sample.repeat)
             return answer
         finally:
             self._shutdown.request_ended(scope, failed=answer is None)

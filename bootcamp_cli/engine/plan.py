@@ -30,6 +30,16 @@ class Plan:
     refs: Mapping[str, BootcampRef | None]
 
     @property
+    def n_repeats(self) -> int:
+        """How often each question is asked: once, where the settings do not say."""
+        return self.settings.repeats or 1
+
+    @property
+    def n_samples(self) -> int:
+        """The number of samples: every repeat of every question."""
+        return self.test_set.n_rows * self.n_repeats
+
+    @property
     def prompt_template(self) -> Template | None:
         """The template that prompts are rendered with; None in chat mode."""
         return self.template if self.settings.api_mode == "completion" else None
@@ -46,6 +56,10 @@ class Plan:
             settings=replace(self.settings, model_name=model_name),
             generation=self.generation.sending(model=model_name),
         )
+
+    def with_repeats(self, n_repeats: int) -> "Plan":
+        """The same plan with each question asked this often."""
+        return replace(self, settings=replace(self.settings, repeats=n_repeats))
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides the answers: two runs with equal identities may be continued as one."""

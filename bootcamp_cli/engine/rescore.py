@@ -19,7 +19,7 @@ from bootcamp_cli.store.legacy import data_source_by_file
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.records import with_verdict
 from bootcamp_cli.store.run_dir import RunDir
-from bootcamp_cli.types import PENDING_FAILURES, BootcampRef, SampleId, Verdict, verified_text
+from bootcamp_cli.types import TO_BE_VERIFIED, BootcampRef, SampleId, Verdict, verified_text
 from bootcamp_cli.verification.pool import VerifierPool, verifier_pool
 
 _Resolve = Callable[[str], BootcampRef | None]
@@ -116,7 +116,7 @@ class _FileRescore:
             sample = stored.record.row, stored.record.repeat
             if sample in pending:
                 self._superseded.add(pending.pop(sample))
-            if stored.record.failure in PENDING_FAILURES:
+            if stored.record.failure in TO_BE_VERIFIED:
                 pending[sample] = stored.number
 
     async def run(self, pool: VerifierPool, lock: RunLock | None, limiter: anyio.CapacityLimiter) -> None:

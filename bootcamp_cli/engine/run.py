@@ -10,12 +10,10 @@ lost. At most twice as many samples as there are slots are at risk.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
 
-from bootcamp_cli.dataset.stream import iter_samples
 from bootcamp_cli.engine.breaker import CircuitBreaker, EarlyRefusals
 from bootcamp_cli.engine.events import Emit, FileTotal, RetryScheduled, RunEnded, RunStarted
 from bootcamp_cli.engine.generate import Attempts, Generator, RetryPolicy, retries
@@ -34,6 +32,8 @@ from bootcamp_cli.verification.pool import verifier_pool
 
 _READ_AHEAD = 64
 """Rows read ahead, or one per slot if that is more: slots must not wait for the disk, yet the order must be fresh."""
+
+_STOPPED = "the run was stopped before the verdict"
 
 
 async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
@@ -111,11 +111,7 @@ class _Pipeline:
             self._refusals.accepted()  # the server has answered this run before
         self._scheduler = Scheduler(
             WorkQueue(
-                {
-                    file.name: iter_samples(file, skip=partial(session.has_record, file))
-                    for file in files
-                    if n_unanswered[file.name]
-                },
+                {file.name: session.owed(file) for file in files if n_unanswered[file.name]},
                 expected=expected,
                 n_owed=n_unanswered,
             ),
@@ -141,7 +137,7 @@ class _Pipeline:
         self._verification: Verification[_Answered | _Kept] = Verification(executor, plan.refs)
         self._writer = Writer(
             journal=session.journal,
-            owed={file.name: n_unanswered[file.name] + session.n_pending(file) for file in files},
+            owed={file.name: n_unanswered[file.name] + session.n_unverified(file) for file in files},
             emit=emit,
             written=self._close_samples,
             batch=n_slots // 2,
@@ -149,18 +145,23 @@ class _Pipeline:
 
     async def run(self) -> None:
         """Return when every owed sample has ended, or when the run ends early."""
-        async with anyio.create_task_group() as writing:
-            writing.start_soon(self._writer.run)
-            async with anyio.create_task_group() as verifying:
-                verifying.start_soon(self._record_verdicts)
-                async with anyio.create_task_group() as sending:
-                    sending.start_soon(self._verify_kept)
-                    for _ in range(self._n_slots):
-                        sending.start_soon(self._slot, sending)
-                    await self._read_ahead()
-                await self._await_verdicts()
-                self._verification.close()
-            self._writer.close()
+        try:
+            async with anyio.create_task_group() as writing:
+                writing.start_soon(self._writer.run)
+                async with anyio.create_task_group() as verifying:
+                    verifying.start_soon(self._record_verdicts)
+                    async with anyio.create_task_group() as sending:
+                        sending.start_soon(self._verify_kept)
+                        for _ in range(self._n_slots):
+                            sending.start_soon(self._slot, sending)
+                        await self._read_ahead()
+                    await self._await_verdicts()
+                    self._verification.close()
+                self._writer.close()
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._keep_answers()
+            raise
         if not self._shutdown.ending and (error := self._refusals.error()):
             self._shutdown.stop(error)
 
@@ -243,7 +244,7 @@ class _Pipeline:
         journal = self._session.journal
         with self._shutdown.scope():
             for file, index in journal.details.items():
-                for position in index.pending():
+                for position in index.unverified():
                     await acquire(self._open)
                     await acquire(self._at_risk)
                     record = await anyio.to_thread.run_sync(journal.read_record, file, position)
@@ -253,8 +254,21 @@ class _Pipeline:
     async def _record_verdicts(self) -> None:
         """Make a record of each answer when its verdict arrives."""
         async for batch in self._verification.verdicts():
-            for verified, verdict in batch:
-                self._writer.add(self._ended(verified, verdict))
+            self._record(batch)
+
+    def _record(self, verified: Sequence[tuple[_Answered | _Kept, Verdict]]) -> None:
+        for answer, verdict in verified:
+            if isinstance(answer, _Kept) and verdict.failure == "pending":
+                self._open.release()  # its record stays as it is
+                self._at_risk.release()
+            else:
+                self._writer.add(self._ended(answer, verdict))
+
+    async def _keep_answers(self) -> None:
+        """Record the answers that a cancelled run leaves without a verdict: `resume` verifies them."""
+        self._verification.give_up(_STOPPED)
+        self._record(self._verification.finished())
+        await self._writer.write_rest()
 
     def _ended(self, verified: _Answered | _Kept, verdict: Verdict) -> Ended:
         if isinstance(verified, _Kept):
@@ -275,7 +289,7 @@ class _Pipeline:
 
     async def _give_up_verdicts(self) -> None:
         await self._shutdown.wait_for_grace()
-        self._verification.give_up("the run was stopped before the verdict")
+        self._verification.give_up(_STOPPED)
 
     def _close_samples(self, batch: Sequence[Ended]) -> None:
         """These samples are on disk."""
@@ -301,8 +315,8 @@ def _run_started(session: Session) -> RunStarted:
         files=tuple(
             FileTotal(
                 name=file.name,
-                n_samples=file.n_rows,
-                n_done_before=details[file.name].n_answered - session.n_pending(file),
+                n_samples=file.n_rows * session.plan.n_repeats,
+                n_done_before=details[file.name].n_answered - session.n_unverified(file),
                 score_sum_before=details[file.name].score_sum,
                 n_scored_before=details[file.name].n_scored,
             )

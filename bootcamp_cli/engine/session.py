@@ -24,7 +24,7 @@ from bootcamp_cli.store.lock import RunLock, acquire
 from bootcamp_cli.store.records import damaged
 from bootcamp_cli.store.run_dir import RunDir, create_run_dir, run_dirs_newest_first
 from bootcamp_cli.text import MAX_VALUE_CHARS, shortened
-from bootcamp_cli.types import PENDING_FAILURES, Manifest, ManifestFile, ManifestTemplate, ToolInfo
+from bootcamp_cli.types import TO_BE_VERIFIED, Manifest, ManifestFile, ManifestTemplate, Sample, ToolInfo
 
 SCHEMA = 1
 
@@ -42,20 +42,23 @@ class Session:
 
     def n_unanswered(self, file: TestFile) -> int:
         """Samples of a test file that have no record."""
-        return file.n_rows - self.journal.details[file.name].n_answered
+        return file.n_rows * self.plan.n_repeats - self.journal.details[file.name].n_answered
 
-    def n_pending(self, file: TestFile) -> int:
+    def n_unverified(self, file: TestFile) -> int:
         """Samples of a test file whose kept output is to be verified."""
-        return self.journal.details[file.name].n_pending
+        return self.journal.details[file.name].n_unverified
 
     @property
     def n_owed(self) -> int:
         """Samples that this run still has to send or to verify."""
-        return sum(self.n_unanswered(file) + self.n_pending(file) for file in self.plan.test_set.files)
+        return sum(self.n_unanswered(file) + self.n_unverified(file) for file in self.plan.test_set.files)
 
-    def has_record(self, file: TestFile, row: int) -> bool:
-        """Whether a row is answered; if so, it is never requested again."""
-        return self.journal.details[file.name].state(row) != OWED
+    def owed(self, file: TestFile) -> Iterator[Sample]:
+        """The samples of a test file that have no record; the others are never requested again."""
+        index = self.journal.details[file.name]
+        return iter_samples(
+            file, n_repeats=self.plan.n_repeats, skip=lambda row, repeat: index.state(row, repeat) != OWED
+        )
 
     def begin(self) -> None:
         """Write down what the run is made of: before its first request, but not before the server was reached."""
@@ -78,6 +81,7 @@ class Session:
 @contextmanager
 def new_session(plan: Plan, model_entry: dict[str, Any] | None, notify: Notify) -> Iterator[Session]:
     """Make a run directory for a plan, lock it and write down what the run is made of."""
+    plan = plan.with_repeats(plan.n_repeats)
     settings = plan.settings
     run_dir = create_run_dir(
         settings.output_dir,
@@ -86,8 +90,11 @@ def new_session(plan: Plan, model_entry: dict[str, Any] | None, notify: Notify) 
         now=datetime.now().astimezone(),
     )
     with acquire(run_dir.path, notify=notify) as lock:
-        journal = open_journal(run_dir, lock, [file.name for file in plan.test_set.files])
-        session = Session(plan=plan, run_dir=run_dir, journal=journal, manifest=_manifest(plan, model_entry))
+        manifest = _manifest(plan, model_entry)
+        rows = rows_by_file(manifest)
+        session = Session(
+            plan=plan, run_dir=run_dir, journal=open_journal(run_dir, lock, rows, rows), manifest=manifest
+        )
         session.begin()
         yield session
 
@@ -96,7 +103,8 @@ def new_session(plan: Plan, model_entry: dict[str, Any] | None, notify: Notify) 
 def resumed_session(plan: Plan, run_dir: RunDir, notify: Notify) -> Iterator[Session]:
     """Lock a run directory and replay its journal; the plan's test set must be the run's, possibly with rows appended.
 
-    Nothing is written down before `begin`.
+    A plan that asks each question more often than the run did extends it; one that does not say how often takes the
+    run's number. Nothing is written down before `begin`.
 
     Raises:
         ResumeRefusedError: the test files or what decides the answers are not those of the run.
@@ -111,7 +119,10 @@ def resumed_session(plan: Plan, run_dir: RunDir, notify: Notify) -> Iterator[Ses
             )
         _check_identity(plan, manifest, run_dir)
         _check_files(plan, manifest.files)
-        manifest = replace(manifest, files=_files(plan), identity=plan.identity(), complete=False)
+        plan = plan.with_repeats(_repeats(plan, manifest))
+        manifest = replace(
+            manifest, files=_files(plan), identity=plan.identity(), repeats=plan.n_repeats, complete=False
+        )
         rows = rows_by_file(manifest)
         _check_foreign(run_dir, rows)
         journal = open_journal(run_dir, lock, rows, rows)
@@ -121,13 +132,24 @@ def resumed_session(plan: Plan, run_dir: RunDir, notify: Notify) -> Iterator[Ses
         yield Session(plan=plan, run_dir=run_dir, journal=journal, manifest=manifest)
 
 
+def _repeats(plan: Plan, manifest: Manifest) -> int:
+    """How often the run asks each question from here on."""
+    wanted = plan.settings.repeats
+    if wanted is not None and wanted < manifest.repeats:
+        raise ResumeRefusedError(
+            f"repeats: {wanted} is less than the run's {manifest.repeats}",
+            hint="leave it out to continue the run, or start a new run with `bootcamp eval`",
+        )
+    return wanted or manifest.repeats
+
+
 def restate_completeness(run_dir: RunDir, summary: RunSummary, lock: RunLock) -> None:
     """Update whether the manifest says that anything is owed, after records were replaced outside a session."""
     manifest = run_dir.read_manifest()
     if manifest is None:
         return
-    n_pending = sum(n for kind, n in summary.unverified.items() if kind in PENDING_FAILURES)
-    complete = summary.n_answered == summary.n_samples and not n_pending
+    n_unverified = sum(n for kind, n in summary.unverified.items() if kind in TO_BE_VERIFIED)
+    complete = summary.n_answered == summary.n_samples and not n_unverified
     if manifest.complete is not complete:
         run_dir.write_manifest(replace(manifest, complete=complete), lock.check)
 
@@ -152,6 +174,7 @@ def _manifest(plan: Plan, model_entry: dict[str, Any] | None) -> Manifest:
         started=_now(),
         ended=None,
         complete=False,
+        repeats=plan.n_repeats,
         model=model_entry,
         template=ManifestTemplate(
             name=plan.template.name,
@@ -229,7 +252,8 @@ def _check_foreign(run_dir: RunDir, rows: Mapping[str, RunRows]) -> None:
 
 def _check_rows(file: TestFile, index: DetailIndex) -> None:
     """Refuse records of rows that the run leaves out; only the test file tells which rows these are."""
-    taken = {sample.row for sample in iter_samples(file, skip=lambda row: index.state(row) == OWED)}
+    held = {index.sample(position)[0] for position in range(len(index.places))}
+    taken = {sample.row for sample in iter_samples(file, skip=lambda row, _: row not in held)}
     for position in range(len(index.places)):
         row, _ = index.sample(position)
         if row not in taken:

@@ -81,8 +81,12 @@ class Writer:
                 await self._write()
         finally:
             with anyio.CancelScope(shield=True):
-                await self._write()
-                await anyio.to_thread.run_sync(self.journal.sync)
+                await self.write_rest()
+
+    async def write_rest(self) -> None:
+        """Write what was added and is not yet on disk, and sync."""
+        await self._write()
+        await anyio.to_thread.run_sync(self.journal.sync)
 
     async def _batch_is_due(self) -> bool:
         """Wait for a first record, then a little for more; False once it is closed."""

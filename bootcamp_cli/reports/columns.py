@@ -24,13 +24,17 @@ def _incomplete(run: "RunSummary") -> bool:
     return not run.complete
 
 
+def _repeated(run: "RunSummary") -> bool:
+    return run.repeats > 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """One column.
 
     `key` names it in meta.jsonl, CSV and JSON, `title` in terminal and Markdown, where it is also the word to sort by,
     `sheet_title` in the workbook. `shown` says whether terminal and Markdown show it: they leave out columns without
-    information.
+    information; `in_sheet` whether the workbook has it.
     """
 
     key: str
@@ -40,6 +44,7 @@ class Column:
     of: Callable[["GroupSummary"], Cell]
     total: Callable[["RunSummary"], Cell] = lambda _: None
     shown: Callable[["RunSummary"], bool] = _never
+    in_sheet: Callable[["RunSummary"], bool] = _always
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -172,5 +177,25 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda group: group.bounds.high if group.bounds else None,
         total=lambda run: run.bounds.high if run.bounds else None,
         shown=_incomplete,
+    ),
+    Column(
+        key="n_questions",
+        title="questions",
+        sheet_title="Questions",
+        kind="count",
+        of=lambda group: group.n_questions,
+        total=lambda run: run.n_questions,
+        shown=_repeated,
+        in_sheet=_repeated,
+    ),
+    Column(
+        key="repeats",
+        title="repeats",
+        sheet_title="Repeats",
+        kind="count",
+        of=lambda group: group.repeats,
+        total=lambda run: run.repeats,
+        shown=_repeated,
+        in_sheet=_repeated,
     ),
 )

@@ -17,6 +17,7 @@ score_low, score_high                   number | null: bounds of avg_score, the 
 weighted_score, weighted_len            number | null: means over all samples
 weighted_score_low, weighted_score_high number | null: bounds of weighted_score
 n, n_answered, n_scored, n_failed, n_missing, n_unverified, n_truncated, n_len_estimated    int
+n_questions, repeats                    int: n is their product in a whole run
 failures           {kind: int}: samples without an answer
 unverified         {kind: int}: answers without a verdict
 groups             [object]: the keys of a line of meta.jsonl, and failures and unverified by kind
@@ -225,6 +226,8 @@ def json_object(shown: "RunSummary", *, n_all: int) -> dict[str, Any]:
         "n_unverified": shown.n_unverified,
         "n_truncated": shown.n_truncated,
         "n_len_estimated": shown.n_len_estimated,
+        "n_questions": shown.n_questions,
+        "repeats": shown.repeats,
         "failures": shown.failures,
         "unverified": shown.unverified,
         "groups": [_group(group) for group in shown.groups],

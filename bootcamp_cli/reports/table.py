@@ -94,6 +94,8 @@ def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
         yield f"without an answer: {_kinds(run.failures)}"
     if run.unverified:
         yield f"without a verdict: {_kinds(run.unverified)}"
+    if run.repeats > 1:
+        yield f"{run.n_questions:,} questions asked {run.repeats:,} times: averages are means of question means"
     if run.n_truncated:
         yield f"truncated at the token limit: {run.n_truncated:,} of {run.n_answered:,} answers"
     if run.n_len_estimated:

@@ -64,18 +64,19 @@ def _fill_scores(sheet: Worksheet, summary: RunSummary) -> None:
     Source of the first three columns and the last row: the summary of InternBootcamp's run_eval.py.
     """
     groups = sorted(summary.groups, key=lambda group: group.bootcamp)
-    kinds = [column.kind for column in COLUMNS]
-    put_header(sheet, [column.sheet_title for column in COLUMNS])
+    columns = [column for column in COLUMNS if column.in_sheet(summary)]
+    kinds = [column.kind for column in columns]
+    put_header(sheet, [column.sheet_title for column in columns])
     for row, group in enumerate(groups, start=2):
-        put_row(sheet, row, [column.of(group) for column in COLUMNS], kinds)
-    total = [TOTAL, *(column.total(summary) for column in COLUMNS[1:])]
+        put_row(sheet, row, [column.of(group) for column in columns], kinds)
+    total = [TOTAL, *(column.total(summary) for column in columns[1:])]
     put_row(sheet, len(groups) + 2, total, kinds, bold=True)
-    fit_columns(sheet, len(COLUMNS))
+    fit_columns(sheet, len(columns))
     averages = [group.avg_score for group in groups if group.avg_score is not None]
     if averages:
         unit_scale = all(0 <= score <= 1 for score in averages)
         chart = score_chart(sheet, n_rows=len(groups), unit_scale=unit_scale)
-        sheet.add_chart(chart, f"{get_column_letter(len(COLUMNS) + 2)}2")
+        sheet.add_chart(chart, f"{get_column_letter(len(columns) + 2)}2")
 
 
 def _fill(sheet: Worksheet, titles: Sequence[str], rows: Iterable[_Row]) -> None:
@@ -101,7 +102,7 @@ def _totals(run: RunSummary) -> Iterator[_Row]:
     yield "score", "  if every sample without a score were right", bounds.high if bounds else None
     yield "length", "Average Output Length, every row alike", run.avg_len
     for column in COLUMNS:
-        if column.kind == "count":
+        if column.kind == "count" and column.in_sheet(run):
             yield "count", column.sheet_title, column.total(run)
 
 

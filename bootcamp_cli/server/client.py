@@ -61,12 +61,12 @@ class CompletionClient:
         """Where the requests go."""
         return self.transport.endpoint
 
-    async def complete(self, prompt: str) -> Answer:
-        """One attempt to get an answer. Raises nothing but AttemptFailed.
+    async def complete(self, prompt: str, repeat: int = 0) -> Answer:
+        """One attempt to get an answer, the `repeat`-th to this prompt. Raises nothing but AttemptFailed.
 
         Text and reasoning are data and stay as they are; everything else a server says is redacted.
         """
-        body = self.config.body(prompt)
+        body = self.config.body(prompt, repeat)
         return self._redacted(await self._within(self.timeout_s, self._answer(body)))
 
     async def models(self) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ class GenerationConfig:
     combines the template's and the user's stop words. `extra_body` is merged into the top level of the body last, and
     wins. `sys_prompt` is the system message of chat mode.
 
-    Everything in the body but the prompt is encoded once, here.
+    Everything in the body but the prompt is encoded once, here. With `seed` among `sent`, repeat r is sent seed + r.
     """
 
     api_mode: ApiMode
@@ -25,24 +25,18 @@ class GenerationConfig:
     sys_prompt: str | None = None
     _before_prompt: bytes = field(init=False, repr=False, compare=False)
     _after_prompt: bytes = field(init=False, repr=False, compare=False)
+    _of_repeats: dict[int, bytes] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         before = b'{"model":' + encode(self.model)
-        after = b""
         if self.api_mode == "completion":
             before += b',"prompt":'
         else:
             system = {"role": "system", "content": self.sys_prompt}
             before += b',"messages":[' + (b"" if self.sys_prompt is None else encode(system) + b",")
             before += b'{"role":"user","content":'
-            after += b"}]"
-        rest = {key: value for key, value in self.sent.items() if key != "model"}
-        if self.stream:
-            rest["stream_options"] = {"include_usage": True}
-        rest |= self.extra_body or {}
-        after += b"," + encode(rest)[1:] if rest else b"}"
         object.__setattr__(self, "_before_prompt", before)
-        object.__setattr__(self, "_after_prompt", after)
+        object.__setattr__(self, "_after_prompt", self._encoded_rest(0))
 
     @property
     def model(self) -> str:
@@ -58,10 +52,24 @@ class GenerationConfig:
         """The same configuration with these values of the body replaced."""
         return replace(self, sent={**self.sent, **values})
 
-    def body(self, prompt: str) -> bytes:
-        """The JSON body of one request, in UTF-8.
+    def body(self, prompt: str, repeat: int = 0) -> bytes:
+        """The JSON body of the request for one repeat of a question, in UTF-8.
 
         In completion mode `prompt` is sent as it is, already rendered by the template. Lone surrogates, which UTF-8
         cannot hold, are sent as JSON escapes.
         """
-        return b"".join((self._before_prompt, encode(prompt), self._after_prompt))
+        after = self._after_prompt
+        if repeat and "seed" in self.sent:
+            after = self._of_repeats.get(repeat) or self._of_repeats.setdefault(repeat, self._encoded_rest(repeat))
+        return b"".join((self._before_prompt, encode(prompt), after))
+
+    def _encoded_rest(self, repeat: int) -> bytes:
+        """What follows the prompt in the body."""
+        rest = {key: value for key, value in self.sent.items() if key != "model"}
+        if "seed" in rest:
+            rest["seed"] += repeat
+        if self.stream:
+            rest["stream_options"] = {"include_usage": True}
+        rest |= self.extra_body or {}
+        end = b"" if self.api_mode == "completion" else b"}]"
+        return end + (b"," + encode(rest)[1:] if rest else b"}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bootcamp_cli.text import Secret
+from bootcamp_cli.types import MAX_REPEATS
 
 Kind = Literal[
     "text",  # any non-empty line of text
@@ -261,6 +262,17 @@ class EvalSettings:
             held_as="files",
         ),
     ] = False
+    repeats: Annotated[
+        int | None,
+        Param(
+            help="how often each question is asked; with a seed, repeat r is sent seed + r",
+            group="Test data",
+            kind="integer",
+            minimum=1,
+            maximum=MAX_REPEATS,
+            default_text="1, or as many as the run that is continued",
+        ),
+    ] = None
 
     api_mode: Annotated[
         ApiMode,

@@ -31,10 +31,10 @@ from bootcamp_cli.store.records import (
 )
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.text import MAX_VALUE_CHARS, shortened
-from bootcamp_cli.types import PENDING_FAILURES, FailureRecord, Manifest, Record, SampleKey, decode, encode_line
+from bootcamp_cli.types import TO_BE_VERIFIED, FailureRecord, Manifest, Record, SampleKey, decode, encode_line
 
-OWED, SCORED, PENDING, UNSCORED = range(4)
-"""The state of a sample: no record; a score; an answer without its verdict yet; no bootcamp (waits for `rescore`)."""
+OWED, SCORED, UNVERIFIED, UNSCORED = range(4)
+"""The state of a sample: no record; a score; an answer for `resume` to verify; no bootcamp (waits for `rescore`)."""
 
 _OPEN_AT_ONCE = 32
 """How many details files one check of the lock covers."""
@@ -42,7 +42,7 @@ _OPEN_AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRows:
-    """What is known of the rows of a test file that a run evaluates.
+    """What is known of the rows of a test file that a run evaluates, each of them `n_repeats` times.
 
     `n_rows`: they are the first `n_rows` rows; None where rows in between are left out. `id_is_row`: the id of a record
     is its row number.
@@ -50,10 +50,13 @@ class RunRows:
 
     data_sources: frozenset[str]
     n_rows: int | None = None
+    n_repeats: int = 1
     id_is_row: bool = False
 
-    def objection(self, row: int, data_source: str | None, id_: Any) -> str | None:
+    def objection(self, row: int, repeat: int, data_source: str | None, id_: Any) -> str | None:
         """Why a record or failure does not belong to this file; None where it may."""
+        if repeat >= self.n_repeats:
+            return f"repeat is {repeat}, but this run asks each question {_times(self.n_repeats)}"
         if self.n_rows is not None and row >= self.n_rows:
             return f"row {row} does not belong to this run, which takes the rows 0 to {self.n_rows - 1}"
         if data_source is not None and data_source not in self.data_sources:
@@ -67,6 +70,10 @@ def _shown(value: Any) -> str:
     return shortened(repr(value), MAX_VALUE_CHARS)
 
 
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
+
+
 def rows_by_file(manifest: Manifest) -> dict[str, RunRows]:
     """What the manifest tells about the rows of each test file."""
     all_selected = not manifest.identity.get("include") and not manifest.identity.get("exclude")
@@ -74,6 +81,7 @@ def rows_by_file(manifest: Manifest) -> dict[str, RunRows]:
         file.name: RunRows(
             data_sources=frozenset(name for name, _ in file.data_sources),
             n_rows=file.n_rows if all_selected and file.n_invalid == 0 else None,
+            n_repeats=manifest.repeats,
             id_is_row=file.id_rule == "row",
         )
         for file in manifest.files
@@ -85,7 +93,7 @@ class DetailIndex:
     """Where each record of a details file is, in the order of the lines, and the state of each sample.
 
     A sample of the file is (row, repeat); its place in the order of all samples is `row * n_repeats + repeat`.
-    It takes about 25 bytes per record. A sample whose answer was pending has two lines until the file is put in order:
+    It takes about 25 bytes per record. A sample that was verified later has two lines until the file is put in order:
     the later one counts.
     """
 
@@ -101,12 +109,12 @@ class DetailIndex:
     size_bytes: int = 0
 
     @property
-    def n_pending(self) -> int:
+    def n_unverified(self) -> int:
         """Samples whose answer waits for its verdict."""
-        return self.states.count(PENDING)
+        return self.states.count(UNVERIFIED)
 
     def state(self, row: int, repeat: int = 0) -> int:
-        """OWED, SCORED, PENDING or UNSCORED."""
+        """OWED, SCORED, UNVERIFIED or UNSCORED."""
         place = row * self.n_repeats + repeat
         return self.states[place] if place < len(self.states) else OWED
 
@@ -124,7 +132,7 @@ class DetailIndex:
             self.n_answered += 1
             self.len_sum += record.output_len or 0
         if score is None or score is UNSET:
-            states[place] = PENDING if record.failure in PENDING_FAILURES else UNSCORED
+            states[place] = UNVERIFIED if record.failure in TO_BE_VERIFIED else UNSCORED
         else:
             self.n_scored += 1
             self.score_sum += score
@@ -144,11 +152,11 @@ class DetailIndex:
         order = sorted(range(len(places)), key=places.__getitem__)
         return [i for i, later in zip_longest(order, order[1:]) if later is None or places[later] != places[i]]
 
-    def pending(self) -> list[int]:
+    def unverified(self) -> list[int]:
         """Line indexes of the records whose answer waits for its verdict, in the order of the samples."""
-        if not self.n_pending:
+        if not self.n_unverified:
             return []
-        return [i for i in self.latest_in_order() if self.states[self.places[i]] == PENDING]
+        return [i for i in self.latest_in_order() if self.states[self.places[i]] == UNVERIFIED]
 
 
 def open_journal(
@@ -176,7 +184,7 @@ def open_journal(
     for file, path in paths.items():
         repair_tail(path, lock.check)
         if details[file].size_bytes != _size_bytes(path):
-            details[file] = replay(path)
+            details[file] = replay(path, known.get(file))
     repair_tail(run_dir.failures, lock.check)
     return Journal(run_dir, lock, details)
 
@@ -396,11 +404,16 @@ def replay(path: Path, rows: RunRows | None = None) -> DetailIndex:
     Raises:
         RunDirectoryError: a line is not a record or does not belong to the test file, or a sample has two that count.
     """
-    index = DetailIndex()
+    index = empty_index(rows)
     if path.exists():
         for _ in replay_lines(path, index, rows):
             pass
     return index
+
+
+def empty_index(rows: RunRows | None) -> DetailIndex:
+    """The index of a details file without records."""
+    return DetailIndex() if rows is None else DetailIndex(n_repeats=rows.n_repeats)
 
 
 def replay_lines(path: Path, index: DetailIndex, rows: RunRows | None = None) -> Iterator[HeadLine]:
@@ -425,16 +438,16 @@ def _objection(head: RecordHead, index: DetailIndex, rows: RunRows | None) -> st
     if repeat >= index.n_repeats:
         return f"repeat is {repeat}, but this run asks each question {_times(index.n_repeats)}"
     if index.state(row, repeat) in _FINAL:
-        return f"row {row} already has a record"
-    if rows is not None and (objection := rows.objection(row, head.data_source, head.id)):
+        return f"{_sample(row, repeat, index.n_repeats)} already has a record"
+    if rows is not None and (objection := rows.objection(row, repeat, head.data_source, head.id)):
         return objection
-    if head.score is None and head.failure in PENDING_FAILURES and (key := head.lacks_for_verification()):
+    if head.score is None and head.failure in TO_BE_VERIFIED and (key := head.lacks_for_verification()):
         return f"{key} is missing or of the wrong type, but the answer has yet to be verified"
     return None
 
 
-def _times(n: int) -> str:
-    return "once" if n == 1 else f"{n} times"
+def _sample(row: int, repeat: int, n_repeats: int) -> str:
+    return f"row {row}" if n_repeats == 1 else f"repeat {repeat} of row {row}"
 
 
 _FINAL = frozenset({SCORED, UNSCORED})
@@ -460,7 +473,7 @@ def _failure_objection(failure: FailureRecord, rows: Mapping[str, RunRows]) -> s
     """Why a failure does not belong to the run; None where it may."""
     if failure.file not in rows:
         return f"{failure.file!r} is not a test file of the run"
-    return rows[failure.file].objection(failure.row, failure.data_source, failure.id)
+    return rows[failure.file].objection(failure.row, failure.repeat, failure.data_source, failure.id)
 
 
 class StoredRecord(NamedTuple):

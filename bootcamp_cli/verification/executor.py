@@ -66,13 +66,17 @@ class Verification(Generic[_T]):
     async def verdicts(self) -> AsyncIterator[list[tuple[_T, Verdict]]]:
         """Yield what is finished, in batches as it arrives; ends once it is closed and nothing is pending."""
         while True:
-            if self._finished:
-                batch, self._finished = self._finished, []
+            if batch := self.finished():
                 yield batch
             elif self._is_closed and not self._pending:
                 return
             else:
                 await self._change()
+
+    def finished(self) -> list[tuple[_T, Verdict]]:
+        """Take what is finished and was not yielded yet."""
+        batch, self._finished = self._finished, []
+        return batch
 
     async def wait_until_drained(self) -> None:
         """Return when nothing is pending."""
@@ -85,9 +89,9 @@ class Verification(Generic[_T]):
         self._wake()
 
     def give_up(self, reason: str) -> None:
-        """Stop waiting for verdicts: pending answers count as timed out and get their verdicts from `resume`."""
+        """Stop waiting for verdicts: answers without one are recorded as pending, and `resume` verifies them."""
         for number in list(self._pending):
-            self._finish(number, Verdict(score=None, failure="verifier_timeout", error=reason))
+            self._finish(number, Verdict(score=None, failure="pending", error=reason))
 
     def _finish(self, number: int, verdict: Verdict | None) -> None:
         """Take a verdict, once; None drops the answer: the executor was closed before it was verified."""

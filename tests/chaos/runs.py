@@ -155,11 +155,11 @@ def left_by(run_dir: Path) -> Left:
     )
 
 
-def assert_undisturbed(run_dir: Path, undisturbed: Left, test_dir: Path) -> None:
-    """Every row of the test dir exactly once and in order, records and reports those of the undisturbed run."""
+def assert_undisturbed(run_dir: Path, undisturbed: Left, test_dir: Path, *, repeats: int = 1) -> None:
+    """Every sample of the test dir exactly once and in order, records and reports those of the undisturbed run."""
     left = left_by(run_dir)
     for path in test_dir.glob("*.jsonl"):
-        rows = [record["row"] for record in left.records[path.name]]
-        assert rows == list(range(path.read_bytes().count(b"\n")))
+        samples = [(record["row"], record["repeat"]) for record in left.records[path.name]]
+        assert samples == [(row, n) for row in range(path.read_bytes().count(b"\n")) for n in range(repeats)]
     assert left.records == undisturbed.records
     assert left.reports == undisturbed.reports

@@ -44,6 +44,7 @@ class FaultServerConfig:
     reasoning_parser: bool = False
     log_requests: bool = False
     by_row: bool = False
+    by_seed: bool = False
 
     def __post_init__(self) -> None:
         if not _is_loopback(self.host):
@@ -106,6 +107,8 @@ def server_command(config: FaultServerConfig, *, port_file: Path | None = None) 
         argv.append("--log-requests")
     if config.by_row:
         argv.append("--by-row")
+    if config.by_seed:
+        argv.append("--by-seed")
     return argv
 
 
@@ -129,6 +132,7 @@ def parse_command(arguments: Sequence[str]) -> Invocation:
             reasoning_parser=given.reasoning_parser,
             log_requests=given.log_requests,
             by_row=given.by_row,
+            by_seed=given.by_seed,
         )
     except BootcampError as error:
         parser.error(str(error))
@@ -172,6 +176,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="answer rows that share a prompt one after the other: for one request at a time",
     )
+    add("--by-seed", action="store_true", help="another seed in a request gives another answer")
     add("--lifetime", type=float, default=DEFAULT_LIFETIME_S, help="end after so many seconds (default: %(default)s)")
     add("--until-stdin-closes", action="store_true", help="end at the end of stdin, which must be a pipe or terminal")
     add("--until-parent-exits", action="store_true", help="end when the process that started it has ended")

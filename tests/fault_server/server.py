@@ -178,7 +178,10 @@ class _Exchange:
         if self.ask is None:
             config = self.server.config
             return models_body(config.models, max_model_len=config.max_model_len)
-        generated = await self.server.answers.to(self.prompt, self.sample)
+        prompt = self.prompt
+        if self.server.config.by_seed and self.ask.seed is not None:
+            prompt = f"{prompt} {self.ask.seed}"
+        generated = await self.server.answers.to(prompt, self.sample)
         body = answer_body(self.ask, generated, name=self.prompt)
         return _reasoned(body) if self.ask.is_chat and self.server.config.reasoning_parser else body
 
