@@ -1,37 +1,44 @@
-"""What the tool does, without a command line: plan -> check the server -> run -> settle -> publish.
+"""Everything that the tool does, as functions: plan -> check the server -> run -> settle -> publish.
 
-Functions take settings and a `Listener` and return data. They print nothing and neither end the process nor change its
-settings. Each imports what it needs, so that looking up a template does not load the engine.
+The front page of it is `bootcamp_cli` itself; the commands call nothing else. Nothing here prints, ends the process, or
+changes what belongs to it: no signal handler, garbage collector, limit or hook of a library is touched. What is good to
+know, and what happens in a run, is told to `on_event`. Each function imports what it needs, so that looking up a
+template does not load the engine.
 """
 
 import contextlib
 import shlex
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bootcamp_cli.errors import (
     BootcampError,
     DiskError,
+    InterruptedRunError,
     ResumeRefusedError,
     RunDirectoryError,
     RunLockedError,
     ServerUnavailableError,
     SettingsError,
+    UsageError,
 )
-from bootcamp_cli.settings.model import EvalSettings, listed_keys
-from bootcamp_cli.settings.sources import Resolved, Sources, load_settings
+from bootcamp_cli.settings.model import Settings, listed_keys
+from bootcamp_cli.settings.sources import Resolved, Sources, load_settings, resolved_arguments
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bootcamp_cli.analysis.summary import RunContents, RunSummary
     from bootcamp_cli.bootcamps.registry import Ceiling
     from bootcamp_cli.engine.plan import Plan
     from bootcamp_cli.engine.rescore import Rescored
-    from bootcamp_cli.engine.session import Session
-    from bootcamp_cli.progress.display import Display
-    from bootcamp_cli.progress.state import ProgressState
+    from bootcamp_cli.engine.session import Earlier, Session
+    from bootcamp_cli.engine.shutdown import StopRequest
+    from bootcamp_cli.events import Emit, Event
     from bootcamp_cli.server.health import ModelEntry, ProbeResult
     from bootcamp_cli.server.request import GenerationConfig
     from bootcamp_cli.store.lock import RunLock
@@ -40,72 +47,235 @@ if TYPE_CHECKING:
     from bootcamp_cli.types import BootcampRef
     from bootcamp_cli.verification.golden import Agreement
 
+_PROBE_PROMPT = "What is 2 + 2? Answer with a number."
+
 _MIN_COMPARED = 8
 _NEARLY_ALL = 0.95
 
-_PROBE_PROMPT = "What is 2 + 2? Answer with a number."
-
-
-class Listener(Protocol):
-    """Receives messages for the user, one line at a time."""
-
-    def notify(self, text: str) -> None:
-        """Take a message that is good to know."""
-
-    def warn(self, text: str) -> None:
-        """Take a message about something that is probably unintended."""
-
-
-StartDisplay = Callable[["ProgressState"], "Display"]
-"""Called once, when the requests of a run are about to begin; returns the display that shows them."""
-
-
-# Settings
-
-
-def read_settings(sources: Sources) -> Resolved:
-    """Merge and check the settings.
-
-    Raises:
-        SettingsError: a value, a key, a file or a profile is wrong; the message names the place.
-    """
-    return load_settings(sources)
-
-
-def read_run_settings(run_dir: "RunDir", sources: Sources) -> Resolved:
-    """The settings that a run was started with, with the changes that `sources` may make to them.
-
-    Raises:
-        ResumeRefusedError: the run directory was not made by this tool, or a flag would change the answers.
-        SettingsError: a value is wrong, or was masked and no source has it.
-    """
-    from bootcamp_cli.settings.stored import settings_from_eval_args
-
-    args = run_dir.read_eval_args()
-    if args is None or run_dir.read_manifest() is None:
-        missing = "eval_args.json" if args is None else "manifest.json"
-        raise ResumeRefusedError(f"{run_dir.path} has no {missing} and cannot be resumed", hint="start a new run")
-    return settings_from_eval_args(args, place=str(run_dir.eval_args), sources=sources)
+_T = TypeVar("_T")
 
 
 # Evaluations
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """A run directory with its reports written: `summary` is what they show."""
+def evaluate(
+    settings: Settings | Resolved, on_event: "Emit | None" = None, *, stop: "StopRequest | None" = None
+) -> "Run":
+    """Evaluate a model on a test dir, and give the run.
 
-    run_dir: "RunDir"
-    summary: "RunSummary"
+    With `settings.resume`, the newest run under `output_dir` with the same settings is continued, if there is one. The
+    run directory is complete, reports included, when this returns; where it raises, what was answered until then is
+    kept, and `open_run(path).resume()` goes on.
 
-    @property
-    def scores(self) -> Path:
-        """The workbook."""
-        return self.run_dir.scores(self.summary.model_name)
+    Args:
+        settings: What to evaluate, and how. Environment and settings files are not read.
+        on_event: Called with each event (`bootcamp_cli.events`), in this thread; must return soon and not raise.
+        stop: Ends the run early, from another thread.
+
+    Raises:
+        UsageError: settings, template, test dir or bootcamps do not allow an evaluation, or an event loop runs in this
+            thread (as in a notebook): use `evaluate_async` there.
+        ServerUnavailableError: the server is gone, refuses the key, or refuses every request alike.
+        InterruptedRunError: `stop` ended the run.
+        RunDirectoryError: the run directory cannot be written, or was taken over.
+    """
+    return _blocking("evaluate", lambda: evaluate_async(settings, on_event, stop=stop))
 
 
-def plan_evaluation(resolved: Resolved, listener: Listener) -> "Plan":
-    """The plan of a new evaluation; warns about what is probably unintended in the settings and the test dir.
+async def evaluate_async(
+    settings: Settings | Resolved, on_event: "Emit | None" = None, *, stop: "StopRequest | None" = None
+) -> "Run":
+    """As `evaluate`, in the running event loop, which must be asyncio's; nothing here blocks it.
+
+    Cancelling the task ends the run at once: what was answered is kept, and `resume` goes on.
+    """
+    from bootcamp_cli.engine.session import earlier_runs, in_thread, new_session
+    from bootcamp_cli.store.run_dir import MAX_EARLIER
+
+    tell = _Tell(on_event)
+    resolved = settings if isinstance(settings, Resolved) else resolved_arguments(settings)
+    plan = await _aside(plan_evaluation, resolved, tell)
+    entry = None
+    if plan.settings.model_name is None:
+        entry = await _model_of(plan, tell, stop)
+        plan = plan.with_model(entry.name)
+    most = None if plan.settings.resume else MAX_EARLIER
+    earlier = await _aside(lambda: earlier_runs(plan, most=most))
+    nearest = earlier[0] if earlier else None
+    if nearest is not None and not nearest.differences:
+        if plan.settings.resume:
+            return await _resumed(plan, nearest.run_dir, tell, stop)
+        if not nearest.manifest.complete:
+            path = shlex.quote(str(nearest.run_dir.path))
+            tell.note(f"an unfinished run has the same settings: `bootcamp resume {path}` would continue it")
+    elif plan.settings.resume:
+        tell.note(_nothing_to_resume(nearest, plan))
+    entry = entry or await _model_of(plan, tell, stop)
+    async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
+        return await _run(session, tell, stop)
+
+
+def _nothing_to_resume(nearest: "Earlier | None", plan: "Plan") -> str:
+    """Why a run is started although one was to be continued."""
+    if nearest is None:
+        return f"nothing to resume under {plan.settings.output_dir}: starting a new run"
+    found = f"the nearest run, {nearest.run_dir.path}, differs in {nearest.described}"
+    return f"nothing to resume: {found}; starting a new run"
+
+
+async def resume_async(
+    run: "Run", settings: Resolved, on_event: "Emit | None" = None, *, stop: "StopRequest | None" = None
+) -> "Run":
+    """Continue a run with the settings that `Run.settings_to_resume` gives.
+
+    Where nothing is owed, its reports are rebuilt without contacting the server.
+
+    Raises:
+        ResumeRefusedError: the test files, what decides the answers, or the verifiers are not the run's.
+        BootcampError: as `evaluate` does.
+    """
+    tell = _Tell(on_event)
+    run_dir = await _aside(open_run_dir, run.path)
+    plan = await _aside(plan_continuation, run_dir, settings.settings, tell)
+    return await _resumed(plan, run_dir, tell, stop)
+
+
+async def _resumed(plan: "Plan", run_dir: "RunDir", tell: "_Tell", stop: "StopRequest | None") -> "Run":
+    from bootcamp_cli.engine.session import in_thread, resumed_session
+
+    async with in_thread(resumed_session(plan, run_dir, tell.note)) as session:
+        if not session.n_owed:
+            tell.note(f"{run_dir.path} is finished: nothing is owed")
+            await _aside(session.begin)
+            return await _aside(_conclude, session, tell)
+        tell.note(f"continuing {run_dir.path}: {session.n_owed} of {session.plan.n_samples} samples are owed")
+        if any(session.n_unanswered(file) for file in plan.test_set.files):
+            await _model_of(plan, tell, stop)
+        await _aside(session.begin)
+        return await _run(session, tell, stop)
+
+
+async def _run(session: "Session", tell: "_Tell", stop: "StopRequest | None") -> "Run":
+    """Run, settle what was written whatever happens, and report if the run reached its end."""
+    import anyio
+
+    try:
+        error = await _run_logged(session, tell, stop)
+    except anyio.get_cancelled_exc_class():
+        with anyio.CancelScope(shield=True), contextlib.suppress(BootcampError):
+            await _aside(_leave, session)
+        raise
+    if error is None:
+        return await _aside(_conclude, session, tell)
+    if not isinstance(error, RunDirectoryError):
+        await _aside(_leave, session)
+    _tell_how_to_go_on(error, session.run_dir)
+    raise error
+
+
+async def _run_logged(session: "Session", tell: "_Tell", stop: "StopRequest | None") -> BootcampError | None:
+    """Run with progress.log; gives the error that ended the run early, if any."""
+    import anyio
+
+    from bootcamp_cli.engine.run import run
+    from bootcamp_cli.events import Warned
+    from bootcamp_cli.progress.display import Board
+    from bootcamp_cli.progress.log import ProgressLog
+    from bootcamp_cli.progress.state import ProgressState
+    from bootcamp_cli.server.client import open_client
+
+    state = ProgressState(time.monotonic)
+    log = ProgressLog(
+        session.run_dir.progress_log,
+        state,
+        check=session.journal.lock.check,
+        warn=lambda text: tell.on_event(Warned(message=text)),
+    )
+    board = Board(state, log)
+
+    def emit(event: "Event") -> None:
+        board.handle(event)
+        tell.on_event(event)
+
+    async with (
+        open_client(session.plan.settings, session.plan.generation) as client,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(log.run)
+        try:
+            await run(session, client, emit, stop)
+        except BootcampError as error:
+            return error
+    return None
+
+
+def _tell_how_to_go_on(error: BootcampError, run_dir: "RunDir") -> None:
+    """Put the command that continues the run into the error's hint."""
+    command = f"`bootcamp resume {shlex.quote(str(run_dir.path))}`"
+    general = "`bootcamp resume`"
+    hint = error.hint or f"continue with {general}"
+    error.hint = hint.replace(general, command) if general in hint else f"{hint}, then {command}"
+
+
+def _leave(session: "Session") -> None:
+    """Settle a run that ended early."""
+    session.settle()
+    session.end()
+
+
+def _conclude(session: "Session", tell: "_Tell") -> "Run":
+    """Settle what was written and write the reports."""
+    session.settle()
+    summary = _publish(session.run_dir, session.journal.lock, tell)
+    session.end()
+    return Run(session.run_dir.path, summary=summary, settings=session.plan.settings)
+
+
+async def _model_of(plan: "Plan", tell: "_Tell", stop: "StopRequest | None") -> "ModelEntry":
+    """Wait for the model, unless told not to; warn where max_tokens leaves no room for a prompt."""
+    from bootcamp_cli.server.health import ModelEntry
+
+    settings = plan.settings
+    if not settings.check_model_url:
+        if not settings.model_name:
+            raise SettingsError("no model name", hint="give --model-name or set check_model_url")
+        return ModelEntry(name=settings.model_name, max_model_len=None, raw=None, listed=False)
+    check = await _unless_stopped(stop, lambda: _checked(settings, plan.generation, tell, with_probe=False))
+    entry = check.entry
+    if entry.max_model_len is not None and settings.max_tokens >= entry.max_model_len:
+        tell.warn(
+            f"max_tokens {settings.max_tokens} is not below the model's length of {entry.max_model_len} tokens: "
+            "prompt and answer together must fit, and most servers refuse such requests"
+        )
+    return entry
+
+
+async def _unless_stopped(stop: "StopRequest | None", work: Callable[[], Awaitable[_T]]) -> _T:
+    """Do what comes before the first request; a request to stop ends it."""
+    import anyio
+
+    if stop is None:
+        return await work()
+    done: list[_T] = []
+
+    async def cancel_when_asked() -> None:
+        await stop.wait()
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(cancel_when_asked)
+        done.append(await work())
+        tasks.cancel_scope.cancel()
+    if not done:
+        raise InterruptedRunError("stopped before the first request")
+    return done[0]
+
+
+# Plans
+
+
+def plan_evaluation(resolved: Resolved, tell: "_Tell") -> "Plan":
+    """The plan of a new evaluation; tells what is probably unintended in the settings and the test dir.
 
     Raises:
         UsageError: settings, template, test dir or bootcamps do not allow an evaluation.
@@ -117,18 +287,18 @@ def plan_evaluation(resolved: Resolved, listener: Listener) -> "Plan":
     settings = resolved.settings
     template = choose(template_catalog(resolved.templates), settings.template, resolved.origins["template"].text)
     for warning in mode_warnings(resolved, template_system_prompt=template.system_prompt):
-        listener.warn(warning)
+        tell.warn(warning)
     if note := template_note(resolved):
-        listener.notify(note)
+        tell.note(note)
     sys_prompt = settings.sys_prompt
     if sys_prompt is None and resolved.chosen("template"):
         sys_prompt = template.system_prompt
     plan = make_plan(settings, template, sys_prompt=sys_prompt)
-    _tell_about_data(plan, listener)
+    _tell_about_data(plan, tell)
     return plan
 
 
-def plan_continuation(run_dir: "RunDir", settings: EvalSettings, listener: Listener) -> "Plan":
+def plan_continuation(run_dir: "RunDir", settings: Settings, tell: "_Tell") -> "Plan":
     """The plan for continuing a run, with its own template and system prompt.
 
     Raises:
@@ -150,159 +320,184 @@ def plan_continuation(run_dir: "RunDir", settings: EvalSettings, listener: Liste
         origin="the run",
     )
     plan = make_plan(settings, template, sys_prompt=manifest.sys_prompt)
-    _tell_about_data(plan, listener)
+    _tell_about_data(plan, tell)
     return plan
 
 
-def _tell_about_data(plan: "Plan", listener: Listener) -> None:
-    """Tell the user what is worth knowing about the test set and the bootcamps of a plan."""
+def _tell_about_data(plan: "Plan", tell: "_Tell") -> None:
+    """Tell what is worth knowing about the test set and the bootcamps of a plan."""
     for warning in plan.test_set.warnings:
-        listener.warn(warning)
+        tell.warn(warning)
     if plan.settings.bootcamps == "upstream" and not any(
         ref and ref.origin == "upstream" for ref in plan.refs.values()
     ):
-        listener.warn("bootcamps: upstream has no effect: no internbootcamp package with these data sources was found")
+        tell.warn("bootcamps: upstream has no effect: no internbootcamp package with these data sources was found")
     if plan.test_set.skipped:
-        listener.notify(f"not test files, skipped: {', '.join(plan.test_set.skipped)}")
+        tell.note(f"not test files, skipped: {', '.join(plan.test_set.skipped)}")
 
 
-def evaluate(plan: "Plan", listener: Listener, start_display: StartDisplay) -> Run:
-    """Evaluate in a new run directory or, with `resume`, in the newest one whose answers would be the same.
+# Runs
 
-    Raises:
-        SettingsError: there is no model name, and the server may not be asked for it.
-        ServerUnavailableError: the server is gone, refuses the key, or refuses every request alike.
-        InterruptedRunError: a signal ended the run early.
-        RunDirectoryError: the run directory cannot be written, or was taken over.
+
+class Run:
+    """A run directory: what it holds, and what can be done with it.
+
+    `path` is the directory. It may be one of the reference script, which can be shown and rescored, but not resumed.
     """
-    from bootcamp_cli.engine.session import find_matching, new_session
 
-    settings = plan.settings
-    entry = None
-    if settings.model_name is None:
-        entry = _model_of(plan, listener)
-        plan = plan.with_model(entry.name)
-    if settings.resume:
-        if found := find_matching(plan):
-            return resume(plan, found, listener, start_display)
-        listener.notify("nothing to resume: starting a new run")
-    entry = entry or _model_of(plan, listener)
-    with new_session(plan, entry.raw, listener.notify) as session:
-        return _run(session, listener, start_display)
+    def __init__(self, path: Path, *, summary: "RunSummary | None" = None, settings: Settings | None = None) -> None:
+        self.path = path
+        self._summary = summary
+        self._settings = settings
 
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
 
-def resume(plan: "Plan", run_dir: "RunDir", listener: Listener, start_display: StartDisplay) -> Run:
-    """Continue a run directory; where nothing is owed, its reports are rebuilt without contacting the server.
+    @property
+    def _run_dir(self) -> "RunDir":
+        from bootcamp_cli.store.run_dir import RunDir
 
-    Raises:
-        ResumeRefusedError: the test files, or the settings that decide the answers, are not the run's.
-        BootcampError: as `evaluate` does.
-    """
-    from bootcamp_cli.engine.session import resumed_session
+        return RunDir(self.path)
 
-    with resumed_session(plan, run_dir, listener.notify) as session:
-        if not session.n_owed:
-            listener.notify(f"{run_dir.path} is finished: nothing is owed")
-            session.begin()
-            return _conclude(session, listener)
-        listener.notify(f"continuing {run_dir.path}: {session.n_owed} of {session.plan.n_samples} samples are owed")
-        if any(session.n_unanswered(file) for file in plan.test_set.files):
-            _model_of(plan, listener)
-        session.begin()
-        return _run(session, listener, start_display)
+    @property
+    def summary(self) -> "RunSummary":
+        """The averages, counts and bounds that the reports show, read from the details the first time.
 
+        Raises:
+            RunDirectoryError: the details cannot be read.
+        """
+        if self._summary is None:
+            self._summary = _read(self._run_dir, _Tell(None)).summary
+        return self._summary
 
-def _model_of(plan: "Plan", listener: Listener) -> "ModelEntry":
-    """Wait for the model, unless told not to; warn where max_tokens leaves no room for a prompt."""
-    from bootcamp_cli.server.health import ModelEntry
+    @property
+    def scores(self) -> Path:
+        """The workbook."""
+        return self._run_dir.scores(self.summary.model_name)
 
-    settings = plan.settings
-    if not settings.check_model_url:
-        if not settings.model_name:
-            raise SettingsError("no model name", hint="give --model-name or set check_model_url")
+    def samples(self, columns: Sequence[str] | None = None) -> "pd.DataFrame":
+        """The recorded samples, one to a row, in the order of file, row and repeat.
 
-        return ModelEntry(name=settings.model_name, max_model_len=None, raw=None, listed=False)
-    entry = _check(settings, plan.generation, listener, with_probe=False).entry
-    if entry.max_model_len is not None and settings.max_tokens >= entry.max_model_len:
-        listener.warn(
-            f"max_tokens {settings.max_tokens} is not below the model's length of {entry.max_model_len} tokens: "
-            "prompt and answer together must fit, and most servers refuse such requests"
-        )
-    return entry
+        `columns` names those wanted, by default all but the texts; see `bootcamp_cli.analysis.frames`.
 
+        Raises:
+            UsageError: there is no such column.
+            RunDirectoryError: the details cannot be read.
+        """
+        from bootcamp_cli.analysis.frames import samples_frame
 
-def _run(session: "Session", listener: Listener, start_display: StartDisplay) -> Run:
-    """Run, settle what was written whatever happens, and report if the run reached its end."""
-    import anyio
+        return samples_frame(self._run_dir, columns)
 
-    from bootcamp_cli.progress.state import ProgressState
+    def failures(self) -> "pd.DataFrame":
+        """The samples that ended without an answer, one to a row; see `bootcamp_cli.analysis.frames`."""
+        from bootcamp_cli.analysis.frames import failures_frame
 
-    state = ProgressState(time.monotonic)
-    display = start_display(state)
-    try:
-        anyio.run(_run_shown, session, state, display)
-    except BootcampError as error:
-        if not isinstance(error, RunDirectoryError):
-            session.settle()
-            session.end()
-        _tell_how_to_go_on(error, session.run_dir)
-        raise
-    return _conclude(session, listener)
+        return failures_frame(self._run_dir)
 
+    def resume(self, on_event: "Emit | None" = None, *, stop: "StopRequest | None" = None, **changes: Any) -> "Run":
+        """Continue the run; `changes` are fields of `Settings` that do not change the answers, such as `repeats`.
 
-async def _run_shown(session: "Session", state: "ProgressState", display: "Display") -> None:
-    """Run with its displays: the given one and progress.log."""
-    import anyio
+        What the directory stores masked (key, headers, credentials) is taken from the settings with which this object
+        was made by `evaluate`, else from `changes`.
 
-    from bootcamp_cli.engine.events import Warned
-    from bootcamp_cli.engine.run import run
-    from bootcamp_cli.progress.display import Board
-    from bootcamp_cli.progress.log import ProgressLog
-    from bootcamp_cli.server.client import open_client
+        Raises:
+            ResumeRefusedError: `changes` or the test files would change the answers.
+            BootcampError: as `evaluate` does.
+        """
+        return _blocking("resume", lambda: self.resume_async(on_event, stop=stop, **changes))
 
-    log = ProgressLog(
-        session.run_dir.progress_log,
-        state,
-        check=session.journal.lock.check,
-        warn=lambda text: display.handle(Warned(message=text)),
-    )
-    board = Board(state, display, log)
-    error: BootcampError | None = None
-    async with (
-        open_client(session.plan.settings, session.plan.generation) as client,
-        anyio.create_task_group() as tasks,
-    ):
-        tasks.start_soon(display.run)
-        tasks.start_soon(log.run)
+    async def resume_async(
+        self, on_event: "Emit | None" = None, *, stop: "StopRequest | None" = None, **changes: Any
+    ) -> "Run":
+        """As `resume`, in the running event loop."""
+        checked = Settings(**changes)
+        arguments = {name: getattr(checked, name) for name in changes}
+        sources = Sources(flags={}, env={}, cwd=Path(), arguments=arguments, kept=self._settings)
+        return await resume_async(self, await _aside(self.settings_to_resume, sources), on_event, stop=stop)
+
+    def settings_to_resume(self, sources: Sources) -> Resolved:
+        """The settings that the run was started with, with the changes that `sources` may make to them.
+
+        Raises:
+            ResumeRefusedError: this tool did not make the run directory, or a flag would change the answers.
+            SettingsError: a value is wrong, or was masked and no source has it.
+        """
+        from bootcamp_cli.settings.stored import settings_from_eval_args
+
+        run_dir = open_run_dir(self.path)
+        args = run_dir.read_eval_args()
+        if args is None or run_dir.read_manifest() is None:
+            missing = "eval_args.json" if args is None else "manifest.json"
+            raise ResumeRefusedError(f"{run_dir.path} has no {missing} and cannot be resumed", hint="start a new run")
+        return settings_from_eval_args(args, place=str(run_dir.eval_args), sources=sources)
+
+    def rescore(
+        self, settings: Settings | None = None, on_event: "Emit | None" = None, *, dry_run: bool = False
+    ) -> "Rescored":
+        """Verify the kept outputs again, without any request, and write down by what; a dry run writes nothing.
+
+        `settings` says which verifiers and which limits; of the others none counts.
+
+        Raises:
+            RunDirectoryError: a line is not a record with an output and a ground truth, or another process is writing.
+            UsageError: nothing tells the data source of a record.
+        """
+        return _blocking("rescore", lambda: self.rescore_async(settings, on_event, dry_run=dry_run))
+
+    async def rescore_async(
+        self, settings: Settings | None = None, on_event: "Emit | None" = None, *, dry_run: bool = False
+    ) -> "Rescored":
+        """As `rescore`, in the running event loop."""
+        from bootcamp_cli.engine import rescore as engine
+        from bootcamp_cli.engine.session import begin_rescoring, end_rescoring, in_thread
+        from bootcamp_cli.store.lock import acquire
+
+        settings, tell = settings or Settings(), _Tell(on_event)
+        run_dir = await _aside(open_run_dir, self.path)
+        if dry_run:
+            return await engine.rescore(run_dir, settings, None)
+        lock = await _aside(lambda: acquire(run_dir.path, notify=tell.note))
+        async with in_thread(lock):
+            rescored = await engine.rescore(run_dir, settings, lock, lambda: begin_rescoring(run_dir, lock))
+            self._summary = await _aside(_publish, run_dir, lock, tell)
+            await _aside(end_rescoring, run_dir, settings, rescored.verifiers, self._summary, lock)
+        return rescored
+
+    def write_reports(self, on_event: "Emit | None" = None) -> None:
+        """Rebuild meta.jsonl and the workbook from details, and read the summary anew.
+
+        While a run writes, or where nothing can be written, it only reads, and says so.
+
+        Raises:
+            RunDirectoryError: the details cannot be read.
+        """
+        from bootcamp_cli.store.lock import acquire
+
+        run_dir, tell = open_run_dir(self.path), _Tell(on_event)
         try:
-            await run(session, client, board.handle)
-        except BootcampError as known:
-            error = known
-    if error is not None:
-        raise error
+            with acquire(run_dir.path, notify=tell.note) as lock:
+                self._summary = _publish(run_dir, lock, tell)
+                return
+        except RunLockedError as locked:
+            tell.warn(f"{locked.message}: showing the results so far, writing nothing")
+        except DiskError as error:
+            self._summary = _read(run_dir, tell).summary  # raises if it cannot be read either
+            tell.warn(f"{error.message}: showing the results, writing nothing")
+            return
+        self._summary = _read(run_dir, tell).summary
 
 
-def _tell_how_to_go_on(error: BootcampError, run_dir: "RunDir") -> None:
-    """Put the command that continues the run into the error's hint."""
-    command = f"`bootcamp resume {shlex.quote(str(run_dir.path))}`"
-    general = "`bootcamp resume`"
-    hint = error.hint or f"continue with {general}"
-    error.hint = hint.replace(general, command) if general in hint else f"{hint}, then {command}"
+def open_run(path: str | Path) -> Run:
+    """An existing run directory, possibly one of the reference script.
 
-
-def _conclude(session: "Session", listener: Listener) -> Run:
-    """Settle what was written and write the reports."""
-    session.settle()
-    summary = _publish(session.run_dir, session.journal.lock, listener)
-    session.end()
-    return Run(run_dir=session.run_dir, summary=summary)
-
-
-# Run directories
+    Raises:
+        RunDirectoryError: there is none.
+    """
+    return Run(open_run_dir(Path(path)).path)
 
 
 def open_run_dir(path: Path) -> "RunDir":
-    """An existing run directory, possibly one of the reference script.
+    """The paths in an existing run directory.
 
     Raises:
         RunDirectoryError: there is none.
@@ -312,85 +507,34 @@ def open_run_dir(path: Path) -> "RunDir":
     return run_dir.open_run_dir(path)
 
 
-def newest_unfinished(output_dir: Path, listener: Listener) -> "RunDir":
-    """The most recently started run directory that is not complete; warns about those that it has to skip.
+def newest_unfinished(output_dir: Path, on_event: "Emit | None" = None) -> Run:
+    """The most recently started run that is not complete; warns about those that it has to skip.
 
     Raises:
         RunDirectoryError: there is none.
     """
-    from bootcamp_cli.store.run_dir import run_dirs_newest_first
+    from bootcamp_cli.store.run_dir import runs_newest_first
 
-    for run_dir in run_dirs_newest_first(output_dir):
-        manifest = run_dir.read_manifest()
-        if manifest is not None and manifest.complete:
+    for run_dir, manifest in runs_newest_first(output_dir):
+        if manifest.complete:
             continue
         if run_dir.read_eval_args() is not None:
-            return run_dir
-        listener.warn(f"{run_dir.path} has no eval_args.json and is skipped")
+            return Run(run_dir.path)
+        _Tell(on_event).warn(f"{run_dir.path} has no eval_args.json and is skipped")
     raise RunDirectoryError(f"no unfinished run under {output_dir}", hint="give the run directory or --output-dir")
 
 
-def report(run_dir: "RunDir", listener: Listener) -> "RunSummary":
-    """Rebuild meta.jsonl and the workbook from details; while a run writes, or where nothing can be written, only read.
-
-    Raises:
-        RunDirectoryError: the details cannot be read.
-    """
-    from bootcamp_cli.store.lock import acquire
-
-    try:
-        with acquire(run_dir.path, notify=listener.notify) as lock:
-            return _publish(run_dir, lock, listener)
-    except RunLockedError as locked:
-        listener.warn(f"{locked.message}: showing the results so far, writing nothing")
-    except DiskError as error:
-        summary = _read(run_dir, listener).summary  # raises if it cannot be read either
-        listener.warn(f"{error.message}: showing the results, writing nothing")
-        return summary
-    return _read(run_dir, listener).summary
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rescoring:
-    """What verifying again did, or would do, and what the run directory holds afterwards."""
-
-    rescored: "Rescored"
-    summary: "RunSummary"
-
-
-def rescore(run_dir: "RunDir", settings: EvalSettings, listener: Listener, *, dry_run: bool) -> Rescoring:
-    """Verify the kept outputs of a run directory again, without any request; a dry run writes nothing.
-
-    Raises:
-        RunDirectoryError: a line is not a record with an output and a ground truth, or another process is writing.
-        UsageError: nothing tells the data source of a record.
-    """
-    import anyio
-
-    from bootcamp_cli.engine import rescore as engine
-    from bootcamp_cli.engine.session import restate_completeness
-    from bootcamp_cli.store.lock import acquire
-
-    with contextlib.nullcontext() if dry_run else acquire(run_dir.path, notify=listener.notify) as lock:
-        rescored = anyio.run(engine.rescore, run_dir, settings, lock)
-        if lock is None:
-            return Rescoring(rescored=rescored, summary=_read(run_dir, listener).summary)
-        summary = _publish(run_dir, lock, listener)
-        restate_completeness(run_dir, summary, lock)
-    return Rescoring(rescored=rescored, summary=summary)
-
-
-def _publish(run_dir: "RunDir", lock: "RunLock", listener: Listener) -> "RunSummary":
+def _publish(run_dir: "RunDir", lock: "RunLock", tell: "_Tell") -> "RunSummary":
     """Write the reports from details, under the lock of the run directory.
 
     A meta.jsonl of the reference script is kept where it names bootcamps that nothing assigns to a file.
     """
     from bootcamp_cli.reports.forms import REPORTS, FileForm, write_report
 
-    contents = _read(run_dir, listener)
+    contents = _read(run_dir, tell)
     reports = dict(REPORTS)
     if (unnamed := contents.unnamed_file) and run_dir.meta.exists():
-        listener.warn(
+        tell.warn(
             f"details/{unnamed}: its records have no data_source, and neither meta.jsonl nor the file's name tells it: "
             "the file's name stands in for the bootcamp, and meta.jsonl is left as it is"
         )
@@ -402,15 +546,15 @@ def _publish(run_dir: "RunDir", lock: "RunLock", listener: Listener) -> "RunSumm
     return contents.summary
 
 
-def _read(run_dir: "RunDir", listener: Listener) -> "RunContents":
+def _read(run_dir: "RunDir", tell: "_Tell") -> "RunContents":
     """What the run directory holds; warns about details that are left out."""
     from bootcamp_cli.analysis.summary import read_run
 
     contents = read_run(run_dir)
     for name in contents.left_out:
-        listener.warn(f"details/{name} does not belong to any test file of this run and is left out: move it elsewhere")
+        tell.warn(f"details/{name} does not belong to any test file of this run and is left out: move it elsewhere")
     if warning := _repeats_alike(contents):
-        listener.warn(warning)
+        tell.warn(warning)
     return contents
 
 
@@ -432,6 +576,60 @@ def _answer_parameters(contents: "RunContents") -> dict[str, Any]:
     return {name: known[name] for name in listed_keys() if known.get(name) not in (None, [], {})}
 
 
+# What is told
+
+
+class _Tell:
+    """Tells `on_event` what is good to know, in the thread of the event loop, whichever thread finds it out."""
+
+    def __init__(self, on_event: "Emit | None") -> None:
+        self.on_event: Emit = on_event or (lambda _: None)
+        self._thread = threading.get_ident()
+
+    def note(self, text: str) -> None:
+        """Tell what is good to know."""
+        from bootcamp_cli.events import Noted
+
+        self._tell(Noted(message=text))
+
+    def warn(self, text: str) -> None:
+        """Tell what is probably unintended."""
+        from bootcamp_cli.events import Warned
+
+        self._tell(Warned(message=text))
+
+    def _tell(self, event: "Event") -> None:
+        if threading.get_ident() == self._thread:
+            self.on_event(event)
+            return
+        from anyio import from_thread
+
+        from_thread.run_sync(self.on_event, event)
+
+
+async def _aside(function: Callable[..., _T], *args: Any) -> _T:
+    """Call what blocks in a thread."""
+    from anyio import to_thread
+
+    return await to_thread.run_sync(function, *args)
+
+
+def _blocking(name: str, work: Callable[[], Awaitable[_T]]) -> _T:
+    """Do in an event loop of its own what waits for servers and verifiers.
+
+    Raises:
+        UsageError: one runs in this thread already.
+    """
+    import asyncio
+
+    import anyio
+
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        raise UsageError(f"{name}: an event loop runs in this thread", hint=f"use `await {name}_async(...)` there")
+    return anyio.run(work)
+
+
 # The server
 
 
@@ -443,7 +641,7 @@ class ModelCheck:
     probe: "ProbeResult | None"
 
 
-def check_model(settings: EvalSettings, listener: Listener, *, with_probe: bool) -> ModelCheck:
+def check_model(settings: Settings, on_event: "Emit | None" = None, *, with_probe: bool = False) -> ModelCheck:
     """Wait until the server offers the model; `with_probe` asks for one short completion as well.
 
     Raises:
@@ -461,39 +659,41 @@ def check_model(settings: EvalSettings, listener: Listener, *, with_probe: bool)
         },
         extra_body=settings.extra_body,
     )
-    return _check(settings, generation, listener, with_probe=with_probe)
+    return _blocking("check_model", lambda: _checked(settings, generation, _Tell(on_event), with_probe=with_probe))
 
 
-def _check(
-    settings: EvalSettings, generation: "GenerationConfig", listener: Listener, *, with_probe: bool
-) -> ModelCheck:
-    import anyio
-
+async def _checked(settings: Settings, generation: "GenerationConfig", tell: _Tell, *, with_probe: bool) -> ModelCheck:
     from bootcamp_cli.server.client import open_client
     from bootcamp_cli.server.failures import AttemptFailed
     from bootcamp_cli.server.health import probe, wait_for_model
 
-    async def ask() -> ModelCheck:
-        async with open_client(settings, generation) as client:
-            entry = await wait_for_model(
-                client,
-                settings.model_name,
-                wait_s=settings.wait,
-                poll_interval_s=settings.poll_interval,
-                notify=listener.notify,
-            )
-            if not with_probe:
-                return ModelCheck(entry=entry, probe=None)
-            client.config = generation.sending(model=entry.name)
-            try:
-                return ModelCheck(entry=entry, probe=await probe(client, _PROBE_PROMPT))
-            except AttemptFailed as failure:
-                raise ServerUnavailableError(f"{settings.url}: the probe failed: {failure.message}") from failure
-
-    return anyio.run(ask)
+    async with open_client(settings, generation) as client:
+        entry = await wait_for_model(
+            client,
+            settings.model_name,
+            wait_s=settings.wait,
+            poll_interval_s=settings.poll_interval,
+            notify=tell.note,
+        )
+        if not with_probe:
+            return ModelCheck(entry=entry, probe=None)
+        client.config = generation.sending(model=entry.name)
+        try:
+            return ModelCheck(entry=entry, probe=await probe(client, _PROBE_PROMPT))
+        except AttemptFailed as failure:
+            raise ServerUnavailableError(f"{settings.url}: the probe failed: {failure.message}") from failure
 
 
-# Templates and bootcamps
+# Settings, templates and bootcamps
+
+
+def read_settings(sources: Sources) -> Resolved:
+    """Merge and check the settings of the command line.
+
+    Raises:
+        SettingsError: a value, a key, a file or a profile is wrong; the message names the place.
+    """
+    return load_settings(sources)
 
 
 def list_templates(resolved: Resolved) -> "list[Template]":
@@ -526,7 +726,7 @@ class KnownBootcamp:
     ceiling: "Ceiling | None"
 
 
-def list_bootcamps(settings: EvalSettings) -> list[KnownBootcamp]:
+def list_bootcamps(settings: Settings) -> list[KnownBootcamp]:
     """The data sources that can be verified."""
     from bootcamp_cli.bootcamps.registry import CATALOG, Resolver, ceilings
 
@@ -539,14 +739,12 @@ def list_bootcamps(settings: EvalSettings) -> list[KnownBootcamp]:
     return known
 
 
-def verify_bootcamps(golden_dir: Path, eval_dir: Path, settings: EvalSettings) -> "list[Agreement]":
+def verify_bootcamps(golden_dir: Path, eval_dir: Path, settings: Settings) -> "list[Agreement]":
     """Check the bootcamps against golden cases: outputs with known verdicts.
 
     Raises:
         DatasetError: a golden file or a test file cannot be read.
     """
-    import anyio
-
     from bootcamp_cli.verification.golden import verify_golden
 
-    return anyio.run(verify_golden, golden_dir, eval_dir, settings)
+    return _blocking("verify_bootcamps", lambda: verify_golden(golden_dir, eval_dir, settings))

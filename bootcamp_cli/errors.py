@@ -11,7 +11,7 @@ BootcampError                    1
 │   ├── UnknownBootcampError     2   a data_source without a verifier
 │   └── ResumeRefusedError       2   what would change the answers of a started run
 ├── ServerUnavailableError       4   server or model not available, key refused, all refused alike
-└── InterruptedRunError        130   SIGINT or SIGTERM; the run can be resumed
+└── InterruptedRunError        130   SIGINT, SIGTERM or a request to stop; the run can be resumed
 """
 
 import errno
@@ -90,7 +90,7 @@ class ServerUnavailableError(BootcampError):
 
 
 class InterruptedRunError(BootcampError):
-    """The run was stopped by a signal and can be resumed."""
+    """The run was stopped by a signal or on request, and can be resumed."""
 
     exit_code = 130
 

@@ -207,8 +207,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a run was made of, and whether it was completed: `manifest.json`.
 
     `model` is the server's entry for the model, `bootcamps` the origin of the verifier by data source (None without
-    one), `identity` everything that decides the answers, by name. Each question is asked `repeats` times. Times are
-    ISO 8601 in UTC. Fields with a default are informative only, but for `repeats`.
+    one), `identity` everything that decides the answers and the scores, by name. Each question is asked `repeats`
+    times. `rescoring` is true from the first file that `rescore` replaces to the last. Times are ISO 8601 in UTC.
+    Fields with a default are informative only, but for `repeats` and `rescoring`.
     """
 
     schema: int = 1
@@ -219,6 +220,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     started: str = ""
     ended: str | None = None
     complete: bool = False
+    rescoring: bool = False
     repeats: Annotated[int, msgspec.Meta(ge=1, le=MAX_REPEATS)] = 1
     model: dict[str, Any] | None = None
     template: ManifestTemplate

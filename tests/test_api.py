@@ -1,69 +1,47 @@
-"""What the commands do, without a command line."""
+"""The public functions: what the commands do, without a command line."""
 
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import anyio
 import pytest
 
-from bootcamp_cli import api
-from bootcamp_cli.engine.events import Event, RunEnded, RunStarted
-from bootcamp_cli.settings.sources import Sources
-from tests.conftest import StartFaultServer
+from bootcamp_cli import Settings, evaluate, open_run
+from bootcamp_cli.events import Event, Noted, RunEnded, RunStarted, SampleRecorded, Warned
+from tests.conftest import FaultServerProcess, StartFaultServer
 
 
-@dataclass
-class Heard:
-    """A listener that keeps what it is told."""
-
-    notices: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    def notify(self, text: str) -> None:
-        """Keep a notice."""
-        self.notices.append(text)
-
-    def warn(self, text: str) -> None:
-        """Keep a warning."""
-        self.warnings.append(text)
-
-
-class Watching:
-    """A display that keeps the events and shows nothing."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self._ended = anyio.Event()
-
-    def handle(self, event: Event) -> None:
-        """Keep an event."""
-        self.events.append(event)
-        if isinstance(event, RunEnded):
-            self._ended.set()
-
-    async def run(self) -> None:
-        """Wait for the end."""
-        await self._ended.wait()
+def settings_for(server: FaultServerProcess, test_dir: Path, tmp_path: Path, **values: Any) -> Settings:
+    """Settings of an evaluation against a server."""
+    given: dict[str, Any] = {
+        "url": server.url,
+        "test_dir": test_dir,
+        "max_tokens": 4000,
+        "output_dir": tmp_path / "output",
+    }
+    return Settings(**(given | values))
 
 
 def test_an_evaluation_prints_nothing_and_gives_its_run(
     fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Plan and evaluation tell a listener and a display what happens, return the run, and print not a word."""
-    flags = {"url": fault_server(test_dir=demo_test_dir).url, "test_dir": str(demo_test_dir), "max_tokens": "4000"}
-    resolved = api.read_settings(Sources(flags=flags, env={}, cwd=tmp_path))
-    heard, watching = Heard(), Watching()
-    run = api.evaluate(api.plan_evaluation(resolved, heard), heard, lambda _: watching)
+    """`evaluate` tells what happens as events, returns the run, and prints not a word."""
+    events: list[Event] = []
+    run = evaluate(settings_for(fault_server(test_dir=demo_test_dir), demo_test_dir, tmp_path), events.append)
     assert run.summary.complete
-    assert run.run_dir.path.parent == tmp_path / "output"
+    assert run.path.parent == tmp_path / "output"
     assert run.scores.is_file()
-    assert run.run_dir.meta.is_file()
-    assert any("using model demo" in notice for notice in heard.notices)
-    assert heard.warnings == []
-    assert isinstance(watching.events[0], RunStarted)
-    assert api.report(api.open_run_dir(run.run_dir.path), heard) == run.summary
+    assert (run.path / "meta.jsonl").is_file()
+    assert (run.path / "progress.log").is_file()
+    kinds = [type(event) for event in events]
+    assert kinds.index(RunStarted) < kinds.index(RunEnded)
+    assert kinds.count(SampleRecorded) == run.summary.n_samples == 112
+    assert any("using model demo" in event.message for event in events if isinstance(event, Noted))
+    assert not [event for event in events if isinstance(event, Warned)]
+    again = open_run(run.path)
+    again.write_reports()
+    assert again.summary == run.summary
     assert capfd.readouterr() == ("", "")
 
 

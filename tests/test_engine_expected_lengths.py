@@ -9,7 +9,7 @@ import pytest
 from bootcamp_cli.engine.plan import make_plan
 from bootcamp_cli.engine.scheduler import expected_lengths
 from bootcamp_cli.engine.session import new_session
-from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
 from tests.conftest import WriteRows
 
@@ -24,7 +24,7 @@ def test_dir(tmp_path: Path, write_rows: WriteRows) -> Path:
 
 def expected(test_dir: Path, output_dir: Path, model: str = "m") -> dict[str, float]:
     """What a new run expects."""
-    settings = EvalSettings(model_name=model, test_dir=test_dir, output_dir=output_dir)
+    settings = Settings(model_name=model, test_dir=test_dir, output_dir=output_dir)
     plan = make_plan(settings, BUILTIN_TEMPLATES[0], sys_prompt=None)
     with new_session(plan, None, lambda _: None) as session:
         return expected_lengths(session)

@@ -1,6 +1,5 @@
 """Retries: which failures, how often, how long between."""
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,16 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stamina.instrumentation import get_on_retry_hooks
 
-from bootcamp_cli.engine import generate
 from bootcamp_cli.engine.generate import RetryPolicy, retries
 from bootcamp_cli.server.failures import AttemptFailed
+
+WAITS: list[float] = []
+"""The waits since it was cleared, in seconds."""
 
 
 @pytest.fixture(autouse=True, scope="module")
 def no_waiting() -> Iterator[None]:
     """Waits between attempts are recorded, not slept."""
 
-    async def checkpoint(_: float) -> None:
+    async def checkpoint(wait_s: float) -> None:
+        WAITS.append(wait_s)
         await anyio.lowlevel.checkpoint()
 
     with pytest.MonkeyPatch.context() as patch:
@@ -35,12 +37,12 @@ def failure(**fields: Any) -> AttemptFailed:
 
 def attempts_of(policy: RetryPolicy, failures: list[Exception]) -> tuple[int, list[float], Exception | None]:
     """Number of attempts, the recorded waits, and the result, where the attempts fail in this way one by one."""
-    told: list[float] = []
+    WAITS.clear()
     n = 0
 
     async def scenario() -> None:
         nonlocal n
-        async for attempt in retries(policy, lambda _, wait_s: told.append(wait_s)):
+        async for attempt in retries(policy):
             with attempt:
                 n += 1
                 if n <= len(failures):
@@ -50,8 +52,8 @@ def attempts_of(policy: RetryPolicy, failures: list[Exception]) -> tuple[int, li
     try:
         anyio.run(scenario)
     except Exception as error:  # noqa: BLE001 - what comes out is the result
-        return n, told, error
-    return n, told, None
+        return n, [*WAITS], error
+    return n, [*WAITS], None
 
 
 def test_a_failure_that_can_mend_is_retried() -> None:
@@ -114,32 +116,9 @@ def test_a_cancelled_try_is_not_retried() -> None:
     assert anyio.run(scenario) == 1
 
 
-def test_each_task_hears_of_its_own_retries() -> None:
-    """Of two samples that are retried at the same time each tells its own callback."""
-    told: list[tuple[str, str]] = []
-
-    async def sample(name: str) -> None:
-        async for attempt in retries(
-            RetryPolicy(max_retries=2, max_delay_s=0), lambda f, _: told.append((name, f.message))
-        ):
-            with attempt:
-                await anyio.lowlevel.checkpoint()
-                if attempt.num < 3:
-                    raise failure(message=name)
-
-    async def scenario() -> None:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(sample, "a")
-            tasks.start_soon(sample, "b")
-
-    anyio.run(scenario)
-    assert sorted(told) == [("a", "a")] * 2 + [("b", "b")] * 2
-
-
-def test_stamina_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """The hooks that stamina brings are off: ours is the only one."""
-    with caplog.at_level(logging.DEBUG):
-        attempts_of(RetryPolicy(max_retries=1, max_delay_s=0), [failure()])
-    assert get_on_retry_hooks() == (generate._notify,)
-    assert not [record for record in caplog.records if record.name.startswith("stamina")]
+def test_the_hooks_of_the_process_stay() -> None:
+    """Stamina's hooks, which belong to the process, are left as they are."""
+    before = get_on_retry_hooks()
+    attempts_of(RetryPolicy(max_retries=1, max_delay_s=0), [failure()])
+    assert get_on_retry_hooks() == before
     assert stamina.is_active()

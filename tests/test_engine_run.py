@@ -9,12 +9,12 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bootcamp_cli.engine.events import Event, FileFinished, RequestEnded, RequestStarted, SampleRecorded, Warned
 from bootcamp_cli.engine.plan import Plan, make_plan
 from bootcamp_cli.engine.run import run
 from bootcamp_cli.engine.session import Session, new_session
+from bootcamp_cli.events import Event, FileFinished, RequestEnded, RequestStarted, SampleRecorded, Warned
 from bootcamp_cli.server.client import open_client
-from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
 from tests.conftest import StartFaultServer
 from tests.raw_server import completion, http, serving
@@ -22,7 +22,7 @@ from tests.raw_server import completion, http, serving
 
 def a_plan(url: str, test_dir: Path, output_dir: Path, n_slots: int = 16) -> Plan:
     """The plan of an evaluation of the demo model."""
-    settings = EvalSettings(
+    settings = Settings(
         url=url, model_name="demo", test_dir=test_dir, output_dir=output_dir, max_concurrent_requests=n_slots
     )
     return make_plan(settings, BUILTIN_TEMPLATES[0], sys_prompt=None)
@@ -113,7 +113,7 @@ def test_identity_is_what_decides_the_answers(demo_test_dir: Path, tmp_path: Pat
     same = a_plan("http://127.0.0.1:2/v1", demo_test_dir, tmp_path / "other", n_slots=3)
     assert plan.identity() == same.identity()
     warmer = make_plan(
-        EvalSettings(model_name="demo", test_dir=demo_test_dir, temperature=0.5), BUILTIN_TEMPLATES[0], sys_prompt=None
+        Settings(model_name="demo", test_dir=demo_test_dir, temperature=0.5), BUILTIN_TEMPLATES[0], sys_prompt=None
     )
     other_template = make_plan(plan.settings, BUILTIN_TEMPLATES[1], sys_prompt=None)
     assert plan.identity() != warmer.identity()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from bootcamp_cli.engine.events import (
+from bootcamp_cli.events import (
     Draining,
     Event,
     FileFinished,

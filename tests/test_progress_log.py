@@ -6,7 +6,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from bootcamp_cli.engine.events import (
+from bootcamp_cli.events import (
     Event,
     FileTotal,
     RequestStarted,

@@ -8,7 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from bootcamp_cli.engine.events import (
+from bootcamp_cli.events import (
     Draining,
     Event,
     FileFinished,
@@ -72,7 +72,7 @@ def test_plain_lines() -> None:
         STARTED,
         RequestStarted(file="a.jsonl"),
         RequestEnded(file="a.jsonl", n_tokens=5),
-        RetryScheduled(file="a.jsonl", kind="http_500", wait_s=1.0),
+        RetryScheduled(file="a.jsonl", kind="http_500"),
         RECORDED,
         FileFinished(file="a.jsonl"),
         SampleFailed(file="b.jsonl", kind="timeout"),
@@ -97,7 +97,7 @@ def test_status_line() -> None:
     """The line that comes every 30 s has counts, rates, failures, mean score and times."""
     now = 0.0
     state = ProgressState(lambda: now)
-    for event in (STARTED, RequestStarted(file="a.jsonl"), RetryScheduled(file="a.jsonl", kind="timeout", wait_s=1.0)):
+    for event in (STARTED, RequestStarted(file="a.jsonl"), RetryScheduled(file="a.jsonl", kind="timeout")):
         state.handle(event)
     state.handle(RECORDED)
     state.handle(RequestEnded(file="a.jsonl", n_tokens=45_000))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.engine.events import (
+from bootcamp_cli.events import (
     Draining,
     Event,
     FileFinished,
@@ -72,7 +72,7 @@ events: st.SearchStrategy[Event] = st.one_of(
     ),
     st.builds(RequestStarted, file=names),
     st.builds(RequestEnded, file=names, n_tokens=st.integers(0, 10**6)),
-    st.builds(RetryScheduled, file=names, kind=st.text(), wait_s=st.floats(0, 60)),
+    st.builds(RetryScheduled, file=names, kind=st.text()),
     st.builds(SampleRecorded, file=names, score=st.none() | st.floats(0, 1), failure=st.none(), output_len=st.just(1)),
     st.builds(SampleFailed, file=names, kind=st.text()),
     st.builds(FileFinished, file=names),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.settings.model import EvalSettings, body_values
+from bootcamp_cli.settings.model import Settings, body_values
 from tests.raw_server import config
 
 
@@ -25,20 +25,20 @@ def test_only_what_is_set_is_sent() -> None:
 
 def test_every_value_is_sent_when_set() -> None:
     """Sampling parameters, zero included, and stop words are sent under the names of the API."""
-    settings = EvalSettings(model_name="m", max_tokens=100, top_p=0.0, top_k=0, min_p=0.0, seed=0, stop=("a", "b"))
-    chosen = {"top_p": 0.0, "top_k": 0, "min_p": 0.0, "seed": 0, "stop": ["a", "b"]}
+    settings = Settings(model_name="m", max_tokens=100, top_p=0.5, top_k=0, min_p=0.0, seed=0, stop=("a", "b"))
+    chosen = {"top_p": 0.5, "top_k": 0, "min_p": 0.0, "seed": 0, "stop": ["a", "b"]}
     assert payload(**body_values(settings)) == payload() | chosen
 
 
 def test_penalties_are_sent_when_set() -> None:
     """The three penalties go into the body under the names of vLLM and of OpenAI, zero included."""
-    sent = body_values(EvalSettings(repetition_penalty=1.1, presence_penalty=0.0, frequency_penalty=-2.0))
+    sent = body_values(Settings(repetition_penalty=1.1, presence_penalty=0.0, frequency_penalty=-2.0))
     assert sent.items() >= {"repetition_penalty": 1.1, "presence_penalty": 0.0, "frequency_penalty": -2.0}.items()
 
 
 def test_keys_stand_in_one_order() -> None:
     """The bytes of a body are always the same: model, prompt, parameters, stop words, stream, then extra_body."""
-    settings = EvalSettings(model_name="m", max_tokens=5, top_p=0.5, seed=0, stop=("a",), stream=True)
+    settings = Settings(model_name="m", max_tokens=5, top_p=0.5, seed=0, stop=("a",), stream=True)
     assert config(**body_values(settings), extra_body={"x": 1}).body("p") == (
         b'{"model":"m","prompt":"p","max_tokens":5,"temperature":0.0,"top_p":0.5,"seed":0,"stop":["a"],'
         b'"stream":true,"stream_options":{"include_usage":true},"x":1}'

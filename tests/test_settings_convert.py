@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.settings.convert import Base, convert, duration_number, format_duration, parse_duration, seconds_of
-from bootcamp_cli.settings.model import EvalSettings, parameters, parameters_by_name
+from bootcamp_cli.settings.model import Settings, parameters, parameters_by_name
 
 
 def value(name: str, raw: object) -> Any:
@@ -218,7 +218,7 @@ def test_any_value_is_taken_or_refused(parameter: Any, raw: object) -> None:
 
 def test_settings_have_the_defaults_of_the_guide() -> None:
     """The defaults are those of the guide, durations in seconds."""
-    defaults = EvalSettings()
+    defaults = Settings()
     assert (defaults.url, defaults.api_key.reveal()) == ("http://127.0.0.1:8000/v1", "EMPTY")
     assert (defaults.max_tokens, defaults.temperature, defaults.timeout) == (32768, 0.0, 6000.0)
     assert (defaults.max_retries, defaults.max_retrying_delay, defaults.max_concurrent_requests) == (16, 60.0, 128)

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from msgspec.structs import replace
 
 from bootcamp_cli.cli.docs import parameter_table
-from bootcamp_cli.engine.plan import Plan, identity_differences, make_plan
+from bootcamp_cli.engine.identity import VERIFIERS, answer_differences, identity_of
+from bootcamp_cli.engine.plan import Plan, make_plan
+from bootcamp_cli.engine.session import manifest_of
 from bootcamp_cli.errors import DatasetError, ResumeRefusedError, SettingsError
-from bootcamp_cli.settings.model import ApiMode, EvalSettings, Parameter, listed_keys, parameters
+from bootcamp_cli.settings.model import ApiMode, Parameter, Settings, identity_keys, listed_keys, parameters
 from bootcamp_cli.settings.sources import Resolved, Sources, load_settings
 from bootcamp_cli.settings.stored import settings_from_eval_args, to_eval_args
 from bootcamp_cli.settings.warnings import mode_warnings
@@ -18,31 +21,39 @@ from tests.conftest import RunBootcamp
 
 MODES: tuple[ApiMode, ...] = get_args(ApiMode)
 ROW = json.dumps({"data_source": "Sudoku", "prompt": "p", "ground_truth": {}}) + "\n"
-BASE = {"model_name": "a model", "skip_invalid": "true"}
-"""The flags of every plan here: the test dir has a row that cannot be read."""
+RIDDLE = json.dumps({"data_source": "Riddle", "prompt": "p", "ground_truth": {}}) + "\n"
+BASE = {"model_name": "a model", "skip_invalid": "true", "allow_unscored": "true"}
+"""The flags of every plan here: the test dir has a row that cannot be read, and one that only a package verifies."""
 
 every_parameter = pytest.mark.parametrize("parameter", parameters(), ids=lambda parameter: parameter.name)
 
 
 @pytest.fixture
 def test_dir(tmp_path: Path) -> Path:
-    """Two test files, one of them with a row that cannot be read."""
+    """Two test files, one of them with a row that cannot be read, and beside them a package of bootcamps."""
+    package_in(tmp_path / "package", "one")
     return data_in(tmp_path / "data")
 
 
 def data_in(directory: Path) -> Path:
     """The same test files as everywhere here, in a directory."""
     directory.mkdir()
-    (directory / "a.jsonl").write_text(ROW + ROW)
+    (directory / "a.jsonl").write_text(ROW + RIDDLE)
     (directory / "b.jsonl").write_text(ROW + "no row\n")
     return directory
 
 
 def data_and_package_in(directory: Path) -> Path:
     """The test files in a directory that is good for all that a path may be asked to hold."""
-    package = data_in(directory) / "internbootcamp" / "bootcamp"
+    return package_in(data_in(directory), "another")
+
+
+def package_in(directory: Path, version: str) -> Path:
+    """A package internbootcamp in a directory, with a bootcamp whose code tells its version."""
+    package = directory / "internbootcamp" / "bootcamp"
     package.mkdir(parents=True)
-    (package / "__init__.py").touch()
+    (package / "__init__.py").write_text("from .riddle import Riddlebootcamp\n")
+    (package / "riddle.py").write_text(f"class Riddlebootcamp:\n    version = {version!r}\n")
     return directory
 
 
@@ -77,7 +88,8 @@ def other_text(parameter: Parameter, place: Path) -> str | list[str]:  # noqa: P
 
 def loaded(test_dir: Path, flags: dict[str, Any]) -> Resolved:
     """Settings of flags alone."""
-    return load_settings(Sources(flags={"test_dir": str(test_dir)} | BASE | flags, env={}, cwd=test_dir.parent))
+    places = {"test_dir": str(test_dir), "bootcamps_path": str(test_dir.parent / "package")}
+    return load_settings(Sources(flags=places | BASE | flags, env={}, cwd=test_dir.parent))
 
 
 def plan_of(test_dir: Path, flags: dict[str, Any]) -> Plan | None:
@@ -125,16 +137,18 @@ def stands_for_more(parameter: Parameter) -> bool:
 
 
 @every_parameter
-def test_what_decides_answers_is_in_the_identity(parameter: Parameter, test_dir: Path) -> None:
-    """Another value of what decides answers gives another identity or no plan, in one mode at least; no other does."""
+def test_what_decides_is_in_the_identity(parameter: Parameter, test_dir: Path) -> None:
+    """Another value of what decides answers or scores gives another identity or no plan, in one mode; no other does."""
     text = other_text(parameter, test_dir.parent)
     n_changed = 0
     for api_mode in MODES:
         before = plan_of(test_dir, {"api_mode": api_mode})
         after = plan_of(test_dir, {"api_mode": api_mode, parameter.name: text})
         assert before is not None
-        n_changed += after is None or bool(identity_differences(before.identity(), after.identity()))
-    assert bool(n_changed) == (parameter.param.decides == "answers")
+        n_changed += after is None or before.identity() != after.identity()
+        if after is not None and parameter.param.decides != "answers":
+            assert not answer_differences(before.identity(), after.identity())
+    assert bool(n_changed) == (parameter.param.decides is not None)
 
 
 @every_parameter
@@ -154,15 +168,15 @@ def test_what_generation_is_told_decides_answers(parameter: Parameter) -> None:
 
 @every_parameter
 def test_what_decides_is_refused_by_resume(parameter: Parameter, test_dir: Path) -> None:
-    """A flag with another value is refused for a started run where it decides answers or scores, and else is taken."""
+    """A flag with another value is refused for a started run where it decides answers, and else is taken."""
     run = to_eval_args(loaded(test_dir, {}).settings)
 
-    def resumed() -> EvalSettings:
+    def resumed() -> Settings:
         flags = {parameter.name: other_text(parameter, test_dir.parent)}
         sources = Sources(flags=flags, env={}, cwd=test_dir.parent)
         return settings_from_eval_args(run, place="eval_args.json", sources=sources).settings
 
-    if parameter.param.decides is None:
+    if parameter.param.decides != "answers":
         assert getattr(resumed(), parameter.name) != getattr(loaded(test_dir, {}).settings, parameter.name)
     else:
         with pytest.raises(ResumeRefusedError, match=f"{parameter.flag}: the run has "):
@@ -202,15 +216,16 @@ def test_the_order_of_the_workbook() -> None:
     assert keys[-5:] == ("stop", "extra_body", "include", "exclude", "limit")
 
 
-@pytest.mark.parametrize("missing", [parameter.name for parameter in parameters() if parameter.default is None])
-def test_an_identity_without_a_key_is_one_that_did_not_send_it(missing: str, test_dir: Path) -> None:
-    """The run of a version that did not know a parameter is continued where it is not set, and only there."""
-    plan = plan_of(test_dir, {})
+@pytest.mark.parametrize("missing", [key for key in identity_keys() if key != VERIFIERS])
+@pytest.mark.parametrize("api_mode", MODES)
+def test_an_identity_without_a_key_is_that_of_the_default(missing: str, api_mode: ApiMode, test_dir: Path) -> None:
+    """A run of a version that did not know a parameter is the run of its default, whatever that is."""
+    plan = plan_of(test_dir, {"api_mode": api_mode})
     assert plan is not None
-    known = {key: value for key, value in plan.identity().items() if key != missing}
-    is_set = plan.identity().get(missing) is not None
-    assert identity_differences(known, plan.identity()) == ([missing] if is_set else [])
-    assert identity_differences(plan.identity(), known) == ([missing] if is_set else [])
+    manifest = manifest_of(plan)
+    older = replace(manifest, identity={key: value for key, value in manifest.identity.items() if key != missing})
+    differing = answer_differences(identity_of(older), plan.identity())
+    assert differing == ([missing] if missing in ("model_name", "api_mode") and differing else [])
 
 
 def test_every_parameter_is_shown_everywhere(run_bootcamp: RunBootcamp, tmp_path: Path) -> None:
@@ -221,5 +236,5 @@ def test_every_parameter_is_shown_everywhere(run_bootcamp: RunBootcamp, tmp_path
     assert [row.split("`")[1] for row in parameter_table().splitlines()[2:]] == names
     readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
     assert [name for name in names if f"\n| `{name}` | " not in readme] == []
-    assert list(to_eval_args(EvalSettings())) == names
+    assert list(to_eval_args(Settings())) == names
     assert list(json.loads(run_bootcamp("config", "show", "--json").stdout)) == names

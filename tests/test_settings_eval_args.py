@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootcamp_cli.errors import ResumeRefusedError, SettingsError
-from bootcamp_cli.settings.model import EvalSettings, parameters
+from bootcamp_cli.settings.model import Settings, parameters
 from bootcamp_cli.settings.sources import Resolved, Sources
 from bootcamp_cli.settings.stored import settings_from_eval_args, to_eval_args
 from bootcamp_cli.text import Secret
@@ -31,7 +31,7 @@ def resumed(
     return settings_from_eval_args(data, place="eval_args.json", sources=sources)
 
 
-def stored(settings: EvalSettings) -> dict[str, Any]:
+def stored(settings: Settings) -> dict[str, Any]:
     """What a run's eval_args.json holds, read back."""
     data: dict[str, Any] = json.loads(json.dumps(to_eval_args(settings)))
     return data
@@ -44,7 +44,7 @@ durations = st.integers(min_value=1, max_value=10**9).map(lambda ms: ms / 1000)
 @settings(deadline=None)
 @given(
     st.builds(
-        EvalSettings,
+        Settings,
         test_dir=st.just(Path("/data/test")),
         output_dir=st.just(Path("/out")),
         model_name=st.sampled_from(["r1_32B", "org/model"]),
@@ -61,14 +61,14 @@ durations = st.integers(min_value=1, max_value=10**9).map(lambda ms: ms / 1000)
         api_mode=st.sampled_from(["completion", "chat_completion"]),
     )
 )
-def test_settings_survive_eval_args(before: EvalSettings) -> None:
+def test_settings_survive_eval_args(before: Settings) -> None:
     """Settings without secrets come out of eval_args.json as they went in, prompts that begin with @ included."""
     assert resumed(stored(before)).settings == before
 
 
 def test_eval_args_use_the_guides_names_and_units() -> None:
     """eval_args.json has every parameter, timeout in milliseconds, other durations in seconds, paths absolute."""
-    args = to_eval_args(EvalSettings(test_dir=Path("data"), max_retrying_delay=0.5))
+    args = to_eval_args(Settings(test_dir=Path("data"), max_retrying_delay=0.5))
     assert list(args) == [parameter.name for parameter in parameters()]
     assert (args["timeout"], args["max_retrying_delay"], args["wait"]) == (6000000, 0.5, 3600)
     assert all(type(args[name]) is int for name in ("timeout", "wait", "verify_timeout"))
@@ -79,7 +79,7 @@ def test_eval_args_use_the_guides_names_and_units() -> None:
 
 def test_flags_override_what_does_not_change_answers() -> None:
     """Flags override everything about how requests are made; environment variables do not."""
-    data = stored(EvalSettings(model_name="m", max_retries=1))
+    data = stored(Settings(model_name="m", max_retries=1))
     flags = {"url": "http://other/v1", "max_retries": "5", "timeout": "2m", "test_dir": "moved", "verify_memory": "512"}
     env = {
         "BOOTCAMP_MAX_TOKENS": "5",
@@ -98,7 +98,7 @@ def test_flags_override_what_does_not_change_answers() -> None:
 
 def test_flags_that_change_answers_are_refused_with_both_values() -> None:
     """Every flag that would change the answers is refused at once, with the run's value and its own."""
-    data = stored(EvalSettings(model_name="m"))
+    data = stored(Settings(model_name="m"))
     with pytest.raises(ResumeRefusedError) as caught:
         resumed(data, flags={"max_tokens": "16", "seed": "1", "temperature": "0", "skip_invalid": "true"})
     message = str(caught.value)
@@ -119,7 +119,7 @@ def test_what_may_be_overridden(name: str) -> None:
     }
 
 
-WITH_SECRETS = EvalSettings(
+WITH_SECRETS = Settings(
     url="https://u:p@host/v1",
     api_key=Secret("key"),
     headers={"X-One": "one", "X-Two": "two"},
@@ -167,17 +167,17 @@ def test_flags_give_secrets() -> None:
 def test_credentials_of_another_server_are_not_used() -> None:
     """A URL of the environment gives credentials only for the run's own server."""
     with pytest.raises(SettingsError, match="its credentials"):
-        resumed(stored(EvalSettings(url="https://u:p@host/v1")), env={"BOOTCAMP_URL": "https://u:p@evil/v1"})
+        resumed(stored(Settings(url="https://u:p@host/v1")), env={"BOOTCAMP_URL": "https://u:p@evil/v1"})
 
 
 def test_openai_key_follows_the_runs_url() -> None:
     """OPENAI_API_KEY fills a masked key only where the resumed run talks to OpenAI or to OPENAI_BASE_URL."""
     env = {"OPENAI_API_KEY": "sk-x", "OPENAI_BASE_URL": "http://gateway/v1/"}
     for url in ("https://api.openai.com/v1", "http://gateway/v1"):
-        data = stored(EvalSettings(url=url, api_key=Secret("sk-x")))
+        data = stored(Settings(url=url, api_key=Secret("sk-x")))
         assert resumed(data, env=env).settings.api_key.reveal() == "sk-x"
     with pytest.raises(SettingsError, match="only masks are stored for api_key"):
-        resumed(stored(EvalSettings(url="http://other", api_key=Secret("s"))), env=env)
+        resumed(stored(Settings(url="http://other", api_key=Secret("s"))), env=env)
 
 
 def test_file_of_the_reference_script() -> None:

@@ -4,14 +4,14 @@ import base64
 import json
 
 from bootcamp_cli.settings.convert import secrets_of, shown_value
-from bootcamp_cli.settings.model import EvalSettings, parameters
+from bootcamp_cli.settings.model import Settings, parameters
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.text import MASK, Secret, Secrets
 
 
-def settings_with_secrets() -> EvalSettings:
+def settings_with_secrets() -> Settings:
     """Settings with the mark MARK in every place that holds a secret."""
-    return EvalSettings(
+    return Settings(
         url="https://user:MARK1@host/v1?sig=MARK2&v=1",
         api_key=Secret("MARK3"),
         headers={"X-One": "MARK4"},
@@ -40,5 +40,5 @@ def test_every_mark_is_redacted() -> None:
 
 def test_empty_key_is_no_secret() -> None:
     """The key EMPTY is stored and shown as it is, and nothing is redacted for it."""
-    assert to_eval_args(EvalSettings())["api_key"] == "EMPTY"
-    assert secrets_of(EvalSettings()) == ()
+    assert to_eval_args(Settings())["api_key"] == "EMPTY"
+    assert secrets_of(Settings()) == ()

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bootcamp_cli.errors import RunDirectoryError
 from bootcamp_cli.store.atomic import no_check
-from bootcamp_cli.store.run_dir import RunDir, create_run_dir, open_run_dir, run_dirs_newest_first, safe_name
+from bootcamp_cli.store.run_dir import RunDir, create_run_dir, open_run_dir, runs_newest_first, safe_name
 from bootcamp_cli.types import Manifest, ManifestFile, ManifestTemplate, ToolInfo
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -87,8 +87,8 @@ def test_newest_run_comes_first(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "manifest.json").write_text('{"started": "2026-01-04"}')
-    assert [run_dir.path.name for run_dir in run_dirs_newest_first(tmp_path)] == ["a", "c", "b"]
-    assert run_dirs_newest_first(tmp_path / "absent") == []
+    assert [run_dir.path.name for run_dir, _ in runs_newest_first(tmp_path)] == ["a", "c", "b"]
+    assert runs_newest_first(tmp_path / "absent") == []
 
 
 def test_unusable_run_directories_are_named(tmp_path: Path) -> None:

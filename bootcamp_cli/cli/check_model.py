@@ -25,7 +25,7 @@ def check_model_command(
     from bootcamp_cli import api
 
     settings = call.learn(api.read_settings(call.sources))
-    check = api.check_model(settings, call.console, with_probe=with_probe)
+    check = api.check_model(settings, call.console.on_event, with_probe=with_probe)
     entry, result = check.entry, check.probe
     data: dict[str, object] = {"url": settings.url, "model": entry.name, "listed": entry.listed, "entry": entry.raw}
     text = f"{entry.name} is {'available' if entry.listed else 'not listed, but the server answers'}"

@@ -5,9 +5,12 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from bootcamp_cli.text import Secrets, visible
+
+if TYPE_CHECKING:
+    from bootcamp_cli.events import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,15 @@ class Console:
     def warn(self, text: str) -> None:
         """Warn the user about something probably unintended, unless asked to be quiet."""
         self.notify(f"warning: {text}")
+
+    def on_event(self, event: "Event") -> None:
+        """Print the messages among the events of an evaluation."""
+        from bootcamp_cli.events import Noted, Warned
+
+        if isinstance(event, Noted):
+            self.notify(event.message)
+        elif isinstance(event, Warned):
+            self.warn(event.message)
 
 
 def aligned(rows: Sequence[Sequence[str]], *, widest: int | None = None) -> str:

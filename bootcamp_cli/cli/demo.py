@@ -130,17 +130,20 @@ def _serve(call: Call, config: "DemoConfig", test_dir: Path) -> int:
 
 def _evaluate(call: Call, config: "DemoConfig", test_dir: Path, faults: tuple[str, ...]) -> int:
     from bootcamp_cli import api
-    from bootcamp_cli.cli.process import run_display
+    from bootcamp_cli.cli.process import run_shown
     from bootcamp_cli.cli.results import print_run
 
     with _served(config) as url:
         shown = f", faults {', '.join(faults)}" if faults else ""
         call.console.notify(f"demo server at {url}, mean latency {config.latency_s} s{shown}")
         resolved = _resolved(call, config, url, test_dir)
-        plan = api.plan_evaluation(resolved, call.console)
         # both ends of every connection belong to this process
         n_connections = 2 * resolved.settings.max_concurrent_requests + _OPEN_FILES_OF_SERVER
-        run = api.evaluate(plan, call.console, run_display(call.console, n_connections=n_connections))
+        run = run_shown(
+            call.console,
+            lambda on_event, stop: api.evaluate_async(resolved, on_event, stop=stop),
+            n_connections=n_connections,
+        )
         return print_run(run, call.console, allow_unscored=resolved.settings.allow_unscored)
 
 

@@ -14,11 +14,14 @@ def eval_command(call: Call) -> int:
     wherever the run is cut off, `bootcamp resume` continues it.
     """
     from bootcamp_cli import api
-    from bootcamp_cli.cli.process import run_display
+    from bootcamp_cli.cli.process import run_shown
     from bootcamp_cli.cli.results import print_run
 
     resolved = api.read_settings(call.sources)
     settings = call.learn(resolved)
-    plan = api.plan_evaluation(resolved, call.console)
-    run = api.evaluate(plan, call.console, run_display(call.console, n_connections=settings.max_concurrent_requests))
+    run = run_shown(
+        call.console,
+        lambda on_event, stop: api.evaluate_async(resolved, on_event, stop=stop),
+        n_connections=settings.max_concurrent_requests,
+    )
     return print_run(run, call.console, allow_unscored=settings.allow_unscored)

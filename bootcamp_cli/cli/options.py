@@ -44,7 +44,7 @@ from bootcamp_cli.cli.console import Console
 from bootcamp_cli.cli.help_text import GENERAL, OptionNote
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.settings.convert import default_text
-from bootcamp_cli.settings.model import EvalSettings, Parameter, parameters
+from bootcamp_cli.settings.model import Parameter, Settings, parameters
 
 if TYPE_CHECKING:
     from bootcamp_cli.settings.sources import Resolved, Sources
@@ -82,7 +82,7 @@ class Call:
             user_file=user_config_file(),
         )
 
-    def learn(self, resolved: "Resolved") -> EvalSettings:
+    def learn(self, resolved: "Resolved") -> Settings:
         """Hide the secrets of these settings from all further messages, and print the warnings."""
         from bootcamp_cli.settings.convert import secrets_of
 

@@ -1,33 +1,139 @@
-"""What the command line does to its process when the requests of a run begin: file limit, collector, display."""
+"""What the command line does around an evaluation: signals, file limit, collector, the library's hooks, the display."""
 
 import gc
 import os
 import resource
+import signal
 import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bootcamp_cli.cli.console import Console
 
 if TYPE_CHECKING:
-    from bootcamp_cli.api import StartDisplay
-    from bootcamp_cli.progress.display import Display
-    from bootcamp_cli.progress.state import ProgressState
+    import anyio
+    from anyio.abc import TaskGroup
+
+    from bootcamp_cli import StopRequest
+    from bootcamp_cli.api import Run
+    from bootcamp_cli.events import Emit, Event
 
 _DESCRIPTORS_BESIDE_CONNECTIONS = 256
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+Evaluation = Callable[["Emit", "StopRequest"], Awaitable["Run"]]
+"""Evaluates, telling what happens, until it is done or asked to stop."""
 
 
-def run_display(console: Console, *, n_connections: int) -> "StartDisplay":
-    """A function that prepares this process for that many connections and returns the display that fits stderr."""
+def run_shown(console: Console, evaluation: Evaluation, *, n_connections: int) -> "Run":
+    """Evaluate with the display that fits stderr; once requests are sent, SIGINT and SIGTERM stop the run gently."""
+    import anyio
 
-    def start(state: "ProgressState") -> "Display":
-        from bootcamp_cli.progress.display import choose_display
+    return anyio.run(_run_shown, console, evaluation, n_connections)
 
-        if warning := raise_open_file_limit(n_connections + _DESCRIPTORS_BESIDE_CONNECTIONS):
-            console.warn(warning)
+
+async def _run_shown(console: Console, evaluation: Evaluation, n_connections: int) -> "Run":
+    import anyio
+
+    from bootcamp_cli import StopRequest
+
+    stop = StopRequest()
+    result: list[Run | Exception] = []
+    async with anyio.create_task_group() as tasks:
+        stage = _Stage(console, tasks, stop, n_connections)
+        try:
+            result.append(await evaluation(stage.handle, stop))
+        except Exception as error:  # noqa: BLE001 - raised below, not in a group
+            result.append(error)
+        finally:
+            stage.end()
+    stage.tell_the_rest()
+    if isinstance(result[0], Exception):
+        raise result[0]
+    return result[0]
+
+
+class _Stage:
+    """Shows an evaluation: messages at once until requests are sent, the display from then to the last, then messages.
+
+    Messages that come while the display draws its last frame are printed below it.
+    """
+
+    def __init__(self, console: Console, tasks: "TaskGroup", stop: "StopRequest", n_connections: int) -> None:
+        self._console = console
+        self._tasks = tasks
+        self._stop = stop
+        self._n_connections = n_connections
+        self._show: Emit | None = None
+        self._is_over = False
+        self._rest: list[Event] = []
+
+    def handle(self, event: "Event") -> None:
+        """Take the next event."""
+        from bootcamp_cli.events import RunEnded, RunStarted
+
+        if isinstance(event, RunStarted):
+            self._begin()
+        if self._is_over:
+            self._rest.append(event)
+        elif self._show is None:
+            self._console.on_event(event)
+        else:
+            self._show(event)
+            if isinstance(event, RunEnded):
+                self.end()
+
+    def end(self) -> None:
+        """No request is in flight any more: signals act as before."""
+        if self._show is not None and not self._is_over:
+            self._is_over = True
+            self._watching.cancel()
+
+    def tell_the_rest(self) -> None:
+        """Print what came after the display's end."""
+        for event in self._rest:
+            self._console.on_event(event)
+
+    def _begin(self) -> None:
+        import time
+
+        import anyio
+        from stamina.instrumentation import set_on_retry_hooks
+
+        from bootcamp_cli.progress.display import Board, choose_display
+        from bootcamp_cli.progress.state import ProgressState
+
+        if warning := raise_open_file_limit(self._n_connections + _DESCRIPTORS_BESIDE_CONNECTIONS):
+            self._console.warn(warning)
         slow_garbage_collection()
-        return choose_display(state, stream=sys.stderr, quiet=console.quiet, env=os.environ)
+        set_on_retry_hooks([])  # the display tells of retries; stamina would log each of them
+        state = ProgressState(time.monotonic)
+        display = choose_display(state, stream=sys.stderr, quiet=self._console.quiet, env=os.environ)
+        self._show = Board(state, display).handle
+        self._watching = anyio.CancelScope()
+        self._tasks.start_soon(display.run)
+        self._tasks.start_soon(_watch_signals, self._stop, self._watching)
 
-    return start
+
+async def _watch_signals(stop: "StopRequest", scope: "anyio.CancelScope") -> None:
+    """Ask to stop at each SIGINT and SIGTERM until `scope` is cancelled."""
+    import anyio
+
+    with scope, _handlers_restored(), anyio.open_signal_receiver(*_SIGNALS) as signals:
+        async for _ in signals:
+            stop.request()
+
+
+@contextmanager
+def _handlers_restored() -> Iterator[None]:
+    """Put back the signal handlers that the event loop replaces with the defaults."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def raise_open_file_limit(needed: int) -> str | None:

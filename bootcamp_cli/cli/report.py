@@ -1,6 +1,5 @@
 """`bootcamp report`."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -38,17 +37,22 @@ def report_command(
 
     While a run writes to the directory, the results so far are shown and nothing is written.
     """
+    import json
     import sys
 
     from bootcamp_cli import api
     from bootcamp_cli.cli.console import write_line
-    from bootcamp_cli.cli.results import exit_code, table_text
+    from bootcamp_cli.cli.results import exit_code, results_object, table_text
 
     text_form(format_)  # an unknown one ends the command before anything is written
-    summary = api.report(api.open_run_dir(Path(run_dir)), call.console)
+    run = api.open_run(run_dir)
+    run.write_reports(call.console.on_event)
+    summary = run.summary
     options: dict[str, Any] = {"sort": sort, "reverse": reverse, "filter": tuple(filter_ or ())}
-    if format_ == "table" and not call.console.json:
+    if call.console.json or format_ == "json":
+        write_line(sys.stdout, json.dumps(results_object(run, **options), indent=2))
+    elif format_ == "table":
         call.console.result(None, text=table_text(summary, **options), styled=True)
     else:
-        write_line(sys.stdout, render(summary, "json" if call.console.json else format_, **options))
+        write_line(sys.stdout, render(summary, format_, **options))
     return exit_code(summary, allow_unscored=True)

@@ -1,6 +1,5 @@
 """`bootcamp rescore`."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,17 +33,20 @@ def rescore_command(
     """
     from dataclasses import asdict
 
+    from msgspec import to_builtins
+
     from bootcamp_cli import api
     from bootcamp_cli.cli.results import exit_code, table_text
     from bootcamp_cli.reports.forms import json_object
 
-    opened = api.open_run_dir(Path(run_dir))
+    run = api.open_run(run_dir)
     settings = call.learn(api.read_settings(call.sources))
-    rescoring = api.rescore(opened, settings, call.console, dry_run=dry_run)
-    result, summary = rescoring.rescored, rescoring.summary
+    result = run.rescore(settings, call.console.on_event, dry_run=dry_run)
+    summary = run.summary
     data = {
         "dry_run": dry_run,
         **asdict(result),
+        "verifiers": {name: to_builtins(version) for name, version in sorted(result.verifiers.items())},
         "report": json_object(summary, n_all=len(summary.groups)),
     }
     call.console.result(data, text="" if dry_run or call.console.json else table_text(summary), styled=True)

@@ -15,13 +15,18 @@ if TYPE_CHECKING:
 
 def print_run(run: "Run", console: "Console", *, allow_unscored: bool) -> int:
     """Print the summary table and the paths, or as JSON the summary with the run directory; returns the exit code."""
-    from bootcamp_cli.reports.forms import json_object
-
-    data = json_object(run.summary, n_all=len(run.summary.groups)) | {"run_dir": str(run.run_dir.path)}
-    console.result(data, text="" if console.json else table_text(run.summary), styled=True)
-    console.notify(f"run directory: {run.run_dir.path}")
+    console.result(results_object(run), text="" if console.json else table_text(run.summary), styled=True)
+    console.notify(f"run directory: {run.path}")
     console.notify(f"scores: {run.scores}")
     return exit_code(run.summary, allow_unscored=allow_unscored)
+
+
+def results_object(run: "Run", **options: Any) -> dict[str, Any]:
+    """The chosen rows of a run and its directory, as JSON."""
+    from bootcamp_cli.reports.forms import chosen, json_object
+
+    shown = chosen(run.summary, **options)
+    return json_object(shown, n_all=len(run.summary.groups)) | {"run_dir": str(run.path)}
 
 
 def table_text(summary: "RunSummary", **options: Any) -> str:

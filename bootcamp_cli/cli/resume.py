@@ -1,6 +1,5 @@
 """`bootcamp resume`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,18 +22,21 @@ def resume_command(
 
     Samples without an answer are sent again, and kept answers whose verifier failed are verified again. Only options
     that do not change the answers may differ: url, key, headers, timeout, concurrency, retries, waiting, streaming,
-    verification limits, TLS, and a moved test dir with the same files.
+    verification limits, TLS, a moved test dir with the same files, and more repeats.
     """
     from bootcamp_cli import api
-    from bootcamp_cli.cli.process import run_display
+    from bootcamp_cli.cli.process import run_shown
     from bootcamp_cli.cli.results import print_run
 
     if run_dir is not None:
-        opened = api.open_run_dir(Path(run_dir))
+        opened = api.open_run(run_dir)
     else:
-        opened = api.newest_unfinished(call.learn(api.read_settings(call.sources)).output_dir, call.console)
-    settings = call.learn(api.read_run_settings(opened, call.sources))
-    plan = api.plan_continuation(opened, settings, call.console)
-    display = run_display(call.console, n_connections=settings.max_concurrent_requests)
-    run = api.resume(plan, opened, call.console, display)
+        opened = api.newest_unfinished(api.read_settings(call.sources).settings.output_dir, call.console.on_event)
+    resolved = opened.settings_to_resume(call.sources)
+    settings = call.learn(resolved)
+    run = run_shown(
+        call.console,
+        lambda on_event, stop: api.resume_async(opened, resolved, on_event, stop=stop),
+        n_connections=settings.max_concurrent_requests,
+    )
     return print_run(run, call.console, allow_unscored=settings.allow_unscored)

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from bootcamp_cli.engine.events import Emit, RunPaused, RunResumed
 from bootcamp_cli.errors import ServerUnavailableError
+from bootcamp_cli.events import Emit, RunPaused, RunResumed
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.types import RequestFailure

@@ -5,18 +5,15 @@ stamina decides when a failed attempt is repeated; it is told here what our fail
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import anyio
 import stamina
-from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from bootcamp_cli.engine.breaker import CircuitBreaker, EarlyRefusals
-from bootcamp_cli.engine.events import Emit, RequestEnded, RequestStarted, Warned
-from bootcamp_cli.engine.signals import Shutdown
+from bootcamp_cli.engine.shutdown import Shutdown
 from bootcamp_cli.errors import ServerUnavailableError
+from bootcamp_cli.events import Emit, RequestEnded, RequestStarted, Warned
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.failures import AttemptFailed, is_refusal
 from bootcamp_cli.templates.template import Template
@@ -141,10 +138,6 @@ class Generator:
             self._models.append(name)
 
 
-OnRetry: TypeAlias = Callable[[AttemptFailed, float], None]
-"""Takes a failure and the seconds until the next attempt, before the wait begins."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How often a sample is sent: `max_retries` after the first attempt, no wait longer than `max_delay_s`."""
@@ -153,16 +146,13 @@ class RetryPolicy:
     max_delay_s: float
 
 
-def retries(policy: RetryPolicy, on_retry: OnRetry | None = None) -> AsyncIterator[stamina.Attempt]:
+def retries(policy: RetryPolicy) -> AsyncIterator[stamina.Attempt]:
     """Yield the attempts of one sample, for `async for attempt in ...: with attempt: ...` within one task.
 
     A retryable AttemptFailed leads to another attempt, after the server's Retry-After or else an exponentially growing
-    wait; any other exception, and the last AttemptFailed, leaves the loop. stamina's hooks are set here to one that
-    only calls `on_retry`; this applies to the whole process and switches off its logging, structlog and prometheus
-    hooks.
+    wait; any other exception, and the last AttemptFailed, leaves the loop. stamina's own instrumentation (logging,
+    structlog, prometheus) is left as the process has it.
     """
-    set_on_retry_hooks([_notify])
-    _on_retry.set(on_retry)
 
     def wait(failure: Exception) -> bool | float:
         if not isinstance(failure, AttemptFailed) or not failure.retryable:
@@ -177,13 +167,3 @@ def retries(policy: RetryPolicy, on_retry: OnRetry | None = None) -> AsyncIterat
         wait_max=policy.max_delay_s,
         wait_jitter=FIRST_WAIT_S,
     ).__aiter__()
-
-
-_on_retry: ContextVar[OnRetry | None] = ContextVar("_on_retry", default=None)
-
-
-def _notify(details: RetryDetails) -> None:
-    """Hand a scheduled retry to the `on_retry` of the task in which it happens."""
-    on_retry = _on_retry.get()
-    if on_retry is not None and isinstance(details.caused_by, AttemptFailed):
-        on_retry(details.caused_by, details.wait_for)

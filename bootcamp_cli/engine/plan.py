@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bootcamp_cli.bootcamps.digest import verifier_version
 from bootcamp_cli.bootcamps.registry import Resolver
 from bootcamp_cli.dataset.scan import TestSet, scan_test_dir
+from bootcamp_cli.engine.identity import VERIFIERS, as_written
 from bootcamp_cli.errors import SettingsError, UnknownBootcampError
 from bootcamp_cli.server.request import GenerationConfig
 from bootcamp_cli.settings.convert import convert
-from bootcamp_cli.settings.model import EvalSettings, body_values, identity_keys, parameters_by_name
+from bootcamp_cli.settings.model import Settings, body_values, identity_keys, parameters_by_name
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.templates.template import Template
-from bootcamp_cli.types import BootcampRef
+from bootcamp_cli.types import BootcampRef, VerifierVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,14 +22,16 @@ class Plan:
     """A checked evaluation.
 
     `template` is the chosen one; in chat mode its text is not used, and `generation.sys_prompt` holds the system prompt
-    that is sent. `refs` has an entry for every data source of the test set: None where there is no bootcamp.
+    that is sent. `refs` and `verifiers` have an entry for every data source of the test set: None where there is no
+    bootcamp.
     """
 
-    settings: EvalSettings
+    settings: Settings
     template: Template
     generation: GenerationConfig
     test_set: TestSet
     refs: Mapping[str, BootcampRef | None]
+    verifiers: Mapping[str, VerifierVersion | None]
 
     @property
     def n_repeats(self) -> int:
@@ -62,7 +66,7 @@ class Plan:
         return replace(self, settings=replace(self.settings, repeats=n_repeats))
 
     def identity(self) -> dict[str, Any]:
-        """Everything that decides the answers: two runs with equal identities may be continued as one."""
+        """What decides the answers and the scores: see `engine.identity`."""
         args = to_eval_args(self.settings)
         template = self.prompt_template
         effects = {
@@ -70,16 +74,12 @@ class Plan:
             "sys_prompt": self.generation.sys_prompt,
             "stop": list(self.generation.sent.get("stop", ())),
             "files": {file.name: file.digest for file in self.test_set.files},
+            VERIFIERS: as_written(self.verifiers),
         }
         return {key: effects[key] if key in effects else args[key] for key in identity_keys()}
 
 
-def identity_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The keys in which two identities differ; a missing key counts as null, a parameter that was not sent."""
-    return [key for key in dict.fromkeys((*after, *before)) if before.get(key) != after.get(key)]
-
-
-def make_plan(settings: EvalSettings, template: Template, *, sys_prompt: str | None) -> Plan:
+def make_plan(settings: Settings, template: Template, *, sys_prompt: str | None) -> Plan:
     """Check everything that can be checked without the server.
 
     `sys_prompt` is the system prompt of chat mode, whether it came from the settings or from the template.
@@ -108,17 +108,18 @@ def make_plan(settings: EvalSettings, template: Template, *, sys_prompt: str | N
         generation=_generation(settings, template, sys_prompt),
         test_set=test_set,
         refs=refs,
+        verifiers={name: verifier_version(ref) if ref else None for name, ref in refs.items()},
     )
 
 
-def resolve_all(settings: EvalSettings, test_set: TestSet) -> dict[str, BootcampRef | None]:
+def resolve_all(settings: Settings, test_set: TestSet) -> dict[str, BootcampRef | None]:
     """Where the verifier of each data source comes from, in order of first appearance."""
     resolver = Resolver(settings.bootcamps, settings.bootcamps_path)
     names = dict.fromkeys(name for file in test_set.files for name, _ in file.data_sources)
     return {name: resolver.resolve(name) for name in names}
 
 
-def _generation(settings: EvalSettings, template: Template, sys_prompt: str | None) -> GenerationConfig:
+def _generation(settings: Settings, template: Template, sys_prompt: str | None) -> GenerationConfig:
     """What is sent: in completion mode the template's stop words come before the user's."""
     chat = settings.api_mode == "chat_completion"
     stop = settings.stop if chat else (*template.stop, *settings.stop)

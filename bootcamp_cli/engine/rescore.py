@@ -1,7 +1,7 @@
 """Verify kept outputs again: no request is made, and records are replaced file by file."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -10,16 +10,18 @@ from typing import BinaryIO
 import anyio
 
 from bootcamp_cli.analysis.summary import detail_files
+from bootcamp_cli.bootcamps.digest import verifier_version
 from bootcamp_cli.bootcamps.registry import Resolver
+from bootcamp_cli.engine.session import in_thread
 from bootcamp_cli.errors import first_error
-from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.store.atomic import replacing
 from bootcamp_cli.store.journal import RunRows, StoredRecord, read_records, replay, rows_by_file
 from bootcamp_cli.store.legacy import data_source_by_file
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.records import with_verdict
 from bootcamp_cli.store.run_dir import RunDir
-from bootcamp_cli.types import TO_BE_VERIFIED, BootcampRef, SampleId, Verdict, verified_text
+from bootcamp_cli.types import TO_BE_VERIFIED, BootcampRef, SampleId, Verdict, VerifierVersion, verified_text
 from bootcamp_cli.verification.pool import VerifierPool, verifier_pool
 
 _Resolve = Callable[[str], BootcampRef | None]
@@ -44,16 +46,25 @@ class ScoreChange:
 
 @dataclass(slots=True, kw_only=True)
 class Rescored:
-    """What rescoring did, or would do: counts, changes, and the data sources without a bootcamp with their rows."""
+    """What rescoring did, or would do.
+
+    `verifiers` are those that scored, by data source; `without_bootcamp` counts the records of each data source that
+    has none.
+    """
 
     n_records: int = 0
     n_verified: int = 0
     changes: list[ScoreChange] = field(default_factory=list)
+    verifiers: dict[str, VerifierVersion] = field(default_factory=dict)
     without_bootcamp: dict[str, int] = field(default_factory=dict)
 
 
-async def rescore(run_dir: RunDir, settings: EvalSettings, lock: RunLock | None) -> Rescored:
+async def rescore(
+    run_dir: RunDir, settings: Settings, lock: RunLock | None, begin: Callable[[], None] = lambda: None
+) -> Rescored:
     """Verify every kept output again; without a lock (a dry run) nothing is written.
+
+    `begin` is called, in a thread, when everything was read through and the first file is about to be replaced.
 
     A record whose data source has no bootcamp stays as it is.
 
@@ -64,8 +75,18 @@ async def rescore(run_dir: RunDir, settings: EvalSettings, lock: RunLock | None)
         UsageError: nothing tells the data source of a record.
     """
     result = Rescored()
-    resolve = cache(Resolver(settings.bootcamps, settings.bootcamps_path).resolve)
+    resolver = Resolver(settings.bootcamps, settings.bootcamps_path)
+
+    @cache
+    def resolve(data_source: str) -> BootcampRef | None:
+        ref = resolver.resolve(data_source)
+        if ref is not None:
+            result.verifiers[data_source] = verifier_version(ref)
+        return ref
+
     files = await anyio.to_thread.run_sync(_files, run_dir, resolve, result)
+    if lock is not None:
+        await anyio.to_thread.run_sync(begin)
     async with await verifier_pool(settings) as pool:
         limiter = anyio.CapacityLimiter(_N_FILES)
         try:
@@ -122,7 +143,7 @@ class _FileRescore:
     async def run(self, pool: VerifierPool, lock: RunLock | None, limiter: anyio.CapacityLimiter) -> None:
         """Verify the file's records; `limiter` bounds the number of files that are processed at once."""
         records = (stored for stored in self._stored() if stored.number not in self._superseded)
-        async with limiter, _replacing(self._path, lock) as target:
+        async with limiter, in_thread(_replacing(self._path, lock)) as target:
             while chunk := await anyio.to_thread.run_sync(_chunk, records):
                 lines = await self._verified(chunk, pool)
                 if target is not None:
@@ -170,21 +191,9 @@ def _chunk(records: Iterator[StoredRecord]) -> list[StoredRecord]:
     return chunk
 
 
-@asynccontextmanager
-async def _replacing(path: Path, lock: RunLock | None) -> AsyncIterator[BinaryIO | None]:
+def _replacing(path: Path, lock: RunLock | None) -> AbstractContextManager[BinaryIO | None]:
     """A file that takes the place of `path` when the block ends without an error; None in a dry run."""
-    if lock is None:
-        yield None
-        return
-    replacement = replacing(path, lock.check)
-    target = await anyio.to_thread.run_sync(replacement.__enter__)
-    try:
-        yield target
-    except BaseException as error:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(replacement.__exit__, type(error), error, error.__traceback__)
-        raise
-    await anyio.to_thread.run_sync(replacement.__exit__, None, None, None)
+    return nullcontext() if lock is None else replacing(path, lock.check)
 
 
 def _change(file: str, stored: StoredRecord, verdict: Verdict) -> ScoreChange:

@@ -15,13 +15,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from bootcamp_cli.engine.breaker import CircuitBreaker, EarlyRefusals
-from bootcamp_cli.engine.events import Emit, FileTotal, RetryScheduled, RunEnded, RunStarted
 from bootcamp_cli.engine.generate import Attempts, Generator, RetryPolicy, retries
 from bootcamp_cli.engine.scheduler import InFlightLimit, Scheduler, StartRounds, WorkQueue, acquire, expected_lengths
 from bootcamp_cli.engine.session import Session
-from bootcamp_cli.engine.signals import Shutdown
+from bootcamp_cli.engine.shutdown import Shutdown, StopRequest
 from bootcamp_cli.engine.writer import Ended, Writer, failed
 from bootcamp_cli.errors import BootcampError, InterruptedRunError, ServerUnavailableError, first_error
+from bootcamp_cli.events import Emit, FileTotal, RetryScheduled, RunEnded, RunStarted
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.store.lock import HEARTBEAT_S, RunLock
@@ -36,11 +36,14 @@ _READ_AHEAD = 64
 _STOPPED = "the run was stopped before the verdict"
 
 
-async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
+async def run(session: Session, client: CompletionClient, emit: Emit, stop: StopRequest | None = None) -> None:
     """Process every sample that the session owes; those that have ended are on disk when this returns or raises.
 
+    `stop` ends it early, and so does cancellation; the answers that have arrived by then are recorded, those without a
+    verdict as pending.
+
     Raises:
-        InterruptedRunError: a signal ended the run early.
+        InterruptedRunError: a request to stop ended the run early.
         ServerUnavailableError: the server is gone, refuses the key, or refuses every request alike.
         RunDirectoryError: the run directory cannot be written, or was taken over.
     """
@@ -51,7 +54,8 @@ async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
             await verifier_pool(session.plan.settings) as executor,
             anyio.create_task_group() as tasks,
         ):
-            tasks.start_soon(shutdown.watch_signals, tasks.cancel_scope)
+            if stop is not None:
+                tasks.start_soon(shutdown.obey, stop, tasks.cancel_scope)
             tasks.start_soon(_watch_lock, session.journal.lock)
             expected = await anyio.to_thread.run_sync(expected_lengths, session)
             await _Pipeline(session, client, executor, shutdown, emit, expected).run()
@@ -63,7 +67,7 @@ async def run(session: Session, client: CompletionClient, emit: Emit) -> None:
     if shutdown.error is not None:
         raise shutdown.error
     if shutdown.interrupted:
-        raise InterruptedRunError("stopped by a signal")
+        raise InterruptedRunError("stopped early")
 
 
 @dataclass(slots=True, eq=False)
@@ -197,21 +201,26 @@ class _Pipeline:
 
     async def _retry(self, attempts: Attempts, first: AttemptFailed) -> None:
         """Send a sample again until it is answered or given up."""
-
-        def scheduled(failure: AttemptFailed, wait_s: float) -> None:
-            self._emit(RetryScheduled(file=attempts.sample.file, kind=failure.kind, wait_s=wait_s))
-
         with self._shutdown.scope() as scope:
             try:
-                async for retry in retries(self._retry_policy, scheduled):
+                async for retry in retries(self._retry_policy):
                     with retry:
-                        if retry.num == 1:
-                            raise first
-                        self._answered(attempts, await self._attempt(attempts, scope))
+                        try:
+                            if retry.num == 1:
+                                raise first
+                            answer = await self._attempt(attempts, scope)
+                        except AttemptFailed as failure:
+                            self._tell_of_retry(attempts, failure, retry.num)
+                            raise
+                        self._answered(attempts, answer)
             except AttemptFailed as failure:
                 self._failed(attempts, failure)
             except ServerUnavailableError as error:
                 self._shutdown.stop(error)
+
+    def _tell_of_retry(self, attempts: Attempts, failure: AttemptFailed, n_failed: int) -> None:
+        if failure.retryable and n_failed <= self._retry_policy.max_retries:
+            self._emit(RetryScheduled(file=attempts.sample.file, kind=failure.kind))
 
     async def _attempt(self, attempts: Attempts, scope: anyio.CancelScope) -> Answer:
         """One attempt within the bounds, retries before new samples; its answer is at risk until it is written.

@@ -8,20 +8,18 @@ not sampled again before the end.
 
 import heapq
 import json
-import os
 from asyncio import Future, get_running_loop
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import anyio
 
 from bootcamp_cli.engine.session import Session
-from bootcamp_cli.errors import RunDirectoryError
-from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.errors import DiskError, RunDirectoryError
+from bootcamp_cli.store.run_dir import MAX_EARLIER, RunDir, recently_changed
 from bootcamp_cli.types import Sample
 
 MIN_FIRST = 2
@@ -38,9 +36,6 @@ _WEIGHT = 4
 
 PER_ROUND = 64
 """Requests that go out before signals, the lock, verdicts and the display are served: some 13 ms of work."""
-
-_MAX_RUNS = 50
-"""How many of the most recently changed directories are looked into."""
 
 
 @dataclass(slots=True)
@@ -271,7 +266,11 @@ def _earlier(session: Session) -> dict[str, float]:
     digests = {file.name: file.digest for file in session.plan.test_set.files}
     model = session.plan.generation.model
     found: dict[str, float] = {}
-    for run_dir in _newest(session.plan.settings.output_dir):
+    try:
+        run_dirs = recently_changed(session.plan.settings.output_dir, most=MAX_EARLIER)
+    except DiskError:
+        return {}
+    for run_dir in run_dirs:
         identity = _identity(run_dir)
         if run_dir.path.name == session.run_dir.path.name or not digests.items() & identity.get("files", {}).items():
             continue
@@ -284,16 +283,6 @@ def _earlier(session: Session) -> dict[str, float]:
             return lengths
         found = found or lengths
     return found
-
-
-def _newest(output_dir: Path) -> list[RunDir]:
-    """The most recently changed directories, newest first; there may be thousands, and not all are looked into."""
-    try:
-        with os.scandir(output_dir) as entries:
-            dated = [(entry.stat().st_mtime_ns, entry.path) for entry in entries if entry.is_dir()]
-    except OSError:
-        return []
-    return [RunDir(Path(path)) for _, path in heapq.nlargest(_MAX_RUNS, dated)]
 
 
 def _identity(run_dir: RunDir) -> Mapping[str, Any]:

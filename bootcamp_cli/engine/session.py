@@ -1,32 +1,51 @@
 """A run directory in use: new or resumed, locked, replayed, described by its manifest."""
 
-import json
 import platform
+import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
+import anyio
+import anyio.to_thread
 from msgspec.structs import replace
 
 from bootcamp_cli import __version__
 from bootcamp_cli.analysis.summary import RunSummary
 from bootcamp_cli.dataset.scan import TestFile, digest_of_prefix
 from bootcamp_cli.dataset.stream import iter_samples
-from bootcamp_cli.engine.plan import Plan, identity_differences
+from bootcamp_cli.engine.identity import (
+    VERIFIERS,
+    Verifiers,
+    answer_differences,
+    as_written,
+    described,
+    identity_of,
+    merged,
+    shown,
+    unknown_versions,
+    verifier_changes,
+    verifiers_of,
+)
+from bootcamp_cli.engine.plan import Plan
 from bootcamp_cli.errors import DatasetError, ResumeRefusedError, RunDirectoryError
+from bootcamp_cli.settings.model import Settings, parameters
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.store.atomic import replace_json
 from bootcamp_cli.store.journal import OWED, DetailIndex, Journal, RunRows, open_journal, rows_by_file
 from bootcamp_cli.store.lock import RunLock, acquire
 from bootcamp_cli.store.records import damaged
-from bootcamp_cli.store.run_dir import RunDir, create_run_dir, run_dirs_newest_first
-from bootcamp_cli.text import MAX_VALUE_CHARS, shortened
+from bootcamp_cli.store.run_dir import RunDir, create_run_dir, runs_newest_first
 from bootcamp_cli.types import TO_BE_VERIFIED, Manifest, ManifestFile, ManifestTemplate, Sample, ToolInfo
 
 SCHEMA = 1
+
+_T = TypeVar("_T")
+
+_MAX_NAMED = 5
 
 Notify = Callable[[str], None]
 
@@ -78,6 +97,20 @@ class Session:
         )
 
 
+@asynccontextmanager
+async def in_thread(manager: AbstractContextManager[_T]) -> AsyncIterator[_T]:
+    """Enter and leave a context manager that blocks in a thread; it is left even where the task is cancelled."""
+    value = await anyio.to_thread.run_sync(manager.__enter__)
+    try:
+        yield value
+    except BaseException as error:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(manager.__exit__, type(error), error, error.__traceback__)
+        raise
+    with anyio.CancelScope(shield=True):
+        await anyio.to_thread.run_sync(manager.__exit__, None, None, None)
+
+
 @contextmanager
 def new_session(plan: Plan, model_entry: dict[str, Any] | None, notify: Notify) -> Iterator[Session]:
     """Make a run directory for a plan, lock it and write down what the run is made of."""
@@ -90,7 +123,7 @@ def new_session(plan: Plan, model_entry: dict[str, Any] | None, notify: Notify) 
         now=datetime.now().astimezone(),
     )
     with acquire(run_dir.path, notify=notify) as lock:
-        manifest = _manifest(plan, model_entry)
+        manifest = manifest_of(plan, model_entry)
         rows = rows_by_file(manifest)
         session = Session(
             plan=plan, run_dir=run_dir, journal=open_journal(run_dir, lock, rows, rows), manifest=manifest
@@ -107,7 +140,7 @@ def resumed_session(plan: Plan, run_dir: RunDir, notify: Notify) -> Iterator[Ses
     run's number. Nothing is written down before `begin`.
 
     Raises:
-        ResumeRefusedError: the test files or what decides the answers are not those of the run.
+        ResumeRefusedError: the test files, what decides the answers, or the verifiers are not those of the run.
         RunDirectoryError: it holds records that do not belong to the run's rows; nothing was changed.
         RunLockedError: a live process writes to it.
     """
@@ -117,11 +150,17 @@ def resumed_session(plan: Plan, run_dir: RunDir, notify: Notify) -> Iterator[Ses
             raise RunDirectoryError(
                 f"{run_dir.path} has no manifest.json and cannot be resumed", hint="start a new run"
             )
-        _check_identity(plan, manifest, run_dir)
+        _check_answers(plan, manifest, run_dir)
         _check_files(plan, manifest.files)
+        verifiers = _checked_verifiers(plan, manifest, run_dir, notify)
         plan = plan.with_repeats(_repeats(plan, manifest))
         manifest = replace(
-            manifest, files=_files(plan), identity=plan.identity(), repeats=plan.n_repeats, complete=False
+            manifest,
+            files=_files(plan),
+            identity={**plan.identity(), VERIFIERS: as_written(verifiers)},
+            bootcamps=_origins(verifiers),
+            repeats=plan.n_repeats,
+            complete=False,
         )
         rows = rows_by_file(manifest)
         _check_foreign(run_dir, rows)
@@ -143,28 +182,64 @@ def _repeats(plan: Plan, manifest: Manifest) -> int:
     return wanted or manifest.repeats
 
 
-def restate_completeness(run_dir: RunDir, summary: RunSummary, lock: RunLock) -> None:
-    """Update whether the manifest says that anything is owed, after records were replaced outside a session."""
+def begin_rescoring(run_dir: RunDir, lock: RunLock) -> None:
+    """Write down that the scores are about to be replaced, file by file: until the end they may be of two verifiers."""
+    if (manifest := run_dir.read_manifest()) is not None:
+        run_dir.write_manifest(replace(manifest, rescoring=True), lock.check)
+
+
+def end_rescoring(
+    run_dir: RunDir, settings: Settings, verifiers: Verifiers, summary: RunSummary, lock: RunLock
+) -> None:
+    """Write down by what a run is scored from here on, and whether anything is still owed."""
     manifest = run_dir.read_manifest()
     if manifest is None:
         return
+    if (args := run_dir.read_eval_args()) is not None:
+        stored = to_eval_args(settings)
+        args |= {
+            parameter.name: stored[parameter.name] for parameter in parameters() if parameter.param.decides == "scores"
+        }
+        replace_json(run_dir.eval_args, args, lock.check)
+    scored_by = {**verifiers_of(manifest, run_dir), **verifiers}
     n_unverified = sum(n for kind, n in summary.unverified.items() if kind in TO_BE_VERIFIED)
-    complete = summary.n_answered == summary.n_samples and not n_unverified
-    if manifest.complete is not complete:
-        run_dir.write_manifest(replace(manifest, complete=complete), lock.check)
+    changed = replace(
+        manifest,
+        complete=summary.n_answered == summary.n_samples and not n_unverified,
+        rescoring=False,
+        bootcamps=_origins(scored_by),
+        identity={**manifest.identity, VERIFIERS: as_written(scored_by)},
+    )
+    run_dir.write_manifest(changed, lock.check)
 
 
-def find_matching(plan: Plan) -> RunDir | None:
-    """The newest run directory under output_dir whose answers this plan would give again, finished or not."""
-    identity = plan.identity()
-    for run_dir in run_dirs_newest_first(plan.settings.output_dir):
-        manifest = run_dir.read_manifest()
-        if manifest is not None and not identity_differences(manifest.identity, identity):
-            return run_dir
-    return None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """An earlier run under output_dir: what decides its answers otherwise than a plan says, by key and in words."""
+
+    run_dir: RunDir
+    manifest: Manifest
+    differences: tuple[str, ...]
+    described: str
 
 
-def _manifest(plan: Plan, model_entry: dict[str, Any] | None) -> Manifest:
+def earlier_runs(plan: Plan, *, most: int | None = None) -> list[Earlier]:
+    """The runs under output_dir, finished or not, the most alike first, of equally alike ones the newest.
+
+    `most` of the most recently changed directories are looked into, or all.
+    """
+    after = plan.identity()
+    found = []
+    for run_dir, manifest in runs_newest_first(plan.settings.output_dir, most=most):
+        before = identity_of(manifest)
+        keys = tuple(answer_differences(before, after))
+        words = described(keys, before, after)
+        found.append(Earlier(run_dir=run_dir, manifest=manifest, differences=keys, described=words))
+    return sorted(found, key=lambda earlier: len(earlier.differences))
+
+
+def manifest_of(plan: Plan, model_entry: dict[str, Any] | None = None) -> Manifest:
+    """The manifest of a run that is about to begin; `model_entry` is the server's entry of the model."""
     return Manifest(
         schema=SCHEMA,
         tool=ToolInfo(name="bootcamp", version=__version__),
@@ -184,7 +259,7 @@ def _manifest(plan: Plan, model_entry: dict[str, Any] | None) -> Manifest:
             used=plan.prompt_template is not None,
         ),
         sys_prompt=plan.generation.sys_prompt,
-        bootcamps={name: ref.origin if ref else None for name, ref in plan.refs.items()},
+        bootcamps=_origins(plan.verifiers),
         files=_files(plan),
         identity=plan.identity(),
     )
@@ -205,20 +280,40 @@ def _files(plan: Plan) -> tuple[ManifestFile, ...]:
     )
 
 
-def _check_identity(plan: Plan, manifest: Manifest, run_dir: RunDir) -> None:
+def _origins(verifiers: Verifiers) -> dict[str, str | None]:
+    return {name: version.origin if version else None for name, version in verifiers.items()}
+
+
+def _check_answers(plan: Plan, manifest: Manifest, run_dir: RunDir) -> None:
     """Refuse to continue where something that decides the answers has changed since the start of the run."""
-    before, after = manifest.identity, plan.identity()
-    for name in identity_differences(before, after):
+    before, after = identity_of(manifest), plan.identity()
+    for name in answer_differences(before, after):
         if name != "files":
             place = run_dir.manifest if name in ("template_text", "sys_prompt") else run_dir.eval_args
             raise ResumeRefusedError(
-                f"{place}: {name} is {_shown(after.get(name))}, the run has {_shown(before.get(name))}",
+                f"{place}: {name} is {shown(after.get(name))}, the run has {shown(before.get(name))}",
                 hint="restore it, or start a new run with `bootcamp eval`",
             )
 
 
-def _shown(value: Any) -> str:
-    return "none" if value is None else shortened(json.dumps(value, ensure_ascii=False), MAX_VALUE_CHARS)
+def _checked_verifiers(plan: Plan, manifest: Manifest, run_dir: RunDir, notify: Notify) -> Verifiers:
+    """The verifiers of the run, as before and from here on; refuses others than those that scored it so far."""
+    rescore = f"`bootcamp rescore {shlex.quote(str(run_dir.path))}`"
+    if manifest.rescoring:
+        raise ResumeRefusedError(
+            f"{run_dir.path}: a rescore was cut off, and its scores are of two kinds",
+            hint=f"run {rescore} to its end, then resume",
+        )
+    before = verifiers_of(manifest, run_dir)
+    if changes := verifier_changes(before, plan.verifiers):
+        more = f" and {len(changes) - _MAX_NAMED} more" if len(changes) > _MAX_NAMED else ""
+        raise ResumeRefusedError(
+            f"{run_dir.path} was scored by other verifiers: {', '.join(map(str, changes[:_MAX_NAMED]))}{more}",
+            hint=f"continue with the run's own, or verify all of it by those of now with {rescore}, then resume",
+        )
+    if unknown := unknown_versions(before, plan.verifiers):
+        notify(f"{run_dir.path} does not tell the versions of {len(unknown)} verifiers: taken for those of now")
+    return merged(before, plan.verifiers)
 
 
 def _check_files(plan: Plan, files: Sequence[ManifestFile]) -> None:

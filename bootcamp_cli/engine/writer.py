@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from bootcamp_cli.engine.events import Emit, FileFinished, SampleFailed, SampleRecorded
+from bootcamp_cli.events import Emit, FileFinished, SampleFailed, SampleRecorded
 from bootcamp_cli.store.journal import Journal
 from bootcamp_cli.types import FailureRecord, Record, RequestFailure, Sample
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol, TextIO
 
-from bootcamp_cli.engine.events import (
+from bootcamp_cli.events import (
     Event,
     RequestEnded,
     RequestStarted,

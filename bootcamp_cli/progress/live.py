@@ -16,7 +16,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from bootcamp_cli.engine.events import Event, RunEnded
+from bootcamp_cli.events import Event, RunEnded
 from bootcamp_cli.progress.output import (
     Output,
     Ticker,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from bootcamp_cli.engine.events import Event, RunEnded, RunStarted
 from bootcamp_cli.errors import DiskError, RunDirectoryError
+from bootcamp_cli.events import Event, RunEnded, RunStarted
 from bootcamp_cli.progress.output import Ticker, bar, h_mm_ss, percent
 from bootcamp_cli.progress.state import Counts, ProgressState
 from bootcamp_cli.store.atomic import Check, no_check, replacing

@@ -8,7 +8,7 @@ from typing import TextIO
 import anyio
 import anyio.to_thread
 
-from bootcamp_cli.engine.events import Draining, Event, RunPaused, RunResumed, RunStarted, Warned
+from bootcamp_cli.events import Draining, Event, RunPaused, RunResumed, RunStarted, Warned
 from bootcamp_cli.progress.state import ProgressState
 from bootcamp_cli.text import visible
 

@@ -4,7 +4,7 @@ from typing import TextIO
 
 import anyio
 
-from bootcamp_cli.engine.events import Event, FileFinished, RunEnded
+from bootcamp_cli.events import Event, FileFinished, RunEnded
 from bootcamp_cli.progress.output import Output, Ticker, figures, h_mm_ss, notice_line, percent, score, warning_line
 from bootcamp_cli.progress.state import ProgressState
 from bootcamp_cli.text import visible

@@ -4,11 +4,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bootcamp_cli.engine.events import (
+from bootcamp_cli.events import (
     Draining,
     Event,
     FileFinished,
     FileTotal,
+    Noted,
     RequestEnded,
     RequestStarted,
     RetryScheduled,
@@ -107,7 +108,7 @@ class ProgressState:
                 self._resume()
             case Draining():
                 self.is_draining = True
-            case Warned():
+            case Noted() | Warned():
                 pass
             case RunEnded():
                 self._ended_s = self.clock()

@@ -101,9 +101,24 @@ def render(
     Raises:
         UsageError: there is no such form or sort key.
     """
-    patterns = (filter,) if isinstance(filter, str) else tuple(filter)
-    shown = select(summary, sort=sort, reverse=reverse, patterns=patterns)
+    shown = chosen(summary, sort=sort, reverse=reverse, filter=filter)
     return text_form(form).text(View(shown=shown, n_all=len(summary.groups), width=width, color=color))
+
+
+def chosen(
+    summary: "RunSummary",
+    *,
+    sort: str = "bootcamp",
+    reverse: bool = False,
+    filter: str | Sequence[str] = (),  # noqa: A002  # the option's name
+) -> "RunSummary":
+    """The summary with the rows that match any of the globs, sorted; see `render`.
+
+    Raises:
+        UsageError: there is no such sort key.
+    """
+    patterns = (filter,) if isinstance(filter, str) else tuple(filter)
+    return select(summary, sort=sort, reverse=reverse, patterns=patterns)
 
 
 def text_form(name: str) -> TextForm:

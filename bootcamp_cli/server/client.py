@@ -16,7 +16,7 @@ from bootcamp_cli.server.failures import AttemptFailed, Scope, bad_response, fel
 from bootcamp_cli.server.request import GenerationConfig
 from bootcamp_cli.server.response import MAX_BODY_BYTES, StreamedAnswer, load_object, parse_reply
 from bootcamp_cli.server.transport import Reply, Transport, TransportName
-from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.text import shortened, shown_s
 from bootcamp_cli.types import Answer
 
@@ -152,7 +152,7 @@ class CompletionClient:
 
 
 @asynccontextmanager
-async def open_client(settings: EvalSettings, generation: GenerationConfig) -> AsyncIterator[CompletionClient]:
+async def open_client(settings: Settings, generation: GenerationConfig) -> AsyncIterator[CompletionClient]:
     """A client for the server of the settings; its connections are closed with the block."""
     target = endpoint(
         settings.url,

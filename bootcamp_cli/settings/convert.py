@@ -13,7 +13,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from bootcamp_cli.errors import SettingsError
-from bootcamp_cli.settings.model import BareUnit, EvalSettings, Parameter
+from bootcamp_cli.settings.model import BareUnit, Parameter, Settings
 from bootcamp_cli.text import (
     MASK,
     MAX_VALUE_CHARS,
@@ -66,6 +66,34 @@ def convert(parameter: Parameter, raw: object, place: str, *, base: Base = WORKI
         raise SettingsError(visible(f"{place}: must {error}"), hint=error.hint) from None
 
 
+def argument_value(parameter: Parameter, value: object) -> Any:  # noqa: PLR0911 - one for each kind
+    """The value of a keyword argument of `Settings`: text as on the command line, all else as `Settings` holds it.
+
+    A system prompt is taken as it is, and a number that is a duration is in seconds.
+
+    Raises:
+        SettingsError: it is not a value of this parameter.
+    """
+    place = f"Settings: {parameter.name}"
+    if value is None and parameter.optional:
+        return None
+    try:
+        match parameter.param.kind, value:
+            case "prompt", str():
+                return value
+            case "secret", Secret():
+                return value
+            case "path", Path():
+                return value
+            case "path", str():
+                return Path(value).expanduser() if value.strip() else _path(value, WORKING_DIRECTORY)
+            case "duration", int() | float() if not isinstance(value, bool):
+                return _seconds(parameter, _float(value), value)
+    except WrongValueError as error:
+        raise SettingsError(visible(f"{place}: must {error}"), hint=error.hint) from None
+    return convert(parameter, value, place)
+
+
 def stored_value(parameter: Parameter, value: Any) -> Any:  # noqa: PLR0911 - one for each kind
     """The value as JSON, for eval_args.json and `--json`: durations as bare numbers, paths absolute, secrets masked."""
     if value is None:
@@ -116,7 +144,7 @@ def default_text(parameter: Parameter) -> str:
     return parameter.param.default_text or shown_value(parameter, parameter.default)
 
 
-def secrets_of(settings: EvalSettings) -> tuple[str, ...]:
+def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Every text of the settings that no file and no message may show."""
     return secret_texts(
         url=settings.url, api_key=settings.api_key.reveal(), headers=settings.headers, body=settings.extra_body
@@ -370,6 +398,10 @@ def _duration(parameter: Parameter, raw: object) -> float:
             seconds = parse_duration(raw, parameter.bare_unit)
         except ValueError:
             raise WrongValueError(expected) from None
+    return _seconds(parameter, seconds, raw)
+
+
+def _seconds(parameter: Parameter, seconds: float, raw: object) -> float:
     if not seconds <= LONGEST_S:
         raise WrongValueError(f"be at most {format_duration(LONGEST_S)}, got {_got(raw)}")
     return _bounded(parameter, seconds, _got(raw).strip("'"), format_duration)

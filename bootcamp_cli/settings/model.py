@@ -2,7 +2,7 @@
 
 Command-line options, `BOOTCAMP_*` variables, TOML keys, help, the README table, eval_args.json, the keys of the request
 body, the identity of a run, what `resume` refuses and what the workbook lists all come from here: to add a parameter,
-add a field to `EvalSettings`.
+add a field to `Settings`.
 """
 
 import types
@@ -48,11 +48,12 @@ class Param:
         group: The heading below which `--help` lists it.
         kind: How raw values are converted.
         sent_as: The key of the request body that holds the value if it is set; None for what is not sent as it is.
-        decides: What a different value would change: the answers, or the scores of the same answers. `resume` refuses a
-            different value, and the identity of a run holds what decides its answers.
+        decides: What a different value would change: the answers, or the scores of the same answers. The identity of a
+            run holds the effect, and `resume` refuses another one.
         held_as: The key of the identity that holds the parameter's effect, where that is not its name and value: for a
-            template its text, not its name. The digests of the files cover `skip_invalid`: files with invalid rows
-            cannot be run without it, and for others it has no effect.
+            template its text, not its name; for a verifier its origin and the digest of its code. The digests of the
+            files cover `skip_invalid`: files with invalid rows cannot be run without it, and for others it has no
+            effect.
         unit: The unit of a number (`MiB`); for a duration `ms` if that is the unit of a bare number, else seconds.
         minimum, maximum: Inclusive bounds; for durations in seconds.
         above: An exclusive lower bound.
@@ -150,11 +151,15 @@ TransportChoice = Literal["auto", "aiohttp", "httpx"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class EvalSettings:
-    """The parameters of an evaluation, converted and checked; durations are seconds.
+class Settings:
+    """The parameters of an evaluation, converted and checked.
 
-    `model_name` None means the model that the server lists, if it lists exactly one. `test_dir` None is an error of
-    the commands that need it. The repr masks secrets.
+    A text is converted as on the command line (`timeout="90s"`, `test_dir="tests"`); a number that is a duration is in
+    seconds. `model_name` None means the model that the server lists, if it lists exactly one. `test_dir` None is an
+    error of the functions that need it. The repr masks secrets.
+
+    Raises:
+        SettingsError: a value is not one of its parameter.
     """
 
     url: Annotated[
@@ -486,6 +491,7 @@ class EvalSettings:
             group="Verification",
             kind="choice",
             decides="scores",
+            held_as="verifiers",
         ),
     ] = "auto"
     bootcamps_path: Annotated[
@@ -495,6 +501,7 @@ class EvalSettings:
             group="Verification",
             kind="path",
             decides="scores",
+            held_as="verifiers",
             default_text="the installed package",
             found_file=False,
         ),
@@ -533,19 +540,27 @@ class EvalSettings:
         bool, Param(help="continue the newest run with the same settings, if there is one", group="Run", kind="switch")
     ] = False
 
+    def __post_init__(self) -> None:
+        from bootcamp_cli.settings.convert import argument_value  # noqa: PLC0415 - as in __repr__
+
+        for parameter in parameters():
+            value = getattr(self, parameter.name)
+            if value is not parameter.default:
+                object.__setattr__(self, parameter.name, argument_value(parameter, value))
+
     def __repr__(self) -> str:
         from bootcamp_cli.settings.convert import stored_value  # noqa: PLC0415 - conversion builds on this module
 
         shown = ", ".join(f"{p.name}={stored_value(p, getattr(self, p.name))!r}" for p in parameters())
-        return f"EvalSettings({shown})"
+        return f"Settings({shown})"
 
 
 @cache
 def parameters() -> tuple[Parameter, ...]:
     """The parameters in the order of their declaration."""
-    hints = get_type_hints(EvalSettings, include_extras=True)
+    hints = get_type_hints(Settings, include_extras=True)
     found = []
-    for field in fields(EvalSettings):
+    for field in fields(Settings):
         declared, param = get_args(hints[field.name])
         found.append(Parameter(name=field.name, type=declared, default=field.default, param=param))
     return tuple(found)
@@ -557,7 +572,7 @@ def parameters_by_name() -> dict[str, Parameter]:
     return {parameter.name: parameter for parameter in parameters()}
 
 
-def body_values(settings: EvalSettings) -> dict[str, Any]:
+def body_values(settings: Settings) -> dict[str, Any]:
     """What the parameters put into the request body, by key, in the order of their declaration.
 
     What is not set is not sent: None, an empty list, and a switch that is off unless it has a third state.
@@ -573,8 +588,8 @@ def body_values(settings: EvalSettings) -> dict[str, Any]:
 
 @cache
 def identity_keys() -> tuple[str, ...]:
-    """The keys of a run's identity: what decides its answers."""
-    deciding = (parameter for parameter in parameters() if parameter.param.decides == "answers")
+    """The keys of a run's identity: what decides its answers and its scores."""
+    deciding = (parameter for parameter in parameters() if parameter.param.decides is not None)
     return tuple(dict.fromkeys(parameter.param.held_as or parameter.name for parameter in deciding))
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.settings.convert import Base, convert, json_strings, suggestion
-from bootcamp_cli.settings.model import EvalSettings, Parameter, parameters, parameters_by_name
+from bootcamp_cli.settings.model import Parameter, Settings, parameters, parameters_by_name
 
 OriginKind = Literal["flag", "environment", "file", "user file", "run", "default"]
 
@@ -27,11 +27,12 @@ DEFAULT = Origin(kind="default", text="default")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawValue:
-    """A value as its source has it, before conversion."""
+    """A value as its source has it, before conversion unless `is_converted`."""
 
     value: object = field(repr=False)
     origin: Origin
     base: Base
+    is_converted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ class Resolved:
     `templates` are the raw `[templates.NAME]` tables with their places, `warnings` tell what is odd about the sources.
     """
 
-    settings: EvalSettings
+    settings: Settings
     origins: Mapping[str, Origin]
     templates: Mapping[str, tuple[Mapping[str, Any], str]]
     warnings: tuple[str, ...] = ()
@@ -55,9 +56,10 @@ class Resolved:
 class Sources:
     """Where settings come from.
 
-    `flags` has the options that were given, by parameter name, as text; a repeated one as a sequence. `config` and
-    `profile` are `--config` and `--profile`, else `BOOTCAMP_CONFIG` and `BOOTCAMP_PROFILE` of `env` count. `user_file`
-    is the user's own settings file.
+    `flags` has the options that were given, by parameter name, as text; a repeated one as a sequence. `arguments` are
+    the keyword arguments of a function, as `Settings` holds them, and rank as flags do; `kept` are earlier settings,
+    which only stand in for what no other source has. `config` and `profile` are `--config` and `--profile`, else
+    `BOOTCAMP_CONFIG` and `BOOTCAMP_PROFILE` of `env` count. `user_file` is the user's own settings file.
     """
 
     flags: Mapping[str, str | Sequence[str]] = field(repr=False)
@@ -66,6 +68,8 @@ class Sources:
     config: Path | None = None
     profile: str | None = None
     user_file: Path | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    kept: Settings | None = field(default=None, repr=False)
 
 
 _PREFIX = "BOOTCAMP_"
@@ -94,10 +98,12 @@ def load_settings(sources: Sources) -> Resolved:
     files = _setting_files(sources)
     chosen_profile = _profile(sources.profile, env, files)
     raw = _strongest(
+        _argument_values(sources.arguments, here),
         _flag_values(sources.flags, here),
         _environment_values(env, here),
         *(_file_values(file, chosen_profile, home) for file in files),
         _fallback_values(env, here),
+        _kept_values(sources.kept, here),
     )
     values = {p.name: _converted(p, raw[p.name]) if p.name in raw else default_value(p, here) for p in parameters()}
     origins = {p.name: raw[p.name].origin if p.name in raw else DEFAULT for p in parameters()}
@@ -105,7 +111,7 @@ def load_settings(sources: Sources) -> Resolved:
         origins["api_key"] = key.origin
         values["api_key"] = _converted(parameters_by_name()["api_key"], key)
     return Resolved(
-        settings=EvalSettings(**values),
+        settings=Settings(**values),
         origins=origins,
         templates=_templates(files),
         warnings=tuple(_unknown_variables(env)),
@@ -264,6 +270,38 @@ def _flag_values(flags: Mapping[str, str | Sequence[str]], base: Base) -> dict[s
     }
 
 
+def _argument_values(arguments: Mapping[str, Any], base: Base) -> dict[str, RawValue]:
+    """The keyword arguments of a function by parameter name."""
+    return {
+        name: RawValue(value=value, origin=Origin(kind="flag", text=f"{name}="), base=base, is_converted=True)
+        for name, value in arguments.items()
+    }
+
+
+def _kept_values(kept: Settings | None, base: Base) -> dict[str, RawValue]:
+    """What earlier settings have besides defaults."""
+    if kept is None:
+        return {}
+    origin = Origin(kind="run", text="the settings of the run")
+    values = {parameter.name: getattr(kept, parameter.name) for parameter in parameters()}
+    return {
+        name: RawValue(value=value, origin=origin, base=base, is_converted=True)
+        for name, value in values.items()
+        if value != parameters_by_name()[name].default
+    }
+
+
+def resolved_arguments(settings: Settings) -> Resolved:
+    """Settings that come from keyword arguments alone."""
+    origins = {
+        parameter.name: DEFAULT
+        if getattr(settings, parameter.name) == parameter.default
+        else Origin(kind="flag", text=f"Settings: {parameter.name}")
+        for parameter in parameters()
+    }
+    return Resolved(settings=settings, origins=origins, templates={})
+
+
 def _environment_values(env: Mapping[str, str], base: Base) -> dict[str, RawValue]:
     """The `BOOTCAMP_*` variables by parameter name; an empty variable counts as not set."""
     return {
@@ -311,6 +349,8 @@ def _fallback_values(env: Mapping[str, str], base: Base) -> dict[str, RawValue]:
 
 def _converted(parameter: Parameter, raw: RawValue) -> Any:
     """The value of a parameter from its source."""
+    if raw.is_converted:
+        return raw.value
     return convert(parameter, raw.value, raw.origin.text, base=raw.base)
 
 

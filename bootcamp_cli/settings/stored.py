@@ -7,7 +7,7 @@ from typing import Any
 
 from bootcamp_cli.errors import ResumeRefusedError, SettingsError
 from bootcamp_cli.settings.convert import Base, convert, stored_value
-from bootcamp_cli.settings.model import EvalSettings, Parameter, parameters
+from bootcamp_cli.settings.model import Parameter, Settings, parameters
 from bootcamp_cli.settings.sources import (
     DEFAULT,
     OPENAI_KEY_VARIABLE,
@@ -22,7 +22,7 @@ from bootcamp_cli.settings.sources import (
 from bootcamp_cli.text import MASK, MAX_VALUE_CHARS, is_secret_key, mask_credentials, shortened
 
 
-def to_eval_args(settings: EvalSettings) -> dict[str, Any]:
+def to_eval_args(settings: Settings) -> dict[str, Any]:
     """Every parameter under the guide's name, as JSON.
 
     `timeout` is in milliseconds, every other duration in seconds; paths are absolute; secrets - the API key, header
@@ -35,10 +35,11 @@ def settings_from_eval_args(data: Mapping[str, Any], *, place: str, sources: Sou
     """The settings with which `resume` continues a run.
 
     `data` is the content of its eval_args.json, `place` that file's name in messages.
-    The file decides. Flags override what does not change the answers. Environment and TOML only provide what the file
-    masks: the API key, header values, extra_body values, and a URL that is the same but for its credentials; a header
-    or a key that the run did not have is not added. Unknown keys are ignored and missing ones take the default, as the
-    reference script's file has only some of the keys. The templates are those of the current files.
+    The file decides. Flags override what does not change the answers; whether they change the verifiers is not seen
+    here. Environment and TOML only provide what the file masks: the API key, header values, extra_body values, and a
+    URL that is the same but for its credentials; a header or a key that the run did not have is not added. Unknown keys
+    are ignored and missing ones take the default, as the reference script's file has only some of the keys. The
+    templates are those of the current files.
 
     Raises:
         ResumeRefusedError: a flag would change the answers; all of them are listed with both values.
@@ -64,10 +65,10 @@ def settings_from_eval_args(data: Mapping[str, Any], *, place: str, sources: Sou
     if missing:
         raise SettingsError(
             f"{place}: only masks are stored for {', '.join(missing)}",
-            hint="give them as for the first run: by flag, environment or TOML",
+            hint="give them as for the first run: by flag, environment, TOML or keyword argument",
         )
     return Resolved(
-        settings=EvalSettings(**values), origins=origins, templates=current.templates, warnings=current.warnings
+        settings=Settings(**values), origins=origins, templates=current.templates, warnings=current.warnings
     )
 
 
@@ -91,7 +92,7 @@ class _Run:
 def _refuse_other_answers(run: _Run, current: Resolved) -> None:
     refused = []
     for parameter in parameters():
-        if parameter.param.decides is None or current.origins[parameter.name].kind != "flag":
+        if parameter.param.decides != "answers" or current.origins[parameter.name].kind != "flag":
             continue
         before = stored_value(parameter, run.value(parameter, run.data.get(parameter.name)))
         after = stored_value(parameter, getattr(current.settings, parameter.name))

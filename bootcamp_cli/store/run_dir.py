@@ -1,6 +1,8 @@
 """The run directory: its name, its files, its manifest, and how to find it again."""
 
+import heapq
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ from bootcamp_cli.store.atomic import Check, replace_json
 from bootcamp_cli.types import Manifest
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+MAX_EARLIER = 50
+"""How many of the most recently changed directories are looked into where nobody asked for an earlier run."""
 
 _MAX_NAMES = 180
 """How many bytes of a run directory's name are for model and test dir; file systems take 255, some of them fewer."""
@@ -145,23 +150,32 @@ def open_run_dir(path: Path) -> RunDir:
     return run_dir
 
 
-def run_dirs_newest_first(output_dir: Path) -> list[RunDir]:
-    """The run directories with a manifest under `output_dir`, most recently started first."""
-    try:
-        candidates = [RunDir(path) for path in output_dir.iterdir() if (path / "manifest.json").is_file()]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise disk_error(error, f"list {output_dir}") from error
-    dated = []
-    for run_dir in candidates:
+def runs_newest_first(output_dir: Path, *, most: int | None = None) -> list[tuple[RunDir, Manifest]]:
+    """The run directories with a readable manifest under `output_dir`, most recently started first.
+
+    `most` of the most recently changed directories are looked into, or all.
+    """
+    found = []
+    for run_dir in recently_changed(output_dir, most=most):
         try:
             manifest = run_dir.read_manifest()
         except RunDirectoryError:
             continue
         if manifest is not None:
-            dated.append((manifest.started, run_dir.path.name, run_dir))
-    return [run_dir for _, _, run_dir in sorted(dated, key=lambda entry: entry[:2], reverse=True)]
+            found.append((run_dir, manifest))
+    return sorted(found, key=lambda run: (run[1].started, run[0].path.name), reverse=True)
+
+
+def recently_changed(output_dir: Path, *, most: int | None = None) -> list[RunDir]:
+    """The directories under `output_dir`, the most recently changed first, at most `most` of them."""
+    try:
+        with os.scandir(output_dir) as entries:
+            dated = [(entry.stat().st_mtime_ns, entry.path) for entry in entries if entry.is_dir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise disk_error(error, f"list {output_dir}") from error
+    return [RunDir(Path(path)) for _, path in heapq.nlargest(len(dated) if most is None else most, dated)]
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ import anyio
 
 from bootcamp_cli.bootcamps.registry import Resolver
 from bootcamp_cli.errors import DatasetError
-from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.text import visible
 from bootcamp_cli.types import BootcampRef, Verdict
 from bootcamp_cli.verification.pool import VerifierPool, verifier_pool
@@ -55,7 +55,7 @@ class Agreement:
         return self.n_cases - len(self.differences) if self.origin else 0
 
 
-async def verify_golden(golden_dir: Path, eval_dir: Path, settings: EvalSettings) -> list[Agreement]:
+async def verify_golden(golden_dir: Path, eval_dir: Path, settings: Settings) -> list[Agreement]:
     """Verify every golden case, in name order of the data sources, exactly as an evaluation would.
 
     Raises:

@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.types import BootcampRef, Verdict
 from bootcamp_cli.verification.executor import OnVerdict
 from bootcamp_cli.verification.process import (
@@ -401,7 +401,7 @@ def _line(jobs: Sequence[Job]) -> bytes:
     return join_batch(job.encoded() for job in jobs)
 
 
-async def verifier_pool(settings: EvalSettings) -> VerifierPool:
+async def verifier_pool(settings: Settings) -> VerifierPool:
     """The pool that the settings ask for, to be entered as a context; by default one worker per usable CPU."""
     workers = settings.verify_workers
     if workers is None:

@@ -18,7 +18,7 @@ from bootcamp_cli.engine.plan import make_plan
 from bootcamp_cli.engine.run import run
 from bootcamp_cli.engine.session import new_session
 from bootcamp_cli.server.client import open_client
-from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
 from tests.benchmarks.data import public_test_dir
 from tests.benchmarks.measure import stub
@@ -28,7 +28,7 @@ _BEAT_S = 0.005
 
 def beats(url: str, test_dir: Path, output_dir: Path, limit: int | None) -> tuple[list[float], list[float]]:
     """How late each beat of one run came, and the CPU time of the loop's thread until it, in seconds."""
-    settings = EvalSettings(url=url, model_name="stub", test_dir=test_dir, output_dir=output_dir, limit=limit)
+    settings = Settings(url=url, model_name="stub", test_dir=test_dir, output_dir=output_dir, limit=limit)
     plan = make_plan(settings, BUILTIN_TEMPLATES[0], sys_prompt=None)
     late: list[float] = []
     busy: list[float] = []

@@ -26,7 +26,7 @@ from bootcamp_cli.engine.session import new_session
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.endpoint import Endpoint, endpoint
 from bootcamp_cli.server.transport import OpenReply, Reply
-from bootcamp_cli.settings.model import EvalSettings
+from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.store.records import read_heads
 from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
 from tests.benchmarks.measure import Cost, stub, tool_command, traffic
@@ -125,7 +125,7 @@ def test_a_long_day(tmp_path: Path, long_form: bool) -> None:
     hours, n_slots, latency_s = (24.0 if long_form else 2.0), 64, 120.0
     n_rows = int(hours * 3600 / latency_s * n_slots)
     test_dir = make_rows(tmp_path / "tests", n_rows, data_source="Unknown")
-    settings = EvalSettings(
+    settings = Settings(
         model_name="m",
         test_dir=test_dir,
         output_dir=tmp_path / "out",

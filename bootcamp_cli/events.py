@@ -1,4 +1,4 @@
-"""What happens in a run, as data: the engine emits these, displays and progress.log fold them."""
+"""What happens in an evaluation, as data: the engine emits these, displays, progress.log and users' code fold them."""
 
 from collections.abc import Callable
 
@@ -40,11 +40,10 @@ class RequestEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RetryScheduled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An attempt failed with `kind`; the next one follows after `wait_s` seconds."""
+    """An attempt failed with `kind`; another one follows."""
 
     file: str
     kind: str
-    wait_s: float
 
 
 class SampleRecorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -87,14 +86,20 @@ class Draining(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     grace_s: float
 
 
+class Noted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Something good to know, in one line."""
+
+    message: str
+
+
 class Warned(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Something the user should know, in one line."""
+    """Something that is probably unintended, in one line."""
 
     message: str
 
 
 class RunEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """No event follows."""
+    """No request is in flight any more; the reports follow."""
 
 
 Event = (
@@ -108,9 +113,10 @@ Event = (
     | RunPaused
     | RunResumed
     | Draining
+    | Noted
     | Warned
     | RunEnded
 )
 
 Emit = Callable[[Event], None]
-"""Takes an event and returns at once; never raises, never blocks."""
+"""Takes an event and returns at once; never raises, never blocks. Only the thread of the event loop calls it."""

@@ -1,24 +1,58 @@
-"""Ending a run early: a first signal drains it, a second one ends it at once, an error stops it."""
+"""Ending a run early: a first request to stop drains it, a second one ends it at once, an error stops it."""
 
-import signal
+import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import anyio
 
-from bootcamp_cli.engine.events import Draining, Emit
 from bootcamp_cli.errors import BootcampError
+from bootcamp_cli.events import Draining, Emit
 
 GRACE_S = 10.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopRequest:
+    """Asks a running evaluation to end early, from any thread or task, as Ctrl-C does in a terminal.
+
+    After a first `request` no new request is sent; those in flight get 10 s, and their verdicts 10 s more. A second one
+    ends the evaluation at once. Either way everything that arrived is kept, and `resume` goes on from there.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n = 0
+        self._waiting: tuple[asyncio.AbstractEventLoop, anyio.Event] | None = None
+
+    def request(self) -> None:
+        """Ask once; harmless where nothing runs any more."""
+        with self._lock:
+            self._n += 1
+            waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            loop, event = waiting
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(event.set)
+
+    async def wait(self, n: int = 1) -> None:
+        """Return when it was asked `n` times; one task at a time."""
+        while True:
+            with self._lock:
+                if self._n >= n:
+                    return
+                event = anyio.Event()
+                self._waiting = asyncio.get_running_loop(), event
+            await event.wait()
 
 
 @dataclass(slots=True)
 class Shutdown:
     """Knows which tasks are waiting and which have a request in flight, and cancels them when the run ends early.
 
-    `interrupted` is set by a signal, `error` by what affects the whole run (a refused key, a server that is gone).
+    `interrupted` is set by a request to stop, `error` by what affects the whole run (a refused key, a server that is
+    gone).
     """
 
     emit: Emit
@@ -62,19 +96,17 @@ class Shutdown:
         self._ended.set()
         self._cancel(self._open)
 
-    async def watch_signals(self, run: anyio.CancelScope) -> None:
-        """Drain at the first SIGINT or SIGTERM, cancel `run` at the second."""
-        with _handlers_restored(), anyio.open_signal_receiver(*_SIGNALS) as signals:
-            async with anyio.create_task_group() as tasks:
-                async for _ in signals:
-                    if self.interrupted:
-                        run.cancel()
-                        return
-                    self.interrupted = True
-                    self._ended.set()
-                    self.emit(Draining(grace_s=GRACE_S))
-                    self._cancel(self._open - self._in_flight)
-                    tasks.start_soon(self._end_grace)
+    async def obey(self, stop: StopRequest, run: anyio.CancelScope) -> None:
+        """Drain at the first request to stop, cancel `run` at the second."""
+        await stop.wait()
+        self.interrupted = True
+        self._ended.set()
+        self.emit(Draining(grace_s=GRACE_S))
+        self._cancel(self._open - self._in_flight)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._end_grace)
+            await stop.wait(2)
+            run.cancel()
 
     async def wait_for_grace(self) -> None:
         """Return when the run is ending and its grace period is over."""
@@ -89,14 +121,3 @@ class Shutdown:
     def _cancel(scopes: set[anyio.CancelScope]) -> None:
         for scope in list(scopes):
             scope.cancel()
-
-
-@contextmanager
-def _handlers_restored() -> Iterator[None]:
-    """Put back the signal handlers that the event loop replaces with the defaults."""
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
