@@ -242,6 +242,28 @@ class BootcampRef:
         return bootcamp_name(self.data_source)
 
 
+class VerifierVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """What can decide the scores of a data source: where its verifier comes from, and SHA-256 digests of the code.
+
+    `digest` is None where there is no file to tell it. `fallback` is the digest of the package's verifier where that
+    decides rows which a built-in bootcamp cannot verify; None where there is none.
+    """
+
+    origin: Literal["builtin", "entry_point", "upstream"]
+    digest: str | None = None
+    fallback: str | None = None
+
+    def differs_from(self, other: "VerifierVersion") -> bool:
+        """Whether the two may score the same output differently; a digest that one of them lacks counts as equal.
+
+        A row that only a fallback can verify has no score without it, so no score differs where one lacks it.
+        """
+        return self.origin != other.origin or any(
+            mine is not None and theirs is not None and mine != theirs
+            for mine, theirs in ((self.digest, other.digest), (self.fallback, other.fallback))
+        )
+
+
 def bootcamp_name(data_source: str) -> str:
     """The name under which the reference reports a data source: `Sudoku` -> `Sudokubootcamp`."""
     return f"{data_source}bootcamp"
