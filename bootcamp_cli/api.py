@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.engine.session import Session
     from bootcamp_cli.progress.display import Display
     from bootcamp_cli.progress.state import ProgressState
+    from bootcamp_cli.server.client import CompletionClient
     from bootcamp_cli.server.health import ModelEntry, ProbeResult
     from bootcamp_cli.server.request import GenerationConfig
     from bootcamp_cli.store.lock import RunLock
@@ -272,11 +273,23 @@ async def _run_shown(session: "Session", state: "ProgressState", display: "Displ
         tasks.start_soon(display.run)
         tasks.start_soon(log.run)
         try:
-            await run(session, client, board.handle)
+            async with _asking(session, client):
+                await run(session, client, board.handle)
         except BootcampError as known:
             error = known
     if error is not None:
         raise error
+
+
+def _asking(session: "Session", client: "CompletionClient") -> contextlib.AbstractAsyncContextManager[None]:
+    """Meanwhile ask the server about itself, where the run needs it and the user lets it be asked."""
+    from bootcamp_cli.server.provenance import asking_server
+
+    settings = session.plan.settings
+    is_needed = any(session.n_unanswered(file) for file in session.plan.test_set.files)
+    if not (is_needed and settings.check_model_url):
+        return contextlib.nullcontext()
+    return asking_server(client, chat=settings.api_mode == "chat_completion", learned=session.servers.append)
 
 
 def _tell_how_to_go_on(error: BootcampError, run_dir: "RunDir") -> None:
@@ -291,7 +304,7 @@ def _conclude(session: "Session", listener: Listener) -> Run:
     """Settle what was written and write the reports."""
     session.settle()
     summary = _publish(session.run_dir, session.journal.lock, listener)
-    session.end()
+    session.end(summary.tokens)
     return Run(run_dir=session.run_dir, summary=summary)
 
 

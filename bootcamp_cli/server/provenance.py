@@ -19,7 +19,7 @@ from bootcamp_cli.types import ServerInfo
 
 _TIMEOUT_S = 10.0
 _TIMEOUT_OF_ONE_S = 3.0
-_GRACE_S = 1.0
+_GRACE_S = 2.0
 _MAX_BYTES = 4 * 1024 * 1024
 """The largest of them, a tokenizer's configuration with thousands of special tokens, has about 1 MiB."""
 
@@ -52,7 +52,7 @@ async def asking_server(
 ) -> AsyncIterator[None]:
     """Ask what the server tells about itself while the block runs; `learned` gets it, unless there is nothing.
 
-    The block waits for nothing. Its end waits for the rest of the answer for a second at most, and not at all where it
+    The block waits for nothing. Its end waits for the rest of the answer for 2 seconds at most, and not at all where it
     ends by an exception, which passes through as it is.
     """
     is_done = anyio.Event()
