@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.engine.session import Earlier, Session
     from bootcamp_cli.engine.shutdown import StopRequest
     from bootcamp_cli.events import Emit, Event
+    from bootcamp_cli.server.client import CompletionClient
     from bootcamp_cli.server.health import ModelEntry, ProbeResult
     from bootcamp_cli.server.request import GenerationConfig
     from bootcamp_cli.store.lock import RunLock
@@ -203,10 +204,22 @@ async def _run_logged(session: "Session", tell: "_Tell", stop: "StopRequest | No
     ):
         tasks.start_soon(log.run)
         try:
-            await run(session, client, emit, stop)
+            async with _asking(session, client):
+                await run(session, client, emit, stop)
         except BootcampError as error:
             return error
     return None
+
+
+def _asking(session: "Session", client: "CompletionClient") -> contextlib.AbstractAsyncContextManager[None]:
+    """Meanwhile ask the server about itself, where the run needs it and the user lets it be asked."""
+    from bootcamp_cli.server.provenance import asking_server
+
+    settings = session.plan.settings
+    is_needed = any(session.n_unanswered(file) for file in session.plan.test_set.files)
+    if not (is_needed and settings.check_model_url):
+        return contextlib.nullcontext()
+    return asking_server(client, chat=settings.api_mode == "chat_completion", learned=session.servers.append)
 
 
 def _tell_how_to_go_on(error: BootcampError, run_dir: "RunDir") -> None:
@@ -227,7 +240,7 @@ def _conclude(session: "Session", tell: "_Tell") -> "Run":
     """Settle what was written and write the reports."""
     session.settle()
     summary = _publish(session.run_dir, session.journal.lock, tell)
-    session.end()
+    session.end(summary.tokens)
     return Run(session.run_dir.path, summary=summary, settings=session.plan.settings)
 
 

@@ -80,7 +80,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What the server replied to one prompt.
 
     `text` is only the answer (may be empty), `reasoning` the separate reasoning of a reasoning parser,
-    `usage` the server's token counts as sent, `model` the model name of the reply.
+    `usage` the server's token counts as sent, `model` the model name of the reply, `system_fingerprint` what the server
+    calls its own configuration.
     """
 
     text: str
@@ -88,6 +89,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: str | None = None
     usage: dict[str, Any] | None = None
     model: str | None = None
+    system_fingerprint: str | None = None
 
     @property
     def completion_tokens(self) -> int | None:
@@ -203,13 +205,40 @@ class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
     data_sources: tuple[tuple[str, Count], ...]
 
 
+class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server tells about itself beside the API; every part is None where it does not.
+
+    `version` is its own word for it (`0.11.0`, `b6123-1d72c841`), `told_at` the path that told it (`/version`),
+    `template_digest` the SHA-256 of the text of the chat template that it applies, in UTF-8.
+    """
+
+    version: str | None = None
+    told_at: str | None = None
+    template_digest: str | None = None
+
+
+class TokenTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """The tokens of the answers in details, by the server's own counts; a sum is None where no answer has that count.
+
+    `n_counted` is the number of answers that have any of them: where there are more answers, the sums are too small.
+    `reasoning` is a part of `completion`. What failed attempts cost is not known.
+    """
+
+    n_counted: Count = 0
+    prompt: Count | None = None
+    completion: Count | None = None
+    reasoning: Count | None = None
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a run was made of, and whether it was completed: `manifest.json`.
 
     `model` is the server's entry for the model, `bootcamps` the origin of the verifier by data source (None without
     one), `identity` everything that decides the answers and the scores, by name. Each question is asked `repeats`
-    times. `rescoring` is true from the first file that `rescore` replaces to the last. Times are ISO 8601 in UTC.
-    Fields with a default are informative only, but for `repeats` and `rescoring`.
+    times. `rescoring` is true from the first file that `rescore` replaces to the last. `servers` is what the server
+    told about itself, once for each change that a resume met, oldest first. `system_fingerprints` counts the replies
+    with each fingerprint; 8 different ones at most, and replies to a process that was killed are missing. Times are ISO
+    8601 in UTC. Fields with a default are informative only, but for `repeats` and `rescoring`.
     """
 
     schema: int = 1
@@ -226,6 +255,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     template: ManifestTemplate
     sys_prompt: str | None
     bootcamps: dict[str, str | None] | None = None
+    servers: tuple[ServerInfo, ...] = ()
+    system_fingerprints: dict[str, Count] = msgspec.field(default_factory=dict)
+    tokens: TokenTotals | None = None
     files: tuple[ManifestFile, ...]
     identity: dict[str, Any]
 

@@ -3,7 +3,7 @@
 import json
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -79,6 +79,28 @@ async def serving(*replies: Reply, tls: ssl.SSLContext | None = None) -> AsyncIt
         tasks.cancel_scope.cancel()
     if error is not None:
         raise error
+
+
+@asynccontextmanager
+async def serving_paths(replies: Mapping[str, Reply]) -> AsyncIterator[Server]:
+    """Run a server that replies by path, and with 404 to any other."""
+    running: list[Server] = []
+
+    async def reply(stream: ByteStream) -> None:
+        chosen = replies.get(path_of(running[0].heads[-1]), http(404, {"detail": "Not Found"}))
+        if isinstance(chosen, bytes):
+            await stream.send(chosen)
+        else:
+            await chosen(stream)
+
+    async with serving(reply) as server:
+        running.append(server)
+        yield server
+
+
+def path_of(head: bytes) -> str:
+    """The path and query that a request asks for."""
+    return head.split(b" ", 2)[1].decode()
 
 
 def http(status: int, body: bytes | str | dict[str, Any], **headers: str) -> bytes:

@@ -5,12 +5,13 @@ import tracemalloc
 from fractions import Fraction
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bootcamp_cli.analysis.summary import Aggregator, Bounds, FileGroups, GroupPlan, GroupSummary, RunSummary
-from bootcamp_cli.store.records import RecordHead
-from bootcamp_cli.types import FailureRecord
+from bootcamp_cli.store.records import RecordHead, UsageHead
+from bootcamp_cli.types import FailureRecord, TokenTotals
 
 
 def record(row: int | None, *, data_source: str | None = "Sudoku", score: Any = 1.0, **fields: Any) -> RecordHead:
@@ -232,3 +233,31 @@ def test_a_run_without_rows_has_no_averages() -> None:
     run = summed(Aggregator())
     assert (run.avg_score, run.avg_len, run.weighted_score, run.weighted_len) == (None, None, None, None)
     assert (run.bounds, run.weighted_bounds, run.n_samples, run.failures, run.unverified) == (None, None, 0, {}, {})
+
+
+def tokens_of(*usages: UsageHead | None) -> TokenTotals:
+    """The token totals of answers with these usages."""
+    aggregator = Aggregator([planned("a.jsonl", Sudoku=9)])
+    for row, usage in enumerate(usages):
+        aggregator.add_record("a.jsonl", record(row, usage=usage, score=None if row else 1.0))
+    return summed(aggregator).tokens
+
+
+def test_tokens_are_added_up() -> None:
+    """The server's counts are added over all answers, scored or not; reasoning is found at either of its places."""
+    one = UsageHead(prompt_tokens=10, completion_tokens=5, completion_tokens_details={"reasoning_tokens": 3})
+    two = UsageHead(prompt_tokens=20, completion_tokens=6, reasoning_tokens=4, completion_tokens_details=None)
+    assert tokens_of(one, two, one) == TokenTotals(n_counted=3, prompt=40, completion=16, reasoning=10)
+    assert tokens_of(one, None) == TokenTotals(n_counted=1, prompt=10, completion=5, reasoning=3)
+    assert tokens_of(None) == tokens_of() == TokenTotals()
+
+
+@pytest.mark.parametrize("count", [None, -1, 1.5, "7", True, [7], {"n": 7}, 2**53 + 1, 10**400])
+def test_a_count_that_is_none_is_passed_over(count: Any) -> None:
+    """What cannot be a count of tokens is not added, and the other counts of the usage are."""
+    usage = UsageHead(prompt_tokens=3, completion_tokens=count, completion_tokens_details={"reasoning_tokens": count})
+    assert tokens_of(usage) == TokenTotals(n_counted=1, prompt=3)
+    assert tokens_of(UsageHead(completion_tokens=count, completion_tokens_details=count)) == TokenTotals()
+    assert tokens_of(UsageHead(reasoning_tokens=0, completion_tokens=0)) == TokenTotals(
+        n_counted=1, completion=0, reasoning=0
+    )

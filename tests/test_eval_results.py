@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from bootcamp_cli.analysis.summary import read_run
+from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.types import TokenTotals
 from tests.test_eval_interrupted import report_bytes, wait_for_records
 from tests.test_eval_run_directory import json_lines, records, run_dir_of
 
@@ -171,6 +174,20 @@ def test_verifier_failures_are_verified_again_not_requested(finished: Path, run_
     assert done.returncode == 0, done.stderr
     assert report_bytes(finished) == before
     assert "failure" not in records(finished)["maze.jsonl"][0]
+
+
+def test_tokens_of_a_run_are_those_of_its_details(finished: Path) -> None:
+    """Every answer counts once, however often its record was written: before its verdict, and with it."""
+    lines = [line for file in records(finished).values() for line in file]
+    path = finished / "details" / "maze.jsonl"
+    waiting = json.loads(path.read_bytes().splitlines()[-1])
+    waiting |= {"score": None, "failure": "verifier_crash", "usage": {"completion_tokens": 10**6}}
+    path.write_text(json.dumps(waiting) + "\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    assert read_run(RunDir(finished)).summary.tokens == TokenTotals(
+        n_counted=len(lines),
+        prompt=sum(line["usage"]["prompt_tokens"] for line in lines),
+        completion=sum(line["usage"]["completion_tokens"] for line in lines),
+    )
 
 
 def test_damaged_details_are_named_and_left_alone(finished: Path, run_bootcamp: Callable[..., Any]) -> None:

@@ -85,9 +85,9 @@ def test_a_key_quoted_in_json_is_not_shown(reply: dict[str, object], ascii_only:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_names_no_key_beside_its_text(stream: bool) -> None:  # noqa: FBT001 - a table's column
-    """In model, finish_reason and usage a key is masked; the text is data and stays."""
+    """In model, fingerprint, finish_reason and usage a key is masked; the text is data and stays."""
     usage = {"completion_tokens": 3, "by": [{"key": KEY}]}
-    body = completion(KEY, f"stop {KEY}", usage=usage, model=f"m for {KEY}")
+    body = completion(KEY, f"stop {KEY}", usage=usage, model=f"m for {KEY}", system_fingerprint=f"fp-{KEY}")
     raw = http(200, body, content_type="application/json", connection="close")
     if stream:
         raw = b"HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\n\r\ndata: " + json.dumps(body).encode() + b"\n\n"
@@ -96,6 +96,7 @@ def test_an_answer_names_no_key_beside_its_text(stream: bool) -> None:  # noqa: 
         finish_reason="stop ***",
         usage={"completion_tokens": 3, "by": [{"key": "***"}]},
         model="m for ***",
+        system_fingerprint="fp-***",
     )
 
 

@@ -70,6 +70,21 @@ def test_scores_of_foreign_files_are_taken_as_they_are_meant(
     assert head.failure == ("verifier_error" if expected is None and score is not None else None)
 
 
+counts = st.none() | st.integers() | st.text() | st.dictionaries(st.text(), st.integers(), max_size=2)
+usages = st.none() | st.dictionaries(
+    st.sampled_from(["prompt_tokens", "completion_tokens", "reasoning_tokens", "completion_tokens_details", "other"]),
+    counts,
+)
+
+
+@pytest.mark.parametrize("usage", [5, "12 tokens", [1], True])
+def test_a_usage_that_is_no_object_is_none(tmp_path: Path, usage: Any) -> None:
+    """A record whose usage is not an object is read like one without."""
+    path = written(tmp_path / "a.jsonl", {"row": 3, "score": 1.0, "usage": usage}, {"row": 4, "score": 1.0})
+    assert [head.usage for head in heads(path, foreign=False)] == [None, None]
+    assert [head.usage for head in heads(path, foreign=True)] == [None, None]
+
+
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -83,6 +98,7 @@ def test_scores_of_foreign_files_are_taken_as_they_are_meant(
                 "finish_reason": st.none() | st.text(),
                 "repeat": st.integers(0, 9),
                 "note": st.text(),
+                "usage": usages,
             },
         ),
         min_size=1,
@@ -95,6 +111,6 @@ def test_both_ways_of_reading_agree(tmp_path_factory: pytest.TempPathFactory, re
     slow = heads(written(folder / "slow.jsonl", *records, {"score": None, "prompt": "\ud800"}), foreign=False)
     assert len(slow) == len(fast) + 1
     for one, other in zip(fast, slow, strict=False):
-        for name in ("id", "row", "repeat", "data_source", "score", "failure", "output_len", "finish_reason"):
+        for name in ("id", "row", "repeat", "data_source", "score", "failure", "output_len", "finish_reason", "usage"):
             assert getattr(one, name) == getattr(other, name)
         assert (one.output_len_estimated is True) == (other.output_len_estimated is True)

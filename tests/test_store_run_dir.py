@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from bootcamp_cli.errors import RunDirectoryError
 from bootcamp_cli.store.atomic import no_check
 from bootcamp_cli.store.run_dir import RunDir, create_run_dir, open_run_dir, runs_newest_first, safe_name
-from bootcamp_cli.types import Manifest, ManifestFile, ManifestTemplate, ToolInfo
+from bootcamp_cli.types import Manifest, ManifestFile, ManifestTemplate, ServerInfo, TokenTotals, ToolInfo
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -30,6 +30,9 @@ MANIFEST = Manifest(
     template=ManifestTemplate(name="r1", text="<|User|>{input}", stop=("<|User|>",), system_prompt=None),
     sys_prompt=None,
     bootcamps={"Sums": "builtin", "Riddles": None},
+    servers=(ServerInfo(version="0.11.0", told_at="/version"), ServerInfo(version="0.11.1", template_digest="ab")),
+    system_fingerprints={"fp_1": 3},
+    tokens=TokenTotals(n_counted=2, prompt=10**30, completion=7),
     files=(
         ManifestFile(
             name="数独.jsonl",
@@ -124,3 +127,17 @@ def test_parts_of_a_manifest_that_only_another_version_knows_stay(tmp_path: Path
     assert manifest == MANIFEST
     run_dir.write_manifest(replace(MANIFEST, complete=True), no_check)
     assert json.loads(run_dir.manifest.read_bytes()) == parts | {"complete": True, "shard": {"of": 4}}
+
+
+def test_a_manifest_without_provenance_is_read_as_before(tmp_path: Path) -> None:
+    """A manifest of a version that kept no provenance, or one with odd provenance, is read, with none."""
+    run_dir = RunDir(tmp_path)
+    run_dir.write_manifest(MANIFEST, no_check)
+    parts = json.loads(run_dir.manifest.read_bytes())
+    names = ("servers", "system_fingerprints", "tokens")
+    without = replace(MANIFEST, servers=(), system_fingerprints={}, tokens=None)
+    run_dir.manifest.write_text(json.dumps({key: value for key, value in parts.items() if key not in names}))
+    assert run_dir.read_manifest() == without
+    odd = {"servers": [{"version": 5}], "system_fingerprints": {"fp": -1}, "tokens": {"prompt": "many"}}
+    run_dir.manifest.write_text(json.dumps(parts | odd))
+    assert run_dir.read_manifest() == without

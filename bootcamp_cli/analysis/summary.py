@@ -21,9 +21,18 @@ from msgspec import Raw
 from bootcamp_cli.bootcamps.registry import ceilings_by_digest
 from bootcamp_cli.store.journal import RunRows, empty_index, read_failures, replay_lines, rows_by_file
 from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
-from bootcamp_cli.store.records import HeadLine, RecordHead
+from bootcamp_cli.store.records import HeadLine, RecordHead, UsageHead
 from bootcamp_cli.store.run_dir import RunDir
-from bootcamp_cli.types import TO_BE_VERIFIED, FailureRecord, Manifest, ManifestFile, SampleKey, bootcamp_name
+from bootcamp_cli.types import (
+    MAX_LEN,
+    TO_BE_VERIFIED,
+    FailureRecord,
+    Manifest,
+    ManifestFile,
+    SampleKey,
+    TokenTotals,
+    bootcamp_name,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,13 +119,14 @@ class RunSummary:
     """The whole run: its rows (files in name order, data sources in order of first appearance) and their totals.
 
     Totals are derived from the rows, so a summary with some of the rows has the totals of those rows.
-    `test_dir` is the name of the test dir, not its path.
+    `test_dir` is the name of the test dir, not its path. `tokens` are those of all answers, scored or not.
     """
 
     model_name: str
     test_dir: str
     groups: tuple[GroupSummary, ...]
     repeats: int = 1
+    tokens: TokenTotals = field(default_factory=TokenTotals)
 
     @property
     def avg_score(self) -> float | None:
@@ -394,6 +404,7 @@ class Aggregator:
     def __init__(self, files: Iterable[FileGroups] = (), *, repeats: int = 1) -> None:
         self._repeats = repeats
         self._files = {plan.file: _File(plan) for plan in files}
+        self._tokens = TokenCounter()
 
     def add_record(self, file: str, record: RecordHead) -> None:
         """Count one record of details/{file}; one with neither a score nor a `failure` is `unscored`."""
@@ -401,6 +412,8 @@ class Aggregator:
         group.n_answered += 1
         group.n_truncated += record.finish_reason == "length"
         group.n_len_estimated += record.output_len_estimated is True
+        if record.usage is not None:
+            self._tokens.add(record.usage)
         row = record.row if self._repeats > 1 else None
         if row is not None:
             group.compare(row, record.output)
@@ -425,13 +438,52 @@ class Aggregator:
         """The summary of everything so far; more may be added afterwards."""
         files = (self._files[name] for name in sorted(self._files))
         groups = tuple(group.summary(file.name, self._repeats) for file in files for group in file.ordered())
-        return RunSummary(model_name=model_name, test_dir=test_dir, groups=groups, repeats=self._repeats)
+        return RunSummary(
+            model_name=model_name, test_dir=test_dir, groups=groups, repeats=self._repeats, tokens=self._tokens.totals()
+        )
 
     def _file(self, name: str) -> "_File":
         file = self._files.get(name)
         if file is None:
             file = self._files[name] = _File(FileGroups(file=name))
         return file
+
+
+class TokenCounter:
+    """Adds up the servers' token counts; one that is not a count up to 2^53 is passed over.
+
+    Reasoning is counted in `completion_tokens_details` (OpenAI, vLLM) or in the usage itself (SGLang).
+    """
+
+    def __init__(self) -> None:
+        self._n_counted = 0
+        self._prompt: int | None = None
+        self._completion: int | None = None
+        self._reasoning: int | None = None
+
+    def add(self, usage: UsageHead) -> None:
+        """Count the usage of one answer."""
+        prompt, completion, reasoning = usage.prompt_tokens, usage.completion_tokens, usage.reasoning_tokens
+        details = usage.completion_tokens_details
+        if reasoning is None and isinstance(details, dict):
+            reasoning = details.get("reasoning_tokens")
+        is_counted = False
+        if type(prompt) is int and 0 <= prompt <= MAX_LEN:
+            self._prompt = prompt + (self._prompt or 0)
+            is_counted = True
+        if type(completion) is int and 0 <= completion <= MAX_LEN:
+            self._completion = completion + (self._completion or 0)
+            is_counted = True
+        if type(reasoning) is int and 0 <= reasoning <= MAX_LEN:
+            self._reasoning = reasoning + (self._reasoning or 0)
+            is_counted = True
+        self._n_counted += is_counted
+
+    def totals(self) -> TokenTotals:
+        """The sums so far."""
+        return TokenTotals(
+            n_counted=self._n_counted, prompt=self._prompt, completion=self._completion, reasoning=self._reasoning
+        )
 
 
 class _File:

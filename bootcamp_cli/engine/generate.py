@@ -16,6 +16,7 @@ from bootcamp_cli.errors import ServerUnavailableError
 from bootcamp_cli.events import Emit, RequestEnded, RequestStarted, Warned
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.failures import AttemptFailed, is_refusal
+from bootcamp_cli.server.provenance import Fingerprints
 from bootcamp_cli.templates.template import Template
 from bootcamp_cli.text import shortened
 from bootcamp_cli.types import Answer, RequestFailure, Sample
@@ -40,7 +41,7 @@ class Attempts:
 class Generator:
     """Makes the attempts of samples; what a failure says about all of them pauses or stops the run.
 
-    `template` is None in chat mode. `clock` gives seconds for latencies.
+    `template` is None in chat mode. `fingerprints` counts those of the answers. `clock` gives seconds for latencies.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Generator:
         refusals: EarlyRefusals,
         shutdown: Shutdown,
         emit: Emit,
+        fingerprints: Fingerprints | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
@@ -60,6 +62,7 @@ class Generator:
         self._refusals = refusals
         self._shutdown = shutdown
         self._emit = emit
+        self._fingerprints = fingerprints or Fingerprints()
         self._clock = clock
         self._models: list[str] = []
 
@@ -126,9 +129,10 @@ class Generator:
         return False
 
     def _learn(self, answer: Answer) -> None:
-        """Note that the server works, and which model it claims to be."""
+        """Note that the server works, and which model it claims to be and on what configuration."""
         self._breaker.replied()
         self._refusals.accepted()
+        self._fingerprints.add(answer.system_fingerprint)
         name = shortened(answer.model or "", _MAX_NAME_CHARS)
         if name and name not in self._models and len(self._models) < _MAX_NAMES:
             if self._models:

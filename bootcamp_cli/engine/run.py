@@ -136,6 +136,7 @@ class _Pipeline:
             refusals=self._refusals,
             shutdown=shutdown,
             emit=emit,
+            fingerprints=session.fingerprints,
         )
         self._retry_policy = RetryPolicy(max_retries=settings.max_retries, max_delay_s=settings.max_retrying_delay)
         self._verification: Verification[_Answered | _Kept] = Verification(executor, plan.refs)

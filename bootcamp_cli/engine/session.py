@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ from bootcamp_cli.engine.identity import (
 )
 from bootcamp_cli.engine.plan import Plan
 from bootcamp_cli.errors import DatasetError, ResumeRefusedError, RunDirectoryError
+from bootcamp_cli.server.provenance import Fingerprints, with_server
 from bootcamp_cli.settings.model import Settings, parameters
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.store.atomic import replace_json
@@ -39,7 +40,16 @@ from bootcamp_cli.store.journal import OWED, DetailIndex, Journal, RunRows, open
 from bootcamp_cli.store.lock import RunLock, acquire
 from bootcamp_cli.store.records import damaged
 from bootcamp_cli.store.run_dir import RunDir, create_run_dir, runs_newest_first
-from bootcamp_cli.types import TO_BE_VERIFIED, Manifest, ManifestFile, ManifestTemplate, Sample, ToolInfo
+from bootcamp_cli.types import (
+    TO_BE_VERIFIED,
+    Manifest,
+    ManifestFile,
+    ManifestTemplate,
+    Sample,
+    ServerInfo,
+    TokenTotals,
+    ToolInfo,
+)
 
 SCHEMA = 1
 
@@ -58,6 +68,8 @@ class Session:
     run_dir: RunDir
     journal: Journal
     manifest: Manifest
+    fingerprints: Fingerprints = field(default_factory=Fingerprints)
+    servers: list[ServerInfo] = field(default_factory=list)
 
     def n_unanswered(self, file: TestFile) -> int:
         """Samples of a test file that have no record."""
@@ -90,11 +102,23 @@ class Session:
             self.journal.put_in_order(file)
         self.journal.settle_failures()
 
-    def end(self) -> None:
-        """Write the end into the manifest, last of all: a complete run has left everything behind."""
-        self.run_dir.write_manifest(
-            replace(self.manifest, ended=_now(), complete=not self.n_owed), self.journal.lock.check
+    def end(self, tokens: TokenTotals | None = None) -> None:
+        """Write the end into the manifest, last of all: a complete run has left everything behind.
+
+        `tokens` are those of all records; None where the run ends early and they are not known.
+        """
+        servers = self.manifest.servers
+        for info in self.servers:
+            servers = with_server(servers, info)
+        manifest = replace(
+            self.manifest,
+            ended=_now(),
+            complete=not self.n_owed,
+            servers=servers,
+            system_fingerprints=self.fingerprints.onto(self.manifest.system_fingerprints),
+            tokens=tokens,
         )
+        self.run_dir.write_manifest(manifest, self.journal.lock.check)
 
 
 @asynccontextmanager
@@ -161,6 +185,7 @@ def resumed_session(plan: Plan, run_dir: RunDir, notify: Notify) -> Iterator[Ses
             bootcamps=_origins(verifiers),
             repeats=plan.n_repeats,
             complete=False,
+            tokens=None,
         )
         rows = rows_by_file(manifest)
         _check_foreign(run_dir, rows)

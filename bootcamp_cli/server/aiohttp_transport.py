@@ -75,24 +75,25 @@ class AiohttpTransport:
 
     async def post(self, path: str, body: bytes) -> Reply:
         """Send a JSON body and read the whole reply."""
-        return await self._whole("POST", path, body)
+        return await self._whole("POST", self._url(path), body)
 
     def post_stream(self, path: str, body: bytes) -> AbstractAsyncContextManager[OpenReply]:
         """Send a JSON body; the reply's body is read within the context."""
-        return self._stream(path, body)
+        return self._stream(self._url(path), body)
 
-    async def get(self, path: str) -> Reply:
-        """Ask for a path and read the whole reply."""
-        return await self._whole("GET", path, None)
+    async def get(self, path: str, *, beside_api: bool = False) -> Reply:
+        """Ask for a path, of the API or of what the server offers beside it, and read the whole reply."""
+        url = self._usable(self.endpoint.url_beside(path)) if beside_api else self._url(path)
+        return await self._whole("GET", url, None)
 
     async def aclose(self) -> None:
         """Close all connections."""
         if self._opened is not None:
             await self._opened.close()
 
-    async def _whole(self, method: str, path: str, body: bytes | None) -> Reply:
+    async def _whole(self, method: str, url: URL, body: bytes | None) -> Reply:
         try:
-            async with await self._response(method, path, body) as response:
+            async with await self._response(method, url, body) as response:
                 headers = response.headers
                 if self._is_small(response):
                     content = await response.read()
@@ -103,9 +104,9 @@ class AiohttpTransport:
         return Reply(status=response.status, headers=headers, body=content)
 
     @asynccontextmanager
-    async def _stream(self, path: str, body: bytes) -> AsyncIterator[OpenReply]:
+    async def _stream(self, url: URL, body: bytes) -> AsyncIterator[OpenReply]:
         with translated(self.endpoint, MEANINGS):
-            async with await self._response("POST", path, body) as response:
+            async with await self._response("POST", url, body) as response:
                 chunks = response.content.iter_any()
                 yield OpenReply(status=response.status, headers=response.headers, chunks=chunks)
 
@@ -115,20 +116,20 @@ class AiohttpTransport:
         limit = min(_SMALL_BODY_BYTES, self._max_body_bytes)
         return announced is not None and announced <= limit and "Content-Encoding" not in response.headers
 
-    async def _response(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
+    async def _response(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
         for _ in range(_MAX_CLOSING):
             try:
-                return await self._sent(method, path, body)
+                return await self._sent(method, url, body)
             except aiohttp.ClientConnectionError as error:
                 if not _was_closing(error):
                     raise
-        return await self._sent(method, path, body)
+        return await self._sent(method, url, body)
 
-    async def _sent(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
+    async def _sent(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
         data = io.BytesIO(body) if body and len(body) > _LARGE_BODY_BYTES else body
         return await self._session().request(
             method,
-            self._url(path),
+            url,
             data=data,
             headers=self._headers,  # a session's headers would also go to the proxy, including the key
             proxy=self._proxy,
@@ -156,13 +157,16 @@ class AiohttpTransport:
 
     def _url(self, path: str) -> URL:
         if path not in self._urls:
-            try:
-                url = URL(self.endpoint.url_of(path))
-                url.raw_host  # noqa: B018 - raises for a host name that cannot be encoded
-            except ValueError as error:
-                raise SettingsError(f"url: {self.endpoint.base_url}: not a usable host name ({error})") from None
-            self._urls[path] = url
+            self._urls[path] = self._usable(self.endpoint.url_of(path))
         return self._urls[path]
+
+    def _usable(self, address: str) -> URL:
+        try:
+            url = URL(address)
+            url.raw_host  # noqa: B018 - raises for a host name that cannot be encoded
+        except ValueError as error:
+            raise SettingsError(f"url: {self.endpoint.base_url}: not a usable host name ({error})") from None
+        return url
 
 
 class _Connector(aiohttp.TCPConnector):

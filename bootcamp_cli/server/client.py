@@ -73,6 +73,18 @@ class CompletionClient:
         """The server's list of models: objects with at least an `id`. Raises nothing but AttemptFailed."""
         return await self._within(min(self.timeout_s, MODELS_TIMEOUT_S), self._models())
 
+    async def ask_beside(self, path: str, *, timeout_s: float, max_bytes: int) -> dict[str, Any]:
+        """The JSON object that the server has at a path beside the API. Raises nothing but AttemptFailed."""
+
+        async def exchange() -> dict[str, Any]:
+            reply = await self.transport.get(path, beside_api=True)
+            self._refuse_status(reply, missing="sample")
+            if len(reply.body) > max_bytes:
+                raise bad_response(f"{path}: more than {max_bytes} bytes")
+            return await _in_thread(load_object, reply.body)
+
+        return await self._within(min(self.timeout_s, timeout_s), exchange())
+
     async def _within(self, timeout_s: float, exchange: Awaitable[_T]) -> _T:
         """Set the deadline, and make every failure's message safe to show: this is the only place that redacts it."""
         try:
@@ -89,9 +101,17 @@ class CompletionClient:
         redacted = self.endpoint.secrets.redacted
         model = answer.model if answer.model == self.config.model else redacted(answer.model)
         finish_reason, usage = redacted(answer.finish_reason), redacted(answer.usage)
-        if (model, finish_reason, usage) == (answer.model, answer.finish_reason, answer.usage):
+        fingerprint = redacted(answer.system_fingerprint)
+        if (model, finish_reason, usage, fingerprint) == (
+            answer.model,
+            answer.finish_reason,
+            answer.usage,
+            answer.system_fingerprint,
+        ):
             return answer
-        return msgspec.structs.replace(answer, model=model, finish_reason=finish_reason, usage=usage)
+        return msgspec.structs.replace(
+            answer, model=model, finish_reason=finish_reason, usage=usage, system_fingerprint=fingerprint
+        )
 
     async def _models(self) -> list[dict[str, Any]]:
         reply = await self.transport.get("/models")

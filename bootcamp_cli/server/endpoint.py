@@ -1,5 +1,6 @@
 """Where requests go and what they carry: base URL, headers, how TLS is verified, through which proxy."""
 
+import re
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from bootcamp_cli.settings.convert import WrongValueError, checked_headers, chec
 from bootcamp_cli.text import NO_KEY, Secrets, secret_texts, strip_credentials, url_credentials, url_secrets
 
 _MIN_QUERY_VALUE_CHARS = 6
+_API_VERSION = re.compile(r"(?<![/:])/v[0-9]+[a-z0-9]*\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,14 @@ class Endpoint:
     def url_of(self, path: str) -> str:
         """The address of `/completions` and the like, with the query of the given URL."""
         return f"{self.base_url}{path}?{self.query}" if self.query else f"{self.base_url}{path}"
+
+    def url_beside(self, path: str) -> str:
+        """The address of what a server offers beside the API: `/version` of `http://h/v1` is `http://h/version`.
+
+        Only a version at the end of the base URL is left out: what is above the given address is not the server's.
+        """
+        beside = replace(self, base_url=_API_VERSION.sub("", self.base_url))
+        return beside.url_of(path)
 
     def behind(self, proxy: str | None) -> "Endpoint":
         """The endpoint behind a proxy, whose credentials are secrets, too."""

@@ -64,9 +64,10 @@ class HttpxTransport:
         """Send a JSON body; the reply's body is read within the context."""
         return self._send(httpx.Request("POST", self._url(path), headers=self._headers, content=body))
 
-    async def get(self, path: str) -> Reply:
-        """Ask for a path and read the whole reply."""
-        return await self._whole(httpx.Request("GET", self._url(path), headers=self._headers))
+    async def get(self, path: str, *, beside_api: bool = False) -> Reply:
+        """Ask for a path, of the API or of what the server offers beside it, and read the whole reply."""
+        url = self._usable(self.endpoint.url_beside(path)) if beside_api else self._url(path)
+        return await self._whole(httpx.Request("GET", url, headers=self._headers))
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -100,13 +101,16 @@ class HttpxTransport:
 
     def _url(self, path: str) -> httpx.URL:
         if path not in self._urls:
-            try:
-                url = httpx.URL(self.endpoint.url_of(path))
-                url.host  # noqa: B018 - raises for a host name that cannot be decoded
-            except (httpx.InvalidURL, ValueError) as error:
-                raise SettingsError(f"url: {self.endpoint.base_url}: not a usable host name ({error})") from None
-            self._urls[path] = url
+            self._urls[path] = self._usable(self.endpoint.url_of(path))
         return self._urls[path]
+
+    def _usable(self, address: str) -> httpx.URL:
+        try:
+            url = httpx.URL(address)
+            url.host  # noqa: B018 - raises for a host name that cannot be decoded
+        except (httpx.InvalidURL, ValueError) as error:
+            raise SettingsError(f"url: {self.endpoint.base_url}: not a usable host name ({error})") from None
+        return url
 
     def _proxy_of(self, url: str | None) -> httpcore.Proxy | None:
         if url is None:

@@ -22,6 +22,7 @@ interpreter for seconds."""
 
 _BLOCK_BYTES = 1024 * 1024
 
+_MAX_FINGERPRINT_CHARS = 200
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -53,6 +54,7 @@ def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
         finish_reason=choice.get("finish_reason"),
         usage=reply.get("usage"),
         model=reply.get("model"),
+        system_fingerprint=reply.get("system_fingerprint"),
     )
 
 
@@ -154,8 +156,12 @@ def reasoning_of(message: dict[str, Any]) -> str | None:
     return reasoning
 
 
-def make_answer(*, text: str | None, reasoning: str | None, finish_reason: Any, usage: Any, model: Any) -> Answer:
+def make_answer(
+    *, text: str | None, reasoning: str | None, finish_reason: Any, usage: Any, model: Any, system_fingerprint: Any
+) -> Answer:
     """An answer of checked parts; every text in it can be written as UTF-8, and usage as JSON.
+
+    A fingerprint that is longer than any server's is left out.
 
     Raises AttemptFailed of kind bad_response where there is neither text nor reasoning nor a finish_reason.
     """
@@ -168,7 +174,12 @@ def make_answer(*, text: str | None, reasoning: str | None, finish_reason: Any, 
         finish_reason=finish_reason,
         usage=usage if isinstance(usage, dict) and is_keepable(usage) else None,
         model=well_formed(model) if model and isinstance(model, str) else None,
+        system_fingerprint=_fingerprint(system_fingerprint) if system_fingerprint else None,
     )
+
+
+def _fingerprint(value: Any) -> str | None:
+    return well_formed(value) if isinstance(value, str) and len(value) <= _MAX_FINGERPRINT_CHARS else None
 
 
 def well_formed(text: str) -> str:
@@ -284,6 +295,7 @@ class StreamedAnswer:
         self._finish_reason: object = None
         self._usage: object = None
         self._model: object = None
+        self._system_fingerprint: object = None
         self.done = False
 
     @property
@@ -321,6 +333,7 @@ class StreamedAnswer:
             finish_reason=self._finish_reason,
             usage=self._usage,
             model=self._model,
+            system_fingerprint=self._system_fingerprint,
         )
 
     def _take(self, event: ServerEvent) -> None:
@@ -337,6 +350,7 @@ class StreamedAnswer:
         refuse_error(piece)
         self._usage = piece.get("usage") or self._usage
         self._model = piece.get("model") or self._model
+        self._system_fingerprint = piece.get("system_fingerprint") or self._system_fingerprint
         choice = first_choice(piece)
         if choice is None or choice.get("index"):
             return

@@ -51,8 +51,8 @@ class Transport(Protocol):
         """Send a JSON body; the reply's body is read within the context."""
         ...
 
-    async def get(self, path: str) -> Reply:
-        """Ask for a path and read the whole reply."""
+    async def get(self, path: str, *, beside_api: bool = False) -> Reply:
+        """Ask for a path, of the API or of what the server offers beside it, and read the whole reply."""
         ...
 
     async def aclose(self) -> None:

@@ -85,6 +85,15 @@ def with_verdict(record: Record, verdict: Verdict) -> Record:
     )
 
 
+class UsageHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The counts of a usage as the server sent them, whatever they are."""
+
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    reasoning_tokens: Any = None
+    completion_tokens_details: Any = None
+
+
 class RecordHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The fields of a record that count; None, or UNSET, for what it lacks.
 
@@ -101,6 +110,7 @@ class RecordHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     output_len: OutputLength | None = None
     output_len_estimated: bool | None = None
     finish_reason: str | None = None
+    usage: UsageHead | None = None
     output: Raw | UnsetType = UNSET
     reasoning_content: Raw | UnsetType = UNSET
     ground_truth: Raw | UnsetType = UNSET
@@ -196,10 +206,17 @@ def _head_of(written: Mapping[str, Any], path: Path, number: int, *, foreign: bo
         output_len=written.get("output_len"),
         output_len_estimated=written.get("output_len_estimated") is True,
         finish_reason=finish_reason if isinstance(finish_reason, str) else None,
+        usage=_usage_head(written.get("usage")),
         output=_raw(written, "output"),
         reasoning_content=_raw(written, "reasoning_content"),
         ground_truth=_raw(written, "ground_truth"),
     )
+
+
+def _usage_head(usage: Any) -> UsageHead | None:
+    if not isinstance(usage, dict):
+        return None
+    return UsageHead(**{name: usage[name] for name in UsageHead.__struct_fields__ if name in usage})
 
 
 Form = tuple[str, Callable[[Any], bool], str]

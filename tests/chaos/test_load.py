@@ -185,7 +185,7 @@ class SleepingTransport:
         """Not asked for."""
         raise NotImplementedError
 
-    async def get(self, path: str) -> Reply:
+    async def get(self, path: str, *, beside_api: bool = False) -> Reply:
         """Not asked for."""
         raise NotImplementedError
 

@@ -47,7 +47,7 @@ def test_every_bad_verifier_in_one_run(
     tmp_path: Path,
     long_form: bool,
 ) -> None:
-    """In one run with good samples each bad verifier fails as documented; resume mixes in no other, rescore fixes it."""
+    """Beside good samples each bad verifier fails as documented; resume mixes in no other, rescore fixes it."""
     site, work = tmp_path / "site", tmp_path / "work"
     work.mkdir()
     install(site)
