@@ -70,8 +70,9 @@ def evaluate(
 
     Args:
         settings: What to evaluate, and how. Environment and settings files are not read.
-        on_event: Called with each event (`bootcamp_cli.events`), in this thread; must return soon and not raise.
-        stop: Ends the run early, from another thread.
+        on_event: Called with each event (`bootcamp_cli.events`) by the thread of the event loop, which need not be this
+            one; must return soon and not raise.
+        stop: Ends the run early, from another thread. So does KeyboardInterrupt, at once.
 
     Raises:
         UsageError: settings, template, test dir or bootcamps do not allow an evaluation, or an event loop runs in this
@@ -628,19 +629,30 @@ async def _aside(function: Callable[..., _T], *args: Any) -> _T:
 
 
 def _blocking(name: str, work: Callable[[], Awaitable[_T]]) -> _T:
-    """Do in an event loop of its own what waits for servers and verifiers.
+    """Do in an event loop of its own what waits for servers and verifiers; KeyboardInterrupt cancels it.
+
+    For the main thread the loop runs in another: here asyncio would put a handler of its own in the place of SIGINT's.
 
     Raises:
-        UsageError: one runs in this thread already.
+        UsageError: a loop runs in this thread already.
     """
     import asyncio
 
     import anyio
+    from anyio.from_thread import start_blocking_portal
 
     with contextlib.suppress(RuntimeError):
         asyncio.get_running_loop()
         raise UsageError(f"{name}: an event loop runs in this thread", hint=f"use `await {name}_async(...)` there")
-    return anyio.run(work)
+    if threading.current_thread() is not threading.main_thread():
+        return anyio.run(work)
+    with start_blocking_portal() as portal:
+        doing = portal.start_task_soon(work)
+        try:
+            return doing.result()
+        except BaseException:
+            doing.cancel()  # leaving the block waits for its end
+            raise
 
 
 # The server

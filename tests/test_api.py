@@ -2,12 +2,19 @@
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
-from bootcamp_cli import Settings, evaluate, open_run
+import bootcamp_cli
+from bootcamp_cli import Settings, StopRequest, evaluate, evaluate_async, open_run
+from bootcamp_cli.errors import InterruptedRunError, SettingsError, UsageError
 from bootcamp_cli.events import Event, Noted, RunEnded, RunStarted, SampleRecorded, Warned
 from tests.conftest import FaultServerProcess, StartFaultServer
 
@@ -43,6 +50,198 @@ def test_an_evaluation_prints_nothing_and_gives_its_run(
     again.write_reports()
     assert again.summary == run.summary
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_run_is_resumed_rescored_and_reported(
+    fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path
+) -> None:
+    """A run is extended with the key that it was started with, rescored, and its samples and failures are frames."""
+    server = fault_server(test_dir=demo_test_dir, api_key="a-key-of-the-test", faults=["400:0.1:attempts=1"])
+    first = evaluate(settings_for(server, demo_test_dir, tmp_path, api_key="a-key-of-the-test", max_retries=0))
+    n_failed = first.summary.n_failed
+    assert n_failed
+    assert list(first.failures()["kind"]) == ["http_400"] * n_failed
+    run = first.resume(repeats=2)
+    assert (run.path, run.summary.n_samples, run.summary.complete) == (first.path, 224, True)
+    frame = run.samples()
+    assert len(frame) == 224
+    assert frame.groupby(["file", "row"], observed=True)["repeat"].nunique().eq(2).all()
+    assert frame["score"].mean() == pytest.approx(run.summary.weighted_score)
+    rescored = run.rescore()
+    assert (rescored.n_verified, rescored.changes) == (224, [])
+    assert rescored.verifiers["Sudoku"].origin == "builtin"
+
+
+def test_settings_take_what_the_command_line_takes(tmp_path: Path) -> None:
+    """Texts are converted as on the command line, numbers of durations are seconds, and what is wrong is named."""
+    settings = Settings(
+        timeout="90s",  # type: ignore[arg-type] # as a user writes it
+        wait=5,
+        test_dir=str(tmp_path),  # type: ignore[arg-type]
+        api_key="a-key",  # type: ignore[arg-type]
+        stop=["a"],  # type: ignore[arg-type]
+    )
+    assert (settings.timeout, settings.wait, settings.test_dir, settings.stop) == (90.0, 5.0, tmp_path, ("a",))
+    assert "a-key" not in repr(settings)
+    for wrong, said in (
+        ({"max_tokens": 0}, "Settings: max_tokens: must be at least 1, got 0"),
+        ({"timeout": -1}, "Settings: timeout: must be more than 0s, got -1"),
+        ({"api_mode": "chat"}, "Settings: api_mode: must be one of completion, chat_completion, got 'chat'"),
+        ({"temperature": None}, "Settings: temperature: must be a number, got null"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            Settings(**wrong)
+        assert caught.value.message == said
+
+
+def test_an_interrupted_script_loses_nothing(
+    fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path, clean_environment: dict[str, str]
+) -> None:
+    """Ctrl-C in a script raises KeyboardInterrupt there; what was answered is kept, and the run is resumed."""
+    server = fault_server(test_dir=demo_test_dir, latency=0.2)
+    code = f"""if True:
+        import os, signal, sys
+        from bootcamp_cli import Settings, evaluate
+        from bootcamp_cli.events import SampleRecorded
+        before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+        def on_event(event):
+            if isinstance(event, SampleRecorded):
+                os.kill(os.getpid(), signal.SIGINT)
+        try:
+            evaluate(Settings(url={server.url!r}, test_dir={str(demo_test_dir)!r}, max_concurrent_requests=8), on_event)
+        except KeyboardInterrupt:
+            print("interrupted")
+        assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=clean_environment,
+        cwd=tmp_path,
+        check=False,
+        timeout=60,
+    )
+    assert (done.stdout, done.returncode) == ("interrupted\n", 0), done.stderr
+    [path] = (tmp_path / "output").iterdir()
+    run = open_run(path)
+    n_kept = run.summary.n_answered
+    assert 0 < n_kept < 112
+    assert run.resume().summary.complete
+    assert server.stats()["received"] <= 112 + 2 * 8
+
+
+def test_nothing_of_the_process_is_changed(
+    fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path, clean_environment: dict[str, str]
+) -> None:
+    """While evaluations run, in a thread or the main one, handlers, collector, limits and hooks are those of before."""
+    server = fault_server(test_dir=demo_test_dir, faults=["500:0.2"])
+    code = f"""if True:
+        import gc, resource, signal, sys, threading
+        from stamina.instrumentation import get_on_retry_hooks, set_on_retry_hooks
+        from bootcamp_cli import Settings, evaluate
+        set_on_retry_hooks([])  # as an application may
+        def state():
+            return (
+                [signal.getsignal(number) for number in range(1, 32)],
+                gc.get_threshold(), gc.get_freeze_count(), gc.isenabled(),
+                [resource.getrlimit(getattr(resource, n)) for n in dir(resource) if n.startswith("RLIMIT_")],
+                get_on_retry_hooks(), sys.excepthook, threading.excepthook, sys.unraisablehook,
+                sys.getrecursionlimit(), sys.gettrace(), sys.getswitchinterval(),
+            )
+        before, seen = state(), []
+        settings = Settings(url={server.url!r}, test_dir={str(demo_test_dir)!r}, max_retrying_delay=0.1)
+        runs = []
+        look = lambda _: seen.append(state() == before)
+        thread = threading.Thread(target=lambda: runs.append(evaluate(settings, look)))
+        thread.start()
+        thread.join()
+        runs.append(evaluate(settings, look))
+        assert [run.summary.complete for run in runs] == [True, True]
+        assert len(seen) > 2 * 3 * 112 and all(seen)
+        assert state() == before
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=clean_environment, cwd=tmp_path, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
+def test_a_thread_of_a_web_server_evaluates(
+    fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path
+) -> None:
+    """A handler's thread evaluates while the server goes on; another request ends that run early, and resumes it."""
+    stop = StopRequest()
+    settings = settings_for(
+        fault_server(test_dir=demo_test_dir, latency=0.3), demo_test_dir, tmp_path, max_concurrent_requests=4
+    )
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/stop":
+                stop.request()
+                answer = "stopping"
+            else:
+                try:
+                    answer = str(evaluate(settings, stop=stop).summary.n_answered)
+                except InterruptedRunError:
+                    answer = "interrupted"
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as web, ThreadPoolExecutor(2) as pool:
+        pool.submit(web.serve_forever)
+        evaluating = pool.submit(fetched, web.server_port, "/evaluate")
+        while not list(tmp_path.glob("output/*/details/*.jsonl")):
+            time.sleep(0.01)
+        assert fetched(web.server_port, "/stop") == "stopping"
+        assert evaluating.result() == "interrupted"
+        web.shutdown()
+    [path] = (tmp_path / "output").iterdir()
+    assert open_run(path).summary.n_answered < 112
+    assert open_run(path).resume(max_concurrent_requests=64).summary.complete
+
+
+def fetched(port: int, path: str) -> str:
+    """The body of a reply on loopback."""
+    connection = HTTPConnection("127.0.0.1", port)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+@pytest.mark.anyio
+async def test_a_running_loop_awaits(fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path) -> None:
+    """In a running loop `evaluate` says what to use instead, `evaluate_async` runs, and cancelling it loses nothing."""
+    server = fault_server(test_dir=demo_test_dir, latency=0.1)
+    settings = settings_for(server, demo_test_dir, tmp_path, max_concurrent_requests=8)
+    with pytest.raises(UsageError, match=r"use `await evaluate_async\(\.\.\.\)` there"):
+        evaluate(settings)
+    with anyio.CancelScope() as scope:
+        await evaluate_async(settings, lambda event: scope.cancel() if isinstance(event, SampleRecorded) else None)
+    assert scope.cancelled_caught
+    [path] = (tmp_path / "output").iterdir()
+    run = await (await anyio.to_thread.run_sync(open_run, path)).resume_async()
+    assert run.summary.complete
+    assert server.stats()["received"] <= 112 + 2 * 8
+
+
+def test_the_front_page() -> None:
+    """Every name of the front page is there, has a docstring, and none is loaded before it is used."""
+    names = [name for name in bootcamp_cli.__all__ if name != "__version__"]
+    assert [name for name in names if not getattr(bootcamp_cli, name).__doc__] == []
+    assert set(bootcamp_cli.__all__) <= set(dir(bootcamp_cli))
+    code = "import sys, bootcamp_cli; print([name for name in sys.modules if name.startswith('bootcamp_cli.')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    with pytest.raises(AttributeError, match="has no attribute 'absent'"):
+        _ = bootcamp_cli.absent
 
 
 def test_the_api_loads_no_more_than_is_asked_for() -> None:

@@ -1,9 +1,11 @@
 """What `--help` shows, and what it costs."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -124,3 +126,24 @@ def test_help_of_a_command_imports_only_its_own(words: tuple[str, ...]) -> None:
     own = dict(ENTRIES)[words].target.partition(":")[0]
     others = {entry.target.partition(":")[0] for _, entry in ENTRIES} - {own}
     assert imported & others == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("templates", "list"),
+        ("bootcamps", "list"),
+        ("config", "show"),
+        ("report", "RUN"),
+        ("rescore", "RUN", "--dry-run"),
+        ("demo", "--rows", "1", "--quiet", "--output-dir", "OUTPUT"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_commands_that_show_no_frame_do_not_import_pandas(words: tuple[str, ...], tmp_path: Path) -> None:
+    """From looking up templates to a whole evaluation with its reports, pandas stays unloaded."""
+    run_dir = shutil.copytree(Path(__file__).parent / "fixtures" / "runs" / "complete", tmp_path / "run")
+    places = {"RUN": str(run_dir), "OUTPUT": str(tmp_path / "output")}
+    imported = imported_by(*(places.get(word, word) for word in words))
+    assert "bootcamp_cli.cli.app" in imported
+    assert imported & {"pandas", "bootcamp_cli.analysis.frames"} == set()

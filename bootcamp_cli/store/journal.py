@@ -416,13 +416,15 @@ def empty_index(rows: RunRows | None) -> DetailIndex:
     return DetailIndex() if rows is None else DetailIndex(n_repeats=rows.n_repeats)
 
 
-def replay_lines(path: Path, index: DetailIndex, rows: RunRows | None = None) -> Iterator[HeadLine]:
-    """Add the lines of a details file to its index, and yield each that belongs there.
+def replay_lines(
+    path: Path, index: DetailIndex, rows: RunRows | None = None, kind: type[RecordHead] = RecordHead
+) -> Iterator[HeadLine]:
+    """Add the lines of a details file to its index, and yield each that belongs there, its head of this kind.
 
     Raises:
         RunDirectoryError: a line is not a record or does not belong to the test file, or a sample has two that count.
     """
-    for line in read_heads(path):
+    for line in read_heads(path, kind=kind):
         number, n_bytes, head = line
         if objection := _objection(head, index, rows):
             raise damaged(path, number, objection)

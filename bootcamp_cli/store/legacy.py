@@ -16,7 +16,7 @@ from msgspec.structs import fields, replace
 
 from bootcamp_cli.bootcamps.registry import Resolver
 from bootcamp_cli.errors import RunDirectoryError, UsageError, disk_error
-from bootcamp_cli.store.records import KEPT_FORMS, HeadLine, damaged, n_words, read_heads, wrong_field
+from bootcamp_cli.store.records import KEPT_FORMS, HeadLine, RecordHead, damaged, n_words, read_heads, wrong_field
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import Record, bootcamp_name, encode_line
 
@@ -133,12 +133,12 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and abs(value) < 2**1000
 
 
-def read_foreign_heads(path: Path, data_source: str | None) -> Iterator[HeadLine]:
+def read_foreign_heads(path: Path, data_source: str | None, kind: type[RecordHead] = RecordHead) -> Iterator[HeadLine]:
     """Like `read_heads`, for a file that no run of this tool wrote.
 
     `data_source` is that of the records which do not tell theirs; those without a score count as unscored.
     """
-    for number, n_bytes, head in read_heads(path, foreign=True):
+    for number, n_bytes, head in read_heads(path, foreign=True, kind=kind):
         if head.data_source is None and data_source is not None:
             head = replace(head, data_source=data_source)  # noqa: PLW2901 - the line's head, completed
         yield number, n_bytes, head

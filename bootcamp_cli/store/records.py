@@ -6,6 +6,8 @@ surrogates) are accepted, a torn last line is left out, and anything else is ref
 """
 
 import codecs
+import contextlib
+import functools
 import json
 import math
 import re
@@ -15,7 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.text import MAX_VALUE_CHARS, shortened
@@ -98,7 +100,8 @@ class RecordHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The fields of a record that count; None, or UNSET, for what it lacks.
 
     The texts that are verified are kept as written, not decoded. A score that is not a finite number (NaN) is the
-    verifier's failure.
+    verifier's failure. A subclass adds fields that do not count: they need defaults, which stand where a record has
+    none or one of the wrong type.
     """
 
     id: Any = None
@@ -141,12 +144,13 @@ HeadLine = tuple[int, int, RecordHead]
 """A complete line of a details file: 1-based number, length (newline included) and the head of its record."""
 
 
-def read_heads(path: Path, *, foreign: bool = False) -> Iterator[HeadLine]:
+def read_heads(path: Path, *, foreign: bool = False, kind: type[RecordHead] = RecordHead) -> Iterator[HeadLine]:
     """Stream the heads of the records of a details file, several hundred MB a second; a torn last line is left out.
 
     Prompts, outputs and ground truths are skipped, and whole batches decoded at once. In a `foreign` file, one that no
     run of this tool wrote, JSON's true and false are scores of 1 and 0, a number beyond a float's range is the
-    verifier's failure, and a row may be any integer.
+    verifier's failure, and a row may be any integer. `kind` is what the heads are: RecordHead, or a subclass that reads
+    further fields.
 
     Raises:
         RunDirectoryError: a line is not a record; the message names `file:line`.
@@ -155,7 +159,7 @@ def read_heads(path: Path, *, foreign: bool = False) -> Iterator[HeadLine]:
     try:
         with path.open("rb") as file:
             while lines := file.readlines(_BATCH_BYTES):
-                heads = _heads(lines) or _heads_one_by_one(path, number + 1, lines, foreign=foreign)
+                heads = _heads(lines, kind) or _heads_one_by_one(path, number + 1, lines, foreign=foreign, kind=kind)
                 for line, head in zip(lines, heads, strict=False):
                     number += 1
                     yield number, len(line), head
@@ -163,30 +167,34 @@ def read_heads(path: Path, *, foreign: bool = False) -> Iterator[HeadLine]:
         raise disk_error(error, f"read {path}") from error
 
 
-def _heads(lines: list[bytes]) -> list[RecordHead] | None:
+def _heads(lines: list[bytes], kind: type[RecordHead]) -> list[RecordHead] | None:
     """The heads of whole lines; None if one of them needs a closer look."""
     try:
         for line in lines:
             if not line.isascii():
                 line.decode()
-        return list(map(_decode_head, lines))
+        return list(map(_decoder(kind).decode, lines))
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
 
 
-_decode_head = msgspec.json.Decoder(RecordHead).decode
+_decoder = functools.cache(msgspec.json.Decoder[RecordHead])
 
 
-def _heads_one_by_one(path: Path, first: int, lines: list[bytes], *, foreign: bool) -> Iterator[RecordHead]:
+def _heads_one_by_one(
+    path: Path, first: int, lines: list[bytes], *, foreign: bool, kind: type[RecordHead]
+) -> Iterator[RecordHead]:
     """The heads of lines of which one is damaged, torn, or refused by msgspec; ends at a torn one."""
     for number, line in enumerate(lines, start=first):
         written = read_object(path, number, line)
         if written is None:
             return
-        yield _head_of(written, path, number, foreign=foreign)
+        yield _head_of(written, path, number, foreign=foreign, kind=kind)
 
 
-def _head_of(written: Mapping[str, Any], path: Path, number: int, *, foreign: bool) -> RecordHead:
+def _head_of(
+    written: Mapping[str, Any], path: Path, number: int, *, foreign: bool, kind: type[RecordHead]
+) -> RecordHead:
     """The head of a record that was decoded as a whole."""
     if objection := wrong_field(written, _FOREIGN_FORMS if foreign else _FORMS):
         raise damaged(path, number, objection)
@@ -196,7 +204,8 @@ def _head_of(written: Mapping[str, Any], path: Path, number: int, *, foreign: bo
         if not math.isfinite(score):
             score, failure = None, failure or "verifier_error"
     finish_reason, repeat = written.get("finish_reason"), written.get("repeat", 0)
-    return RecordHead(
+    return kind(
+        **_further(written, kind),
         id=written.get("id"),
         row=written.get("row"),
         repeat=repeat if isinstance(repeat, int) and _is_count(repeat) else 0,
@@ -217,6 +226,17 @@ def _usage_head(usage: Any) -> UsageHead | None:
     if not isinstance(usage, dict):
         return None
     return UsageHead(**{name: usage[name] for name in UsageHead.__struct_fields__ if name in usage})
+
+
+def _further(written: Mapping[str, Any], kind: type[RecordHead]) -> dict[str, Any]:
+    """The fields that a kind of head has beyond RecordHead, without those of the wrong type."""
+    further = {}
+    for field in fields(kind)[len(RecordHead.__struct_fields__) :]:
+        value = _raw(written, field.name) if field.type == Raw | UnsetType else written.get(field.name, UNSET)
+        if value is not UNSET:
+            with contextlib.suppress(msgspec.ValidationError):
+                further[field.name] = value if isinstance(value, Raw) else msgspec.convert(value, field.type)
+    return further
 
 
 Form = tuple[str, Callable[[Any], bool], str]
@@ -267,11 +287,15 @@ _FOREIGN_FORMS: tuple[Form, ...] = (
 
 
 def _raw(written: Mapping[str, Any], key: str) -> Raw | UnsetType:
-    """A stand-in for a value as written, with the right first character."""
-    return Raw(_START.get(type(written[key]), b"0")) if key in written else UNSET
-
-
-_START = {str: b'""', type(None): b"null"}
+    """A value as JSON, NaN included; empty where it is nested too deeply to be written."""
+    if key not in written:
+        return UNSET
+    try:
+        return Raw(json.dumps(written[key], ensure_ascii=False, separators=(",", ":")).encode())
+    except UnicodeEncodeError:
+        return Raw(json.dumps(written[key], separators=(",", ":")).encode())
+    except RecursionError:
+        return Raw()
 
 
 def decode_record(line: bytes) -> Record | None:

@@ -17,6 +17,11 @@ OnVerdict = Callable[[Verdict | None], None]
 _T = TypeVar("_T")
 
 
+def unscored(data_source: str) -> Verdict:
+    """The verdict on an output whose data source has no bootcamp."""
+    return Verdict(score=None, failure="unscored", error=f"no bootcamp for {data_source}")
+
+
 class VerificationExecutor(Protocol):
     """Verifies outputs elsewhere, any number at a time, each within limits.
 
@@ -58,8 +63,7 @@ class Verification(Generic[_T]):
         self._pending[number] = context
         ref = self._refs[data_source]
         if ref is None:
-            error = f"no bootcamp for {data_source}"
-            self._finish(number, Verdict(score=None, failure="unscored", error=error))
+            self._finish(number, unscored(data_source))
         else:
             self._executor.submit(ref, text, ground_truth, lambda verdict: self._finish(number, verdict))
 

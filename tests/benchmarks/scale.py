@@ -1,4 +1,4 @@
-"""What grows with the data: start, check, replay, report, rescore, memory, cost per sample at every size.
+"""What grows with the data: start, check, replay, report, frame, rescore, memory, cost per sample at every size.
 
 `python -m tests.benchmarks.scale` (about 6 minutes; `--full` adds 1,000,000 rows and takes half an hour).
 """
@@ -112,8 +112,22 @@ def report_speed() -> Figures:
     """`bootcamp report` of 1,000,000 records of 1 kB."""
     with _details(1_000_000, 1000) as run_dir:
         command = [sys.executable, "-m", "bootcamp_cli", "report", str(run_dir), "--json"]
-        cost = _account(command)
+        cost = _account(command, "report")
     return {"report of 1,000,000 records, s": cost.wall_s, "report, MB": cost.main_mb}
+
+
+def frame_speed() -> Figures:
+    """`Run.samples()` of 1,000,000 records of 1 kB, without the texts: time and memory of a process that does it."""
+    with _details(1_000_000, 1000) as run_dir:
+        code = (
+            "import sys; from pathlib import Path; from bootcamp_cli.analysis.frames import samples_frame\n"
+            "from bootcamp_cli.store.run_dir import open_run_dir\n"
+            "assert len(samples_frame(open_run_dir(Path(sys.argv[1])))) == 1_000_000"
+        )
+        cost = _account([sys.executable, "-c", code, str(run_dir)], "samples")
+    assert cost.exit_code == 0
+    assert cost.main_mb < 1024
+    return {"frame of 1,000,000 samples, s": cost.wall_s, "frame, MB": cost.main_mb}
 
 
 def rescore_speed() -> Figures:
@@ -123,7 +137,7 @@ def rescore_speed() -> Figures:
             run("eval", tool_command(url, test_dir, Path(output), n_slots=128), url)
         [run_dir] = Path(output).iterdir()
         command = [sys.executable, "-m", "bootcamp_cli", "rescore", str(run_dir), "--dry-run", "--json"]
-        cost = _account(command)
+        cost = _account(command, "rescore")
         n = n_rows(test_dir)
     return {"rescore, records/s": n / cost.wall_s, "rescore, cores used": cost.cpu_s / cost.wall_s, "records": n}
 
@@ -179,10 +193,10 @@ def _details(n: int, n_bytes: int) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _account(command: list[str]) -> Cost:
+def _account(command: list[str], name: str) -> Cost:
     """The cost of a command that asks no server."""
     with stub() as url:
-        return run(command[3], command, url)
+        return run(name, command, url)
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -210,6 +224,7 @@ def main() -> None:
         "check": check_speed,
         "replay": replay_speed,
         "report": report_speed,
+        "frame": frame_speed,
         "rescore": rescore_speed,
         "slots": slot_memory,
         "growth": lambda: growth(sizes),
