@@ -11,7 +11,7 @@ import shlex
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.analysis.summary import RunContents, RunSummary
     from bootcamp_cli.bootcamps.registry import Ceiling
     from bootcamp_cli.engine.plan import Plan
+    from bootcamp_cli.engine.redo import Selection
     from bootcamp_cli.engine.rescore import Rescored
     from bootcamp_cli.engine.session import Earlier, Session
     from bootcamp_cli.engine.shutdown import StopRequest
@@ -126,9 +127,14 @@ def _nothing_to_resume(nearest: "Earlier | None", plan: "Plan") -> str:
 
 
 async def resume_async(
-    run: "Run", settings: Resolved, on_event: "Emit | None" = None, *, stop: "StopRequest | None" = None
+    run: "Run",
+    settings: Resolved,
+    on_event: "Emit | None" = None,
+    *,
+    redo: Sequence[str] = (),
+    stop: "StopRequest | None" = None,
 ) -> "Run":
-    """Continue a run with the settings that `Run.settings_to_resume` gives.
+    """Continue a run with the settings that `Run.settings_to_resume` gives; see `Run.resume`.
 
     Where nothing is owed, its reports are rebuilt without contacting the server.
 
@@ -136,22 +142,46 @@ async def resume_async(
         ResumeRefusedError: the test files, what decides the answers, or the verifiers are not the run's.
         BootcampError: as `evaluate` does.
     """
+    from bootcamp_cli.engine.redo import parse_selection
+    from bootcamp_cli.engine.session import asks_for_more, in_thread, new_session, plan_redo
+
     tell = _Tell(on_event)
     run_dir = await _aside(open_run_dir, run.path)
+    selection = parse_selection(redo) if redo else None
     plan = await _aside(plan_continuation, run_dir, settings.settings, tell)
-    return await _resumed(plan, run_dir, tell, stop)
+    if selection is not None and await _aside(asks_for_more, plan, run_dir):
+        plan = await _aside(plan_redo, plan, run_dir, selection)
+        what = " or ".join(redo)
+        tell.note(f"redoing {plan.n_samples} {what} samples of {run_dir.path} in a run directory of their own")
+        entry = await _model_of(plan, tell, stop)
+        async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
+            return await _run(session, tell, stop)
+    return await _resumed(plan, run_dir, tell, stop, selection)
 
 
-async def _resumed(plan: "Plan", run_dir: "RunDir", tell: "_Tell", stop: "StopRequest | None") -> "Run":
+async def _resumed(
+    plan: "Plan",
+    run_dir: "RunDir",
+    tell: "_Tell",
+    stop: "StopRequest | None",
+    selection: "Selection | None" = None,
+) -> "Run":
     from bootcamp_cli.engine.session import in_thread, resumed_session
 
     async with in_thread(resumed_session(plan, run_dir, tell.note)) as session:
+        chosen = await _aside(session.choose, selection) if selection else {}
+        if chosen:
+            await _model_of(plan, tell, stop)
+            n = await _aside(session.set_aside, chosen)
+            tell.note(f"{n} records are set aside in {run_dir.redone}")
+        elif selection:
+            tell.note(f"no sample is {' or '.join(selection.words)}")
         if not session.n_owed:
             tell.note(f"{run_dir.path} is finished: nothing is owed")
             await _aside(session.begin)
             return await _aside(_conclude, session, tell)
         tell.note(f"continuing {run_dir.path}: {session.n_owed} of {session.plan.n_samples} samples are owed")
-        if any(session.n_unanswered(file) for file in plan.test_set.files):
+        if not chosen and any(session.n_unanswered(file) for file in plan.test_set.files):
             await _model_of(plan, tell, stop)
         await _aside(session.begin)
         return await _run(session, tell, stop)
@@ -333,7 +363,7 @@ def plan_continuation(run_dir: "RunDir", settings: Settings, tell: "_Tell") -> "
         system_prompt=manifest.template.system_prompt,
         origin="the run",
     )
-    plan = make_plan(settings, template, sys_prompt=manifest.sys_prompt)
+    plan = replace(make_plan(settings, template, sys_prompt=manifest.sys_prompt), redo_of=manifest.redo_of)
     _tell_about_data(plan, tell)
     return plan
 
@@ -408,8 +438,19 @@ class Run:
 
         return failures_frame(self._run_dir)
 
-    def resume(self, on_event: "Emit | None" = None, *, stop: "StopRequest | None" = None, **changes: Any) -> "Run":
+    def resume(
+        self,
+        on_event: "Emit | None" = None,
+        *,
+        redo: Sequence[str] = (),
+        stop: "StopRequest | None" = None,
+        **changes: Any,
+    ) -> "Run":
         """Continue the run; `changes` are fields of `Settings` that do not change the answers, such as `repeats`.
+
+        `redo` names samples to ask for again: `failed`, `truncated`, `empty`, `filtered`, `unscored`, `FILE:ROW`,
+        `FILE:ROW:REPEAT`. Their records are set aside in the folder `redone`. With a larger `max_tokens` among the
+        changes this run stays as it is, and the run that is returned holds the redone samples only.
 
         What the directory stores masked (key, headers, credentials) is taken from the settings with which this object
         was made by `evaluate`, else from `changes`.
@@ -418,19 +459,28 @@ class Run:
             ResumeRefusedError: `changes` or the test files would change the answers.
             BootcampError: as `evaluate` does.
         """
-        return _blocking("resume", lambda: self.resume_async(on_event, stop=stop, **changes))
+        return _blocking("resume", lambda: self.resume_async(on_event, redo=redo, stop=stop, **changes))
 
     async def resume_async(
-        self, on_event: "Emit | None" = None, *, stop: "StopRequest | None" = None, **changes: Any
+        self,
+        on_event: "Emit | None" = None,
+        *,
+        redo: Sequence[str] = (),
+        stop: "StopRequest | None" = None,
+        **changes: Any,
     ) -> "Run":
         """As `resume`, in the running event loop."""
         checked = Settings(**changes)
         arguments = {name: getattr(checked, name) for name in changes}
         sources = Sources(flags={}, env={}, cwd=Path(), arguments=arguments, kept=self._settings)
-        return await resume_async(self, await _aside(self.settings_to_resume, sources), on_event, stop=stop)
+        words = (redo,) if isinstance(redo, str) else tuple(redo)
+        settings = await _aside(lambda: self.settings_to_resume(sources, redo=bool(words)))
+        return await resume_async(self, settings, on_event, redo=words, stop=stop)
 
-    def settings_to_resume(self, sources: Sources) -> Resolved:
+    def settings_to_resume(self, sources: Sources, *, redo: bool = False) -> Resolved:
         """The settings that the run was started with, with the changes that `sources` may make to them.
+
+        To `redo` samples, max_tokens may be another.
 
         Raises:
             ResumeRefusedError: this tool did not make the run directory, or a flag would change the answers.
@@ -443,7 +493,8 @@ class Run:
         if args is None or run_dir.read_manifest() is None:
             missing = "eval_args.json" if args is None else "manifest.json"
             raise ResumeRefusedError(f"{run_dir.path} has no {missing} and cannot be resumed", hint="start a new run")
-        return settings_from_eval_args(args, place=str(run_dir.eval_args), sources=sources)
+        may_differ = ("max_tokens",) if redo else ()
+        return settings_from_eval_args(args, place=str(run_dir.eval_args), sources=sources, may_differ=may_differ)
 
     def rescore(
         self, settings: Settings | None = None, on_event: "Emit | None" = None, *, dry_run: bool = False

@@ -230,6 +230,26 @@ class TokenTotals(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: Count | None = None
 
 
+class RedoCount(msgspec.Struct, frozen=True, kw_only=True):
+    """How many samples of how many questions of a data source are asked for again."""
+
+    n: Count
+    n_questions: Count
+
+
+class RedoOf(msgspec.Struct, frozen=True, kw_only=True):
+    """The samples of another run that a run asks for again, and no others.
+
+    `run` is the name of the other's directory, `selection` what was chosen, as it was named; `samples` has (row,
+    repeat) by test file, in order, `data_sources` their numbers by test file and data source.
+    """
+
+    run: str
+    selection: tuple[str, ...] = ()
+    samples: dict[str, tuple[tuple[RowNumber, Count], ...]]
+    data_sources: dict[str, dict[str, RedoCount]]
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a run was made of, and whether it was completed: `manifest.json`.
 
@@ -238,7 +258,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     times. `rescoring` is true from the first file that `rescore` replaces to the last. `servers` is what the server
     told about itself, once for each change that a resume met, oldest first. `system_fingerprints` counts the replies
     with each fingerprint; 8 different ones at most, and replies to a process that was killed are missing. Times are ISO
-    8601 in UTC. Fields with a default are informative only, but for `repeats` and `rescoring`.
+    8601 in UTC. Fields with a default are informative only, but for `repeats`, `rescoring` and `redo_of`.
     """
 
     schema: int = 1
@@ -250,6 +270,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     ended: str | None = None
     complete: bool = False
     rescoring: bool = False
+    redo_of: RedoOf | None = None
     repeats: Annotated[int, msgspec.Meta(ge=1, le=MAX_REPEATS)] = 1
     model: dict[str, Any] | None = None
     template: ManifestTemplate

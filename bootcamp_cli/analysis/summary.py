@@ -9,7 +9,8 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import groupby
 from operator import itemgetter
@@ -19,16 +20,16 @@ from typing import Any
 from msgspec import Raw
 
 from bootcamp_cli.bootcamps.registry import ceilings_by_digest
+from bootcamp_cli.errors import RunDirectoryError
 from bootcamp_cli.store.journal import RunRows, empty_index, read_failures, replay_lines, rows_by_file
 from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
 from bootcamp_cli.store.records import HeadLine, RecordHead, UsageHead
-from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.store.run_dir import RunDir, redo_dirs
 from bootcamp_cli.types import (
     MAX_LEN,
     TO_BE_VERIFIED,
     FailureRecord,
     Manifest,
-    ManifestFile,
     SampleKey,
     TokenTotals,
     bootcamp_name,
@@ -77,6 +78,7 @@ class GroupSummary:
     failures: Mapping[str, int] = field(default_factory=dict)
     ceiling: float | None = None
     repeats: int = 1
+    n_questions_planned: int | None = None
 
     @property
     def avg_score(self) -> float | None:
@@ -91,7 +93,7 @@ class GroupSummary:
     @property
     def n_questions(self) -> int:
         """The questions that the test file owes, or that were found."""
-        return -(-self.n // self.repeats)
+        return -(-self.n // self.repeats) if self.n_questions_planned is None else self.n_questions_planned
 
     @property
     def n_failed(self) -> int:
@@ -115,6 +117,19 @@ class GroupSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Redone:
+    """A run directory that redoes samples of a run with a larger max_tokens; `selection` tells which."""
+
+    run_dir: str
+    selection: tuple[str, ...]
+    max_tokens: int | None
+    n: int
+    n_scored: int
+    n_truncated: int
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
     """The whole run: its rows (files in name order, data sources in order of first appearance) and their totals.
 
@@ -126,6 +141,8 @@ class RunSummary:
     test_dir: str
     groups: tuple[GroupSummary, ...]
     repeats: int = 1
+    redone: tuple[Redone, ...] = ()
+    redo_of: str | None = None
     tokens: TokenTotals = field(default_factory=TokenTotals)
 
     @property
@@ -286,8 +303,7 @@ def read_run(run_dir: RunDir) -> RunContents:
     if manifest is None:
         aggregator = Aggregator(_found(paths, data_sources))
     else:
-        planned = (_planned(file, manifest.repeats) for file in manifest.files)
-        aggregator = Aggregator(planned, repeats=manifest.repeats)
+        aggregator = Aggregator(_planned(manifest), repeats=manifest.repeats)
     failures = {failure.key: failure for failure in read_failures(run_dir, rows)}
     for path in paths:
         if rows is None:
@@ -297,14 +313,39 @@ def read_run(run_dir: RunDir) -> RunContents:
         _add_file(aggregator, path.name, lines, failures)
     for failure in failures.values():
         aggregator.add_failure(failure)
+    summary = aggregator.summary(
+        model_name=_model_name(eval_args, run_dir), test_dir=_test_dir_name(eval_args, run_dir)
+    )
+    redo_of = manifest.redo_of if manifest is not None else None
     return RunContents(
         manifest=manifest,
         eval_args=eval_args,
-        summary=aggregator.summary(
-            model_name=_model_name(eval_args, run_dir), test_dir=_test_dir_name(eval_args, run_dir)
-        ),
+        summary=replace(summary, redone=_redone(run_dir), redo_of=redo_of.run if redo_of else None),
         left_out=tuple(path.name for path in left_out),
     )
+
+
+def _redone(run_dir: RunDir) -> tuple[Redone, ...]:
+    """What the run directories beside a run hold that redo samples of it; those that cannot be read are left out."""
+    found = []
+    for redo_dir, manifest in redo_dirs(run_dir):
+        if manifest.redo_of is None:
+            continue
+        with suppress(RunDirectoryError):
+            summary = read_run(redo_dir).summary
+            max_tokens = manifest.identity.get("max_tokens")
+            found.append(
+                Redone(
+                    run_dir=redo_dir.path.name,
+                    selection=manifest.redo_of.selection,
+                    max_tokens=max_tokens if isinstance(max_tokens, int) else None,
+                    n=summary.n_samples,
+                    n_scored=summary.n_scored,
+                    n_truncated=summary.n_truncated,
+                    score=summary.weighted_score,
+                )
+            )
+    return tuple(found)
 
 
 def detail_files(run_dir: RunDir, rows: Mapping[str, RunRows] | None) -> tuple[list[Path], list[Path]]:
@@ -315,16 +356,33 @@ def detail_files(run_dir: RunDir, rows: Mapping[str, RunRows] | None) -> tuple[l
     return [path for path in paths if path.name in rows], [path for path in paths if path.name not in rows]
 
 
-def _planned(file: ManifestFile, repeats: int) -> "FileGroups":
-    """What a test file of the manifest owes; its ceiling if it is a public one with all of its rows taken."""
-    ceiling = ceilings_by_digest().get((file.digest, file.n_rows))
-    return FileGroups(
-        file=file.name,
-        groups=tuple(
-            GroupPlan(bootcamp=bootcamp_name(name), data_source=name, n=n * repeats, ceiling=ceiling)
-            for name, n in file.data_sources
-        ),
-    )
+def _planned(manifest: Manifest) -> Iterator["FileGroups"]:
+    """What the test files of the manifest owe; with the ceiling of a public one that has all of its rows taken."""
+    if (redo := manifest.redo_of) is not None:
+        for file, counts in redo.data_sources.items():
+            yield FileGroups(
+                file=file,
+                groups=tuple(
+                    GroupPlan(bootcamp=bootcamp_name(name), data_source=name, n=count.n, n_questions=count.n_questions)
+                    for name, count in counts.items()
+                ),
+            )
+        return
+    for entry in manifest.files:
+        ceiling = ceilings_by_digest().get((entry.digest, entry.n_rows))
+        yield FileGroups(
+            file=entry.name,
+            groups=tuple(
+                GroupPlan(
+                    bootcamp=bootcamp_name(name),
+                    data_source=name,
+                    n=n * manifest.repeats,
+                    n_questions=n,
+                    ceiling=ceiling,
+                )
+                for name, n in entry.data_sources
+            ),
+        )
 
 
 def _found(paths: Iterable[Path], data_sources: Mapping[str, str]) -> Iterator["FileGroups"]:
@@ -377,6 +435,7 @@ class GroupPlan:
     bootcamp: str
     data_source: str | None = None
     n: int | None = None
+    n_questions: int | None = None
     ceiling: float | None = None
 
 
@@ -493,7 +552,9 @@ class _File:
         self.name = plan.file
         self.fallback = plan.fallback or plan.file.removesuffix(".jsonl")
         self.planned = {
-            g.data_source: _Group(bootcamp=g.bootcamp, data_source=g.data_source, n=g.n, ceiling=g.ceiling)
+            g.data_source: _Group(
+                bootcamp=g.bootcamp, data_source=g.data_source, n=g.n, n_questions=g.n_questions, ceiling=g.ceiling
+            )
             for g in plan.groups
         }
         self.found: dict[str | None, _Group] = {}
@@ -530,6 +591,7 @@ class _Group:
     bootcamp: str
     data_source: str | None = None
     n: int | None = None
+    n_questions: int | None = None
     ceiling: float | None = None
     first: tuple[int, int] = (2, 0)
     scores: "array[float]" = field(default_factory=lambda: array("d"))
@@ -579,6 +641,7 @@ class _Group:
             data_source=self.data_source,
             n=max(self.n or 0, self.n_taken),
             n_known=self.n is not None,
+            n_questions_planned=self.n_questions,
             ceiling=self.ceiling,
             n_answered=self.n_answered,
             n_scored=len(self.scores),

@@ -17,12 +17,23 @@ def resume_command(
         str | None,
         typer.Argument(metavar="RUN_DIR", help="the run directory; without it the newest unfinished one in output_dir"),
     ] = None,
+    redo: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND|FILE:ROW[:REPEAT]",
+            help="ask again for samples that are failed, truncated, empty, filtered or unscored, or for one",
+            rich_help_panel="Redoing",
+        ),
+    ] = None,
 ) -> int:
     """Continue an interrupted run with the settings that it was started with.
 
     Samples without an answer are sent again, and kept answers whose verifier failed are verified again. Only options
     that do not change the answers may differ: url, key, headers, timeout, concurrency, retries, waiting, streaming,
     verification limits, TLS, a moved test dir with the same files, and more repeats.
+
+    What --redo names is asked for again; the records that there are go to the folder redone. With a larger --max-tokens
+    the run itself stays as it is, and a run directory beside it gets the redone samples.
     """
     from bootcamp_cli import api
     from bootcamp_cli.cli.process import run_shown
@@ -32,11 +43,12 @@ def resume_command(
         opened = api.open_run(run_dir)
     else:
         opened = api.newest_unfinished(api.read_settings(call.sources).settings.output_dir, call.console.on_event)
-    resolved = opened.settings_to_resume(call.sources)
+    words = tuple(redo or ())
+    resolved = opened.settings_to_resume(call.sources, redo=bool(words))
     settings = call.learn(resolved)
     run = run_shown(
         call.console,
-        lambda on_event, stop: api.resume_async(opened, resolved, on_event, stop=stop),
+        lambda on_event, stop: api.resume_async(opened, resolved, on_event, redo=words, stop=stop),
         n_connections=settings.max_concurrent_requests,
     )
     return print_run(run, call.console, allow_unscored=settings.allow_unscored)

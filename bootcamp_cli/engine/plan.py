@@ -6,7 +6,7 @@ from typing import Any
 
 from bootcamp_cli.bootcamps.digest import verifier_version
 from bootcamp_cli.bootcamps.registry import Resolver
-from bootcamp_cli.dataset.scan import TestSet, scan_test_dir
+from bootcamp_cli.dataset.scan import TestFile, TestSet, scan_test_dir
 from bootcamp_cli.engine.identity import VERIFIERS, as_written
 from bootcamp_cli.errors import SettingsError, UnknownBootcampError
 from bootcamp_cli.server.request import GenerationConfig
@@ -14,7 +14,7 @@ from bootcamp_cli.settings.convert import convert
 from bootcamp_cli.settings.model import Settings, body_values, identity_keys, parameters_by_name
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.templates.template import Template
-from bootcamp_cli.types import BootcampRef, VerifierVersion
+from bootcamp_cli.types import BootcampRef, RedoOf, VerifierVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Plan:
 
     `template` is the chosen one; in chat mode its text is not used, and `generation.sys_prompt` holds the system prompt
     that is sent. `refs` and `verifiers` have an entry for every data source of the test set: None where there is no
-    bootcamp.
+    bootcamp. With `redo_of` only those samples are taken, which another run has.
     """
 
     settings: Settings
@@ -32,6 +32,7 @@ class Plan:
     test_set: TestSet
     refs: Mapping[str, BootcampRef | None]
     verifiers: Mapping[str, VerifierVersion | None]
+    redo_of: RedoOf | None = None
 
     @property
     def n_repeats(self) -> int:
@@ -40,8 +41,14 @@ class Plan:
 
     @property
     def n_samples(self) -> int:
-        """The number of samples: every repeat of every question."""
-        return self.test_set.n_rows * self.n_repeats
+        """The number of samples: every repeat of every question, or those that are redone."""
+        return sum(map(self.n_samples_of, self.test_set.files))
+
+    def n_samples_of(self, file: TestFile) -> int:
+        """The number of samples of a test file."""
+        if self.redo_of is not None:
+            return len(self.redo_of.samples.get(file.name, ()))
+        return file.n_rows * self.n_repeats
 
     @property
     def prompt_template(self) -> Template | None:
@@ -76,7 +83,8 @@ class Plan:
             "files": {file.name: file.digest for file in self.test_set.files},
             VERIFIERS: as_written(self.verifiers),
         }
-        return {key: effects[key] if key in effects else args[key] for key in identity_keys()}
+        identity = {key: effects[key] if key in effects else args[key] for key in identity_keys()}
+        return identity if self.redo_of is None else identity | {"redo_of": self.redo_of.run}
 
 
 def make_plan(settings: Settings, template: Template, *, sys_prompt: str | None) -> Plan:

@@ -325,12 +325,13 @@ def _run_started(session: Session) -> RunStarted:
         files=tuple(
             FileTotal(
                 name=file.name,
-                n_samples=file.n_rows * session.plan.n_repeats,
+                n_samples=session.plan.n_samples_of(file),
                 n_done_before=details[file.name].n_answered - session.n_unverified(file),
                 score_sum_before=details[file.name].score_sum,
                 n_scored_before=details[file.name].n_scored,
             )
             for file in session.plan.test_set.files
+            if session.plan.n_samples_of(file)
         ),
         n_slots=settings.max_concurrent_requests,
     )

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_settings
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -31,7 +32,8 @@ from bootcamp_cli.engine.identity import (
     verifiers_of,
 )
 from bootcamp_cli.engine.plan import Plan
-from bootcamp_cli.errors import DatasetError, ResumeRefusedError, RunDirectoryError
+from bootcamp_cli.engine.redo import Chosen, Selection, choose, redo_of
+from bootcamp_cli.errors import DatasetError, ResumeRefusedError, RunDirectoryError, UsageError
 from bootcamp_cli.server.provenance import Fingerprints, with_server
 from bootcamp_cli.settings.model import Settings, parameters
 from bootcamp_cli.settings.stored import to_eval_args
@@ -73,7 +75,7 @@ class Session:
 
     def n_unanswered(self, file: TestFile) -> int:
         """Samples of a test file that have no record."""
-        return file.n_rows * self.plan.n_repeats - self.journal.details[file.name].n_answered
+        return self.plan.n_samples_of(file) - self.journal.details[file.name].n_answered
 
     def n_unverified(self, file: TestFile) -> int:
         """Samples of a test file whose kept output is to be verified."""
@@ -86,10 +88,25 @@ class Session:
 
     def owed(self, file: TestFile) -> Iterator[Sample]:
         """The samples of a test file that have no record; the others are never requested again."""
-        index = self.journal.details[file.name]
-        return iter_samples(
-            file, n_repeats=self.plan.n_repeats, skip=lambda row, repeat: index.state(row, repeat) != OWED
-        )
+        index, redo = self.journal.details[file.name], self.plan.redo_of
+        only = None if redo is None else frozenset(redo.samples.get(file.name, ()))
+
+        def skip(row: int, repeat: int) -> bool:
+            return index.state(row, repeat) != OWED or (only is not None and (row, repeat) not in only)
+
+        return iter_samples(file, n_repeats=self.plan.n_repeats, skip=skip)
+
+    def choose(self, selection: Selection) -> Chosen:
+        """The samples that a selection names; nothing is changed."""
+        return choose(self.run_dir, rows_by_file(self.manifest), selection)
+
+    def set_aside(self, chosen: Chosen) -> int:
+        """Set the records of these samples aside, so that they are owed again; gives their number."""
+        rows, before = rows_by_file(self.manifest), self.n_owed
+        for file, samples in chosen.items():
+            if any(self.journal.details[file].state(*sample) != OWED for sample in samples):
+                self.journal.set_aside(file, samples, rows[file])
+        return self.n_owed - before
 
     def begin(self) -> None:
         """Write down what the run is made of: before its first request, but not before the server was reached."""
@@ -145,6 +162,7 @@ def new_session(plan: Plan, model_entry: dict[str, Any] | None, notify: Notify) 
         model_name=settings.model_name or "model",
         test_dir=plan.test_set.directory,
         now=datetime.now().astimezone(),
+        redo_of=plan.redo_of.run if plan.redo_of else None,
     )
     with acquire(run_dir.path, notify=notify) as lock:
         manifest = manifest_of(plan, model_entry)
@@ -204,7 +222,50 @@ def _repeats(plan: Plan, manifest: Manifest) -> int:
             f"repeats: {wanted} is less than the run's {manifest.repeats}",
             hint="leave it out to continue the run, or start a new run with `bootcamp eval`",
         )
+    if wanted is not None and wanted > manifest.repeats and manifest.redo_of is not None:
+        raise ResumeRefusedError(
+            f"repeats: this run only redoes samples of {manifest.redo_of.run}",
+            hint="extend that run, or leave it out to continue this one",
+        )
     return wanted or manifest.repeats
+
+
+def asks_for_more(plan: Plan, run_dir: RunDir) -> bool:
+    """Whether a plan that continues a run wants longer answers than it.
+
+    Raises:
+        ResumeRefusedError: it wants shorter ones.
+    """
+    manifest = run_dir.read_manifest()
+    before = identity_of(manifest)["max_tokens"] if manifest is not None else plan.settings.max_tokens
+    if plan.settings.max_tokens < before:
+        raise ResumeRefusedError(
+            f"max_tokens: {plan.settings.max_tokens} is less than the run's {before}",
+            hint="redo with the run's own, or with a larger one",
+        )
+    return plan.settings.max_tokens > before
+
+
+def plan_redo(plan: Plan, run_dir: RunDir, selection: Selection) -> Plan:
+    """The plan of a run beside another, of the samples of that which a selection names, with longer answers.
+
+    Raises:
+        ResumeRefusedError: the test files, or what else decides the answers, are not those of the run.
+        UsageError: the selection names no sample.
+    """
+    manifest = run_dir.read_manifest()
+    if manifest is None:
+        raise ResumeRefusedError(f"{run_dir.path} has no manifest.json and cannot be redone", hint="start a new run")
+    before = identity_of(manifest)
+    _check_answers(plan, replace(manifest, identity=before | {"max_tokens": plan.settings.max_tokens}), run_dir)
+    _check_files(plan, manifest.files)
+    chosen = choose(run_dir, rows_by_file(manifest), selection)
+    if not chosen:
+        raise UsageError(
+            f"{run_dir.path}: no sample is {' or '.join(selection.words)}", hint="there is nothing to redo"
+        )
+    settings = replace_settings(plan.settings, repeats=manifest.repeats, output_dir=run_dir.path.resolve().parent)
+    return replace_settings(plan, settings=settings, redo_of=redo_of(run_dir, selection, chosen))
 
 
 def begin_rescoring(run_dir: RunDir, lock: RunLock) -> None:
@@ -275,6 +336,7 @@ def manifest_of(plan: Plan, model_entry: dict[str, Any] | None = None) -> Manife
         ended=None,
         complete=False,
         repeats=plan.n_repeats,
+        redo_of=plan.redo_of,
         model=model_entry,
         template=ManifestTemplate(
             name=plan.template.name,

@@ -20,6 +20,9 @@ n, n_answered, n_scored, n_failed, n_missing, n_unverified, n_truncated, n_len_e
 n_questions, repeats                    int: n is their product in a whole run
 failures           {kind: int}: samples without an answer
 unverified         {kind: int}: answers without a verdict
+redone             [object]: run directories that redo samples of this one with a larger max_tokens: run_dir,
+                   selection, max_tokens, n, n_scored, n_truncated, score
+redo_of            str | null: the run of which this one redoes samples
 groups             [object]: the keys of a line of meta.jsonl, and failures and unverified by kind
 """
 
@@ -27,7 +30,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -245,6 +248,8 @@ def json_object(shown: "RunSummary", *, n_all: int) -> dict[str, Any]:
         "repeats": shown.repeats,
         "failures": shown.failures,
         "unverified": shown.unverified,
+        "redone": [asdict(redone) for redone in shown.redone],
+        "redo_of": shown.redo_of,
         "groups": [_group(group) for group in shown.groups],
     }
 

@@ -13,7 +13,7 @@ from bootcamp_cli.reports.columns import COLUMNS, Cell, Column, Kind
 from bootcamp_cli.text import visible
 
 if TYPE_CHECKING:
-    from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
+    from bootcamp_cli.analysis.summary import GroupSummary, Redone, RunSummary
 
 TOTAL = "Total Average"
 _STARTERS = frozenset("=+-@\t\r\n＝＋－＠")
@@ -96,12 +96,24 @@ def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
         yield f"without a verdict: {_kinds(run.unverified)}"
     if run.repeats > 1:
         yield f"{run.n_questions:,} questions asked {run.repeats:,} times: averages are means of question means"
+    if run.redo_of is not None:
+        yield f"only the samples that are redone of {visible(run.redo_of)}"
+    for redone in run.redone:
+        yield _redone(redone)
     if run.n_truncated:
         yield f"truncated at the token limit: {run.n_truncated:,} of {run.n_answered:,} answers"
     if run.n_len_estimated:
         yield f"lengths that are word counts (server sent no usage): {run.n_len_estimated:,} of {run.n_answered:,}"
     if not run.sizes_known:
         yield "how many samples the test files have is not recorded here: n counts what was found"
+
+
+def _redone(redone: "Redone") -> str:
+    what = " or ".join(map(visible, redone.selection))
+    score = "no score" if redone.score is None else f"average score {redone.score:.4f}"
+    counts = f"{redone.n_scored:,} scored, {redone.n_truncated:,} truncated"
+    where = f"with max_tokens {redone.max_tokens} in {visible(redone.run_dir)}"
+    return f"redone {where}: {redone.n:,} {what} samples, {score}, {counts}"
 
 
 def _completeness(run: "RunSummary") -> str:

@@ -1,7 +1,7 @@
 """eval_args.json: what a run was started with; `resume` reads it back and fills in what is masked."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,10 +31,14 @@ def to_eval_args(settings: Settings) -> dict[str, Any]:
     return {parameter.name: stored_value(parameter, getattr(settings, parameter.name)) for parameter in parameters()}
 
 
-def settings_from_eval_args(data: Mapping[str, Any], *, place: str, sources: Sources) -> Resolved:
+def settings_from_eval_args(
+    data: Mapping[str, Any], *, place: str, sources: Sources, may_differ: Container[str] = ()
+) -> Resolved:
     """The settings with which `resume` continues a run.
 
-    `data` is the content of its eval_args.json, `place` that file's name in messages.
+    `data` is the content of its eval_args.json, `place` that file's name in messages. Flags of the parameters that
+    `may_differ` are taken whatever they decide.
+
     The file decides. Flags override what does not change the answers; whether they change the verifiers is not seen
     here. Environment and TOML only provide what the file masks: the API key, header values, extra_body values, and a
     URL that is the same but for its credentials; a header or a key that the run did not have is not added. Unknown keys
@@ -48,7 +52,7 @@ def settings_from_eval_args(data: Mapping[str, Any], *, place: str, sources: Sou
     current = load_settings(sources)
     base = Base(directory=sources.cwd)
     run = _Run(data=data, place=place, base=base)
-    _refuse_other_answers(run, current)
+    _refuse_other_answers(run, current, may_differ)
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     missing: list[str] = []
@@ -89,9 +93,11 @@ class _Run:
         return convert(parameter, stored, f"{self.place}: {parameter.name}", base=self.base)
 
 
-def _refuse_other_answers(run: _Run, current: Resolved) -> None:
+def _refuse_other_answers(run: _Run, current: Resolved, may_differ: Container[str]) -> None:
     refused = []
     for parameter in parameters():
+        if parameter.name in may_differ:
+            continue
         if parameter.param.decides != "answers" or current.origins[parameter.name].kind != "flag":
             continue
         before = stored_value(parameter, run.value(parameter, run.data.get(parameter.name)))

@@ -5,7 +5,7 @@ A killed writer leaves the beginning of one of our lines after the last newline,
 
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, zip_longest
@@ -45,18 +45,21 @@ class RunRows:
     """What is known of the rows of a test file that a run evaluates, each of them `n_repeats` times.
 
     `n_rows`: they are the first `n_rows` rows; None where rows in between are left out. `id_is_row`: the id of a record
-    is its row number.
+    is its row number. `samples`: the run takes only these (row, repeat).
     """
 
     data_sources: frozenset[str]
     n_rows: int | None = None
     n_repeats: int = 1
     id_is_row: bool = False
+    samples: frozenset[tuple[int, int]] | None = None
 
     def objection(self, row: int, repeat: int, data_source: str | None, id_: Any) -> str | None:
         """Why a record or failure does not belong to this file; None where it may."""
         if repeat >= self.n_repeats:
             return f"repeat is {repeat}, but this run asks each question {_times(self.n_repeats)}"
+        if self.samples is not None and (row, repeat) not in self.samples:
+            return f"repeat {repeat} of row {row} is not one that this run redoes"
         if self.n_rows is not None and row >= self.n_rows:
             return f"row {row} does not belong to this run, which takes the rows 0 to {self.n_rows - 1}"
         if data_source is not None and data_source not in self.data_sources:
@@ -83,6 +86,7 @@ def rows_by_file(manifest: Manifest) -> dict[str, RunRows]:
             n_rows=file.n_rows if all_selected and file.n_invalid == 0 else None,
             n_repeats=manifest.repeats,
             id_is_row=file.id_rule == "row",
+            samples=None if manifest.redo_of is None else frozenset(manifest.redo_of.samples.get(file.name, ())),
         )
         for file in manifest.files
     }
@@ -305,6 +309,36 @@ class Journal:
             raise disk_error(error, f"order {path}") from error
         self._dirty.discard(path)
         self.details[file] = ordered
+
+    def set_aside(self, file: str, samples: Container[tuple[int, int]], rows: RunRows) -> None:
+        """Move the records of these (row, repeat) to the end of redone/{file}; the samples are owed again.
+
+        They are on disk there before they leave the details: a process that is killed in between leaves them in both.
+
+        Raises:
+            DiskError: the file system refuses; no record is lost.
+            RunDirectoryError: a record is not where this journal left it; the details stay as they are.
+        """
+        index = self.details[file]
+        path, aside = self.run_dir.details / file, self.run_dir.redone / file
+        try:
+            aside.parent.mkdir(exist_ok=True)
+            with path.open("rb", buffering=0) as source, replacing(path, self.lock.check) as kept:
+                self._require_as_left(file, source.fileno())
+                repair_tail(aside, self.lock.check)
+                with self._opened(aside, may_be_new=True) as moved:
+                    for i, (offset, length) in enumerate(zip(index.offsets, index.lengths, strict=True)):
+                        line = os.pread(source.fileno(), length, offset)
+                        if index.sample(i) in samples:
+                            _write_all(moved, line)
+                        else:
+                            kept.write(line)
+                    os.fsync(moved)
+        except OSError as error:
+            raise disk_error(error, f"set records of {path} aside") from error
+        sync_directory(aside.parent)
+        self._dirty.discard(path)
+        self.details[file] = replay(path, rows)
 
     def settle_failures(self) -> None:
         """Keep only the last line of each sample without a record in failures.jsonl, in order."""

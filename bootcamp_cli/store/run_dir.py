@@ -1,10 +1,12 @@
 """The run directory: its name, its files, its manifest, and how to find it again."""
 
+import glob
 import heapq
 import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +23,10 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 MAX_EARLIER = 50
 """How many of the most recently changed directories are looked into where nobody asked for an earlier run."""
+
+_REDO = "_redo"
+_MAX_REDO = 220
+"""How many characters of a run directory's name stand in that of one that redoes its samples."""
 
 _MAX_NAMES = 180
 """How many bytes of a run directory's name are for model and test dir; file systems take 255, some of them fewer."""
@@ -62,6 +68,11 @@ class RunDir:
         """Bars, one line per test file."""
         return self.path / "progress.log"
 
+    @property
+    def redone(self) -> Path:
+        """The folder of records that were set aside, by test file."""
+        return self.path / "redone"
+
     def scores(self, model_name: str) -> Path:
         """The workbook."""
         return self.path / f"{safe_name(model_name)}_scores.xlsx"
@@ -101,10 +112,13 @@ def safe_name(name: str) -> str:
     return safe if safe.strip(".") else "_" * max(len(safe), 1)
 
 
-def create_run_dir(output_dir: Path, *, model_name: str, test_dir: Path, now: datetime) -> RunDir:
+def create_run_dir(
+    output_dir: Path, *, model_name: str, test_dir: Path, now: datetime, redo_of: str | None = None
+) -> RunDir:
     """Make a new run directory `{model_name}_{test_dir}_{YYYYMMDD_HHMMSS}`; an existing one is never reused.
 
-    Names that are too long are cut, each only as far as the other needs the room.
+    Names that are too long are cut, each only as far as the other needs the room. One that redoes samples of the run
+    directory `redo_of` is `{redo_of}_redo_{YYYYMMDD_HHMMSS}`.
 
     Raises:
         DiskError: it cannot be made.
@@ -112,7 +126,8 @@ def create_run_dir(output_dir: Path, *, model_name: str, test_dir: Path, now: da
     model, data = safe_name(model_name), safe_name(test_dir.resolve().name)
     n_model = max(_MAX_NAMES // 2, _MAX_NAMES - len(data))
     model = model[:n_model]
-    stem = f"{model}_{data[: _MAX_NAMES - len(model)]}_{now:%Y%m%d_%H%M%S}"
+    stem = f"{model}_{data[: _MAX_NAMES - len(model)]}" if redo_of is None else f"{redo_of[:_MAX_REDO]}{_REDO}"
+    stem = f"{stem}_{now:%Y%m%d_%H%M%S}"
     suffix = ""
     n = 1
     try:
@@ -129,6 +144,18 @@ def create_run_dir(output_dir: Path, *, model_name: str, test_dir: Path, now: da
             return RunDir(path)
     except OSError as error:
         raise disk_error(error, f"make a run directory in {output_dir}") from error
+
+
+def redo_dirs(run_dir: RunDir) -> list[tuple[RunDir, Manifest]]:
+    """The run directories beside a run that redo samples of it, in name order; unreadable ones are passed over."""
+    name = run_dir.path.resolve().name
+    found = []
+    for path in sorted(run_dir.path.resolve().parent.glob(f"{glob.escape(name[:_MAX_REDO])}{_REDO}_*")):
+        with suppress(RunDirectoryError):
+            manifest = RunDir(path).read_manifest()
+            if manifest is not None and manifest.redo_of is not None and manifest.redo_of.run == name:
+                found.append((RunDir(path), manifest))
+    return found
 
 
 def open_run_dir(path: Path) -> RunDir:
@@ -192,6 +219,10 @@ def _read_object(path: Path) -> dict[str, Any] | None:
     return value
 
 
+_DECIDING = frozenset({"repeats", "rescoring", "redo_of"})
+"""Fields with a default that decide what a run holds."""
+
+
 def _manifest_of(parts: Mapping[str, Any], path: Path) -> Manifest:
     """The manifest of a JSON object; what is odd about parts that decide nothing is passed over."""
     values = {}
@@ -200,7 +231,7 @@ def _manifest_of(parts: Mapping[str, Any], path: Path) -> Manifest:
             try:
                 values[field.name] = msgspec.convert(parts[field.name], field.type)
             except (msgspec.ValidationError, ValueError, RecursionError) as error:
-                if field.required:
+                if field.required or field.name in _DECIDING:
                     raise RunDirectoryError(f"{path}: {field.name} is not what was written", hint=_HINT) from error
     if missing := [field.name for field in fields(Manifest) if field.required and field.name not in values]:
         raise RunDirectoryError(f"{path}: missing: {', '.join(missing)}", hint=_HINT)

@@ -1,0 +1,182 @@
+"""Samples that are asked for again: which, what becomes of their records, and of the run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bootcamp_cli import open_run
+from bootcamp_cli.engine.redo import parse_selection
+from bootcamp_cli.errors import UsageError
+from tests.conftest import FaultServerProcess, RunBootcamp, StartFaultServer, WriteRows
+
+CHAT = ("--api-mode", "chat_completion")
+ANSWERS = {0: "fine", 1: "so [[3]]", 2: "", 3: "[[9]]"}
+
+
+@pytest.fixture
+def test_dir(write_rows: WriteRows, tmp_path: Path) -> Path:
+    """Four questions whose answers are a long text, a right one, nothing, and a wrong one."""
+    truth = {"start_word": "cat", "end_word": "dog", "correct_steps": 3}
+    rows = [
+        {"data_source": "KorPuzzleWordLadder", "prompt": f"question {n}", "ground_truth": truth, "answer": text}
+        for n, text in ANSWERS.items()
+    ]
+    rows[0]["answer"] = " ".join(["step"] * 60) + " [[3]]"
+    write_rows(tmp_path / "rows" / "a.jsonl", rows)
+    return tmp_path / "rows"
+
+
+@pytest.fixture
+def server(fault_server: StartFaultServer, test_dir: Path) -> FaultServerProcess:
+    """A server that answers them, with nothing around the texts."""
+    return fault_server(test_dir=test_dir, reasoning_parser=True)
+
+
+@pytest.fixture
+def run_dir(server: FaultServerProcess, test_dir: Path, run_bootcamp: RunBootcamp, tmp_path: Path) -> Path:
+    """A run of at most 40 tokens per answer: the first one is cut off."""
+    done = run_bootcamp(
+        *("eval", "--url", server.url, "--model-name", "demo", "--test-dir", test_dir, "--max-tokens", "40"),
+        *CHAT,
+    )
+    assert done.returncode == 0, done.stderr
+    [made] = (tmp_path / "output").iterdir()
+    return made
+
+
+def records(run_dir: Path, folder: str = "details") -> list[dict[str, Any]]:
+    """The records of the test file."""
+    return [json.loads(line) for line in (run_dir / folder / "a.jsonl").read_text("utf-8").splitlines()]
+
+
+def told_apart(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without what tells how its answer came."""
+    return {key: value for key, value in record.items() if key not in ("latency_s", "attempts")}
+
+
+@pytest.mark.parametrize(
+    ("words", "rows"),
+    [
+        (["truncated"], [0]),
+        (["empty"], [2]),
+        (["truncated", "empty"], [0, 2]),
+        (["a:3"], [3]),
+        (["a.jsonl:3:0", "a:1"], [1, 3]),
+        (["filtered"], []),
+        (["unscored"], []),
+        (["failed"], []),
+    ],
+)
+def test_chosen_records_are_set_aside_and_asked_for_again(
+    words: list[str], rows: list[int], run_dir: Path, server: FaultServerProcess, run_bootcamp: RunBootcamp
+) -> None:
+    """The chosen samples are requested once more, their records stand in `redone`, all others stay as they are."""
+    before, n_before = records(run_dir), server.stats()["received"]
+    done = run_bootcamp("resume", run_dir, *(part for word in words for part in ("--redo", word)))
+    assert done.returncode == 0, done.stderr
+    assert server.stats()["received"] - n_before == len(rows)
+    after = records(run_dir)
+    assert [record["row"] for record in after] == [0, 1, 2, 3]
+    assert [record for record in after if record["row"] not in rows] == [r for r in before if r["row"] not in rows]
+    assert list(map(told_apart, after)) == list(map(told_apart, before)), "the server answers the same"
+    assert (run_dir / "redone").exists() == bool(rows)
+    if rows:
+        assert records(run_dir, "redone") == [record for record in before if record["row"] in rows]
+        again = run_bootcamp("resume", run_dir, "--redo", words[0])
+        assert again.returncode == 0
+        assert len(records(run_dir, "redone")) > len(rows), "nothing that was set aside is ever deleted"
+
+
+def test_longer_answers_get_a_run_of_their_own(
+    run_dir: Path, server: FaultServerProcess, run_bootcamp: RunBootcamp, tmp_path: Path
+) -> None:
+    """With a larger max_tokens the run stays as it is; the redone samples, no others, get a directory beside it."""
+    before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file() and ".lock" not in path.parts}
+    n_before = server.stats()["received"]
+    done = run_bootcamp("resume", run_dir, "--redo", "truncated", "--max-tokens", "400", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["n"], report["avg_score"], report["redo_of"]) == (1, 1.0, run_dir.name)
+    assert server.stats()["received"] - n_before == 1
+    assert before == {path: path.read_bytes() for path in before}
+    [redone] = [path for path in (tmp_path / "output").iterdir() if path != run_dir]
+    assert [record["row"] for record in records(redone)] == [0]
+    manifest = json.loads((redone / "manifest.json").read_text())
+    assert manifest["redo_of"]["run"] == run_dir.name
+    assert manifest["redo_of"]["samples"] == {"a.jsonl": [[0, 0]]}
+    shown = run_bootcamp("report", run_dir)
+    assert f"redone with max_tokens 400 in {redone.name}: 1 truncated samples, average score 1.0000" in shown.stdout
+    [entry] = json.loads(run_bootcamp("report", run_dir, "--json").stdout)["redone"]
+    assert (entry["run_dir"], entry["n"], entry["score"], entry["n_truncated"]) == (redone.name, 1, 1.0, 0)
+    assert f"only the samples that are redone of {run_dir.name}" in run_bootcamp("report", redone).stdout
+
+
+def test_a_run_of_redone_samples_is_resumed_as_such(
+    run_dir: Path, fault_server: StartFaultServer, test_dir: Path, run_bootcamp: RunBootcamp, tmp_path: Path
+) -> None:
+    """What it owes are its own samples; no other `eval --resume` takes it for its run; it asks for no more repeats."""
+    failing = fault_server(test_dir=test_dir, faults=["400:attempts=2"])
+    options = ("--redo", "truncated", "--redo", "empty", "--max-tokens", "400")
+    assert run_bootcamp("resume", run_dir, *options, "--url", failing.url).returncode == 3
+    [redone] = [path for path in (tmp_path / "output").iterdir() if path != run_dir]
+    assert open_run(redone).summary.n_failed == 2
+    server = fault_server(test_dir=test_dir)
+    done = run_bootcamp("resume", redone, "--url", server.url)
+    assert done.returncode == 0, done.stderr
+    assert [record["row"] for record in records(redone)] == [0, 2]
+    assert server.stats()["received"] == 2
+    refused = run_bootcamp("resume", redone, "--repeats", "2")
+    assert (refused.returncode, "only redoes samples" in refused.stderr) == (2, True)
+    words = ("eval", "--resume", "--url", server.url, "--model-name", "demo", "--test-dir", test_dir, *CHAT)
+    assert run_bootcamp(*words, "--max-tokens", "400").returncode == 0
+    assert len(list((tmp_path / "output").iterdir())) == 3
+
+
+def test_failed_samples_are_asked_for_with_more_tokens(
+    fault_server: StartFaultServer, test_dir: Path, run_bootcamp: RunBootcamp, tmp_path: Path
+) -> None:
+    """Samples without an answer are chosen by `failed`, by their name, and by nothing else."""
+    failing = fault_server(test_dir=test_dir, faults=["400:sample=3"])
+    options = ("--model-name", "demo", "--test-dir", test_dir, "--max-tokens", "40")
+    assert run_bootcamp("eval", "--url", failing.url, *options).returncode == 3
+    [run_dir] = (tmp_path / "output").iterdir()
+    server = fault_server(test_dir=test_dir)
+    for word in ("failed", "a:3"):
+        done = run_bootcamp("resume", run_dir, "--redo", word, "--max-tokens", "50", "--url", server.url, "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["n"] == 1
+    nothing = run_bootcamp("resume", run_dir, "--redo", "filtered", "--max-tokens", "50", "--url", server.url)
+    assert (nothing.returncode, "no sample is filtered" in nothing.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--redo", "wrong"), "--redo: must be one of failed, truncated, empty, filtered, unscored, or FILE:ROW"),
+        (("--redo", "a:17"), "--redo: the run has no sample a.jsonl:17"),
+        (("--redo", "a:1:1"), "--redo: the run has no sample a.jsonl:1:1"),
+        (("--redo", "truncated", "--max-tokens", "30"), "max_tokens: 30 is less than the run's 40"),
+        (("--redo", "truncated", "--temperature", "1"), "--temperature: the run has 0.0, not 1.0"),
+        (("--max-tokens", "400"), "--max-tokens: the run has 40, not 400"),
+    ],
+)
+def test_what_cannot_be_redone_changes_nothing(
+    options: tuple[str, ...], said: str, run_dir: Path, run_bootcamp: RunBootcamp
+) -> None:
+    """A word that names nothing, and what would change other answers, are refused in one line; the run stays whole."""
+    before = records(run_dir)
+    done = run_bootcamp("resume", run_dir, *options)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert records(run_dir) == before
+    assert not (run_dir / "redone").exists()
+
+
+def test_a_name_may_hold_colons() -> None:
+    """Row and repeat are the last numbers of a word, whatever stands before them."""
+    assert parse_selection(["a:b:1"]).named == {("a:b.jsonl", 1, None)}
+    assert parse_selection(["x.jsonl:1:2"]).named == {("x.jsonl", 1, 2)}
+    for word in ("", ":1", "a", "a:", "a:-1", "a:1:", "a:\u0661"):
+        with pytest.raises(UsageError):
+            parse_selection([word])
