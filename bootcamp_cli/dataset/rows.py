@@ -171,19 +171,24 @@ def _may_be_deep(text: bytes) -> bool:
 
 def _examined(line: bytes) -> Row:
     """Parse a line slowly and say what is wrong with it, if anything is."""
-    values = _parse_object(line)
+    values = parse_object(line)
     faults = list(_faults(values))
     if faults:
         raise InvalidRowError("; ".join(faults))
     row = Row(values["data_source"], values["prompt"], values["ground_truth"], values.get("id"))
-    if _may_be_deep(line) and _is_deeper(row.ground_truth, MAX_NESTING):
+    if _may_be_deep(line) and is_deeper(row.ground_truth, MAX_NESTING):
         raise InvalidRowError(f"`ground_truth` is nested deeper than {MAX_NESTING} levels")
     if (rb"\ud" in line or rb"\uD" in line) and _has_lone_surrogate(row):
         raise InvalidRowError("a lone surrogate escape (\\ud800 to \\udfff), which is not a character")
     return row
 
 
-def _parse_object(line: bytes) -> dict[str, Any]:
+def parse_object(line: bytes) -> dict[str, Any]:
+    """The JSON object of one line.
+
+    Raises:
+        InvalidRowError: the line is too long, not UTF-8, not JSON, or not an object.
+    """
     if len(line) > MAX_LINE_BYTES:
         raise InvalidRowError(f"line longer than {MAX_LINE_BYTES // 2**20} MiB")
     nul = line.find(b"\0")
@@ -257,7 +262,8 @@ def _kind(value: object) -> str:
             return "an object"
 
 
-def _is_deeper(value: object, max_levels: int) -> bool:
+def is_deeper(value: object, max_levels: int) -> bool:
+    """Whether a JSON value holds arrays and objects within each other on more than `max_levels` levels."""
     level = [value]
     for _ in range(max_levels + 1):
         level = [child for container in level for child in _children(container)]
