@@ -471,7 +471,8 @@ def _check(
             try:
                 return ModelCheck(entry=entry, probe=await probe(client, _PROBE_PROMPT))
             except AttemptFailed as failure:
-                raise ServerUnavailableError(f"{settings.url}: the probe failed: {failure.message}") from failure
+                url = client.endpoint.base_url
+                raise ServerUnavailableError(f"{url}: the probe failed: {failure.message}") from failure
 
     return anyio.run(ask)
 
