@@ -16,53 +16,50 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class LineReader:
-    """Reads the lines of a binary file in batches.
+    """Reads the lines of a binary file in batches; between two of them the file may be closed.
 
     Lines keep their line feed and lose a byte order mark; a line above MAX_LINE_BYTES is cut to one byte more than
     that. `n_read` and `digest()` cover the bytes up to the end of the last batch. Reading ends with the file or after
     `n_bytes`.
     """
 
-    def __init__(self, file: BinaryIO, *, n_bytes: int | None = None) -> None:
+    def __init__(self, *, n_bytes: int | None = None) -> None:
         self.n_read = 0
-        self._file = file
         self._n_bytes = n_bytes
         self._sha256 = hashlib.sha256()
 
-    def batches(self, n_bytes: int) -> Iterator[list[bytes]]:
-        """Lists of lines of about `n_bytes` in total, at least one line each."""
-        is_first = True
-        while lines := self._read_batch(n_bytes):
-            if is_first and lines[0].startswith(_BOM):
-                lines[0] = lines[0].removeprefix(_BOM)
-            is_first = False
-            yield lines
+    def batch(self, file: BinaryIO, n_bytes: int) -> list[bytes]:
+        """The next lines, of about `n_bytes` in total and at least one; none at the end.
+
+        `file` stands where the last batch ended, `n_read` bytes after its start.
+        """
+        is_first = not self.n_read
+        if self._n_bytes is not None:
+            n_bytes = min(n_bytes, self._n_bytes - self.n_read)
+        block = file.read(n_bytes)
+        self._count(block)
+        lines = block.splitlines(keepends=True) if b"\r" not in block else _split(block)
+        if lines and not block.endswith(b"\n"):
+            lines[-1] = (lines[-1] + self._read(file))[: MAX_LINE_BYTES + 1]
+        if is_first and lines and lines[0].startswith(_BOM):
+            lines[0] = lines[0].removeprefix(_BOM)
+        return lines
 
     def digest(self) -> str:
         """The SHA-256 (hex) of the bytes read so far."""
         return self._sha256.hexdigest()
 
-    def _read_batch(self, n_bytes: int) -> list[bytes]:
-        if self._n_bytes is not None:
-            n_bytes = min(n_bytes, self._n_bytes - self.n_read)
-        block = self._file.read(n_bytes)
-        self._count(block)
-        lines = block.splitlines(keepends=True) if b"\r" not in block else _split(block)
-        if lines and not block.endswith(b"\n"):
-            lines[-1] = (lines[-1] + self._read())[: MAX_LINE_BYTES + 1]
-        return lines
-
-    def _read(self) -> bytes:
-        line = chunk = self._read_chunk()
+    def _read(self, file: BinaryIO) -> bytes:
+        line = chunk = self._read_chunk(file)
         while len(chunk) > MAX_LINE_BYTES and not chunk.endswith(b"\n"):
-            chunk = self._read_chunk()
+            chunk = self._read_chunk(file)
         return line
 
-    def _read_chunk(self) -> bytes:
+    def _read_chunk(self, file: BinaryIO) -> bytes:
         n_wanted = MAX_LINE_BYTES + 1
         if self._n_bytes is not None:
             n_wanted = min(n_wanted, self._n_bytes - self.n_read)
-        chunk = self._file.readline(n_wanted)
+        chunk = file.readline(n_wanted)
         self._count(chunk)
         return chunk
 
