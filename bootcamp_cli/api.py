@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from bootcamp_cli.types import BootcampRef
     from bootcamp_cli.verification.golden import Agreement
 
-_PROBE_PROMPT = "What is 2 + 2? Answer with a number."
-
 
 class Listener(Protocol):
     """Receives messages for the user, one line at a time."""
@@ -454,7 +452,7 @@ def _check(
 
     from bootcamp_cli.server.client import open_client
     from bootcamp_cli.server.failures import AttemptFailed
-    from bootcamp_cli.server.health import probe, wait_for_model
+    from bootcamp_cli.server.health import PROBE_PROMPT, probe, wait_for_model
 
     async def ask() -> ModelCheck:
         async with open_client(settings, generation) as client:
@@ -469,7 +467,7 @@ def _check(
                 return ModelCheck(entry=entry, probe=None)
             client.config = generation.sending(model=entry.name)
             try:
-                return ModelCheck(entry=entry, probe=await probe(client, _PROBE_PROMPT))
+                return ModelCheck(entry=entry, probe=await probe(client, PROBE_PROMPT))
             except AttemptFailed as failure:
                 url = client.endpoint.base_url
                 raise ServerUnavailableError(f"{url}: the probe failed: {failure.message}") from failure

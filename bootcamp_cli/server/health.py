@@ -14,6 +14,9 @@ from bootcamp_cli.server.failures import AttemptFailed, is_keepable
 from bootcamp_cli.text import one_line, shortened, shown_s
 from bootcamp_cli.types import Answer
 
+PROBE_PROMPT = "What is 2 + 2? Answer with a number."
+"""What no server has a reason to refuse: short, and harmless in the eyes of any moderation."""
+
 PROBE_MAX_TOKENS = 16
 """Length of the probe's answer."""
 
@@ -54,7 +57,7 @@ async def wait_for_model(
 
     Without `model_name` the only listed model is taken. `notify` gets a line each time the model is not there. Raises
     ServerUnavailableError when the time is up, and at once for what waiting cannot fix: a refused key or certificate, a
-    redirect. Raises SettingsError where a model name is needed.
+    forbidden list, a redirect. Raises SettingsError where a model name is needed.
     """
     url = client.endpoint.base_url
     started = anyio.current_time()
@@ -64,7 +67,7 @@ async def wait_for_model(
         except AttemptFailed as failure:
             if failure.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
                 return _unlisted(url, model_name, failure, notify)
-            if failure.scope == "run_stop" or (failure.status or 0) // 100 == 3:
+            if failure.scope == "run_stop" or failure.status == HTTPStatus.FORBIDDEN or _is_redirect(failure):
                 raise _gave_up(url, failure.message) from failure
             missing = failure.message
         else:
@@ -105,6 +108,10 @@ def _find(endpoint: Endpoint, models: list[dict[str, Any]], model_name: str | No
             raw = endpoint.secrets.redacted(entry) if is_keepable(entry) else None
             return ModelEntry(name=entry["id"], max_model_len=length if is_length else None, raw=raw)
     return None
+
+
+def _is_redirect(failure: AttemptFailed) -> bool:
+    return failure.status is not None and failure.status // 100 == 3
 
 
 def _missing(models: list[dict[str, Any]], model_name: str | None) -> str:
