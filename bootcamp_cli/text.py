@@ -227,8 +227,8 @@ def _whole(form: str, before: str, after: str, text: str) -> str:
     return re.sub(f"{before}{re.escape(form)}{after}", MASK, text)
 
 
-_WORD_BEFORE, _WORD_AFTER = r"(?:(?<!\w)|(?<=\\[nrt]))", r"(?!\w)"
-"""The ends of a word; an escaped line break of JSON may stand before it."""
+_WORD_BEFORE, _WORD_AFTER = r"(?:(?<!\w)|(?<=\\[nrt])|(?<=\\u[\da-fA-F]{4})|(?<=%[\da-fA-F]{2}))", r"(?!\w)"
+"""The ends of a word; an escape of JSON or of a URL may stand before it."""
 
 _NAME_BEFORE, _NAME_AFTER = r"(?<![\w./\\-])", r"(?![\w/\\-]|\.\w)"
 """The ends of a name or path; a full stop may follow it."""

@@ -66,6 +66,7 @@ def test_any_random_key_shows_nowhere(key: str) -> None:
         ("test", "Incorrect API key provided: test.", f"Incorrect API key provided: {MASK}."),
         ("test", '{"key": "test", "latest": "contest"}', f'{{"key": "{MASK}", "latest": "contest"}}'),
         ("test", r"who are you?\ntest", rf"who are you?\n{MASK}"),
+        ("test", r"\u003dtest user%3Atest%40h", rf"\u003d{MASK} user%3A{MASK}%40h"),
         ("test", "http://user:test@h/v1?k=test", f"http://user:{MASK}@h/v1?k={MASK}"),
         ("sk-test", "xsk-testx sk-test", f"x{MASK}x {MASK}"),
     ],
