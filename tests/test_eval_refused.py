@@ -138,7 +138,7 @@ def test_a_key_that_is_forbidden_everything_stops_the_run(
     assert done.returncode == 4
     assert "a request was forbidden, and so was a short neutral one: HTTP 403" in done.stderr.splitlines()[-1]
     run_dir = run_dir_of(tmp_path / "out")
-    assert n_records(run_dir) == 20
+    assert 20 - 8 <= n_records(run_dir) <= 20, "answers that were on their way are given up"
     assert failures(run_dir) == {}
     assert n_sent(server) <= 20 + 8 + 1
     assert server.stats()["max_in_flight"] <= 8

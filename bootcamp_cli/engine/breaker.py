@@ -205,6 +205,7 @@ class Refusals:
         self._n_forbidden = 0
         self._max_forbidden = 1
         self._look: _Look | None = None
+        self._error: ServerUnavailableError | None = None
         if keep_going:
             self._over.set()
 
@@ -223,6 +224,8 @@ class Refusals:
         """An attempt failed. Returns the error that stops the run where the server refuses every request."""
         if not is_refusal(failure):
             self._over.set()
+        elif self._error is not None:
+            return self._error
         elif failure.status == HTTPStatus.FORBIDDEN and not self._keep_going:
             return await self._forbidden(failure)
         elif not self._over.is_set():
@@ -276,7 +279,7 @@ class Refusals:
         except ServerUnavailableError as error:
             look.error = error
         finally:
-            self._look = None
+            self._look, self._error = None, look.error
             look.over.set()
         return look.error
 

@@ -126,10 +126,10 @@ def secrets_of(settings: EvalSettings) -> tuple[str, ...]:
 def shown_names(settings: EvalSettings) -> tuple[str, ...]:
     """The names of the settings that messages show as they are, even where a secret equals part of one.
 
-    These are the paths, as they were given, from the root and without symbolic links, and the name of the model.
+    These are the paths, as they were given and from the root, and the name of the model.
     """
     paths = [value for p in parameters() if isinstance(value := getattr(settings, p.name), Path)]
-    places = (str(place) for path in paths for place in (path, path.absolute(), path.resolve()))
+    places = (str(place) for path in paths for place in (path, path.absolute()))
     return tuple(dict.fromkeys((settings.model_name or "", *places)))
 
 
