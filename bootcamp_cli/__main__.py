@@ -10,8 +10,9 @@ import typer
 
 from bootcamp_cli.cli.app import root_group
 from bootcamp_cli.cli.command import is_on
-from bootcamp_cli.cli.console import hide, write_line
+from bootcamp_cli.cli.console import write_line
 from bootcamp_cli.cli.failure import failure_of, print_failure
+from bootcamp_cli.text import Redaction
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,25 +22,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     is_process = argv is None
     words = sys.argv[1:] if argv is None else list(argv)
-    masked: list[str] = []
+    redaction = Redaction()
     if is_process:
         _open_missing_streams()
     try:
         with _terminated_as_interrupted(to_the_end=is_process):
-            return _run(words, masked)
+            return _run(words, redaction)
     except typer.Exit as end:
         return end.exit_code
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:  # noqa: BLE001 - the boundary
         failure = failure_of(error)
         if is_on("--debug", words):
-            _print_traceback(error, masked)
-        print_failure(failure, as_json=is_on("--json", words), masked=masked)
+            _print_traceback(error, redaction)
+        print_failure(failure, as_json=is_on("--json", words), redaction=redaction)
         return failure.exit_code
 
 
-def _run(words: list[str], masked: list[str]) -> int:
+def _run(words: list[str], redaction: Redaction) -> int:
     group = root_group()
-    with group.make_context("bootcamp", words, obj=masked) as context:
+    with group.make_context("bootcamp", words, obj=redaction) as context:
         code = group.invoke(context)
     return code if isinstance(code, int) else 0
 
@@ -77,10 +78,10 @@ def _interrupt(*_: object) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def _print_traceback(error: BaseException, masked: list[str]) -> None:
+def _print_traceback(error: BaseException, redaction: Redaction) -> None:
     import traceback  # noqa: PLC0415 - with --debug only
 
-    write_line(sys.stderr, hide("".join(traceback.format_exception(error)), masked))
+    write_line(sys.stderr, redaction.foreign("".join(traceback.format_exception(error))))
 
 
 if __name__ == "__main__":

@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from bootcamp_cli.types import BootcampRef
     from bootcamp_cli.verification.golden import Agreement
 
-_PROBE_PROMPT = "What is 2 + 2? Answer with a number."
-
 _MIN_COMPARED = 8
 _NEARLY_ALL = 0.95
 
@@ -741,7 +739,7 @@ def check_model(settings: Settings, on_event: "Emit | None" = None, *, with_prob
 async def _checked(settings: Settings, generation: "GenerationConfig", tell: _Tell, *, with_probe: bool) -> ModelCheck:
     from bootcamp_cli.server.client import open_client
     from bootcamp_cli.server.failures import AttemptFailed
-    from bootcamp_cli.server.health import probe, wait_for_model
+    from bootcamp_cli.server.health import PROBE_PROMPT, probe, wait_for_model
 
     async with open_client(settings, generation) as client:
         entry = await wait_for_model(
@@ -755,9 +753,10 @@ async def _checked(settings: Settings, generation: "GenerationConfig", tell: _Te
             return ModelCheck(entry=entry, probe=None)
         client.config = generation.sending(model=entry.name)
         try:
-            return ModelCheck(entry=entry, probe=await probe(client, _PROBE_PROMPT))
+            return ModelCheck(entry=entry, probe=await probe(client, PROBE_PROMPT))
         except AttemptFailed as failure:
-            raise ServerUnavailableError(f"{settings.url}: the probe failed: {failure.message}") from failure
+            url = client.endpoint.base_url
+            raise ServerUnavailableError(f"{url}: the probe failed: {failure.message}") from failure
 
 
 # Settings, templates and bootcamps

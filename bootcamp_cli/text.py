@@ -1,11 +1,13 @@
 """Text from elsewhere in a form that may be shown: control characters are escaped, secrets are taken out.
 
-The only place that recognises, masks and redacts secrets.
+The only place that recognises, masks and redacts secrets. Text from elsewhere is redacted where it comes in
+(`Secrets.redact`), so that the tool's own text holds no secret; that text is searched all the same before it is shown
+(`Secrets.redact_own`), in a way that leaves paths and commands alone, whatever word the user took for a key.
 """
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -144,23 +146,109 @@ class Secrets:
     def __or__(self, other: "Secrets") -> "Secrets":
         return Secrets(_longest_first({*self.forms, *other.forms}))
 
-    def redact(self, text: str) -> str:
-        """The text with every secret replaced by `***`."""
+    def redact(self, text: str, *, keep: Collection[str] = ()) -> str:
+        """Text from elsewhere with every secret replaced by `***`.
+
+        A secret that is a common word (`test`) is replaced as a whole word only: `latest` is none. Names and addresses
+        in `keep` stay as they are, also where a secret is part of them.
+        """
         for form in self.forms:
-            text = text.replace(form, MASK)
+            if form in text:
+                text = _redacted(text, form, [name for name in keep if form in name and form != name])
         return text
 
-    def redacted(self, value: Any) -> Any:
+    def redact_own(self, text: str, *, shown: Collection[str] = ()) -> str:
+        """Text of this tool with the secrets replaced by `***`, but never part of a path or a command.
+
+        The tool writes no secret into its own text on purpose, so that this is a second line of defence. A key as
+        services give them out is replaced wherever it stands. A shorter one is replaced only where it is not part of a
+        longer name or path, and a common word not at all. Nor is a secret that stands in a name or path which is
+        `shown` in any case, such as that of the model or a directory, or in a path below such a directory: hiding it
+        would hide the directory, too.
+        """
+        for form in self.forms:
+            if form in text and not _is_word(form) and not any(form in name for name in shown):
+                pieces = _paths_below(shown).split(text)
+                pieces[::2] = [_redacted_own(piece, form) for piece in pieces[::2]]
+                text = "".join(pieces)
+        return text
+
+    def redacted(self, value: Any, *, keep: Collection[str] = ()) -> Any:
         """A JSON value with its texts redacted; the names in it stay, as a name such as `token` may equal a secret."""
         if isinstance(value, str):
-            return self.redact(value)
+            return self.redact(value, keep=keep)
         if isinstance(value, dict):
-            return {name: self.redacted(child) for name, child in value.items()}
-        return [self.redacted(child) for child in value] if isinstance(value, list) else value
+            return {name: self.redacted(child, keep=keep) for name, child in value.items()}
+        return [self.redacted(child, keep=keep) for child in value] if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """What a command has learnt so far: secrets, and texts such as paths that it shows in any case."""
+
+    secrets: list[str] = field(default_factory=list, repr=False)
+    shown: list[str] = field(default_factory=list)
+
+    def add(self, secrets: Iterable[str], *, shown: Iterable[str] = ()) -> None:
+        """Learn of secrets, and of texts that are shown."""
+        self.secrets.extend(secrets)
+        self.shown.extend(text for text in shown if text)
+
+    def own(self, text: str) -> str:
+        """The tool's own text without the secrets; paths and commands stay as they are."""
+        return Secrets.of(self.secrets).redact_own(text, shown=self.shown)
+
+    def foreign(self, text: str) -> str:
+        """Text from elsewhere, such as a traceback, without the secrets."""
+        return Secrets.of(self.secrets).redact(text, keep=self.shown)
+
+
+def _redacted(text: str, form: str, keep: Sequence[str]) -> str:
+    """The text with a secret masked, but for the names in `keep`, each of which holds it."""
+    if keep:
+        names = "|".join(map(re.escape, sorted(keep, key=len, reverse=True)))
+        pieces = re.split(f"({names})", text)
+        return "".join(piece if piece in keep else _redacted(piece, form, ()) for piece in pieces)
+    return _whole(form, _WORD_BEFORE, _WORD_AFTER, text) if _is_word(form) else text.replace(form, MASK)
+
+
+def _redacted_own(text: str, form: str) -> str:
+    return text.replace(form, MASK) if _is_long_key(form) else _whole(form, _NAME_BEFORE, _NAME_AFTER, text)
+
+
+def _paths_below(directories: Iterable[str]) -> re.Pattern[str]:
+    """Matches the paths below directories that are given from the root, as one group."""
+    roots = sorted((path for path in directories if path.startswith("/") and len(path) > 1), key=len, reverse=True)
+    return re.compile(rf"((?:{'|'.join(map(re.escape, roots))})/[\w./-]*)" if roots else r"((?!))")
+
+
+def _whole(form: str, before: str, after: str, text: str) -> str:
+    """The text with a secret masked where it stands for itself."""
+    return re.sub(f"{before}{re.escape(form)}{after}", MASK, text)
+
+
+_WORD_BEFORE, _WORD_AFTER = r"(?:(?<!\w)|(?<=\\[nrt])|(?<=\\u[\da-fA-F]{4})|(?<=%[\da-fA-F]{2}))", r"(?!\w)"
+"""The ends of a word; an escape of JSON or of a URL may stand before it."""
+
+_NAME_BEFORE, _NAME_AFTER = r"(?<![\w./\\-])", r"(?![\w/\\-]|\.\w)"
+"""The ends of a name or path; a full stop may follow it."""
+
+
+def _is_word(text: str) -> bool:
+    """Whether a secret may well occur by chance: it is very short, or made of letters or of digits alone."""
+    return len(text) < _MIN_WORD_CHARS or (len(text) < _MIN_KEY_CHARS and (text.isalpha() or text.isdecimal()))
+
+
+def _is_long_key(text: str) -> bool:
+    """Whether a secret cannot occur by chance."""
+    is_mixed = any(map(str.isdigit, text)) and any(map(str.isalpha, text))
+    return len(text) >= (_MIN_KEY_CHARS if is_mixed else _MIN_PHRASE_CHARS)
 
 
 _MIN_CHARS = 4
 _MIN_WORD_CHARS = 6
+_MIN_KEY_CHARS = 16
+_MIN_PHRASE_CHARS = 24
 
 
 def _longest_first(forms: Iterable[str]) -> tuple[str, ...]:

@@ -232,6 +232,30 @@ async def test_a_running_loop_awaits(fault_server: StartFaultServer, demo_test_d
     assert server.stats()["received"] <= 112 + 2 * 8
 
 
+def test_the_example_of_the_readme_runs(
+    fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path, clean_environment: dict[str, str]
+) -> None:
+    """The example of the README runs word for word, but for where server, data and an older run are."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    code = readme.split("## Python API", 1)[1].split("```python\n", 1)[1].split("```", 1)[0]
+    (tmp_path / "tests").symlink_to(demo_test_dir)
+    url = fault_server(test_dir=demo_test_dir, model="r1_32B", by_seed=True).url
+    for there, here in (
+        ('"http://127.0.0.1:8000/v1"', repr(url)),
+        ('"http://127.0.0.1:8001/v1"', repr(url)),
+        ('"output/r1_32B_tests_20260101_120000"', "run.path"),
+        ("max_tokens=65536", "max_tokens=65536, keep_going=True"),
+    ):
+        assert there in code
+        code = code.replace(there, here)
+    code = code.replace("repeats=4)", "repeats=4, max_tokens=80)").replace("  # 1.0", " == 1.0 or exit(1)")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=clean_environment, cwd=tmp_path, check=False
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert len(list((tmp_path / "output").iterdir())) == 2
+
+
 def test_the_front_page() -> None:
     """Every name of the front page is there, has a docstring, and none is loaded before it is used."""
     names = [name for name in bootcamp_cli.__all__ if name != "__version__"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.invocation import invoke_decently, isolate
 from tests.conftest import RunBootcamp, WriteRows
 
 TRUTH = {"start_word": "cat", "end_word": "dog", "correct_steps": 3}
@@ -57,24 +58,62 @@ def test_agreement_exits_0_and_a_missing_bootcamp_1(
     assert "(no bootcamp)" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("case", "what"),
-    [
-        ({"row": 0}, "no key 'file'"),
-        (RIGHT | {"row": 7}, "has no row 7"),
-        (RIGHT | {"file": "../x"}, "do not name a row"),
-    ],
-)
-def test_unusable_golden_cases_are_named(
-    run_bootcamp: RunBootcamp,
+MALFORMED = [
+    ({"row": 0}, "no key 'file'"),
+    (RIGHT | {"row": 7}, "has no row 7"),
+    (RIGHT | {"row": -1}, "do not name a row"),
+    (RIGHT | {"row": "0"}, "do not name a row"),
+    (RIGHT | {"row": True}, "do not name a row"),
+    (RIGHT | {"file": "../x"}, "do not name a row"),
+    (RIGHT | {"file": 7}, "`file` must be a string"),
+    (RIGHT | {"file": ["t.jsonl"]}, "`file` must be a string"),
+    (RIGHT | {"file": ""}, "cannot read"),
+    (RIGHT | {"file": ".."}, "cannot read"),
+    (RIGHT | {"file": "x.jsonl"}, "cannot read"),
+    (RIGHT | {"file": "t\0.jsonl"}, "cannot read"),
+    (RIGHT | {"file": "t\ud800.jsonl"}, "cannot read"),
+    (RIGHT | {"output": None}, "`output` must be a string"),
+    (RIGHT | {"output": ["[[3]]"]}, "`output` must be a string"),
+    (RIGHT | {"kind": {}}, "`kind` must be a string"),
+    (RIGHT | {"score": "1"}, "`score` must be a number"),
+    (RIGHT | {"score": True}, "`score` must be a number"),
+    (RIGHT | {"extracted": json.loads("[" * 300 + "]" * 300)}, "nested deeper"),
+    ([RIGHT], "JSON object"),
+    (b"", "invalid JSON"),
+    (b"\xff", "invalid UTF-8"),
+    (b'{"score": NaN}', "NaN"),
+    (b"[" * 100_000, "nested too deeply"),
+    (b"1" * 5000, "digits"),
+]
+
+
+@pytest.mark.parametrize(("case", "what"), MALFORMED)
+def test_malformed_golden_cases_are_named(
     write_rows: WriteRows,
     eval_dir: Path,
     tmp_path: Path,
-    case: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+    case: object,
     what: str,
 ) -> None:
-    """A golden case that names no row is one line on stderr with exit code 2."""
-    write_rows(tmp_path / "golden" / "KorPuzzleWordLadder.jsonl", [case])
-    done = run_bootcamp("bootcamps", "verify", tmp_path / "golden", eval_dir)
-    assert done.returncode == 2
-    assert what in done.stderr
+    """A golden line that is no case, or names no row, is one line on stderr with its file and line; exit code 2."""
+    isolate(monkeypatch, tmp_path)
+    golden = write_rows(tmp_path / "golden" / "KorPuzzleWordLadder.jsonl", [RIGHT])
+    with golden.open("ab") as file:
+        file.write((case if isinstance(case, bytes) else json.dumps(case).encode()) + b"\n")
+    said = invoke_decently("bootcamps", "verify", golden.parent, eval_dir)
+    assert said.code == 2
+    assert said.err.startswith("bootcamp: error: KorPuzzleWordLadder.jsonl:2: ")
+    assert what in said.err
+
+
+def test_a_malformed_row_of_the_test_file_is_named_with_the_golden_case(
+    write_rows: WriteRows, eval_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the test file is not readable, the line names the golden case that needs it, and the line of the file."""
+    isolate(monkeypatch, tmp_path)
+    golden = write_rows(tmp_path / "golden" / "KorPuzzleWordLadder.jsonl", [RIGHT])
+    (eval_dir / "t.jsonl").write_bytes(b"[]\n")
+    said = invoke_decently("bootcamps", "verify", golden.parent, eval_dir)
+    assert said.code == 2
+    assert "KorPuzzleWordLadder.jsonl:1: t.jsonl:1: " in said.err

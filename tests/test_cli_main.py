@@ -115,7 +115,9 @@ def test_debug_shows_the_traceback() -> None:
 
 def test_no_secret_in_errors_tracebacks_and_words() -> None:
     """What a command has learnt to be secret shows in nothing that it says afterwards."""
-    code = "call.console.masked.append('sk-marked'); call.console.warn('key sk-marked'); raise ValueError('sk-marked')"
+    code = (
+        "call.console.redaction.add(['sk-marked']); call.console.warn('key sk-marked'); raise ValueError('sk-marked')"
+    )
     done = call("--debug", "--json", code=code)
     assert "sk-marked" not in done.stdout + done.stderr
     assert done.stderr.startswith("warning: key ***\n")

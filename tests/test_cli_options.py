@@ -15,6 +15,7 @@ from bootcamp_cli.cli.eval import eval_command
 from bootcamp_cli.cli.options import ALL_SETTINGS, Call, Flags, command, given_text
 from bootcamp_cli.errors import SettingsError, UsageError
 from bootcamp_cli.settings.model import parameters
+from bootcamp_cli.text import Redaction
 
 BOOLEANS = sorted(p.name for p in parameters() if p.param.kind == "switch")
 VALUED = sorted(p.name for p in parameters() if p.param.kind != "switch" and not p.repeatable)
@@ -130,7 +131,7 @@ def test_a_command_gets_its_call_and_its_own_arguments() -> None:
         return 3
 
     words = ["--dry_run", "true", "r", "--max_tokens", "5", "--config", "c.toml", "--profile", "p", "--json", "--debug"]
-    with probe.make_context("probe", words, obj=[]) as context:
+    with probe.make_context("probe", words, obj=Redaction()) as context:
         code = probe.invoke(context)
     [(call, run_dir, dry_run)] = seen
     assert (code, run_dir, dry_run) == (3, "r", True)
@@ -158,7 +159,7 @@ def test_hidden_settings_are_accepted_and_not_shown() -> None:
         """Probe."""
         return len(call.flags)
 
-    with probe.make_context("probe", ["--top-k", "4"], obj=[]) as context:
+    with probe.make_context("probe", ["--top-k", "4"], obj=Redaction()) as context:
         assert probe.invoke(context) == 1
         assert "--top-k" not in probe.get_help(context)
 

@@ -87,6 +87,36 @@ def test_skipped_rows_are_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(parsed) == 1
 
 
+def n_descriptors() -> int:
+    """How many files this process has open."""
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+def test_no_file_stays_open_between_samples(tmp_path: Path) -> None:
+    """However many streams are under way, in files of one batch or of several, none of them holds a descriptor."""
+    for n in range(50):
+        (tmp_path / f"{n}.jsonl").write_bytes(line(prompt="p" * 100) * (2 if n % 2 else 2000))
+    streams = [iter_samples(test_file) for test_file in scan_test_dir(tmp_path).files]
+    n_open = n_descriptors()
+    for _ in range(2):
+        for stream in streams:
+            next(stream)
+        assert n_descriptors() == n_open
+    assert sum(1 for stream in streams for _ in stream) == 25 * 1998
+
+
+@pytest.mark.parametrize("replaced", [b"", line(prompt="q" * 100) * 2000])
+def test_a_file_replaced_between_two_batches_is_detected(tmp_path: Path, replaced: bytes) -> None:
+    """A file that another one takes the place of while it is read is refused, at the latest after the last sample."""
+    test_file = scanned(tmp_path, line(prompt="p" * 100) * 2000)
+    stream = iter_samples(test_file)
+    next(stream)
+    (tmp_path / "new").write_bytes(replaced)
+    (tmp_path / "new").replace(test_file.path)
+    with pytest.raises(DatasetError, match=r"t\.jsonl changed while the run was reading it"):
+        list(stream)
+
+
 def test_stream_is_lazy(tmp_path: Path) -> None:
     """The first sample comes before the rest of the file is read."""
     test_file = scanned(tmp_path, line(prompt="first") * 50_000)

@@ -5,16 +5,20 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
+from bootcamp_cli.dataset.stream import iter_samples
 from bootcamp_cli.engine.plan import Plan, make_plan
 from bootcamp_cli.engine.run import run
 from bootcamp_cli.engine.session import Session, new_session
+from bootcamp_cli.errors import ServerUnavailableError
 from bootcamp_cli.events import Event, FileFinished, RequestEnded, RequestStarted, SampleRecorded, Warned
 from bootcamp_cli.server.client import open_client
-from bootcamp_cli.settings.model import Settings
+from bootcamp_cli.server.health import PROBE_PROMPT
+from bootcamp_cli.settings.model import ApiMode, Settings
 from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
 from tests.conftest import StartFaultServer
 from tests.raw_server import completion, http, serving
@@ -96,6 +100,48 @@ def test_a_retry_goes_before_new_samples(demo_test_dir: Path, tmp_path: Path) ->
         anyio.run(main, session)
     assert len(prompts) == plan.test_set.n_rows + 1 > 4
     assert prompts[2] == prompts[0]
+
+
+@pytest.mark.parametrize("mode", ["completion", "chat_completion"])
+@pytest.mark.parametrize(("max_tokens", "asked"), [(3, 3), (5000, 16)])
+def test_a_neutral_request_has_the_parameters_of_the_run(
+    demo_test_dir: Path, tmp_path: Path, mode: ApiMode, max_tokens: int, asked: int
+) -> None:
+    """It differs from a sample's request in the prompt, within the same template, and asks for at most 16 tokens."""
+    settings = Settings(
+        url="http://127.0.0.1:1/v1",
+        model_name="demo",
+        test_dir=demo_test_dir,
+        output_dir=tmp_path,
+        api_mode=mode,
+        max_tokens=max_tokens,
+        temperature=0.5,
+        top_k=7,
+        seed=1,
+        stop=("END",),
+        extra_body={"add_special_tokens": False},
+        limit=1,
+        include=("sudoku.jsonl",),
+    )
+    plan = make_plan(settings, BUILTIN_TEMPLATES[0], sys_prompt="Be brief.")
+    bodies: list[dict[str, Any]] = []
+
+    async def main(session: Session) -> None:
+        async with (
+            serving(http(400, {})) as server,
+            open_client(replace(settings, url=server.url), plan.generation) as client,
+        ):
+            with pytest.raises(ServerUnavailableError, match="the only request was refused"):
+                await run(session, client, lambda _: None)
+            bodies.extend(map(json.loads, server.bodies))
+
+    with new_session(plan, None, lambda _: None) as session:
+        anyio.run(main, session)
+    [sample] = iter_samples(plan.test_set.files[0])
+    own, neutral = bodies
+    as_neutral = json.dumps(own).replace(json.dumps(sample.prompt)[1:-1], PROBE_PROMPT)
+    assert neutral == json.loads(as_neutral) | {"max_tokens": asked}
+    assert own["max_tokens"] == max_tokens
 
 
 def test_a_swapped_model_is_told(fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path) -> None:

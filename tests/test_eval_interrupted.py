@@ -135,13 +135,14 @@ def test_a_flaky_server_costs_no_sample(
 def test_refused_alike_stops_early(
     fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """A server that refuses max_tokens with 400 gets at most 128 requests, then one clear error with exit code 4."""
-    server = fault_server(test_dir=demo_test_dir, max_model_len=4096)
-    done = run_bootcamp("eval", "--url", server.url, "--test-dir", str(demo_test_dir))
+    """A server that refuses every request with 422 gets 33 requests, then one clear error with exit code 4."""
+    server = fault_server(test_dir=demo_test_dir, faults=["422"])
+    words = ("eval", "--url", server.url, "--test-dir", str(demo_test_dir), "--max-concurrent-requests", "8")
+    done = run_bootcamp(*words)
     assert done.returncode == 4
-    assert server.stats()["by_path"]["/v1/completions"] <= 128
+    assert server.stats()["by_path"]["/v1/completions"] == 33
     assert "refused" in done.stderr.splitlines()[-1]
-    assert "400" in done.stderr.splitlines()[-1]
+    assert "422" in done.stderr.splitlines()[-1]
 
 
 def test_a_refused_key_stops_at_once(

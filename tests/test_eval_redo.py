@@ -117,8 +117,8 @@ def test_a_run_of_redone_samples_is_resumed_as_such(
     run_dir: Path, fault_server: StartFaultServer, test_dir: Path, run_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
     """What it owes are its own samples; no other `eval --resume` takes it for its run; it asks for no more repeats."""
-    failing = fault_server(test_dir=test_dir, faults=["400:attempts=2"])
-    options = ("--redo", "truncated", "--redo", "empty", "--max-tokens", "400")
+    failing = fault_server(test_dir=test_dir, faults=["400"])
+    options = ("--redo", "truncated", "--redo", "empty", "--max-tokens", "400", "--keep-going")
     assert run_bootcamp("resume", run_dir, *options, "--url", failing.url).returncode == 3
     [redone] = [path for path in (tmp_path / "output").iterdir() if path != run_dir]
     assert open_run(redone).summary.n_failed == 2

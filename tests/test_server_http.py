@@ -70,7 +70,7 @@ def test_requests_share_connections() -> None:
     [
         (400, "http_400", False, "sample"),
         (401, "http_401", False, "run_stop"),
-        (403, "http_403", False, "run_stop"),
+        (403, "http_403", False, "sample"),
         (404, "http_404", False, "model_missing"),
         (408, "http_408", True, "sample"),
         (409, "http_409", True, "sample"),

@@ -114,7 +114,7 @@ def test_what_may_be_overridden(name: str) -> None:
     assert name in {
         *("url", "api_key", "headers", "check_model_url", "wait", "poll_interval", "ca_bundle", "insecure", "test_dir"),
         *("max_concurrent_requests", "timeout", "max_retries", "max_retrying_delay", "stream", "idle_timeout"),
-        "transport",
+        *("transport", "keep_going"),
         *("allow_unscored", "verify_timeout", "verify_memory", "verify_workers", "output_dir", "resume", "repeats"),
     }
 

@@ -2,8 +2,11 @@
 
 import base64
 import json
+from pathlib import Path
 
-from bootcamp_cli.settings.convert import secrets_of, shown_value
+import pytest
+
+from bootcamp_cli.settings.convert import secrets_of, shown_names, shown_value
 from bootcamp_cli.settings.model import Settings, parameters
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.text import MASK, Secret, Secrets
@@ -42,3 +45,12 @@ def test_empty_key_is_no_secret() -> None:
     """The key EMPTY is stored and shown as it is, and nothing is redacted for it."""
     assert to_eval_args(Settings())["api_key"] == "EMPTY"
     assert secrets_of(Settings()) == ()
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\ud800", "x" * 5000, "loop/loop"])
+def test_names_that_are_shown_are_not_looked_up(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that no file can have is shown like any other, as it was given and from the root."""
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    shown = shown_names(Settings(model_name="m", test_dir=Path(path), output_dir=Path("out")))
+    assert set(shown) == {"m", path, str(tmp_path / path), "out", str(tmp_path / "out")}

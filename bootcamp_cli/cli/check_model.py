@@ -6,6 +6,7 @@ import typer
 
 from bootcamp_cli.cli.options import Call, command
 from bootcamp_cli.errors import EXIT_OK
+from bootcamp_cli.text import mask_credentials
 
 
 @command(
@@ -27,7 +28,8 @@ def check_model_command(
     settings = call.learn(api.read_settings(call.sources))
     check = api.check_model(settings, call.console.on_event, with_probe=with_probe)
     entry, result = check.entry, check.probe
-    data: dict[str, object] = {"url": settings.url, "model": entry.name, "listed": entry.listed, "entry": entry.raw}
+    url = mask_credentials(settings.url)
+    data: dict[str, object] = {"url": url, "model": entry.name, "listed": entry.listed, "entry": entry.raw}
     text = f"{entry.name} is {'available' if entry.listed else 'not listed, but the server answers'}"
     if result is not None:
         usage = result.answer.usage or {}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
-from bootcamp_cli.text import Secrets, visible
+from bootcamp_cli.text import Redaction, visible
 
 if TYPE_CHECKING:
     from bootcamp_cli.events import Event
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 class Console:
     """The two channels of a command.
 
-    `json` asks for the result as JSON, `quiet` for nothing besides it and errors. `masked` holds the secrets known so
-    far: code that learns one adds it, and no message or error shows it.
+    `json` asks for the result as JSON, `quiet` for nothing besides it and errors. `redaction` holds the secrets known
+    so far: code that learns one adds it, and no message or error shows it.
     """
 
     json: bool = False
     quiet: bool = False
-    masked: list[str] = field(default_factory=list)
+    redaction: Redaction = field(default_factory=Redaction)
 
     def result(self, data: object, *, text: str, styled: bool = False) -> None:
         """Print what the command was asked for: `data` as JSON for machines, else `text`.
@@ -38,7 +38,7 @@ class Console:
     def notify(self, text: str) -> None:
         """Print a message for the user, unless asked to be quiet."""
         if not self.quiet:
-            write_line(sys.stderr, escape_controls(hide(text, self.masked)))
+            write_line(sys.stderr, escape_controls(self.redaction.own(text)))
 
     def warn(self, text: str) -> None:
         """Warn the user about something probably unintended, unless asked to be quiet."""
@@ -71,11 +71,6 @@ def json_text(data: object) -> str:
     if text.isascii():
         return text
     return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
-
-
-def hide(text: str, masked: list[str]) -> str:
-    """The text without the secrets."""
-    return Secrets.of(masked).redact(text)
 
 
 def write_line(stream: TextIO | None, text: str) -> None:

@@ -85,7 +85,7 @@ def demo_command(  # noqa: PLR0913 - the options of the command
     if serve and (unused := sorted(call.flags)):
         raise UsageError(f"--{unused[0].replace('_', '-')}: --serve evaluates nothing", hint="leave out one of the two")
     if api_key is not None:
-        call.console.masked.append(api_key)
+        call.console.redaction.add([api_key])
     faults = (() if serve else _FAULTS) if fault is None else tuple(fault)
     with TemporaryDirectory(prefix="bootcamp-") as scratch:
         directory = Path(test_dir) if test_dir is not None else Path(scratch) / "tests"

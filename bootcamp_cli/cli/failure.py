@@ -6,9 +6,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootcamp_cli.cli.console import hide, json_text, write_line
+from bootcamp_cli.cli.console import json_text, write_line
 from bootcamp_cli.errors import BootcampError, DatasetError, InterruptedRunError, disk_error
-from bootcamp_cli.text import visible
+from bootcamp_cli.text import Redaction, visible
 
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _PATH_ERRORS = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP})
@@ -17,13 +17,17 @@ _PATH_ERRORS = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.E
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """The end of a command that failed: `hint` is the next step, `problems` are lines below the first."""
+    """The end of a command that failed: `hint` is the next step, `problems` are lines below the first.
+
+    `is_foreign` says that the words are not this tool's.
+    """
 
     message: str
     exit_code: int
     hint: str | None = None
     problems: tuple[str, ...] = ()
     label: str = "error: "
+    is_foreign: bool = False
 
     @property
     def line(self) -> str:
@@ -49,15 +53,16 @@ def failure_of(error: BaseException) -> Failure:
             return _unexpected(single)
 
 
-def print_failure(failure: Failure, *, as_json: bool, masked: list[str]) -> None:
+def print_failure(failure: Failure, *, as_json: bool, redaction: Redaction) -> None:
     """Print the line and those below it to stderr; with `--json` the same as an object to stdout."""
+    redacted = redaction.foreign if failure.is_foreign else redaction.own
     for line in (failure.line, *(f"  {visible(problem)}" for problem in failure.problems)):
-        write_line(sys.stderr, hide(line, masked))
+        write_line(sys.stderr, redacted(line))
     if as_json:
         error: dict[str, object] = {"message": failure.message, "hint": failure.hint, "exit_code": failure.exit_code}
         if failure.problems:
             error["problems"] = failure.problems
-        write_line(sys.stdout, hide(json_text({"error": error}), masked))
+        write_line(sys.stdout, redacted(json_text({"error": error})))
 
 
 def _single(error: BaseException) -> BaseException:
@@ -102,4 +107,5 @@ def _unexpected(error: BaseException) -> Failure:
         hint="run again with --debug for the traceback",
         exit_code=1,
         label="unexpected error: ",
+        is_foreign=True,
     )

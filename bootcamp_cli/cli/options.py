@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, get_args
 
 import typer
+from typer.models import ArgumentInfo
 
 from bootcamp_cli.cli.command import CONTEXT, BootcampCommand, Help
 from bootcamp_cli.cli.console import Console
@@ -45,6 +46,7 @@ from bootcamp_cli.cli.help_text import GENERAL, OptionNote
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.settings.convert import default_text
 from bootcamp_cli.settings.model import Parameter, Settings, parameters
+from bootcamp_cli.text import Redaction
 
 if TYPE_CHECKING:
     from bootcamp_cli.settings.sources import Resolved, Sources
@@ -84,9 +86,9 @@ class Call:
 
     def learn(self, resolved: "Resolved") -> Settings:
         """Hide the secrets of these settings from all further messages, and print the warnings."""
-        from bootcamp_cli.settings.convert import secrets_of
+        from bootcamp_cli.settings.convert import secrets_of, shown_names
 
-        self.console.masked.extend(secrets_of(resolved.settings))
+        self.console.redaction.add(secrets_of(resolved.settings), shown=shown_names(resolved.settings))
         for warning in resolved.warnings:
             self.console.warn(warning)
         return resolved.settings
@@ -202,9 +204,11 @@ def _as_typer_sees_it(
     """The function with `options` in place of its first parameter, which is built from their values."""
     _, *own = signature(function, eval_str=True).parameters.values()
     own = [_converted_here(argument) for argument in own]
+    places = [argument.name for argument in own if isinstance(get_args(argument.annotation)[1], ArgumentInfo)]
 
     def run(context: typer.Context, **values: Any) -> int:
-        call = _call(values, names, masked=context.obj)
+        call = _call(values, names, redaction=context.obj)
+        call.console.redaction.add((), shown=[str(values[name]) for name in places if values[name]])
         return function(call, **{argument.name: values[argument.name] for argument in own})
 
     context = Argument("context", Argument.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
@@ -238,10 +242,10 @@ def _number_parser(kind: type[int] | type[float], flag: str) -> Callable[[str], 
     return parsed
 
 
-def _call(values: dict[str, Any], names: Iterable[str], *, masked: list[str]) -> Call:
+def _call(values: dict[str, Any], names: Iterable[str], *, redaction: Redaction) -> Call:
     flags = {name: text for name in names if (text := given_text(values[name])) is not None}
     return Call(
-        console=Console(json=bool(values["json"]), quiet=bool(values["quiet"]), masked=masked),
+        console=Console(json=bool(values["json"]), quiet=bool(values["quiet"]), redaction=redaction),
         flags=flags,
         config=values.get("config"),
         profile=values.get("profile"),

@@ -16,53 +16,50 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class LineReader:
-    """Reads the lines of a binary file in batches.
+    """Reads the lines of a binary file in batches; between two of them the file may be closed.
 
     Lines keep their line feed and lose a byte order mark; a line above MAX_LINE_BYTES is cut to one byte more than
     that. `n_read` and `digest()` cover the bytes up to the end of the last batch. Reading ends with the file or after
     `n_bytes`.
     """
 
-    def __init__(self, file: BinaryIO, *, n_bytes: int | None = None) -> None:
+    def __init__(self, *, n_bytes: int | None = None) -> None:
         self.n_read = 0
-        self._file = file
         self._n_bytes = n_bytes
         self._sha256 = hashlib.sha256()
 
-    def batches(self, n_bytes: int) -> Iterator[list[bytes]]:
-        """Lists of lines of about `n_bytes` in total, at least one line each."""
-        is_first = True
-        while lines := self._read_batch(n_bytes):
-            if is_first and lines[0].startswith(_BOM):
-                lines[0] = lines[0].removeprefix(_BOM)
-            is_first = False
-            yield lines
+    def batch(self, file: BinaryIO, n_bytes: int) -> list[bytes]:
+        """The next lines, of about `n_bytes` in total and at least one; none at the end.
+
+        `file` stands where the last batch ended, `n_read` bytes after its start.
+        """
+        is_first = not self.n_read
+        if self._n_bytes is not None:
+            n_bytes = min(n_bytes, self._n_bytes - self.n_read)
+        block = file.read(n_bytes)
+        self._count(block)
+        lines = block.splitlines(keepends=True) if b"\r" not in block else _split(block)
+        if lines and not block.endswith(b"\n"):
+            lines[-1] = (lines[-1] + self._read(file))[: MAX_LINE_BYTES + 1]
+        if is_first and lines and lines[0].startswith(_BOM):
+            lines[0] = lines[0].removeprefix(_BOM)
+        return lines
 
     def digest(self) -> str:
         """The SHA-256 (hex) of the bytes read so far."""
         return self._sha256.hexdigest()
 
-    def _read_batch(self, n_bytes: int) -> list[bytes]:
-        if self._n_bytes is not None:
-            n_bytes = min(n_bytes, self._n_bytes - self.n_read)
-        block = self._file.read(n_bytes)
-        self._count(block)
-        lines = block.splitlines(keepends=True) if b"\r" not in block else _split(block)
-        if lines and not block.endswith(b"\n"):
-            lines[-1] = (lines[-1] + self._read())[: MAX_LINE_BYTES + 1]
-        return lines
-
-    def _read(self) -> bytes:
-        line = chunk = self._read_chunk()
+    def _read(self, file: BinaryIO) -> bytes:
+        line = chunk = self._read_chunk(file)
         while len(chunk) > MAX_LINE_BYTES and not chunk.endswith(b"\n"):
-            chunk = self._read_chunk()
+            chunk = self._read_chunk(file)
         return line
 
-    def _read_chunk(self) -> bytes:
+    def _read_chunk(self, file: BinaryIO) -> bytes:
         n_wanted = MAX_LINE_BYTES + 1
         if self._n_bytes is not None:
             n_wanted = min(n_wanted, self._n_bytes - self.n_read)
-        chunk = self._file.readline(n_wanted)
+        chunk = file.readline(n_wanted)
         self._count(chunk)
         return chunk
 
@@ -171,19 +168,24 @@ def _may_be_deep(text: bytes) -> bool:
 
 def _examined(line: bytes) -> Row:
     """Parse a line slowly and say what is wrong with it, if anything is."""
-    values = _parse_object(line)
+    values = parse_object(line)
     faults = list(_faults(values))
     if faults:
         raise InvalidRowError("; ".join(faults))
     row = Row(values["data_source"], values["prompt"], values["ground_truth"], values.get("id"))
-    if _may_be_deep(line) and _is_deeper(row.ground_truth, MAX_NESTING):
+    if _may_be_deep(line) and is_deeper(row.ground_truth, MAX_NESTING):
         raise InvalidRowError(f"`ground_truth` is nested deeper than {MAX_NESTING} levels")
     if (rb"\ud" in line or rb"\uD" in line) and _has_lone_surrogate(row):
         raise InvalidRowError("a lone surrogate escape (\\ud800 to \\udfff), which is not a character")
     return row
 
 
-def _parse_object(line: bytes) -> dict[str, Any]:
+def parse_object(line: bytes) -> dict[str, Any]:
+    """The JSON object of one line.
+
+    Raises:
+        InvalidRowError: the line is too long, not UTF-8, not JSON, or not an object.
+    """
     if len(line) > MAX_LINE_BYTES:
         raise InvalidRowError(f"line longer than {MAX_LINE_BYTES // 2**20} MiB")
     nul = line.find(b"\0")
@@ -257,7 +259,8 @@ def _kind(value: object) -> str:
             return "an object"
 
 
-def _is_deeper(value: object, max_levels: int) -> bool:
+def is_deeper(value: object, max_levels: int) -> bool:
+    """Whether a JSON value holds arrays and objects within each other on more than `max_levels` levels."""
     level = [value]
     for _ in range(max_levels + 1):
         level = [child for container in level for child in _children(container)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 from bootcamp_cli.dataset.rows import InvalidRowError, LineReader, Row, parse_heads, parse_row
 from bootcamp_cli.errors import DatasetError
@@ -253,8 +254,8 @@ def _read(path: Path, selection: _FileSelection, limit: int | None, problems: _P
     n_rows = 0
     span: tuple[str, int] | None = None
     with path.open("rb") as file:
-        reader = LineReader(file)
-        for row in _rows(reader, problems, n_bytes=_BATCH_BYTES if limit is None else 1):
+        reader = LineReader()
+        for row in _rows(reader, file, problems, n_bytes=_BATCH_BYTES if limit is None else 1):
             ids.add(row.own_id)
             if selection.selects(row.data_source) and (limit is None or n_rows < limit):
                 n_rows += 1
@@ -278,10 +279,10 @@ def _read(path: Path, selection: _FileSelection, limit: int | None, problems: _P
     )
 
 
-def _rows(reader: LineReader, problems: _Problems, *, n_bytes: int) -> Iterator[Row]:
+def _rows(reader: LineReader, file: BinaryIO, problems: _Problems, *, n_bytes: int) -> Iterator[Row]:
     """The valid rows, read `n_bytes` at a time. Blank lines are a problem only where a row follows."""
     n_lines = n_blank = 0
-    for lines in reader.batches(n_bytes):
+    while lines := reader.batch(file, n_bytes):
         if (heads := parse_heads(lines)) is not None:
             problems.add_blank(n_lines, n_blank)
             n_blank = 0

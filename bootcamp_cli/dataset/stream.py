@@ -1,7 +1,6 @@
 """Test file -> samples, lazily: the second pass, after the scan found everything in order."""
 
 from collections.abc import Callable, Iterator
-from itertools import chain
 
 from bootcamp_cli.dataset.rows import InvalidRowError, LineReader, Row, parse_known_row, parse_row
 from bootcamp_cli.dataset.scan import TestFile
@@ -21,33 +20,47 @@ def iter_samples(
     scan left out stay out, silently. Rows appended since the scan are not read.
 
     Raises:
-        DatasetError: the file cannot be read, or its content is not what was scanned (noticed at once if it became
-            shorter, else after the last sample).
+        DatasetError: the file cannot be read, or its content is not what was scanned (noticed with the next lines
+            that are read if it became shorter, else after the last sample).
     """
-    shown = visible(test_file.name)
     repeats = range(n_repeats)
     selected = {data_source for data_source, _ in test_file.data_sources}
+    parse = parse_row if test_file.n_invalid else parse_known_row
+    reader = LineReader(n_bytes=test_file.span_bytes)
+    n_lines = 0
+    while lines := _next_lines(test_file, reader):
+        for row, line in enumerate(lines, start=n_lines):
+            owed = repeats if skip is None else [repeat for repeat in repeats if not skip(row, repeat)]
+            if not owed:
+                continue
+            try:
+                parsed = parse(line)
+            except InvalidRowError:
+                continue
+            if parsed.data_source in selected:
+                for repeat in owed:
+                    yield _sample(test_file, row, repeat, parsed)
+        n_lines += len(lines)
+    if reader.digest() != test_file.span_digest:
+        raise _changed(test_file)
+
+
+def _next_lines(test_file: TestFile, reader: LineReader) -> list[bytes]:
+    """The next batch of lines, none at the end of the span.
+
+    The file is open only here: a run has one stream per test file, and there may be more of these than a process may
+    open files.
+    """
+    if reader.n_read == test_file.span_bytes:
+        return []
     try:
         with test_file.path.open("rb") as file:
             if file.seek(0, 2) < test_file.span_bytes:
-                raise _changed(shown)
-            file.seek(0)
-            reader = LineReader(file, n_bytes=test_file.span_bytes)
-            parse = parse_row if test_file.n_invalid else parse_known_row
-            for row, line in enumerate(chain.from_iterable(reader.batches(_BATCH_BYTES))):
-                owed = repeats if skip is None else [repeat for repeat in repeats if not skip(row, repeat)]
-                if not owed:
-                    continue
-                try:
-                    parsed = parse(line)
-                except InvalidRowError:
-                    continue
-                if parsed.data_source in selected:
-                    for repeat in owed:
-                        yield _sample(test_file, row, repeat, parsed)
-            if reader.digest() != test_file.span_digest:
-                raise _changed(shown)
+                raise _changed(test_file)
+            file.seek(reader.n_read)
+            return reader.batch(file, _BATCH_BYTES)
     except OSError as error:
+        shown = visible(test_file.name)
         raise DatasetError(f"cannot read test file {shown}: {error.strerror or error}") from error
 
 
@@ -63,6 +76,7 @@ def _sample(test_file: TestFile, row: int, repeat: int, parsed: Row) -> Sample:
     )
 
 
-def _changed(shown: str) -> DatasetError:
+def _changed(test_file: TestFile) -> DatasetError:
     hint = "restore the file, or start a new run"
+    shown = visible(test_file.name)
     return DatasetError(f"test file {shown} changed while the run was reading it", hint=hint)

@@ -1,16 +1,18 @@
-"""The circuit breaker before every request, and the early stop of a run that is refused from its first request on.
+"""What a failure says about all samples: the circuit breaker before every request, and the stop where all are refused.
 
-It opens while the server or the model is away, and holds requests back while the server asks for patience.
+The breaker opens while the server or the model is away, and holds requests back while the server asks for patience.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
 
 import anyio
 
 from bootcamp_cli.errors import ServerUnavailableError
-from bootcamp_cli.events import Emit, RunPaused, RunResumed
+from bootcamp_cli.events import Emit, RunPaused, RunResumed, Warned
 from bootcamp_cli.server.client import CompletionClient
-from bootcamp_cli.server.failures import AttemptFailed
+from bootcamp_cli.server.failures import AttemptFailed, is_refusal
 from bootcamp_cli.types import RequestFailure
 
 _FIRST_POLL_S = 1.0
@@ -70,12 +72,29 @@ class CircuitBreaker:
         self._n_unreached = 0
         self._away_since = None
 
-    def hold(self, retry_after_s: float) -> None:
+    async def is_free(self, failure: AttemptFailed) -> bool:
+        """Deal with what affects the whole run; True where the failed attempt is repeated without counting.
+
+        Raises:
+            ServerUnavailableError: the run cannot go on.
+        """
+        if failure.scope == "connect":
+            return await self._connection_failed(failure)
+        self.replied()
+        if failure.scope == "run_stop":
+            raise ServerUnavailableError(failure.message, hint="fix that and run `bootcamp resume`") from failure
+        if failure.scope == "model_missing":
+            return await self._model_missing()
+        if failure.hold_s is not None:
+            self._hold(failure.hold_s)
+        return False
+
+    def _hold(self, retry_after_s: float) -> None:
         """A 429 asked for patience: hold back new requests as well."""
         until = anyio.current_time() + min(retry_after_s, self._max_hold_s)
         self._held_until = max(self._held_until, until)
 
-    async def connection_failed(self, failure: AttemptFailed) -> bool:
+    async def _connection_failed(self, failure: AttemptFailed) -> bool:
         """Wait for the server when every recent request failed to connect; True once it is back: the attempt is free.
 
         Raises:
@@ -87,7 +106,7 @@ class CircuitBreaker:
         await self._pause(f"the server cannot be reached ({failure.message})", self._server_answers)
         return True
 
-    async def model_missing(self) -> bool:
+    async def _model_missing(self) -> bool:
         """Wait for the model where the server lists others; True once it is listed again: the attempt is free.
 
         False where the server lists it or has no list: then the 404 belongs to the sample.
@@ -150,15 +169,45 @@ class CircuitBreaker:
         return any(model.get("id") == self._model_name for model in models)
 
 
-class EarlyRefusals:
-    """Holds the run at its first max(32, slots) samples until one ends in anything but a refusal with the same 4xx."""
+@dataclass(slots=True, eq=False)
+class _Look:
+    """A neutral completion under way; once it is `over`, `error` is what its refusal means for the run."""
 
-    def __init__(self, n_slots: int) -> None:
+    over: anyio.Event = field(default_factory=anyio.Event)
+    error: ServerUnavailableError | None = None
+
+
+class Refusals:
+    """Tells what the server refuses to a sample from what it refuses to the whole run.
+
+    A refusal is the sample's own, unless the server refuses a neutral completion as well. `ask` requests one and
+    returns how it failed, None where it was answered. It is called
+
+    - when the first max(32, slots) samples were refused with the same status, or all samples of a shorter run; until it
+      is over no others are sent;
+    - after the first 403, which may be a key without rights or the moderation of one prompt, and after each further
+      max(32, slots) of them without an answer in between. Who is refused with 403 meanwhile shares its outcome.
+
+    With `keep_going` nothing is asked, and no refusal stops the run.
+    """
+
+    def __init__(
+        self, n_slots: int, *, ask: Callable[[], Awaitable[AttemptFailed | None]], emit: Emit, keep_going: bool
+    ) -> None:
         self.limit = max(32, n_slots)
+        self._ask = ask
+        self._emit = emit
+        self._keep_going = keep_going
         self._over = anyio.Event()
         self._n_admitted = 0
         self._n_refused = 0
         self._first: RequestFailure | None = None
+        self._n_forbidden = 0
+        self._max_forbidden = 1
+        self._look: _Look | None = None
+        self._error: ServerUnavailableError | None = None
+        if keep_going:
+            self._over.set()
 
     async def admit(self) -> None:
         """Wait until one more sample may start."""
@@ -166,29 +215,78 @@ class EarlyRefusals:
             await self._over.wait()
         self._n_admitted += 1
 
-    def accepted(self) -> None:
-        """Some attempt ended in something other than a refusal: the server works for some requests."""
+    def answered(self) -> None:
+        """A sample was answered."""
+        self._n_forbidden = 0
         self._over.set()
 
-    def refused(self, failure: RequestFailure) -> ServerUnavailableError | None:
-        """A sample was refused. Returns the error that stops the run once all first samples were refused alike."""
-        if self._over.is_set():
-            return None
-        if self._first is None:
-            self._first = failure
-        elif self._first.status != failure.status:
+    async def failed(self, failure: AttemptFailed) -> ServerUnavailableError | None:
+        """An attempt failed. Returns the error that stops the run where the server refuses every request."""
+        if not is_refusal(failure):
+            self._over.set()
+        elif self._error is not None:
+            return self._error
+        elif failure.status == HTTPStatus.FORBIDDEN and not self._keep_going:
+            return await self._forbidden(failure)
+        elif not self._over.is_set():
+            return await self._refused(failure)
+        return None
+
+    async def all_ended(self) -> ServerUnavailableError | None:
+        """Every sample has ended. Returns the error of a short run, all of whose samples were refused alike."""
+        return None if self._over.is_set() else await self._refused_alike()
+
+    async def _refused(self, failure: AttemptFailed) -> ServerUnavailableError | None:
+        self._first = self._first or failure.end
+        if self._first.status != failure.status:
             self._over.set()
             return None
         self._n_refused += 1
-        return self.error() if self._n_refused >= self.limit else None
+        return await self._refused_alike() if self._n_refused >= self.limit else None
 
-    def error(self) -> ServerUnavailableError | None:
-        """The error of a run in which every sample so far was refused alike; None where that is not so."""
-        if self._over.is_set() or self._first is None:
+    async def _refused_alike(self) -> ServerUnavailableError | None:
+        if self._first is None:
             return None
         n = self._n_refused
         what = "the only request was refused" if n == 1 else f"all of the first {n} requests were refused alike"
-        return ServerUnavailableError(
-            f"{what}: {self._first.message}",
-            hint="fix the server and `bootcamp resume`, or start a new run with other parameters",
-        )
+        return await self._ask_neutrally(what, self._first)
+
+    async def _forbidden(self, failure: AttemptFailed) -> ServerUnavailableError | None:
+        self._n_forbidden += 1
+        if self._look is not None:
+            look = self._look
+            await look.over.wait()
+            return look.error
+        if self._n_forbidden < self._max_forbidden:
+            return None
+        is_first, self._max_forbidden = self._max_forbidden == 1, self.limit
+        return await self._ask_neutrally("a request was forbidden", failure.end, tell=is_first)
+
+    async def _ask_neutrally(
+        self, what: str, failure: RequestFailure, *, tell: bool = True
+    ) -> ServerUnavailableError | None:
+        """The error where a neutral completion is refused, too. Any other end of it lets the run go on."""
+        self._look = look = _Look()
+        try:
+            refusal = await self._ask()
+            if refusal is not None and is_refusal(refusal):
+                look.error = _refusal_of_all(what, failure, refusal)
+            else:
+                self.answered()
+                if refusal is None and tell:
+                    answered = "but a short neutral one was answered: the run continues"
+                    self._emit(Warned(message=f"{what}, {answered}: {failure.message}"))
+        except ServerUnavailableError as error:
+            look.error = error
+        finally:
+            self._look, self._error = None, look.error
+            look.over.set()
+        return look.error
+
+
+def _refusal_of_all(what: str, failure: RequestFailure, neutral: AttemptFailed) -> ServerUnavailableError:
+    other = f" (the neutral one: {neutral.message})" if neutral.message != failure.message else ""
+    return ServerUnavailableError(
+        f"{what}, and so was a short neutral one: {failure.message}{other}",
+        hint="fix that and run `bootcamp resume`, start a new run with other parameters, or add --keep-going",
+    )

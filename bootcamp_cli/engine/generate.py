@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import anyio
 import stamina
 
-from bootcamp_cli.engine.breaker import CircuitBreaker, EarlyRefusals
+from bootcamp_cli.engine.breaker import CircuitBreaker, Refusals
 from bootcamp_cli.engine.shutdown import Shutdown
-from bootcamp_cli.errors import ServerUnavailableError
 from bootcamp_cli.events import Emit, RequestEnded, RequestStarted, Warned
 from bootcamp_cli.server.client import CompletionClient
-from bootcamp_cli.server.failures import AttemptFailed, is_refusal
+from bootcamp_cli.server.failures import AttemptFailed
+from bootcamp_cli.server.health import PROBE_PROMPT, probe
 from bootcamp_cli.server.provenance import Fingerprints
 from bootcamp_cli.templates.template import Template
 from bootcamp_cli.text import shortened
-from bootcamp_cli.types import Answer, RequestFailure, Sample
+from bootcamp_cli.types import Answer, Sample
 
 FIRST_WAIT_S = 1.0
 """The wait after the first failed attempt; it doubles with each further one, and up to a second of jitter is added."""
@@ -50,7 +50,7 @@ class Generator:
         *,
         template: Template | None,
         breaker: CircuitBreaker,
-        refusals: EarlyRefusals,
+        refusals: Refusals,
         shutdown: Shutdown,
         emit: Emit,
         fingerprints: Fingerprints | None = None,
@@ -72,7 +72,7 @@ class Generator:
         `scope` is the calling task's.
 
         Raises:
-            AttemptFailed: there is no answer; `give_up` makes it the end of the sample.
+            AttemptFailed: there is no answer.
             ServerUnavailableError: the run cannot go on.
         """
         sample = attempts.sample
@@ -84,20 +84,14 @@ class Generator:
             try:
                 answer = await self._send(attempts, prompt, scope)
             except AttemptFailed as failure:
-                if not await self._is_free(failure):
-                    raise
+                if await self._breaker.is_free(failure):
+                    continue
+                if error := await self._refusals.failed(failure):
+                    raise error from failure
+                raise
             else:
                 self._learn(answer)
                 return answer
-
-    def give_up(self, failure: AttemptFailed) -> RequestFailure:
-        """The end of a sample whose last attempt failed."""
-        ended = RequestFailure(kind=failure.kind, message=failure.message, status=failure.status)
-        if not is_refusal(ended):
-            self._refusals.accepted()
-        elif error := self._refusals.refused(ended):
-            self._shutdown.stop(error)
-        return ended
 
     async def _send(self, attempts: Attempts, prompt: str, scope: anyio.CancelScope) -> Answer:
         file = attempts.sample.file
@@ -113,25 +107,10 @@ class Generator:
             attempts.latency_s = self._clock() - started
             self._emit(RequestEnded(file=file, n_tokens=(answer and answer.completion_tokens) or 0))
 
-    async def _is_free(self, failure: AttemptFailed) -> bool:
-        """Deal with what affects the whole run; True where the failed attempt is repeated without counting."""
-        if failure.scope == "connect":
-            return await self._breaker.connection_failed(failure)
-        self._breaker.replied()
-        if failure.scope == "run_stop":
-            raise ServerUnavailableError(failure.message, hint="fix that and run `bootcamp resume`") from failure
-        if failure.scope == "model_missing":
-            return await self._breaker.model_missing()
-        if failure.hold_s is not None:
-            self._breaker.hold(failure.hold_s)
-        if failure.retryable:
-            self._refusals.accepted()
-        return False
-
     def _learn(self, answer: Answer) -> None:
         """Note that the server works, and which model it claims to be and on what configuration."""
         self._breaker.replied()
-        self._refusals.accepted()
+        self._refusals.answered()
         self._fingerprints.add(answer.system_fingerprint)
         name = shortened(answer.model or "", _MAX_NAME_CHARS)
         if name and name not in self._models and len(self._models) < _MAX_NAMES:
@@ -140,6 +119,27 @@ class Generator:
                     Warned(message=f"the server's replies name the model {name}, earlier ones {self._models[-1]}")
                 )
             self._models.append(name)
+
+
+async def ask_neutrally(
+    client: CompletionClient, template: Template | None, breaker: CircuitBreaker
+) -> AttemptFailed | None:
+    """Request a short, harmless completion with the run's own parameters; returns how it failed, None if it did not.
+
+    Raises:
+        ServerUnavailableError: the run cannot go on.
+    """
+    prompt = template.render(PROBE_PROMPT) if template else PROBE_PROMPT
+    while True:
+        await breaker.wait_until_closed()
+        try:
+            await probe(client, prompt)
+        except AttemptFailed as failure:
+            if not await breaker.is_free(failure):
+                return failure
+        else:
+            breaker.replied()
+            return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,12 +10,13 @@ lost. At most twice as many samples as there are slots are at risk.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
 
-from bootcamp_cli.engine.breaker import CircuitBreaker, EarlyRefusals
-from bootcamp_cli.engine.generate import Attempts, Generator, RetryPolicy, retries
+from bootcamp_cli.engine.breaker import CircuitBreaker, Refusals
+from bootcamp_cli.engine.generate import Attempts, Generator, RetryPolicy, ask_neutrally, retries
 from bootcamp_cli.engine.scheduler import InFlightLimit, Scheduler, StartRounds, WorkQueue, acquire, expected_lengths
 from bootcamp_cli.engine.session import Session
 from bootcamp_cli.engine.shutdown import Shutdown, StopRequest
@@ -110,9 +111,21 @@ class _Pipeline:
         self._at_risk = anyio.Semaphore(2 * n_slots, fast_acquire=True)
         self._in_flight = InFlightLimit(n_slots)
         self._rounds = StartRounds()
-        self._refusals = EarlyRefusals(n_slots)
-        if any(index.n_answered for index in session.journal.details.values()):
-            self._refusals.accepted()  # the server has answered this run before
+        breaker = CircuitBreaker(
+            client,
+            model_name=plan.generation.model,
+            n_in_work=lambda: min(self._n_slots, self._n_in_work),
+            wait_s=settings.wait,
+            poll_interval_s=settings.poll_interval,
+            max_hold_s=settings.max_retrying_delay,
+            emit=emit,
+        )
+        self._refusals = Refusals(
+            n_slots,
+            ask=partial(ask_neutrally, client, plan.prompt_template, breaker),
+            emit=emit,
+            keep_going=settings.keep_going,
+        )
         self._scheduler = Scheduler(
             WorkQueue(
                 {file.name: session.owed(file) for file in files if n_unanswered[file.name]},
@@ -124,15 +137,7 @@ class _Pipeline:
         self._generator = Generator(
             client,
             template=plan.prompt_template,
-            breaker=CircuitBreaker(
-                client,
-                model_name=plan.generation.model,
-                n_in_work=lambda: min(self._n_slots, self._n_in_work),
-                wait_s=settings.wait,
-                poll_interval_s=settings.poll_interval,
-                max_hold_s=settings.max_retrying_delay,
-                emit=emit,
-            ),
+            breaker=breaker,
             refusals=self._refusals,
             shutdown=shutdown,
             emit=emit,
@@ -167,8 +172,13 @@ class _Pipeline:
             with anyio.CancelScope(shield=True):
                 await self._keep_answers()
             raise
-        if not self._shutdown.ending and (error := self._refusals.error()):
-            self._shutdown.stop(error)
+        await self._end()
+
+    async def _end(self) -> None:
+        """Stop the run if all of its samples were refused, too few for that to be noticed earlier."""
+        with self._shutdown.scope():
+            if not self._shutdown.ending and (error := await self._refusals.all_ended()):
+                self._shutdown.stop(error)
 
     async def _read_ahead(self) -> None:
         """Read samples ahead of the slots."""
@@ -247,7 +257,7 @@ class _Pipeline:
 
     def _failed(self, attempts: Attempts, failure: AttemptFailed) -> None:
         self._n_in_work -= 1
-        self._writer.add(failed(attempts.sample, self._generator.give_up(failure), attempts.n))
+        self._writer.add(failed(attempts.sample, failure.end, attempts.n))
 
     async def _verify_kept(self) -> None:
         """Verify again the kept outputs whose verifier failed; nothing is requested."""

@@ -13,7 +13,9 @@ _LINGER_S = 0.05
 """How long the first record of a batch waits for others: writing one costs as much as writing many."""
 
 _MAX_BATCH = 64
+
 _SYNC_EVERY_S = 1.0
+"""How long what was written may wait to be synced, whether more comes or not: syncing for each batch would be slow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ class Writer:
     _ended: list[Ended] = field(default_factory=list)
     _wake: anyio.Event | None = None
     _is_closed: bool = False
-    _last_sync: float = 0.0
+    _unsynced_since: float = float("inf")
 
     @property
     def _enough(self) -> int:
@@ -89,9 +91,12 @@ class Writer:
         await anyio.to_thread.run_sync(self.journal.sync)
 
     async def _batch_is_due(self) -> bool:
-        """Wait for a first record, then a little for more; False once it is closed."""
-        if not self._ended and not self._is_closed:
-            await self._wait_for_wake()
+        """Wait for a first record, then a little for more; False once it is closed. Sync while nothing comes."""
+        while not self._ended and not self._is_closed:
+            with anyio.CancelScope(deadline=self._unsynced_since + _SYNC_EVERY_S) as waiting:
+                await self._wait_for_wake()
+            if waiting.cancelled_caught:
+                await self._sync()
         if len(self._ended) < self._enough and not self._is_closed:
             with anyio.move_on_after(_LINGER_S):
                 await self._wait_for_wake()
@@ -101,16 +106,20 @@ class Writer:
         self._wake = anyio.Event()
         await self._wake.wait()
 
+    async def _sync(self) -> None:
+        self._unsynced_since = float("inf")
+        await anyio.to_thread.run_sync(self.journal.sync)
+
     async def _write(self) -> None:
         batch, self._ended = self._ended, []
         if not batch:
             return
         finished = self._count(batch)
-        sync = anyio.current_time() - self._last_sync >= _SYNC_EVERY_S
+        now = anyio.current_time()
+        sync = now >= self._unsynced_since + _SYNC_EVERY_S
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._write_blocking, batch, finished, sync)
-        if sync:
-            self._last_sync = anyio.current_time()
+        self._unsynced_since = float("inf") if sync else min(self._unsynced_since, now)
         self.written(batch)
         for end in batch:
             self.emit(_event(end))

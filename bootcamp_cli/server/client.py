@@ -91,10 +91,10 @@ class CompletionClient:
             with anyio.move_on_after(timeout_s), BodyRoom():
                 return await exchange
         except AttemptFailed as failure:
-            failure.reword(shortened(self.endpoint.secrets.redact(failure.message)))
+            kept = (self.endpoint.base_url,)
+            failure.reword(shortened(self.endpoint.secrets.redact(failure.message, keep=kept)))
             raise failure.without_frames() from None
-        text = f"no complete reply from {self.endpoint.base_url} within {shown_s(timeout_s)}"
-        raise timed_out(shortened(self.endpoint.secrets.redact(text)))
+        raise timed_out(shortened(f"no complete reply from {self.endpoint.base_url} within {shown_s(timeout_s)}"))
 
     def _redacted(self, answer: Answer) -> Answer:
         """The answer without secrets in what the server says about it; the requested model name is not a secret."""

@@ -30,7 +30,6 @@ the model, which the server does not have (yet)."""
 _RETRIED_4XX = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
-_STOPPING = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
 # both take linear time on any text: neither looks beyond the next "<"
 _TITLE = re.compile(r"<title\b[^<>]*>([^<]+)", re.IGNORECASE)
@@ -82,6 +81,11 @@ class AttemptFailed(Exception):  # noqa: N818 - a failed attempt is an outcome, 
         """For how long the server asks for no requests at all, in seconds: the Retry-After of a 429."""
         return self.retry_after_s if self.kind == "rate_limited" else None
 
+    @property
+    def end(self) -> RequestFailure:
+        """The end of the sample whose last attempt this was."""
+        return RequestFailure(kind=self.kind, message=self.message, status=self.status)
+
     def reword(self, message: str) -> None:
         """Replace the message, as redaction does."""
         self.args = (message,)
@@ -121,7 +125,7 @@ def status_failure(
         target = shown_url(headers.get("location", "")) or "nowhere"
         message = f"HTTP {status}: redirected to {target}, which is not followed; give that address as url"
     scope: Scope = "sample"
-    if status in _STOPPING:
+    if status == HTTPStatus.UNAUTHORIZED:
         scope = "run_stop"
     elif status == HTTPStatus.NOT_FOUND:
         scope = missing
@@ -136,7 +140,7 @@ def status_failure(
     )
 
 
-def is_refusal(failure: RequestFailure) -> bool:
+def is_refusal(failure: AttemptFailed) -> bool:
     """Whether the server refused the request itself: a 4xx that is not retried, or a redirect."""
     return failure.status is not None and 300 <= failure.status < 500 and failure.kind.startswith("http_")
 

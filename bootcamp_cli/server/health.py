@@ -14,6 +14,9 @@ from bootcamp_cli.server.failures import AttemptFailed, is_keepable
 from bootcamp_cli.text import one_line, shortened, shown_s
 from bootcamp_cli.types import Answer
 
+PROBE_PROMPT = "What is 2 + 2? Answer with a number."
+"""What no server has a reason to refuse: short, and harmless in the eyes of any moderation."""
+
 PROBE_MAX_TOKENS = 16
 """Length of the probe's answer."""
 
@@ -54,7 +57,7 @@ async def wait_for_model(
 
     Without `model_name` the only listed model is taken. `notify` gets a line each time the model is not there. Raises
     ServerUnavailableError when the time is up, and at once for what waiting cannot fix: a refused key or certificate, a
-    redirect. Raises SettingsError where a model name is needed.
+    forbidden list, a redirect. Raises SettingsError where a model name is needed.
     """
     url = client.endpoint.base_url
     started = anyio.current_time()
@@ -64,7 +67,7 @@ async def wait_for_model(
         except AttemptFailed as failure:
             if failure.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
                 return _unlisted(url, model_name, failure, notify)
-            if failure.scope == "run_stop" or (failure.status or 0) // 100 == 3:
+            if failure.scope == "run_stop" or failure.status == HTTPStatus.FORBIDDEN or _is_redirect(failure):
                 raise _gave_up(url, failure.message) from failure
             missing = failure.message
         else:
@@ -73,7 +76,7 @@ async def wait_for_model(
                 if model_name is None:
                     notify(f"using model {one_line(entry.name)}, the only one at {url}")
                 return entry
-            missing = client.endpoint.secrets.redact(_missing(models, model_name))
+            missing = _missing(client.endpoint, models, model_name)
         waited_s = anyio.current_time() - started
         if waited_s >= wait_s:
             raise _gave_up(url, f"{missing}; waited {shown_s(waited_s)}")
@@ -96,27 +99,32 @@ async def probe(client: CompletionClient, prompt: str) -> ProbeResult:
 def _find(endpoint: Endpoint, models: list[dict[str, Any]], model_name: str | None) -> ModelEntry | None:
     """The entry of the model, or of the only one if no name is given."""
     if model_name is None and len(models) > 1:
-        several = f"{endpoint.base_url} has several models: {endpoint.secrets.redact(_names(models))}"
+        several = f"{endpoint.base_url} has several models: {_names(endpoint, models)}"
         raise SettingsError(f"model_name: {several}", hint="choose with --model-name")
     for entry in models:
         if model_name in (None, entry["id"]):
             length = entry.get("max_model_len")
             is_length = type(length) is int and length > 0
-            raw = endpoint.secrets.redacted(entry) if is_keepable(entry) else None
+            kept = () if model_name is None else (model_name,)
+            raw = endpoint.secrets.redacted(entry, keep=kept) if is_keepable(entry) else None
             return ModelEntry(name=entry["id"], max_model_len=length if is_length else None, raw=raw)
     return None
 
 
-def _missing(models: list[dict[str, Any]], model_name: str | None) -> str:
+def _is_redirect(failure: AttemptFailed) -> bool:
+    return failure.status is not None and failure.status // 100 == 3
+
+
+def _missing(endpoint: Endpoint, models: list[dict[str, Any]], model_name: str | None) -> str:
     if model_name is None or not models:
         return "no model is listed"
-    return f"model {one_line(model_name)} is not listed, only {_names(models)}"
+    return f"model {one_line(model_name)} is not listed, only {_names(endpoint, models)}"
 
 
-def _names(models: list[dict[str, Any]]) -> str:
+def _names(endpoint: Endpoint, models: list[dict[str, Any]]) -> str:
     names = [shortened(one_line(entry["id"]), 80) for entry in models[:_MAX_NAMES]]
     more = len(models) - len(names)
-    return ", ".join(names) + (f" and {more} more" if more else "")
+    return endpoint.secrets.redact(", ".join(names)) + (f" and {more} more" if more else "")
 
 
 def _unlisted(url: str, model_name: str | None, failure: AttemptFailed, notify: Callable[[str], None]) -> ModelEntry:

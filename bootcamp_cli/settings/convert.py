@@ -13,7 +13,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from bootcamp_cli.errors import SettingsError
-from bootcamp_cli.settings.model import BareUnit, Parameter, Settings
+from bootcamp_cli.settings.model import BareUnit, Parameter, Settings, parameters
 from bootcamp_cli.text import (
     MASK,
     MAX_VALUE_CHARS,
@@ -149,6 +149,16 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     return secret_texts(
         url=settings.url, api_key=settings.api_key.reveal(), headers=settings.headers, body=settings.extra_body
     )
+
+
+def shown_names(settings: Settings) -> tuple[str, ...]:
+    """The names of the settings that messages show as they are, even where a secret equals part of one.
+
+    These are the paths, as they were given and from the root, and the name of the model.
+    """
+    paths = [value for p in parameters() if isinstance(value := getattr(settings, p.name), Path)]
+    places = (str(place) for path in paths for place in (path, path.absolute()))
+    return tuple(dict.fromkeys((settings.model_name or "", *places)))
 
 
 def _value(parameter: Parameter, raw: object, base: Base) -> Any:  # noqa: PLR0911, PLR0912 - one for each kind

@@ -457,6 +457,14 @@ class Settings:
     max_retrying_delay: Annotated[
         float, Param(help="longest wait between two attempts", group="Requests", kind="duration", minimum=0.0)
     ] = 60.0
+    keep_going: Annotated[
+        bool,
+        Param(
+            help="go on although the server refuses every request, even a short neutral one",
+            group="Requests",
+            kind="switch",
+        ),
+    ] = False
     stream: Annotated[
         bool,
         Param(

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 
 from bootcamp_cli.bootcamps.registry import Resolver
+from bootcamp_cli.dataset.rows import MAX_NESTING, InvalidRowError, is_deeper, parse_object
 from bootcamp_cli.errors import DatasetError
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.text import visible
@@ -59,7 +60,8 @@ async def verify_golden(golden_dir: Path, eval_dir: Path, settings: Settings) ->
     """Verify every golden case, in name order of the data sources, exactly as an evaluation would.
 
     Raises:
-        DatasetError: a golden file or test file is missing or not readable; the message names it.
+        DatasetError: a golden file or test file is missing or not readable, or a line of it is not what it has to be;
+            the message names file and line.
     """
     paths = await anyio.to_thread.run_sync(_golden_files, golden_dir)
     if not paths:
@@ -83,7 +85,7 @@ async def _agreement(path: Path, eval_dir: Path, ref: BootcampRef | None, pool: 
     agreement = Agreement(data_source=path.stem, origin=ref.origin if ref else None, n_cases=len(cases))
     if ref is None:
         return agreement
-    truths = await anyio.to_thread.run_sync(_read_truths, eval_dir, cases)
+    truths = await anyio.to_thread.run_sync(_read_truths, path, eval_dir, cases)
     verdicts: dict[int, Verdict] = {}
 
     async def verify(case: GoldenCase) -> None:
@@ -109,35 +111,55 @@ def _canonical(value: Any) -> str:
 
 def _read_cases(path: Path) -> list[GoldenCase]:
     cases = []
-    for number, row in _objects(path):
-        try:
-            case = GoldenCase(
+    for number, case in _objects(path):
+        if fault := _fault(case):
+            raise DatasetError(f"{_place(path, number)}: {fault}")
+        cases.append(
+            GoldenCase(
                 line=number,
-                file=row["file"],
-                row=row["row"],
-                kind=str(row.get("kind", "")),
-                output=row["output"],
-                score=row["score"],
-                extracted=row["extracted"],
+                file=case["file"],
+                row=case["row"],
+                kind=case.get("kind", ""),
+                output=case["output"],
+                score=case["score"],
+                extracted=case["extracted"],
             )
-        except KeyError as error:
-            raise DatasetError(f"{visible(path.name)}:{number}: the golden case has no key {error}") from error
-        if Path(case.file).name != case.file or type(case.row) is not int:
-            raise DatasetError(f"{visible(path.name)}:{number}: file and row do not name a row of a test file")
-        cases.append(case)
+        )
     return cases
 
 
-def _read_truths(eval_dir: Path, cases: Sequence[GoldenCase]) -> dict[tuple[str, int], Any]:
-    """The ground truths of the rows that the cases name."""
-    truths = {}
+def _fault(case: dict[str, Any]) -> str | None:
+    """What is wrong with a golden case; None where nothing is."""
+    for key in ("file", "row", "output", "score", "extracted"):
+        if key not in case:
+            return f"the golden case has no key '{key}'"
+    for key in ("file", "output", "kind"):
+        if not isinstance(case.get(key, ""), str):
+            return f"`{key}` must be a string"
+    if Path(case["file"]).name != case["file"] or type(case["row"]) is not int or case["row"] < 0:
+        return "file and row do not name a row of a test file"
+    if type(case["score"]) not in (int, float):
+        return "`score` must be a number"
+    if is_deeper(case["extracted"], MAX_NESTING):
+        return f"`extracted` is nested deeper than {MAX_NESTING} levels"
+    return None
+
+
+def _read_truths(path: Path, eval_dir: Path, cases: Sequence[GoldenCase]) -> dict[tuple[str, int], Any]:
+    """The ground truths of the rows that the cases of the golden file `path` name."""
+    truths: dict[tuple[str, int], Any] = {}
     for file in sorted({case.file for case in cases}):
-        wanted = {case.row for case in cases if case.file == file}
-        for number, row in _objects(eval_dir / file):
-            if number - 1 in wanted:
-                truths[file, number - 1] = row.get("ground_truth")
-        if missing := wanted - {row for name, row in truths if name == file}:
-            raise DatasetError(f"{visible(str(eval_dir / file))} has no row {min(missing)}")
+        named = [case for case in cases if case.file == file]
+        wanted = {case.row for case in named}
+        try:
+            truths |= {
+                (file, n - 1): row.get("ground_truth") for n, row in _objects(eval_dir / file) if n - 1 in wanted
+            }
+        except DatasetError as error:
+            raise DatasetError(f"{_place(path, named[0].line)}: {error.message}") from error
+        if missing := [case for case in named if (file, case.row) not in truths]:
+            has_no_row = f"{visible(str(eval_dir / file))} has no row {missing[0].row}"
+            raise DatasetError(f"{_place(path, missing[0].line)}: {has_no_row}")
     return truths
 
 
@@ -146,11 +168,14 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise DatasetError(f"{visible(path.name)}:{number}: not a JSON object")
-                yield number, row
-    except OSError as error:
-        raise DatasetError(f"cannot read {visible(str(path))}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{visible(str(path))}: not readable as JSON lines: {error}") from error
+                try:
+                    yield number, parse_object(line)
+                except InvalidRowError as error:
+                    raise DatasetError(f"{_place(path, number)}: {error}") from error
+    except (OSError, ValueError) as error:  # a name that no file can have is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise DatasetError(f"cannot read {visible(str(path))}: {reason or error}") from error
+
+
+def _place(path: Path, line: int) -> str:
+    return f"{visible(path.name)}:{line}"
