@@ -206,9 +206,10 @@ async def _run(session: "Session", tell: "_Tell", stop: "StopRequest | None") ->
 async def _run_logged(session: "Session", tell: "_Tell", stop: "StopRequest | None") -> BootcampError | None:
     """Run with progress.log; gives the error that ended the run early, if any."""
     import anyio
+    import msgspec
 
     from bootcamp_cli.engine.run import run
-    from bootcamp_cli.events import Warned
+    from bootcamp_cli.events import RunStarted, Warned
     from bootcamp_cli.progress.display import Board
     from bootcamp_cli.progress.log import ProgressLog
     from bootcamp_cli.progress.state import ProgressState
@@ -223,9 +224,11 @@ async def _run_logged(session: "Session", tell: "_Tell", stop: "StopRequest | No
     )
     board = Board(state, log)
 
+    on_event = tell.on_event
+
     def emit(event: "Event") -> None:
         board.handle(event)
-        tell.on_event(event)
+        on_event(msgspec.structs.replace(event, progress=state) if isinstance(event, RunStarted) else event)
 
     async with (
         open_client(session.plan.settings, session.plan.generation) as client,

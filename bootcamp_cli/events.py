@@ -1,6 +1,7 @@
 """What happens in an evaluation, as data: the engine emits these, displays, progress.log and users' code fold them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -18,12 +19,17 @@ class FileTotal(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RunStarted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The run directory is ready and the first request is about to be sent. `files` are in name order."""
+    """The run directory is ready and the first request is about to be sent. `files` are in name order.
+
+    `progress` sums up the events of this run as they come: counts, rates, mean score and remaining time, as
+    `bootcamp_cli.progress.state.ProgressState` documents them.
+    """
 
     run_dir: str
     model_name: str
     files: tuple[FileTotal, ...]
     n_slots: int
+    progress: Any = None
 
 
 class RequestStarted(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bootcamp_cli import StopRequest
     from bootcamp_cli.api import Run
     from bootcamp_cli.events import Emit, Event
+    from bootcamp_cli.progress.state import ProgressState
 
 _DESCRIPTORS_BESIDE_CONNECTIONS = 256
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -66,54 +67,60 @@ class _Stage:
         self._stop = stop
         self._n_connections = n_connections
         self._show: Emit | None = None
-        self._is_over = False
+        self._watching: anyio.CancelScope | None = None
         self._rest: list[Event] = []
 
     def handle(self, event: "Event") -> None:
         """Take the next event."""
-        from bootcamp_cli.events import RunEnded, RunStarted
+        if self._show is not None:
+            self._show(event)
+            return
+        from bootcamp_cli.events import RunStarted
 
         if isinstance(event, RunStarted):
-            self._begin()
-        if self._is_over:
-            self._rest.append(event)
-        elif self._show is None:
-            self._console.on_event(event)
+            self._begin(event.progress)
+            self.handle(event)
         else:
-            self._show(event)
-            if isinstance(event, RunEnded):
-                self.end()
+            self._console.on_event(event)
 
     def end(self) -> None:
-        """No request is in flight any more: signals act as before."""
-        if self._show is not None and not self._is_over:
-            self._is_over = True
+        """No request is in flight any more: signals act as before, and the display draws its last frame."""
+        if self._watching is not None:
             self._watching.cancel()
+            self._show = self._rest.append
+
+    def _end_after(self, event: "Event") -> None:
+        from bootcamp_cli.events import RunEnded
+
+        if isinstance(event, RunEnded):
+            self.end()
 
     def tell_the_rest(self) -> None:
         """Print what came after the display's end."""
         for event in self._rest:
             self._console.on_event(event)
 
-    def _begin(self) -> None:
-        import time
-
+    def _begin(self, progress: "ProgressState") -> None:
         import anyio
         from stamina.instrumentation import set_on_retry_hooks
 
-        from bootcamp_cli.progress.display import Board, choose_display
-        from bootcamp_cli.progress.state import ProgressState
+        from bootcamp_cli.progress.display import ONLY_COUNTED, choose_display
 
         if warning := raise_open_file_limit(self._n_connections + _DESCRIPTORS_BESIDE_CONNECTIONS):
             self._console.warn(warning)
         slow_garbage_collection()
         set_on_retry_hooks([])  # the display tells of retries; stamina would log each of them
-        state = ProgressState(time.monotonic)
-        display = choose_display(state, stream=sys.stderr, quiet=self._console.quiet, env=os.environ)
-        self._show = Board(state, display).handle
+        display = choose_display(progress, stream=sys.stderr, quiet=self._console.quiet, env=os.environ)
         self._watching = anyio.CancelScope()
         self._tasks.start_soon(display.run)
         self._tasks.start_soon(_watch_signals, self._stop, self._watching)
+
+        def show(event: "Event") -> None:
+            if type(event) not in ONLY_COUNTED:  # the display sees counts in the progress
+                display.handle(event)
+                self._end_after(event)
+
+        self._show = show
 
 
 async def _watch_signals(stop: "StopRequest", scope: "anyio.CancelScope") -> None:

@@ -11,7 +11,7 @@ from bootcamp_cli.events import (
 )
 from bootcamp_cli.progress.state import ProgressState
 
-_ONLY_COUNTED = frozenset({RequestStarted, RequestEnded, SampleRecorded})
+ONLY_COUNTED = frozenset({RequestStarted, RequestEnded, SampleRecorded})
 """What happens to every sample: displays see these only through the state."""
 
 
@@ -35,7 +35,7 @@ class Board:
     def handle(self, event: Event) -> None:
         """Take the next event; returns at once, never raises."""
         self._state.handle(event)
-        if type(event) not in _ONLY_COUNTED:
+        if type(event) not in ONLY_COUNTED:
             for display in self._displays:
                 display.handle(event)
 
