@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from bootcamp_cli.api import Run, evaluate, evaluate_async, open_run
     from bootcamp_cli.engine.shutdown import StopRequest
     from bootcamp_cli.errors import BootcampError
-    from bootcamp_cli.scoring import score, score_many
     from bootcamp_cli.settings.model import Settings
     from bootcamp_cli.types import Verdict
+    from bootcamp_cli.verdicts import score, score_many
 
 __version__ = "0.1.0"
 
@@ -51,8 +51,8 @@ _PLACES = {
     "evaluate": "api",
     "evaluate_async": "api",
     "open_run": "api",
-    "score": "scoring",
-    "score_many": "scoring",
+    "score": "verdicts",
+    "score_many": "verdicts",
 }
 
 

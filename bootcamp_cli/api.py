@@ -95,7 +95,7 @@ async def evaluate_async(
 
     tell = _Tell(on_event)
     resolved = settings if isinstance(settings, Resolved) else resolved_arguments(settings)
-    plan = await _aside(plan_evaluation, resolved, tell)
+    plan = await _aside(_plan_evaluation, resolved, tell)
     entry = None
     if plan.settings.model_name is None:
         entry = await _model_of(plan, tell, stop)
@@ -146,7 +146,7 @@ async def resume_async(
     tell = _Tell(on_event)
     run_dir = await _aside(open_run_dir, run.path)
     selection = parse_selection(redo) if redo else None
-    plan = await _aside(plan_continuation, run_dir, settings.settings, tell)
+    plan = await _aside(_plan_continuation, run_dir, settings.settings, tell)
     if selection is not None and await _aside(asks_for_more, plan, run_dir):
         plan = await _aside(plan_redo, plan, run_dir, selection)
         what = " or ".join(redo)
@@ -319,7 +319,7 @@ async def _unless_stopped(stop: "StopRequest | None", work: Callable[[], Awaitab
 # Plans
 
 
-def plan_evaluation(resolved: Resolved, tell: "_Tell") -> "Plan":
+def _plan_evaluation(resolved: Resolved, tell: "_Tell") -> "Plan":
     """The plan of a new evaluation; tells what is probably unintended in the settings and the test dir.
 
     Raises:
@@ -343,7 +343,7 @@ def plan_evaluation(resolved: Resolved, tell: "_Tell") -> "Plan":
     return plan
 
 
-def plan_continuation(run_dir: "RunDir", settings: Settings, tell: "_Tell") -> "Plan":
+def _plan_continuation(run_dir: "RunDir", settings: Settings, tell: "_Tell") -> "Plan":
     """The plan for continuing a run, with its own template and system prompt.
 
     Raises:

@@ -16,9 +16,9 @@ import anyio
 import pytest
 
 from bootcamp_cli.errors import SettingsError, UsageError
-from bootcamp_cli.scoring import Item, score, score_many
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.types import Verdict
+from bootcamp_cli.verdicts import Item, score, score_many
 from tests.bootcamps_builder import is_running, until
 from tests.test_fixtures import install
 
@@ -80,7 +80,7 @@ def gone(processes: set[int]) -> bool:
 
 def script(code: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """Run code as a plain script, without the guard that multiprocessing would need."""
-    head = "from bootcamp_cli.scoring import score, score_many\n"
+    head = "from bootcamp_cli.verdicts import score, score_many\n"
     return subprocess.run(
         [sys.executable, "-c", head + code],
         capture_output=True,
@@ -262,7 +262,7 @@ def test_a_thread_may_score_when_the_main_thread_has_ended(environment: dict[str
 def test_ctrl_c_ends_the_workers(environment: dict[str, str], tmp_path: Path) -> None:
     """SIGINT while a verdict is awaited raises KeyboardInterrupt in the script, and the busy worker is gone."""
     note = tmp_path / "note"
-    code = f"from bootcamp_cli.scoring import score; score('Witness', 'note', {str(note)!r})"
+    code = f"from bootcamp_cli.verdicts import score; score('Witness', 'note', {str(note)!r})"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=environment)
     anyio.run(until, lambda: note.exists() and note.read_text().endswith("\n"))
     process.send_signal(signal.SIGINT)
