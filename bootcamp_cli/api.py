@@ -25,6 +25,7 @@ from bootcamp_cli.errors import (
     ServerUnavailableError,
     SettingsError,
     UsageError,
+    first_error,
 )
 from bootcamp_cli.settings.model import Settings, listed_keys
 from bootcamp_cli.settings.sources import Resolved, Sources, load_settings, resolved_arguments
@@ -90,11 +91,14 @@ async def evaluate_async(
 
     Cancelling the task ends the run at once: what was answered is kept, and `resume` goes on.
     """
+    resolved = settings if isinstance(settings, Resolved) else resolved_arguments(settings)
+    return await _to_its_end(lambda: _evaluated(resolved, _Tell(on_event), stop))
+
+
+async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | None") -> "Run":
     from bootcamp_cli.engine.session import earlier_runs, in_thread, new_session
     from bootcamp_cli.store.run_dir import MAX_EARLIER
 
-    tell = _Tell(on_event)
-    resolved = settings if isinstance(settings, Resolved) else resolved_arguments(settings)
     plan = await _aside(plan_evaluation, resolved, tell)
     entry = None
     if plan.settings.model_name is None:
@@ -140,10 +144,15 @@ async def resume_async(
         ResumeRefusedError: the test files, what decides the answers, or the verifiers are not the run's.
         BootcampError: as `evaluate` does.
     """
+    return await _to_its_end(lambda: _continued(run, settings, _Tell(on_event), redo, stop))
+
+
+async def _continued(
+    run: "Run", settings: Resolved, tell: "_Tell", redo: Sequence[str], stop: "StopRequest | None"
+) -> "Run":
     from bootcamp_cli.engine.redo import parse_selection
     from bootcamp_cli.engine.session import asks_for_more, in_thread, new_session, plan_redo
 
-    tell = _Tell(on_event)
     run_dir = await _aside(open_run_dir, run.path)
     selection = parse_selection(redo) if redo else None
     plan = await _aside(plan_continuation, run_dir, settings.settings, tell)
@@ -170,8 +179,9 @@ async def _resumed(
         chosen = await _aside(session.choose, selection) if selection else {}
         if chosen:
             await _model_of(plan, tell, stop)
-            n = await _aside(session.set_aside, chosen)
-            tell.note(f"{n} records are set aside in {run_dir.redone}")
+            await _aside(session.begin)  # from here on the run is incomplete, whatever happens
+            if n := await _aside(session.set_aside, chosen):
+                tell.note(f"{n} records are set aside in {run_dir.redone}")
         elif selection:
             tell.note(f"no sample is {' or '.join(selection.words)}")
         if not session.n_owed:
@@ -191,7 +201,7 @@ async def _run(session: "Session", tell: "_Tell", stop: "StopRequest | None") ->
 
     try:
         error = await _run_logged(session, tell, stop)
-    except anyio.get_cancelled_exc_class():
+    except BaseException:
         with anyio.CancelScope(shield=True), contextlib.suppress(BootcampError):
             await _aside(_leave, session)
         raise
@@ -511,11 +521,13 @@ class Run:
         self, settings: Settings | None = None, on_event: "Emit | None" = None, *, dry_run: bool = False
     ) -> "Rescored":
         """As `rescore`, in the running event loop."""
+        return await _to_its_end(lambda: self._rescored(settings or Settings(), _Tell(on_event), dry_run=dry_run))
+
+    async def _rescored(self, settings: Settings, tell: "_Tell", *, dry_run: bool) -> "Rescored":
         from bootcamp_cli.engine import rescore as engine
         from bootcamp_cli.engine.session import begin_rescoring, end_rescoring, in_thread
         from bootcamp_cli.store.lock import acquire
 
-        settings, tell = settings or Settings(), _Tell(on_event)
         run_dir = await _aside(open_run_dir, self.path)
         if dry_run:
             return await engine.rescore(run_dir, settings, None)
@@ -668,6 +680,26 @@ class _Tell:
         from anyio import from_thread
 
         from_thread.run_sync(self.on_event, event)
+
+
+async def _to_its_end(work: Callable[[], Awaitable[_T]]) -> _T:
+    """Do what writes in a task of its own; whoever cancels this one waits until nothing is written any more.
+
+    In the task that it cancels, asyncio's own `cancel` interrupts even what is shielded, and waits for no thread.
+    """
+    import anyio
+
+    results: list[_T] = []
+
+    async def do() -> None:
+        results.append(await work())
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(do)
+    except ExceptionGroup as group:
+        raise first_error(group) from group
+    return results[0]
 
 
 async def _aside(function: Callable[..., _T], *args: Any) -> _T:

@@ -101,12 +101,14 @@ class Session:
         return choose(self.run_dir, rows_by_file(self.manifest), selection)
 
     def set_aside(self, chosen: Chosen) -> int:
-        """Set the records of these samples aside, so that they are owed again; gives their number."""
-        rows, before = rows_by_file(self.manifest), self.n_owed
+        """Set the records of these samples aside, so that they are owed again; gives the number of samples with one."""
+        rows, n_set_aside = rows_by_file(self.manifest), 0
         for file, samples in chosen.items():
-            if any(self.journal.details[file].state(*sample) != OWED for sample in samples):
+            state = self.journal.details[file].state
+            if n := sum(state(*sample) != OWED for sample in samples):
                 self.journal.set_aside(file, samples, rows[file])
-        return self.n_owed - before
+                n_set_aside += n
+        return n_set_aside
 
     def begin(self) -> None:
         """Write down what the run is made of: before its first request, but not before the server was reached."""
@@ -122,7 +124,8 @@ class Session:
     def end(self, tokens: TokenTotals | None = None) -> None:
         """Write the end into the manifest, last of all: a complete run has left everything behind.
 
-        `tokens` are those of all records; None where the run ends early and they are not known.
+        `tokens` are those of all records; None where the run ends early, without reports: it is not complete then, even
+        if nothing is owed.
         """
         servers = self.manifest.servers
         for info in self.servers:
@@ -130,7 +133,7 @@ class Session:
         manifest = replace(
             self.manifest,
             ended=_now(),
-            complete=not self.n_owed,
+            complete=tokens is not None and not self.n_owed,
             servers=servers,
             system_fingerprints=self.fingerprints.onto(self.manifest.system_fingerprints),
             tokens=tokens,
