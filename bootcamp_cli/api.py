@@ -407,9 +407,7 @@ class Run:
 
     @property
     def _run_dir(self) -> "RunDir":
-        from bootcamp_cli.store.run_dir import RunDir
-
-        return RunDir(self.path)
+        return open_run_dir(self.path)
 
     @property
     def summary(self) -> "RunSummary":
@@ -425,7 +423,9 @@ class Run:
     @property
     def scores(self) -> Path:
         """The workbook."""
-        return self._run_dir.scores(self.summary.model_name)
+        from bootcamp_cli.store.run_dir import RunDir
+
+        return RunDir(self.path).scores(self.summary.model_name)
 
     def samples(self, columns: Sequence[str] | None = None) -> "pd.DataFrame":
         """The recorded samples, one to a row, in the order of file, row and repeat.
@@ -441,7 +441,11 @@ class Run:
         return samples_frame(self._run_dir, columns)
 
     def failures(self) -> "pd.DataFrame":
-        """The samples that ended without an answer, one to a row; see `bootcamp_cli.analysis.frames`."""
+        """The samples that ended without an answer, one to a row; see `bootcamp_cli.analysis.frames`.
+
+        Raises:
+            RunDirectoryError: failures or details cannot be read.
+        """
         from bootcamp_cli.analysis.frames import failures_frame
 
         return failures_frame(self._run_dir)

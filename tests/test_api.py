@@ -367,6 +367,16 @@ def test_the_example_of_the_readme_runs(
     assert len(list((tmp_path / "output").iterdir())) == 2
 
 
+def test_a_run_whose_directory_is_gone_says_so(tmp_path: Path) -> None:
+    """What a run directory held is not read as nothing once it is gone."""
+    (tmp_path / "run" / "details").mkdir(parents=True)
+    run = open_run(tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    for read in (run.samples, run.failures, run.write_reports, run.rescore, run.resume, lambda: run.summary):
+        with pytest.raises(RunDirectoryError, match="no such run directory"):
+            read()
+
+
 def test_the_front_page() -> None:
     """Every name of the front page is there, has a docstring, and none is loaded before it is used."""
     names = [name for name in bootcamp_cli.__all__ if name != "__version__"]

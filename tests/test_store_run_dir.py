@@ -92,6 +92,8 @@ def test_newest_run_comes_first(tmp_path: Path) -> None:
     (tmp_path / "damaged" / "manifest.json").write_text('{"started": "2026-01-04"}')
     assert [run_dir.path.name for run_dir, _ in runs_newest_first(tmp_path)] == ["a", "c", "b"]
     assert runs_newest_first(tmp_path / "absent") == []
+    (tmp_path / "loop").symlink_to("loop")
+    assert len(runs_newest_first(tmp_path)) == 3
 
 
 def test_unusable_run_directories_are_named(tmp_path: Path) -> None:

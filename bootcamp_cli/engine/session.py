@@ -259,6 +259,12 @@ def plan_redo(plan: Plan, run_dir: RunDir, selection: Selection) -> Plan:
     manifest = run_dir.read_manifest()
     if manifest is None:
         raise ResumeRefusedError(f"{run_dir.path} has no manifest.json and cannot be redone", hint="start a new run")
+    if _repeats(plan, manifest) != manifest.repeats:
+        raise ResumeRefusedError(
+            f"repeats: {plan.settings.repeats} is more than the run's {manifest.repeats}, and only what the run has is "
+            "redone",
+            hint="leave it out, or extend the run first",
+        )
     before = identity_of(manifest)
     _check_answers(plan, replace(manifest, identity=before | {"max_tokens": plan.settings.max_tokens}), run_dir)
     _check_files(plan, manifest.files)

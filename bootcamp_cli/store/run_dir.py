@@ -195,9 +195,13 @@ def runs_newest_first(output_dir: Path, *, most: int | None = None) -> list[tupl
 
 def recently_changed(output_dir: Path, *, most: int | None = None) -> list[RunDir]:
     """The directories under `output_dir`, the most recently changed first, at most `most` of them."""
+    dated = []
     try:
         with os.scandir(output_dir) as entries:
-            dated = [(entry.stat().st_mtime_ns, entry.path) for entry in entries if entry.is_dir()]
+            for entry in entries:
+                with suppress(OSError):  # a link to itself, or gone in the meantime
+                    if entry.is_dir():
+                        dated.append((entry.stat().st_mtime_ns, entry.path))
     except FileNotFoundError:
         return []
     except OSError as error:
