@@ -96,7 +96,7 @@ async def evaluate_async(
 
 
 async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | None") -> "Run":
-    from bootcamp_cli.engine.session import earlier_runs, in_thread, new_session
+    from bootcamp_cli.engine.session import in_thread, nearest_run, new_session
     from bootcamp_cli.store.run_dir import MAX_EARLIER
 
     plan = await _aside(plan_evaluation, resolved, tell)
@@ -105,8 +105,7 @@ async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | Non
         entry = await _model_of(plan, tell, stop)
         plan = plan.with_model(entry.name)
     most = None if plan.settings.resume else MAX_EARLIER
-    earlier = await _aside(lambda: earlier_runs(plan, most=most))
-    nearest = earlier[0] if earlier else None
+    nearest = await _aside(lambda: nearest_run(plan, most=most))
     if nearest is not None and not nearest.differences:
         if plan.settings.resume:
             return await _resumed(plan, nearest.run_dir, tell, stop)
@@ -592,11 +591,10 @@ def newest_unfinished(output_dir: Path, on_event: "Emit | None" = None) -> Run:
     Raises:
         RunDirectoryError: there is none.
     """
-    from bootcamp_cli.store.run_dir import runs_newest_first
+    from bootcamp_cli.store.run_dir import age_key, readable_runs
 
-    for run_dir, manifest in runs_newest_first(output_dir):
-        if manifest.complete:
-            continue
+    unfinished = [(age_key(*run), run[0]) for run in readable_runs(output_dir) if not run[1].complete]
+    for _, run_dir in sorted(unfinished, key=lambda entry: entry[0], reverse=True):
         if run_dir.read_eval_args() is not None:
             return Run(run_dir.path)
         _Tell(on_event).warn(f"{run_dir.path} has no eval_args.json and is skipped")

@@ -41,7 +41,7 @@ from bootcamp_cli.store.atomic import replace_json
 from bootcamp_cli.store.journal import OWED, DetailIndex, Journal, RunRows, open_journal, rows_by_file
 from bootcamp_cli.store.lock import RunLock, acquire
 from bootcamp_cli.store.records import damaged
-from bootcamp_cli.store.run_dir import RunDir, create_run_dir, runs_newest_first
+from bootcamp_cli.store.run_dir import RunDir, age_key, create_run_dir, readable_runs
 from bootcamp_cli.types import (
     TO_BE_VERIFIED,
     Manifest,
@@ -318,19 +318,22 @@ class Earlier:
     described: str
 
 
-def earlier_runs(plan: Plan, *, most: int | None = None) -> list[Earlier]:
-    """The runs under output_dir, finished or not, the most alike first, of equally alike ones the newest.
+def nearest_run(plan: Plan, *, most: int | None = None) -> Earlier | None:
+    """The run under output_dir, finished or not, that is most alike, of equally alike ones the newest.
 
     `most` of the most recently changed directories are looked into, or all.
     """
     after = plan.identity()
-    found = []
-    for run_dir, manifest in runs_newest_first(plan.settings.output_dir, most=most):
+    nearest: Earlier | None = None
+    best: tuple[int, tuple[str, str]] | None = None
+    for run_dir, manifest in readable_runs(plan.settings.output_dir, most=most):
         before = identity_of(manifest)
         keys = tuple(answer_differences(before, after))
-        words = described(keys, before, after)
-        found.append(Earlier(run_dir=run_dir, manifest=manifest, differences=keys, described=words))
-    return sorted(found, key=lambda earlier: len(earlier.differences))
+        rank = -len(keys), age_key(run_dir, manifest)
+        if best is None or rank > best:
+            words = described(keys, before, after)
+            nearest, best = Earlier(run_dir=run_dir, manifest=manifest, differences=keys, described=words), rank
+    return nearest
 
 
 def manifest_of(plan: Plan, model_entry: dict[str, Any] | None = None) -> Manifest:
