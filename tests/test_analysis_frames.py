@@ -262,10 +262,16 @@ def test_odd_values_are_missing_ones(tmp_path: Path) -> None:
 def test_implausible_numbers_are_missing_ones(tmp_path: Path) -> None:
     """Token counts that cannot be counts, and rows beyond any file, are not taken for what they say."""
     usage = {"prompt_tokens": -1, "completion_tokens": 1e300}
-    foreign = json.loads(encode_line(a_record(0))) | {"row": 10**30, "repeat": 10**30, "usage": usage}
-    frame = samples_frame(details(tmp_path, [foreign | {"attempts": 10**30}]))
+    foreign = json.loads(encode_line(a_record(0))) | {"row": 10**30, "usage": usage, "attempts": 10**30}
+    frame = samples_frame(details(tmp_path, [foreign]))
     assert frame.loc[0, ["prompt_tokens", "completion_tokens", "attempts"]].isna().all()
-    assert (frame.row[0], frame.repeat[0]) == (0, 0)
+    assert frame.row[0] == 0
+
+
+def test_an_implausible_repeat_is_none(tmp_path: Path) -> None:
+    """A repeat that no column can hold is not taken for one, be all else about the record as it should be."""
+    foreign = json.loads(encode_line(a_record(0))) | {"repeat": 10**30}
+    assert samples_frame(details(tmp_path, [foreign])).repeat.tolist() == [0]
 
 
 def test_values_nested_too_deeply_do_no_harm(tmp_path: Path) -> None:

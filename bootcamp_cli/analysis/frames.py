@@ -57,7 +57,7 @@ from bootcamp_cli.store.journal import empty_index, read_failures, replay_lines,
 from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
 from bootcamp_cli.store.records import HeadLine, RecordHead
 from bootcamp_cli.store.run_dir import RunDir
-from bootcamp_cli.types import MAX_LEN, MAX_REPEATS, MAX_ROW, TO_BE_VERIFIED, SampleKey, decode
+from bootcamp_cli.types import MAX_LEN, MAX_ROW, TO_BE_VERIFIED, SampleKey, decode
 
 Dtype = Literal["category", "int64", "Int64", "float64", "bool", "string", "id"]
 """What a column holds; `id` is int64 where every value fits, else object."""
@@ -173,10 +173,6 @@ class _Batch:
             for number, head in zip(self.numbers, self.heads, strict=True)
         ]
 
-    def repeats(self) -> list[int]:
-        """The repeat of each sample; 0 where a record has none that can be one."""
-        return [head.repeat if head.repeat <= MAX_REPEATS else 0 for head in self.heads]
-
 
 def _batches(file: str, lines: Iterable[HeadLine]) -> Iterator[_Batch]:
     """The lines in batches of about 1 MB: heads may keep their whole lines in memory."""
@@ -212,7 +208,7 @@ class _Places:
                 self._supersede(head, place)
         self._files.extend([self._n_files] * len(batch.heads))
         self._rows.extend(batch.rows())
-        self._repeats.extend(batch.repeats())
+        self._repeats.extend([head.repeat for head in batch.heads])
 
     def _supersede(self, head: RecordHead, place: int) -> None:
         if head.row is None:
@@ -457,7 +453,7 @@ def _of_head(name: str, dtype: Dtype, value: Callable[[RecordHead], Any]) -> Col
 _COLUMNS = (
     Column(name="file", dtype="category", values=lambda batch: [batch.file] * len(batch.heads), reads={}),
     Column(name="row", dtype="int64", values=_Batch.rows, reads={}),
-    Column(name="repeat", dtype="int64", values=_Batch.repeats, reads={}),
+    _of_head("repeat", "int64", lambda head: head.repeat),
     Column(
         name="id",
         dtype="id",
