@@ -552,6 +552,8 @@ class Run:
         from bootcamp_cli.store.lock import acquire
 
         run_dir, tell = open_run_dir(self.path), _Tell(on_event)
+        if (manifest := run_dir.read_manifest()) is not None and manifest.rescoring:
+            tell.warn(f"{run_dir.path}: a rescore has not come to its end: the scores may be of two kinds of verifiers")
         try:
             with acquire(run_dir.path, notify=tell.note) as lock:
                 self._summary = _publish(run_dir, lock, tell)
