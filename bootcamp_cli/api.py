@@ -25,6 +25,7 @@ from bootcamp_cli.errors import (
     ServerUnavailableError,
     SettingsError,
     UsageError,
+    first_error,
 )
 from bootcamp_cli.settings.model import Settings, listed_keys
 from bootcamp_cli.settings.sources import Resolved, Sources, load_settings, resolved_arguments
@@ -90,19 +91,21 @@ async def evaluate_async(
 
     Cancelling the task ends the run at once: what was answered is kept, and `resume` goes on.
     """
-    from bootcamp_cli.engine.session import earlier_runs, in_thread, new_session
+    resolved = settings if isinstance(settings, Resolved) else resolved_arguments(settings)
+    return await _to_its_end(lambda: _evaluated(resolved, _Tell(on_event), stop))
+
+
+async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | None") -> "Run":
+    from bootcamp_cli.engine.session import in_thread, nearest_run, new_session
     from bootcamp_cli.store.run_dir import MAX_EARLIER
 
-    tell = _Tell(on_event)
-    resolved = settings if isinstance(settings, Resolved) else resolved_arguments(settings)
     plan = await _aside(_plan_evaluation, resolved, tell)
     entry = None
     if plan.settings.model_name is None:
         entry = await _model_of(plan, tell, stop)
         plan = plan.with_model(entry.name)
     most = None if plan.settings.resume else MAX_EARLIER
-    earlier = await _aside(lambda: earlier_runs(plan, most=most))
-    nearest = earlier[0] if earlier else None
+    nearest = await _aside(lambda: nearest_run(plan, most=most))
     if nearest is not None and not nearest.differences:
         if plan.settings.resume:
             return await _resumed(plan, nearest.run_dir, tell, stop)
@@ -140,10 +143,15 @@ async def resume_async(
         ResumeRefusedError: the test files, what decides the answers, or the verifiers are not the run's.
         BootcampError: as `evaluate` does.
     """
+    return await _to_its_end(lambda: _continued(run, settings, _Tell(on_event), redo, stop))
+
+
+async def _continued(
+    run: "Run", settings: Resolved, tell: "_Tell", redo: Sequence[str], stop: "StopRequest | None"
+) -> "Run":
     from bootcamp_cli.engine.redo import parse_selection
     from bootcamp_cli.engine.session import asks_for_more, in_thread, new_session, plan_redo
 
-    tell = _Tell(on_event)
     run_dir = await _aside(open_run_dir, run.path)
     selection = parse_selection(redo) if redo else None
     plan = await _aside(_plan_continuation, run_dir, settings.settings, tell)
@@ -170,8 +178,9 @@ async def _resumed(
         chosen = await _aside(session.choose, selection) if selection else {}
         if chosen:
             await _model_of(plan, tell, stop)
-            n = await _aside(session.set_aside, chosen)
-            tell.note(f"{n} records are set aside in {run_dir.redone}")
+            await _aside(session.begin)  # from here on the run is incomplete, whatever happens
+            if n := await _aside(session.set_aside, chosen):
+                tell.note(f"{n} records are set aside in {run_dir.redone}")
         elif selection:
             tell.note(f"no sample is {' or '.join(selection.words)}")
         if not session.n_owed:
@@ -191,7 +200,7 @@ async def _run(session: "Session", tell: "_Tell", stop: "StopRequest | None") ->
 
     try:
         error = await _run_logged(session, tell, stop)
-    except anyio.get_cancelled_exc_class():
+    except BaseException:
         with anyio.CancelScope(shield=True), contextlib.suppress(BootcampError):
             await _aside(_leave, session)
         raise
@@ -400,9 +409,7 @@ class Run:
 
     @property
     def _run_dir(self) -> "RunDir":
-        from bootcamp_cli.store.run_dir import RunDir
-
-        return RunDir(self.path)
+        return open_run_dir(self.path)
 
     @property
     def summary(self) -> "RunSummary":
@@ -418,7 +425,9 @@ class Run:
     @property
     def scores(self) -> Path:
         """The workbook."""
-        return self._run_dir.scores(self.summary.model_name)
+        from bootcamp_cli.store.run_dir import RunDir
+
+        return RunDir(self.path).scores(self.summary.model_name)
 
     def samples(self, columns: Sequence[str] | None = None) -> "pd.DataFrame":
         """The recorded samples, one to a row, in the order of file, row and repeat.
@@ -434,7 +443,11 @@ class Run:
         return samples_frame(self._run_dir, columns)
 
     def failures(self) -> "pd.DataFrame":
-        """The samples that ended without an answer, one to a row; see `bootcamp_cli.analysis.frames`."""
+        """The samples that ended without an answer, one to a row; see `bootcamp_cli.analysis.frames`.
+
+        Raises:
+            RunDirectoryError: failures or details cannot be read.
+        """
         from bootcamp_cli.analysis.frames import failures_frame
 
         return failures_frame(self._run_dir)
@@ -514,11 +527,13 @@ class Run:
         self, settings: Settings | None = None, on_event: "Emit | None" = None, *, dry_run: bool = False
     ) -> "Rescored":
         """As `rescore`, in the running event loop."""
+        return await _to_its_end(lambda: self._rescored(settings or Settings(), _Tell(on_event), dry_run=dry_run))
+
+    async def _rescored(self, settings: Settings, tell: "_Tell", *, dry_run: bool) -> "Rescored":
         from bootcamp_cli.engine import rescore as engine
         from bootcamp_cli.engine.session import begin_rescoring, end_rescoring, in_thread
         from bootcamp_cli.store.lock import acquire
 
-        settings, tell = settings or Settings(), _Tell(on_event)
         run_dir = await _aside(open_run_dir, self.path)
         if dry_run:
             return await engine.rescore(run_dir, settings, None)
@@ -540,6 +555,8 @@ class Run:
         from bootcamp_cli.store.lock import acquire
 
         run_dir, tell = open_run_dir(self.path), _Tell(on_event)
+        if (manifest := run_dir.read_manifest()) is not None and manifest.rescoring:
+            tell.warn(f"{run_dir.path}: a rescore has not come to its end: the scores may be of two kinds of verifiers")
         try:
             with acquire(run_dir.path, notify=tell.note) as lock:
                 self._summary = _publish(run_dir, lock, tell)
@@ -579,11 +596,10 @@ def newest_unfinished(output_dir: Path, on_event: "Emit | None" = None) -> Run:
     Raises:
         RunDirectoryError: there is none.
     """
-    from bootcamp_cli.store.run_dir import runs_newest_first
+    from bootcamp_cli.store.run_dir import age_key, readable_runs
 
-    for run_dir, manifest in runs_newest_first(output_dir):
-        if manifest.complete:
-            continue
+    unfinished = [(age_key(*run), run[0]) for run in readable_runs(output_dir) if not run[1].complete]
+    for _, run_dir in sorted(unfinished, key=lambda entry: entry[0], reverse=True):
         if run_dir.read_eval_args() is not None:
             return Run(run_dir.path)
         _Tell(on_event).warn(f"{run_dir.path} has no eval_args.json and is skipped")
@@ -671,6 +687,26 @@ class _Tell:
         from anyio import from_thread
 
         from_thread.run_sync(self.on_event, event)
+
+
+async def _to_its_end(work: Callable[[], Awaitable[_T]]) -> _T:
+    """Do what writes in a task of its own; whoever cancels this one waits until nothing is written any more.
+
+    In the task that it cancels, asyncio's own `cancel` interrupts even what is shielded, and waits for no thread.
+    """
+    import anyio
+
+    results: list[_T] = []
+
+    async def do() -> None:
+        results.append(await work())
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(do)
+    except ExceptionGroup as group:
+        raise first_error(group) from group
+    return results[0]
 
 
 async def _aside(function: Callable[..., _T], *args: Any) -> _T:

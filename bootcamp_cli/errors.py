@@ -96,11 +96,12 @@ class InterruptedRunError(BootcampError):
 
 
 def first_error(group: ExceptionGroup[Exception]) -> BaseException:
-    """The user-facing error in a group, however nested, else the group itself."""
-    error: BaseException | None = group.subgroup(BootcampError)
-    while isinstance(error, ExceptionGroup):
+    """The first user-facing error in a group, however nested; else the only error in it, else the group itself."""
+    error: BaseException = group.subgroup(BootcampError) or group
+    is_known = error is not group
+    while isinstance(error, ExceptionGroup) and (is_known or len(error.exceptions) == 1):
         error = error.exceptions[0]
-    return error or group
+    return group if isinstance(error, ExceptionGroup) else error
 
 
 def disk_error(error: OSError, doing: str) -> RunDirectoryError:

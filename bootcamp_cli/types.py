@@ -36,6 +36,7 @@ MAX_REPEATS = 10_000
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 RowNumber = Annotated[int, msgspec.Meta(ge=0, lt=MAX_ROW)]
+RepeatNumber = Annotated[int, msgspec.Meta(ge=0, le=MAX_LEN)]
 OutputLength = Annotated[int, msgspec.Meta(ge=0, le=MAX_LEN)]
 
 
@@ -144,7 +145,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     output_len_estimated: bool = False
     failure: VerifierFailure | None = None
     failure_message: str | None = None
-    repeat: Count = msgspec.field(default_factory=_first_repeat)
+    repeat: RepeatNumber = msgspec.field(default_factory=_first_repeat)
 
 
 class FailureRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -160,7 +161,7 @@ class FailureRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     kind: str
     last_error: str
     attempts: int
-    repeat: Count = msgspec.field(default_factory=_first_repeat)
+    repeat: RepeatNumber = msgspec.field(default_factory=_first_repeat)
 
     @property
     def key(self) -> SampleKey:
@@ -246,7 +247,7 @@ class RedoOf(msgspec.Struct, frozen=True, kw_only=True):
 
     run: str
     selection: tuple[str, ...] = ()
-    samples: dict[str, tuple[tuple[RowNumber, Count], ...]]
+    samples: dict[str, tuple[tuple[RowNumber, RepeatNumber], ...]]
     data_sources: dict[str, dict[str, RedoCount]]
 
 

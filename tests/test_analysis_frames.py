@@ -268,6 +268,12 @@ def test_implausible_numbers_are_missing_ones(tmp_path: Path) -> None:
     assert frame.row[0] == 0
 
 
+def test_an_implausible_repeat_is_none(tmp_path: Path) -> None:
+    """A repeat that no column can hold is not taken for one, be all else about the record as it should be."""
+    foreign = json.loads(encode_line(a_record(0))) | {"repeat": 10**30}
+    assert samples_frame(details(tmp_path, [foreign])).repeat.tolist() == [0]
+
+
 def test_values_nested_too_deeply_do_no_harm(tmp_path: Path) -> None:
     """A ground truth at the limit of what can be read is text or missing, and the record stands."""
     deep = b'{"id": 0, "row": 0, "score": NaN, "ground_truth": ' + b"[" * 900 + b"]" * 900 + b"}\n"

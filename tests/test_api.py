@@ -1,7 +1,9 @@
 """The public functions: what the commands do, without a command line."""
 
+import asyncio
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -13,8 +15,14 @@ import anyio
 import pytest
 
 import bootcamp_cli
-from bootcamp_cli import Settings, StopRequest, evaluate, evaluate_async, open_run
-from bootcamp_cli.errors import InterruptedRunError, SettingsError, UsageError
+from bootcamp_cli import Settings, StopRequest, api, evaluate, evaluate_async, open_run
+from bootcamp_cli.errors import (
+    InterruptedRunError,
+    RunDirectoryError,
+    ServerUnavailableError,
+    SettingsError,
+    UsageError,
+)
 from bootcamp_cli.events import Event, Noted, RunEnded, RunStarted, SampleRecorded, Warned
 from tests.conftest import FaultServerProcess, StartFaultServer
 
@@ -232,6 +240,109 @@ async def test_a_running_loop_awaits(fault_server: StartFaultServer, demo_test_d
     assert server.stats()["received"] <= 112 + 2 * 8
 
 
+@pytest.mark.anyio
+async def test_what_is_cancelled_writes_no_more(
+    fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a task that asyncio cancels is over, no thread of the evaluation goes on, not even one that publishes."""
+    settings = settings_for(fault_server(test_dir=demo_test_dir), demo_test_dir, tmp_path, include="sudoku")
+    publish, steps = api._publish, list[str]()
+
+    def slow_publish(*args: Any) -> Any:
+        steps.append("begins")
+        loop.call_soon_threadsafe(evaluating.cancel)
+        time.sleep(0.2)
+        result = publish(*args)
+        steps.append("ends")
+        return result
+
+    monkeypatch.setattr(api, "_publish", slow_publish)
+    loop = asyncio.get_running_loop()
+    evaluating = loop.create_task(evaluate_async(settings))
+    with pytest.raises(asyncio.CancelledError):
+        await evaluating
+    assert steps == ["begins", "ends"]
+
+
+@pytest.mark.anyio
+async def test_a_run_without_reports_is_unfinished(
+    fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path
+) -> None:
+    """A run that is cancelled after its last sample, before its reports, is one that `resume` finds and finishes."""
+    settings = settings_for(fault_server(test_dir=demo_test_dir), demo_test_dir, tmp_path, include="sudoku")
+    with anyio.CancelScope() as scope:
+        await evaluate_async(settings, lambda event: scope.cancel() if isinstance(event, RunEnded) else None)
+    assert scope.cancelled_caught
+    run = await anyio.to_thread.run_sync(api.newest_unfinished, tmp_path / "output")
+    assert len(await anyio.to_thread.run_sync(run.samples)) == 8
+    assert (await run.resume_async()).scores.is_file()
+    with pytest.raises(RunDirectoryError, match="no unfinished run"):
+        await anyio.to_thread.run_sync(api.newest_unfinished, tmp_path / "output")
+
+
+def test_errors_come_alone(fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path) -> None:
+    """With a way to stop as without, what a user can cause is no group; nor is what `on_event` raises, out of order."""
+    server = fault_server(test_dir=demo_test_dir)
+    away = settings_for(server, demo_test_dir, tmp_path, url="http://127.0.0.1:9/v1", wait=0)
+    with pytest.raises(ServerUnavailableError):
+        evaluate(away, stop=StopRequest())
+
+    def raising(event: Event) -> None:
+        if isinstance(event, SampleRecorded):
+            raise LookupError("of the user's own")  # noqa: TRY004 - the type is as it should be
+
+    with pytest.raises(LookupError, match="of the user's own"):
+        evaluate(settings_for(server, demo_test_dir, tmp_path, max_concurrent_requests=8), raising)
+    [path] = (tmp_path / "output").iterdir()
+    run = open_run(path)
+    assert run.summary.n_answered > 0
+    assert run.resume().summary.complete
+    assert server.stats()["received"] <= 112 + 2 * 8
+
+
+def test_one_request_stops_several_evaluations(
+    fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path
+) -> None:
+    """A request to stop reaches every evaluation that it was given to, and one that begins later."""
+    server = fault_server(test_dir=demo_test_dir, latency=60)
+    stop, started = StopRequest(), threading.Semaphore(0)
+
+    def evaluated(name: str) -> str:
+        settings = settings_for(server, demo_test_dir, tmp_path / name)
+        try:
+            evaluate(settings, lambda event: started.release() if isinstance(event, RunStarted) else None, stop=stop)
+        except InterruptedRunError:
+            return "interrupted"
+        return "finished"
+
+    with ThreadPoolExecutor() as executor:
+        evaluating = [executor.submit(evaluated, name) for name in ("one", "other")]
+        for _ in evaluating:
+            started.acquire()
+        stop.request()
+        stop.request()
+        assert [future.result(timeout=30) for future in evaluating] == ["interrupted"] * 2
+    assert evaluated("late") == "interrupted"
+
+
+@pytest.mark.anyio
+async def test_a_signal_handler_asks_to_stop() -> None:
+    """A handler that interrupts the very thread that waits may ask: nothing is missed, and nothing waits for itself."""
+    stop = StopRequest()
+    asked_while_locked = []
+
+    class Interrupting(set):  # type: ignore[type-arg]
+        def add(self, item: object) -> None:
+            stop.request()
+            asked_while_locked.append(item)
+            super().add(item)
+
+    stop._waiting = Interrupting()
+    with anyio.fail_after(5):
+        await stop.wait()
+    assert asked_while_locked
+
+
 def test_the_example_of_the_readme_runs(
     fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path, clean_environment: dict[str, str]
 ) -> None:
@@ -254,6 +365,16 @@ def test_the_example_of_the_readme_runs(
     )
     assert (done.stderr, done.returncode) == ("", 0)
     assert len(list((tmp_path / "output").iterdir())) == 2
+
+
+def test_a_run_whose_directory_is_gone_says_so(tmp_path: Path) -> None:
+    """What a run directory held is not read as nothing once it is gone."""
+    (tmp_path / "run" / "details").mkdir(parents=True)
+    run = open_run(tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    for read in (run.samples, run.failures, run.write_reports, run.rescore, run.resume, lambda: run.summary):
+        with pytest.raises(RunDirectoryError, match="no such run directory"):
+            read()
 
 
 def test_the_front_page() -> None:

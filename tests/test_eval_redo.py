@@ -1,6 +1,7 @@
 """Samples that are asked for again: which, what becomes of their records, and of the run."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 
 from bootcamp_cli import open_run
 from bootcamp_cli.engine.redo import parse_selection
-from bootcamp_cli.errors import UsageError
+from bootcamp_cli.errors import DiskError, UsageError
+from bootcamp_cli.store.journal import Journal
 from tests.conftest import FaultServerProcess, RunBootcamp, StartFaultServer, WriteRows
 
 CHAT = ("--api-mode", "chat_completion")
@@ -95,6 +97,51 @@ def test_chosen_records_are_set_aside_and_asked_for_again(
         assert len(records(run_dir, "redone")) > len(rows), "nothing that was set aside is ever deleted"
 
 
+def test_a_run_whose_records_are_set_aside_is_unfinished(
+    run_dir: Path,
+    server: FaultServerProcess,
+    run_bootcamp: RunBootcamp,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where setting aside breaks off half-way, nothing is lost, and a bare `resume` finds the run and completes it."""
+    shutil.copy(run_dir / "details" / "a.jsonl", tmp_path / "before.jsonl")
+
+    def breaking_off(*_: Any) -> None:
+        raise DiskError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "set_aside", breaking_off)
+        with pytest.raises(DiskError):
+            open_run(run_dir).resume(redo="empty")
+    assert (run_dir / "details" / "a.jsonl").read_bytes() == (tmp_path / "before.jsonl").read_bytes()
+    assert run_bootcamp("resume").returncode == 0
+    assert run_bootcamp("resume").returncode == 1, "it is finished"
+
+
+def test_an_answer_without_a_verdict_is_set_aside_as_well(run_dir: Path, run_bootcamp: RunBootcamp) -> None:
+    """An answer that waits for its verdict counts among what is set aside."""
+    details = run_dir / "details" / "a.jsonl"
+    lines = [json.loads(line) for line in details.read_text("utf-8").splitlines()]
+    lines[2] |= {"score": None, "failure": "pending"}
+    details.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
+    done = run_bootcamp("resume", run_dir, "--redo", "empty")
+    assert (done.returncode, "1 records are set aside" in done.stderr) == (0, True), done.stderr
+
+
+def test_directories_that_claim_to_redo_each_other_are_shown(run_dir: Path, run_bootcamp: RunBootcamp) -> None:
+    """A run directory that names itself as what it redoes ends no report."""
+    long = run_dir.with_name(f"{'r' * 220}_redo_x")
+    run_dir.rename(long)
+    manifest = json.loads((long / "manifest.json").read_text())
+    counts = {"a.jsonl": {"KorPuzzleWordLadder": {"n": 4, "n_questions": 4}}}
+    samples = {"a.jsonl": [[row, 0] for row in range(4)]}
+    redo = {"run": long.name, "selection": ["empty"], "samples": samples, "data_sources": counts}
+    (long / "manifest.json").write_text(json.dumps(manifest | {"redo_of": redo}))
+    done = run_bootcamp("report", long)
+    assert done.returncode == 0, done.stderr
+
+
 def test_longer_answers_get_a_run_of_their_own(
     run_dir: Path, server: FaultServerProcess, run_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
@@ -164,6 +211,7 @@ def test_failed_samples_are_asked_for_with_more_tokens(
         (("--redo", "a:17"), "--redo: the run has no sample a.jsonl:17"),
         (("--redo", "a:1:1"), "--redo: the run has no sample a.jsonl:1:1"),
         (("--redo", "truncated", "--max-tokens", "30"), "max_tokens: 30 is less than the run's 40"),
+        (("--redo", "truncated", "--max-tokens", "400", "--repeats", "2"), "repeats: 2 is more than the run's 1"),
         (("--redo", "truncated", "--temperature", "1"), "--temperature: the run has 0.0, not 1.0"),
         (("--max-tokens", "400"), "--max-tokens: the run has 40, not 400"),
     ],

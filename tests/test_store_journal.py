@@ -21,6 +21,7 @@ from bootcamp_cli.store.journal import (
     UNVERIFIED,
     DetailIndex,
     Journal,
+    RunRows,
     open_journal,
     read_failures,
     repair_tail,
@@ -30,7 +31,7 @@ from bootcamp_cli.store.legacy import REFERENCE_FIELDS
 from bootcamp_cli.store.lock import acquire
 from bootcamp_cli.store.records import make_record, read_heads, with_verdict
 from bootcamp_cli.store.run_dir import RunDir
-from bootcamp_cli.types import Answer, FailureRecord, Record, Sample, Verdict, encode_line
+from bootcamp_cli.types import MAX_REPEATS, Answer, FailureRecord, Record, Sample, Verdict, encode_line
 
 FILE = "a.jsonl"
 
@@ -348,3 +349,11 @@ def test_ill_typed_failures_are_errors_with_their_place(run_dir: RunDir, line: b
     run_dir.failures.write_bytes(encode_line(a_failure(0)) + line)
     with pytest.raises(RunDirectoryError, match=rf"^failures\.jsonl:2: {what}"):
         read_failures(run_dir)
+
+
+def test_a_row_beyond_the_test_file_costs_no_memory(run_dir: RunDir) -> None:
+    """Where rows in between are left out, too, a row that no file of that size can have is refused with its place."""
+    (run_dir.details / "a.jsonl").write_bytes(encode_line(a_record(999_999_999)))
+    rows = RunRows(data_sources=frozenset({"Sums"}), max_rows=1000, n_repeats=MAX_REPEATS)
+    with pytest.raises(RunDirectoryError, match=r"a\.jsonl:1: row 999999999 is beyond the end of the test file"):
+        replay(run_dir.details / "a.jsonl", rows)

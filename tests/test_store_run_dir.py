@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from bootcamp_cli.errors import RunDirectoryError
 from bootcamp_cli.store.atomic import no_check
-from bootcamp_cli.store.run_dir import RunDir, create_run_dir, open_run_dir, runs_newest_first, safe_name
+from bootcamp_cli.store.run_dir import RunDir, age_key, create_run_dir, open_run_dir, readable_runs, safe_name
 from bootcamp_cli.types import Manifest, ManifestFile, ManifestTemplate, ServerInfo, TokenTotals, ToolInfo
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -82,16 +82,18 @@ def test_existing_run_directory_is_never_used_again(tmp_path: Path) -> None:
     assert len(names) == 3
 
 
-def test_newest_run_comes_first(tmp_path: Path) -> None:
-    """Run directories are ordered by their start, and directories that are none are left out."""
+def test_runs_are_found_and_ordered(tmp_path: Path) -> None:
+    """Run directories are ordered by their start, and directories that are none, or cannot be read, are left out."""
     for name, started in (("b", "2026-01-01"), ("a", "2026-01-03"), ("c", "2026-01-02")):
         (tmp_path / name).mkdir()
         RunDir(tmp_path / name).write_manifest(replace(MANIFEST, started=started), no_check)
     (tmp_path / "other").mkdir()
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "manifest.json").write_text('{"started": "2026-01-04"}')
-    assert [run_dir.path.name for run_dir, _ in runs_newest_first(tmp_path)] == ["a", "c", "b"]
-    assert runs_newest_first(tmp_path / "absent") == []
+    (tmp_path / "loop").symlink_to("loop")
+    newest_first = sorted((age_key(*run) for run in readable_runs(tmp_path)), reverse=True)
+    assert [name for _, name in newest_first] == ["a", "c", "b"]
+    assert list(readable_runs(tmp_path / "absent")) == []
 
 
 def test_unusable_run_directories_are_named(tmp_path: Path) -> None:

@@ -296,6 +296,12 @@ def read_run(run_dir: RunDir) -> RunContents:
         RunDirectoryError: a line of details or failures is not a record, or does not belong to the run, or its sample
             already has a record; the message names it.
     """
+    contents = _read_alone(run_dir)
+    return replace(contents, summary=replace(contents.summary, redone=_redone(run_dir)))
+
+
+def _read_alone(run_dir: RunDir) -> RunContents:
+    """Everything that a run directory holds, without those beside it that redo samples of it."""
     manifest, eval_args = run_dir.read_manifest(), run_dir.read_eval_args() or {}
     rows = None if manifest is None else rows_by_file(manifest)
     paths, left_out = detail_files(run_dir, rows)
@@ -320,7 +326,7 @@ def read_run(run_dir: RunDir) -> RunContents:
     return RunContents(
         manifest=manifest,
         eval_args=eval_args,
-        summary=replace(summary, redone=_redone(run_dir), redo_of=redo_of.run if redo_of else None),
+        summary=replace(summary, redo_of=redo_of.run if redo_of else None),
         left_out=tuple(path.name for path in left_out),
     )
 
@@ -332,7 +338,7 @@ def _redone(run_dir: RunDir) -> tuple[Redone, ...]:
         if manifest.redo_of is None:
             continue
         with suppress(RunDirectoryError):
-            summary = read_run(redo_dir).summary
+            summary = _read_alone(redo_dir).summary
             max_tokens = manifest.identity.get("max_tokens")
             found.append(
                 Redone(

@@ -106,8 +106,19 @@ def unknown_versions(before: Verifiers, after: Verifiers) -> list[str]:
 
 
 def merged(before: Verifiers, after: Verifiers) -> Verifiers:
-    """What scored, or will score, a run that is continued: who scored before where there is no verifier now."""
-    return {**before, **{name: new for name, new in after.items() if new is not None or name not in before}}
+    """What scored, or will score, a run that is continued: who scored before where there is no verifier now.
+
+    So, too, for each digest: one that is not known now is still that of scores given before.
+    """
+    return {**before, **{name: _merged(before.get(name), new) for name, new in after.items()}}
+
+
+def _merged(before: VerifierVersion | None, after: VerifierVersion | None) -> VerifierVersion | None:
+    if before is None or after is None:
+        return after or before
+    return VerifierVersion(
+        origin=after.origin, digest=after.digest or before.digest, fallback=after.fallback or before.fallback
+    )
 
 
 def shown(value: Any) -> str:

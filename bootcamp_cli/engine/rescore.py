@@ -48,8 +48,8 @@ class ScoreChange:
 class Rescored:
     """What rescoring did, or would do.
 
-    `verifiers` are those that scored, by data source; `without_bootcamp` counts the records of each data source that
-    has none.
+    `verifiers` are those that scored, by data source, and of the run's other data sources those that will;
+    `without_bootcamp` counts the records of each data source that has none.
     """
 
     n_records: int = 0
@@ -108,6 +108,9 @@ def _files(run_dir: RunDir, resolve: _Resolve, result: Rescored) -> "list[_FileR
     files = [_FileRescore(path, data_sources.get(path.name), resolve, result) for path in paths]
     for file in files:
         file.look_through(rows)
+    for entry in manifest.files if manifest is not None else ():
+        for data_source, _ in entry.data_sources:
+            resolve(data_source)
     return files
 
 

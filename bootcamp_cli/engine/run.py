@@ -9,6 +9,7 @@ lost. At most twice as many samples as there are slots are at risk.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -168,8 +169,8 @@ class _Pipeline:
                     await self._await_verdicts()
                     self._verification.close()
                 self._writer.close()
-        except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
+        except BaseException:
+            with anyio.CancelScope(shield=True), suppress(BootcampError):
                 await self._keep_answers()
             raise
         await self._end()
@@ -285,7 +286,7 @@ class _Pipeline:
                 self._writer.add(self._ended(answer, verdict))
 
     async def _keep_answers(self) -> None:
-        """Record the answers that a cancelled run leaves without a verdict: `resume` verifies them."""
+        """Record the answers that a run which breaks off leaves without a verdict: `resume` verifies them."""
         self._verification.give_up(_STOPPED)
         self._record(self._verification.finished())
         await self._writer.write_rest()

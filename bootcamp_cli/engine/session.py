@@ -41,7 +41,7 @@ from bootcamp_cli.store.atomic import replace_json
 from bootcamp_cli.store.journal import OWED, DetailIndex, Journal, RunRows, open_journal, rows_by_file
 from bootcamp_cli.store.lock import RunLock, acquire
 from bootcamp_cli.store.records import damaged
-from bootcamp_cli.store.run_dir import RunDir, create_run_dir, runs_newest_first
+from bootcamp_cli.store.run_dir import RunDir, age_key, create_run_dir, readable_runs
 from bootcamp_cli.types import (
     TO_BE_VERIFIED,
     Manifest,
@@ -101,12 +101,14 @@ class Session:
         return choose(self.run_dir, rows_by_file(self.manifest), selection)
 
     def set_aside(self, chosen: Chosen) -> int:
-        """Set the records of these samples aside, so that they are owed again; gives their number."""
-        rows, before = rows_by_file(self.manifest), self.n_owed
+        """Set the records of these samples aside, so that they are owed again; gives the number of samples with one."""
+        rows, n_set_aside = rows_by_file(self.manifest), 0
         for file, samples in chosen.items():
-            if any(self.journal.details[file].state(*sample) != OWED for sample in samples):
+            state = self.journal.details[file].state
+            if n := sum(state(*sample) != OWED for sample in samples):
                 self.journal.set_aside(file, samples, rows[file])
-        return self.n_owed - before
+                n_set_aside += n
+        return n_set_aside
 
     def begin(self) -> None:
         """Write down what the run is made of: before its first request, but not before the server was reached."""
@@ -122,7 +124,8 @@ class Session:
     def end(self, tokens: TokenTotals | None = None) -> None:
         """Write the end into the manifest, last of all: a complete run has left everything behind.
 
-        `tokens` are those of all records; None where the run ends early and they are not known.
+        `tokens` are those of all records; None where the run ends early, without reports: it is not complete then, even
+        if nothing is owed.
         """
         servers = self.manifest.servers
         for info in self.servers:
@@ -130,7 +133,7 @@ class Session:
         manifest = replace(
             self.manifest,
             ended=_now(),
-            complete=not self.n_owed,
+            complete=tokens is not None and not self.n_owed,
             servers=servers,
             system_fingerprints=self.fingerprints.onto(self.manifest.system_fingerprints),
             tokens=tokens,
@@ -256,6 +259,12 @@ def plan_redo(plan: Plan, run_dir: RunDir, selection: Selection) -> Plan:
     manifest = run_dir.read_manifest()
     if manifest is None:
         raise ResumeRefusedError(f"{run_dir.path} has no manifest.json and cannot be redone", hint="start a new run")
+    if _repeats(plan, manifest) != manifest.repeats:
+        raise ResumeRefusedError(
+            f"repeats: {plan.settings.repeats} is more than the run's {manifest.repeats}, and only what the run has is "
+            "redone",
+            hint="leave it out, or extend the run first",
+        )
     before = identity_of(manifest)
     _check_answers(plan, replace(manifest, identity=before | {"max_tokens": plan.settings.max_tokens}), run_dir)
     _check_files(plan, manifest.files)
@@ -309,19 +318,22 @@ class Earlier:
     described: str
 
 
-def earlier_runs(plan: Plan, *, most: int | None = None) -> list[Earlier]:
-    """The runs under output_dir, finished or not, the most alike first, of equally alike ones the newest.
+def nearest_run(plan: Plan, *, most: int | None = None) -> Earlier | None:
+    """The run under output_dir, finished or not, that is most alike, of equally alike ones the newest.
 
     `most` of the most recently changed directories are looked into, or all.
     """
     after = plan.identity()
-    found = []
-    for run_dir, manifest in runs_newest_first(plan.settings.output_dir, most=most):
+    nearest: Earlier | None = None
+    best: tuple[int, tuple[str, str]] | None = None
+    for run_dir, manifest in readable_runs(plan.settings.output_dir, most=most):
         before = identity_of(manifest)
         keys = tuple(answer_differences(before, after))
-        words = described(keys, before, after)
-        found.append(Earlier(run_dir=run_dir, manifest=manifest, differences=keys, described=words))
-    return sorted(found, key=lambda earlier: len(earlier.differences))
+        rank = -len(keys), age_key(run_dir, manifest)
+        if best is None or rank > best:
+            words = described(keys, before, after)
+            nearest, best = Earlier(run_dir=run_dir, manifest=manifest, differences=keys, described=words), rank
+    return nearest
 
 
 def manifest_of(plan: Plan, model_entry: dict[str, Any] | None = None) -> Manifest:

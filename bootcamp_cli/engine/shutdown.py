@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import anyio
@@ -15,36 +15,39 @@ GRACE_S = 10.0
 
 
 class StopRequest:
-    """Asks a running evaluation to end early, from any thread or task, as Ctrl-C does in a terminal.
+    """Asks running evaluations to end early, from any thread, task or signal handler, as Ctrl-C does in a terminal.
 
     After a first `request` no new request is sent; those in flight get 10 s, and their verdicts 10 s more. A second one
     ends the evaluation at once. Either way everything that arrived is kept, and `resume` goes on from there.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may ask while its own thread waits
         self._n = 0
-        self._waiting: tuple[asyncio.AbstractEventLoop, anyio.Event] | None = None
+        self._waiting: set[tuple[asyncio.AbstractEventLoop, anyio.Event]] = set()
 
     def request(self) -> None:
         """Ask once; harmless where nothing runs any more."""
         with self._lock:
             self._n += 1
-            waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            loop, event = waiting
-            if not loop.is_closed():
+            waiting = list(self._waiting)
+        for loop, event in waiting:
+            with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(event.set)
 
     async def wait(self, n: int = 1) -> None:
-        """Return when it was asked `n` times; one task at a time."""
+        """Return when it was asked `n` times."""
         while True:
+            waiting = asyncio.get_running_loop(), anyio.Event()
             with self._lock:
+                self._waiting.add(waiting)
+            try:
                 if self._n >= n:
                     return
-                event = anyio.Event()
-                self._waiting = asyncio.get_running_loop(), event
-            await event.wait()
+                await waiting[1].wait()
+            finally:
+                with self._lock:
+                    self._waiting.discard(waiting)
 
 
 @dataclass(slots=True)

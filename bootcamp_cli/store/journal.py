@@ -44,17 +44,21 @@ _OPEN_AT_ONCE = 32
 class RunRows:
     """What is known of the rows of a test file that a run evaluates, each of them `n_repeats` times.
 
-    `n_rows`: they are the first `n_rows` rows; None where rows in between are left out. `id_is_row`: the id of a record
-    is its row number. `samples`: the run takes only these (row, repeat).
+    `n_rows`: they are the first `n_rows` rows; None where rows in between are left out. `max_rows`: the file has no
+    more rows than these. `id_is_row`: the id of a record is its row number. `samples`: the run takes only these (row,
+    repeat).
     """
 
     data_sources: frozenset[str]
     n_rows: int | None = None
+    max_rows: int | None = None
     n_repeats: int = 1
     id_is_row: bool = False
     samples: frozenset[tuple[int, int]] | None = None
 
-    def objection(self, row: int, repeat: int, data_source: str | None, id_: Any) -> str | None:
+    def objection(  # noqa: PLR0911 - one for each objection
+        self, row: int, repeat: int, data_source: str | None, id_: Any
+    ) -> str | None:
         """Why a record or failure does not belong to this file; None where it may."""
         if repeat >= self.n_repeats:
             return f"repeat is {repeat}, but this run asks each question {_times(self.n_repeats)}"
@@ -62,6 +66,8 @@ class RunRows:
             return f"repeat {repeat} of row {row} is not one that this run redoes"
         if self.n_rows is not None and row >= self.n_rows:
             return f"row {row} does not belong to this run, which takes the rows 0 to {self.n_rows - 1}"
+        if self.max_rows is not None and row >= self.max_rows:
+            return f"row {row} is beyond the end of the test file"
         if data_source is not None and data_source not in self.data_sources:
             return f"data_source is {_shown(data_source)}, which the test file does not have"
         if self.id_is_row and id_ is not None and id_ != row:
@@ -84,6 +90,7 @@ def rows_by_file(manifest: Manifest) -> dict[str, RunRows]:
         file.name: RunRows(
             data_sources=frozenset(name for name, _ in file.data_sources),
             n_rows=file.n_rows if all_selected and file.n_invalid == 0 else None,
+            max_rows=file.size_bytes,
             n_repeats=manifest.repeats,
             id_is_row=file.id_rule == "row",
             samples=None if manifest.redo_of is None else frozenset(manifest.redo_of.samples.get(file.name, ())),

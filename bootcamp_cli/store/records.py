@@ -25,10 +25,10 @@ from bootcamp_cli.types import (
     MAX_LEN,
     MAX_ROW,
     Answer,
-    Count,
     FailureRecord,
     OutputLength,
     Record,
+    RepeatNumber,
     RowNumber,
     Sample,
     Verdict,
@@ -106,7 +106,7 @@ class RecordHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     id: Any = None
     row: RowNumber | None = None
-    repeat: Count = 0
+    repeat: RepeatNumber = 0
     data_source: str | None = None
     score: float | UnsetType | None = UNSET
     failure: str | None = None

@@ -2,10 +2,9 @@
 
 import glob
 import heapq
-import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +16,7 @@ from msgspec.structs import asdict, fields
 
 from bootcamp_cli.errors import RunDirectoryError, disk_error
 from bootcamp_cli.store.atomic import Check, replace_json
-from bootcamp_cli.types import Manifest
+from bootcamp_cli.types import Manifest, decode
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -177,27 +176,32 @@ def open_run_dir(path: Path) -> RunDir:
     return run_dir
 
 
-def runs_newest_first(output_dir: Path, *, most: int | None = None) -> list[tuple[RunDir, Manifest]]:
-    """The run directories with a readable manifest under `output_dir`, most recently started first.
+def readable_runs(output_dir: Path, *, most: int | None = None) -> Iterator[tuple[RunDir, Manifest]]:
+    """The run directories with a readable manifest under `output_dir`, in no order, one manifest in memory at a time.
 
     `most` of the most recently changed directories are looked into, or all.
     """
-    found = []
     for run_dir in recently_changed(output_dir, most=most):
-        try:
+        with suppress(RunDirectoryError):
             manifest = run_dir.read_manifest()
-        except RunDirectoryError:
-            continue
-        if manifest is not None:
-            found.append((run_dir, manifest))
-    return sorted(found, key=lambda run: (run[1].started, run[0].path.name), reverse=True)
+            if manifest is not None:
+                yield run_dir, manifest
+
+
+def age_key(run_dir: RunDir, manifest: Manifest) -> tuple[str, str]:
+    """What orders runs by their start: the newest has the largest."""
+    return manifest.started, run_dir.path.name
 
 
 def recently_changed(output_dir: Path, *, most: int | None = None) -> list[RunDir]:
     """The directories under `output_dir`, the most recently changed first, at most `most` of them."""
+    dated = []
     try:
         with os.scandir(output_dir) as entries:
-            dated = [(entry.stat().st_mtime_ns, entry.path) for entry in entries if entry.is_dir()]
+            for entry in entries:
+                with suppress(OSError):  # a link to itself, or gone in the meantime
+                    if entry.is_dir():
+                        dated.append((entry.stat().st_mtime_ns, entry.path))
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -207,7 +211,7 @@ def recently_changed(output_dir: Path, *, most: int | None = None) -> list[RunDi
 
 def _read_object(path: Path) -> dict[str, Any] | None:
     try:
-        value = json.loads(path.read_bytes())
+        value = decode(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
