@@ -29,6 +29,7 @@ from bootcamp_cli.errors import (
 )
 from bootcamp_cli.settings.model import Settings, listed_keys
 from bootcamp_cli.settings.sources import Resolved, Sources, load_settings, resolved_arguments
+from bootcamp_cli.text import counted, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,8 +158,8 @@ async def _continued(
     plan = await _aside(_plan_continuation, run_dir, settings.settings, tell)
     if selection is not None and await _aside(asks_for_more, plan, run_dir):
         plan = await _aside(plan_redo, plan, run_dir, selection)
-        what = " or ".join(redo)
-        tell.note(f"redoing {plan.n_samples} {what} samples of {run_dir.path} in a run directory of their own")
+        what = f"{counted(plan.n_samples, 'sample')} ({shortened(', '.join(redo))})"
+        tell.note(f"redoing {what} of {run_dir.path} in a run directory of their own")
         entry = await _model_of(plan, tell, stop)
         async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
             return await _run(session, tell, stop)
@@ -180,18 +181,31 @@ async def _resumed(
             await _model_of(plan, tell, stop)
             await _aside(session.begin)  # from here on the run is incomplete, whatever happens
             if n := await _aside(session.set_aside, chosen):
-                tell.note(f"{n} records are set aside in {run_dir.redone}")
+                tell.note(f"{counted(n, 'record')} set aside in {run_dir.redone}")
         elif selection:
             tell.note(f"no sample is {' or '.join(selection.words)}")
         if not session.n_owed:
             tell.note(f"{run_dir.path} is finished: nothing is owed")
             await _aside(session.begin)
             return await _aside(_conclude, session, tell)
-        tell.note(f"continuing {run_dir.path}: {session.n_owed} of {session.plan.n_samples} samples are owed")
+        tell.note(f"continuing {run_dir.path}: {_left_to_do(session)}")
         if not chosen and any(session.n_unanswered(file) for file in plan.test_set.files):
             await _model_of(plan, tell, stop)
         await _aside(session.begin)
         return await _run(session, tell, stop)
+
+
+def _left_to_do(session: "Session") -> str:
+    """What a resumed run has to request, and what only to verify."""
+    files, of_all = session.plan.test_set.files, f"of {session.plan.n_samples:,} samples"
+    n_unanswered = sum(session.n_unanswered(file) for file in files)
+    n_unverified = sum(session.n_unverified(file) for file in files)
+    parts = []
+    if n_unanswered:
+        parts.append(f"{n_unanswered:,} {of_all} {'is' if n_unanswered == 1 else 'are'} owed")
+    if n_unverified:
+        parts.append(f"{counted(n_unverified, 'answer')} to be verified, without a request")
+    return "; ".join(parts)
 
 
 async def _run(session: "Session", tell: "_Tell", stop: "StopRequest | None") -> "Run":

@@ -53,6 +53,11 @@ def shortened(text: str, max_chars: int = MAX_SHOWN_CHARS) -> str:
     return line if len(line) <= max_chars else f"{line[: max_chars - 1]}…"
 
 
+def counted(n: int, noun: str) -> str:
+    """A number with its noun: `1 sample`, `1,176 samples`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def shown_url(url: str) -> str:
     """A URL that may be printed: without query and fragment, and without anything before its last `@`.
 

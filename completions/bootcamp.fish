@@ -198,8 +198,6 @@ complete -c bootcamp -n '__bootcamp_in demo' -l max-concurrent-requests -x -d 'r
 complete -c bootcamp -n '__bootcamp_in demo' -l stream -d 'request server-sent events, for gateways that cut silent connections'
 complete -c bootcamp -n '__bootcamp_in demo' -l no-stream -d 'the opposite'
 complete -c bootcamp -n '__bootcamp_in demo' -l output-dir -x -a '(__fish_complete_directories)' -d 'where run directories are created'
-complete -c bootcamp -n '__bootcamp_in demo' -l config -r -F -d 'settings file to read instead of ./bootcamp.toml'
-complete -c bootcamp -n '__bootcamp_in demo' -l profile -x -d 'use the [profile.NAME] table of the settings file'
 complete -c bootcamp -n '__bootcamp_in demo' -l json -d 'print the result as JSON'
 complete -c bootcamp -n '__bootcamp_in demo' -l quiet -d 'print nothing but the result and errors'
 complete -c bootcamp -n '__bootcamp_in demo' -l debug -d 'show the traceback of an error'

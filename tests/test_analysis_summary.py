@@ -228,6 +228,23 @@ def test_a_complete_run_has_no_room_between_its_bounds() -> None:
     assert run.bounds == run.weighted_bounds == Bounds(low=run.avg_score, high=run.avg_score)
 
 
+def test_bounds_hold_the_average_of_repeats() -> None:
+    """With repeats the bounds are the average to the last bit once all have a score, and hold it until then."""
+    aggregator = Aggregator([planned("a.jsonl", Sudoku=4)], repeats=3)
+    scores = (0.1, 0.7, 0.2)
+    for repeat, score in enumerate(scores):
+        aggregator.add_record("a.jsonl", record(0, score=score, repeat=repeat))
+    before = only_group(aggregator)
+    assert before.avg_score is not None
+    assert before.bounds is not None
+    assert before.bounds.low <= before.avg_score <= before.bounds.high
+    aggregator.add_record("a.jsonl", record(1, score=1.0))
+    complete = only_group(aggregator)
+    assert complete.avg_score is not None
+    assert complete.avg_score == pytest.approx((1 / 3 + 1.0) / 2), "a run that redoes samples has some repeats only"
+    assert complete.bounds == Bounds(low=complete.avg_score, high=complete.avg_score)
+
+
 def test_a_run_without_rows_has_no_averages() -> None:
     """Nothing gives null averages and bounds, not zeros."""
     run = summed(Aggregator())

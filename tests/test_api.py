@@ -91,6 +91,8 @@ def test_settings_take_what_the_command_line_takes(tmp_path: Path) -> None:
     )
     assert (settings.timeout, settings.wait, settings.test_dir, settings.stop) == (90.0, 5.0, tmp_path, ("a",))
     assert "a-key" not in repr(settings)
+    assert "wait=5," in repr(settings)
+    assert "timeout=90," in repr(settings), "in seconds, as a number is read"
     for wrong, said in (
         ({"max_tokens": 0}, "Settings: max_tokens: must be at least 1, got 0"),
         ({"timeout": -1}, "Settings: timeout: must be more than 0s, got -1"),

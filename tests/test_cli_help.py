@@ -78,6 +78,16 @@ def test_help_shows_every_setting_with_default_and_variable(capsys: pytest.Captu
     assert "--check-model-url / --no-check-model-url" in flat
 
 
+def test_help_names_no_source_that_a_command_does_not_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """`resume` takes what is not given from the run, `demo` reads neither environment nor files: no help says else."""
+    resume, demo = help_of(("resume",), capsys), help_of(("demo",), capsys)
+    assert "default: " not in resume
+    assert "$BOOTCAMP_" not in resume + demo
+    assert "default: chatml" in demo
+    assert "--config" not in demo
+    assert "--profile" not in demo
+
+
 def test_help_without_a_command_lists_them_all(capsys: pytest.CaptureFixture[str]) -> None:
     """`bootcamp --help` names every command and an example, `-h` does the same."""
     text = help_of((), capsys)

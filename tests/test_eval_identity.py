@@ -158,7 +158,7 @@ def test_a_run_that_tells_no_versions_is_continued(evaluations: Evaluations) -> 
     edit(manifest, identity=identity)
     done = evaluations.run("resume", run_dir)
     assert done.returncode == 0, done.stderr
-    assert "does not tell the versions of 1 verifiers: taken for those of now" in done.stderr
+    assert "does not tell the versions of 1 verifier: the present ones are assumed" in done.stderr
     assert json.loads(manifest.read_text())["identity"]["verifiers"]["Sudoku"]["digest"]
     edit(manifest, identity=identity, bootcamps={"Sudoku": "upstream"})
     refused = evaluations.run("resume", run_dir, "--repeats", "2")

@@ -126,7 +126,7 @@ def test_an_answer_without_a_verdict_is_set_aside_as_well(run_dir: Path, run_boo
     lines[2] |= {"score": None, "failure": "pending"}
     details.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
     done = run_bootcamp("resume", run_dir, "--redo", "empty")
-    assert (done.returncode, "1 records are set aside" in done.stderr) == (0, True), done.stderr
+    assert (done.returncode, "1 record set aside" in done.stderr) == (0, True), done.stderr
 
 
 def test_directories_that_claim_to_redo_each_other_are_shown(run_dir: Path, run_bootcamp: RunBootcamp) -> None:
@@ -160,10 +160,12 @@ def test_longer_answers_get_a_run_of_their_own(
     assert manifest["redo_of"]["run"] == run_dir.name
     assert manifest["redo_of"]["samples"] == {"a.jsonl": [[0, 0]]}
     shown = run_bootcamp("report", run_dir)
-    assert f"redone with max_tokens 400 in {redone.name}: 1 truncated samples, average score 1.0000" in shown.stdout
+    assert f"redone with max_tokens 400 in {redone.name}: 1 sample (truncated), average score 1.0000" in shown.stdout
     [entry] = json.loads(run_bootcamp("report", run_dir, "--json").stdout)["redone"]
     assert (entry["run_dir"], entry["n"], entry["score"], entry["n_truncated"]) == (redone.name, 1, 1.0, 0)
-    assert f"only the samples that are redone of {run_dir.name}" in run_bootcamp("report", redone).stdout
+    assert f"redoing 1 sample (truncated) of {run_dir} in a run directory of their own" in done.stderr
+    shown = run_bootcamp("report", redone)
+    assert f"only what is redone from {run_dir.name}: 1 sample of 1 question" in shown.stdout
 
 
 def test_a_run_of_redone_samples_is_resumed_as_such(
@@ -210,8 +212,11 @@ def test_failed_samples_are_asked_for_with_more_tokens(
         (("--redo", "wrong"), "--redo: must be one of failed, truncated, empty, filtered, unscored, or FILE:ROW"),
         (("--redo", "a:17"), "--redo: the run has no sample a.jsonl:17"),
         (("--redo", "a:1:1"), "--redo: the run has no sample a.jsonl:1:1"),
-        (("--redo", "truncated", "--max-tokens", "30"), "max_tokens: 30 is less than the run's 40"),
-        (("--redo", "truncated", "--max-tokens", "400", "--repeats", "2"), "repeats: 2 is more than the run's 1"),
+        (("--redo", "truncated", "--max-tokens", "30"), "--max-tokens: 30 is less than the run's 40"),
+        (
+            ("--redo", "truncated", "--max-tokens", "400", "--repeats", "2"),
+            "fewer than 2, and only what it",
+        ),
         (("--redo", "truncated", "--temperature", "1"), "--temperature: the run has 0.0, not 1.0"),
         (("--max-tokens", "400"), "--max-tokens: the run has 40, not 400"),
     ],

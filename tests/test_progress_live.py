@@ -171,6 +171,8 @@ def test_pause_and_interruption_are_shown() -> None:
     assert "paused: connection refused" in plain_lines(state)
     state.handle(Draining(grace_s=10))
     assert "interrupted: waiting for the requests in flight" in plain_lines(state)
+    state.handle(RunEnded())
+    assert "interrupted: waiting for the requests in flight" not in plain_lines(state), "nothing is waited for"
 
 
 def test_warnings_stand_above_the_bars() -> None:

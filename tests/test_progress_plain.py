@@ -93,6 +93,15 @@ def test_plain_lines() -> None:
     ]
 
 
+def test_a_stopped_run_leaves_its_pending_answers_undone() -> None:
+    """An answer whose verdict is still to come is not counted as done, and its file is not finished."""
+    state, stream = ProgressState(lambda: 0.0), io.StringIO()
+    pending = SampleRecorded(file="a.jsonl", score=None, failure="pending", output_len=1)
+    shown(state, PlainDisplay(stream, state), STARTED, pending, FileFinished(file="a.jsonl"))
+    assert stream.getvalue().count("\n") == 1
+    assert (state.totals.n_done, state.n_files_finished) == (1, 0)
+
+
 def test_status_line() -> None:
     """The line that comes every 30 s has counts, rates, failures, mean score and times."""
     now = 0.0

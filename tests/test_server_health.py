@@ -79,14 +79,37 @@ def test_waiting_ends() -> None:
     with pytest.raises(ServerUnavailableError, match=r"http://127.0.0.1:\d+/v1: HTTP 503; waited 0\S* s") as caught:
         waited(http(503, ""), wait_s=0.0)
     assert caught.value.exit_code == 4
+    assert str(caught.value).endswith("; check --url and that the server runs; --wait sets how long to wait")
+    with pytest.raises(ServerUnavailableError, match="check --model-name; --wait"):
+        waited(models("other"), wait_s=0.0)
 
 
-@pytest.mark.parametrize("reply", [http(401, KEY), http(403, KEY), http(302, "", location="http://elsewhere/")])
-def test_what_waiting_does_not_mend(reply: bytes) -> None:
-    """A refused key and a redirect end the waiting at once, without showing the key."""
+def test_a_url_without_its_path() -> None:
+    """Where a server has no model list at a bare address, the warning says that most base URLs have a path."""
+    said: list[str] = []
+
+    async def scenario() -> None:
+        async with serving(http(404, {})) as server, client_of(server.url.removesuffix("/v1")) as client:
+            await wait_for_model(client, "m", wait_s=0.0, poll_interval_s=0.0, notify=said.append)
+
+    anyio.run(scenario)
+    assert said[0].endswith("cannot tell whether model m is there; most base URLs end in /v1")
+
+
+@pytest.mark.parametrize(
+    ("reply", "hint"),
+    [
+        (http(401, KEY), "check the key (--api-key or BOOTCAMP_API_KEY)"),
+        (http(403, KEY), "--no-check-model-url"),
+        (http(302, "", location="http://elsewhere/"), "give the URL to which it redirects with --url"),
+    ],
+)
+def test_what_waiting_does_not_mend(reply: bytes, hint: str) -> None:
+    """A refused key and a redirect end the waiting at once, without showing the key, and with what to do."""
     with pytest.raises(ServerUnavailableError) as caught:
         waited(reply)
     assert KEY not in str(caught.value)
+    assert hint in str(caught.value)
 
 
 @pytest.mark.parametrize("status", [404, 405])

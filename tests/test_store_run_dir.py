@@ -96,8 +96,24 @@ def test_runs_are_found_and_ordered(tmp_path: Path) -> None:
     assert list(readable_runs(tmp_path / "absent")) == []
 
 
+@pytest.mark.parametrize("below", [(), ("runs",)])
+def test_a_file_in_the_place_of_output_dir(below: tuple[str, ...], tmp_path: Path) -> None:
+    """Where a file stands in the way of output_dir, the error says so and names the option that chooses another."""
+    (tmp_path / "file").touch()
+    output_dir = tmp_path.joinpath("file", *below)
+    for use in (
+        lambda: create_run_dir(output_dir, model_name="m", test_dir=tmp_path, now=NOW),
+        lambda: list(readable_runs(output_dir)),
+    ):
+        with pytest.raises(RunDirectoryError, match=r"file.* is not a directory .*; choose another with --output-dir"):
+            use()
+
+
 def test_unusable_run_directories_are_named(tmp_path: Path) -> None:
     """A directory that is missing, or no run directory, or damaged, is an error that names it."""
+    (tmp_path / "file").touch()
+    with pytest.raises(RunDirectoryError, match="file: a file, not a run directory"):
+        open_run_dir(tmp_path / "file")
     with pytest.raises(RunDirectoryError, match="no such run directory"):
         open_run_dir(tmp_path / "absent")
     with pytest.raises(RunDirectoryError, match="no folder details"):

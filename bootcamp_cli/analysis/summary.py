@@ -112,8 +112,17 @@ class GroupSummary:
 
     @property
     def bounds(self) -> Bounds | None:
-        """The range in which the average over all samples must lie; None where there are no samples."""
-        return _bounds(self.score_sum, n=self.n, n_scored=self.n_scored)
+        """The range in which the average must lie; None where there are no samples.
+
+        Questions that are asked equally often weigh alike; those of a run that redoes samples by their samples. The
+        average itself is always within the bounds, and is both of them where every sample has a score.
+        """
+        bounds, average = _bounds(self.score_sum, n=self.n, n_scored=self.n_scored), self.avg_score
+        if bounds is None or average is None:
+            return bounds
+        if self.n_scored == self.n:
+            return Bounds(low=average, high=average)
+        return Bounds(low=min(bounds.low, average), high=max(bounds.high, average))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ _OPEN_FILES_OF_SERVER = 256
 
 @command(
     settings=("output_dir", "api_mode", "template", "stream", "max_concurrent_requests"),
+    rest="defaults",
     example="bootcamp demo\n"
     "bootcamp demo --rows 50 --latency 0.2 --output-dir /tmp/demo\n"
     "bootcamp demo --serve --port 8000 --tokens 2000",

@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from inspect import Parameter as Argument
 from inspect import Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, get_args
 
 import typer
 from typer.models import ArgumentInfo
@@ -94,13 +94,19 @@ class Call:
         return resolved.settings
 
 
+Rest = Literal["sources", "run", "defaults"]
+"""Where settings come from that are not given as flags: environment, files and defaults; a run that is continued; the
+defaults alone."""
+
+
 def command(
-    *, example: str, settings: Iterable[str] | None = None, hidden: Iterable[str] = ()
+    *, example: str, settings: Iterable[str] | None = None, hidden: Iterable[str] = (), rest: Rest = "sources"
 ) -> Callable[[Callable[Concatenate[Call, ...], int]], BootcampCommand]:
     """Make a command from a function whose first parameter is its `Call` and whose others are annotated for typer.
 
     `settings` names those that the command accepts as flags; None means that it reads no settings. The `hidden` ones
-    are accepted but not shown in the help. `example` is one or more command lines that run as they are.
+    are accepted but not shown in the help. `rest` is where those come from that are not given. `example` is one or more
+    command lines that run as they are.
     """
 
     def made(function: Callable[Concatenate[Call, ...], int]) -> BootcampCommand:
@@ -108,7 +114,7 @@ def command(
         app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
         options = [
             *(_setting_option(parameter, hidden=parameter.name in frozenset(hidden)) for parameter in wanted),
-            *general_options(reads_settings=settings is not None),
+            *general_options(reads_settings=settings is not None and rest != "defaults"),
         ]
         app.command(cls=BootcampCommand, epilog=example, add_help_option=False, context_settings=CONTEXT)(
             _as_typer_sees_it(function, options, {parameter.name for parameter in wanted})
@@ -116,7 +122,10 @@ def command(
         built = typer.main.get_command(app)
         assert isinstance(built, BootcampCommand)  # noqa: S101 - what `cls` asked for
         built.notes = {
-            parameter.name: OptionNote(default=_shown_default(parameter), variable=parameter.env)
+            parameter.name: OptionNote(
+                default="" if rest == "run" else _shown_default(parameter),
+                variable=parameter.env if rest == "sources" else "",
+            )
             for parameter in wanted
         }
         return built

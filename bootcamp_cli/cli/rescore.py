@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootcamp_cli.cli.options import Call, command
+from bootcamp_cli.text import counted
 
 if TYPE_CHECKING:
     from bootcamp_cli.engine.rescore import Rescored
@@ -56,14 +57,14 @@ def rescore_command(
 
 
 def _lines(result: "Rescored", *, dry_run: bool) -> list[str]:
-    would = "would change" if dry_run else "changed"
+    changed = f"{counted(len(result.changes), 'score')} {'would change' if dry_run else 'changed'}"
     return [
-        f"{result.n_verified} of {result.n_records} outputs verified again, {len(result.changes)} scores {would}",
+        f"{result.n_verified:,} of {result.n_records:,} outputs verified again, {changed}",
         *(
             f"details/{change.file}:{change.line}: id {change.id}: {change.before} -> {change.after}"
             + (f" ({change.failure})" if change.failure else "")
             for change in result.changes[:_SHOWN]
         ),
         *([f"and {len(result.changes) - _SHOWN} more"] if len(result.changes) > _SHOWN else []),
-        *(f"no bootcamp for {name}: {n} records left as they are" for name, n in result.without_bootcamp.items()),
+        *(f"no bootcamp for {name}: {counted(n, 'record')} left as is" for name, n in result.without_bootcamp.items()),
     ]

@@ -1,6 +1,7 @@
 """How the results of a run are printed, and its exit code."""
 
 import os
+import shlex
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,19 @@ if TYPE_CHECKING:
 
 
 def print_run(run: "Run", console: "Console", *, allow_unscored: bool) -> int:
-    """Print the summary table and the paths, or as JSON the summary with the run directory; returns the exit code."""
+    """Print the summary table and the paths, or as JSON the summary with the run directory; returns the exit code.
+
+    Where something is missing, the command that goes on stands last.
+    """
+    from bootcamp_cli.types import TO_BE_VERIFIED
+
     console.result(results_object(run), text="" if console.json else table_text(run.summary), styled=True)
     console.notify(f"run directory: {run.path}")
     console.notify(f"scores: {run.scores}")
+    n_unverified = sum(n for kind, n in run.summary.unverified.items() if kind in TO_BE_VERIFIED)
+    if run.summary.n_failed or run.summary.n_missing or n_unverified:
+        command = f"bootcamp resume {shlex.quote(str(run.path))}"
+        console.notify(f"`{command}` asks again for what has no answer, and verifies what has no verdict")
     return exit_code(run.summary, allow_unscored=allow_unscored)
 
 

@@ -9,6 +9,7 @@ from bootcamp_cli.cli.options import ALL_SETTINGS, Call, command
 
 @command(
     settings=ALL_SETTINGS,
+    rest="run",
     example="bootcamp resume\nbootcamp resume output/r1_32B_tests_20260101_120000 --max-concurrent-requests 64",
 )
 def resume_command(
@@ -21,16 +22,18 @@ def resume_command(
         list[str] | None,
         typer.Option(
             metavar="KIND|FILE:ROW[:REPEAT]",
-            help="ask again for samples that are failed, truncated, empty, filtered or unscored, or for one",
+            help="ask again for samples that are failed, truncated, empty, filtered or unscored, or for one; "
+            "repeatable",
             rich_help_panel="Redoing",
         ),
     ] = None,
 ) -> int:
     """Continue an interrupted run with the settings that it was started with.
 
-    Samples without an answer are sent again, and kept answers whose verifier failed are verified again. Only options
-    that do not change the answers may differ: url, key, headers, timeout, concurrency, retries, waiting, streaming,
-    verification limits, TLS, a moved test dir with the same files, and more repeats.
+    Samples without an answer are sent again, and answers that still lack a verdict are verified. Options that are not
+    given are as before; environment and settings files only supply what was stored masked. Only options that do not
+    change the answers may differ: url, key, headers, timeout, concurrency, retries, waiting, streaming, verification
+    limits, TLS, a moved test dir with the same files, and more repeats.
 
     What --redo names is asked for again; the records that there are go to the folder redone. With a larger --max-tokens
     the run itself stays as it is, and a run directory beside it gets the redone samples.

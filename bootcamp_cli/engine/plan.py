@@ -14,6 +14,7 @@ from bootcamp_cli.settings.convert import convert
 from bootcamp_cli.settings.model import Settings, body_values, identity_keys, parameters_by_name
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.templates.template import Template
+from bootcamp_cli.text import counted
 from bootcamp_cli.types import BootcampRef, RedoOf, VerifierVersion
 
 
@@ -144,9 +145,9 @@ def _unknown(names: list[str], test_set: TestSet) -> UnknownBootcampError:
         name: [(f.name, n) for f in test_set.files for source, n in f.data_sources if source == name] for name in names
     }
     return UnknownBootcampError(
-        f"{len(names)} data sources have no bootcamp; nothing was started",
+        f"{counted(len(names), 'data source')} without a bootcamp; nothing was started",
         problems=tuple(
-            f"{name}: {', '.join(f'{file} ({n} rows)' for file, n in found[:5])}"
+            f"{name}: {', '.join(f'{file} (' + counted(n, 'row') + ')' for file, n in found[:5])}"
             + (f" and {len(found) - 5} more files" if len(found) > 5 else "")
             for name, found in places.items()
         ),

@@ -42,6 +42,7 @@ from bootcamp_cli.store.journal import OWED, DetailIndex, Journal, RunRows, open
 from bootcamp_cli.store.lock import RunLock, acquire
 from bootcamp_cli.store.records import damaged
 from bootcamp_cli.store.run_dir import RunDir, age_key, create_run_dir, readable_runs
+from bootcamp_cli.text import counted
 from bootcamp_cli.types import (
     TO_BE_VERIFIED,
     Manifest,
@@ -198,7 +199,7 @@ def resumed_session(plan: Plan, run_dir: RunDir, notify: Notify) -> Iterator[Ses
         _check_answers(plan, manifest, run_dir)
         _check_files(plan, manifest.files)
         verifiers = _checked_verifiers(plan, manifest, run_dir, notify)
-        plan = plan.with_repeats(_repeats(plan, manifest))
+        plan = plan.with_repeats(_repeats(plan, manifest, run_dir))
         manifest = replace(
             manifest,
             files=_files(plan),
@@ -217,17 +218,17 @@ def resumed_session(plan: Plan, run_dir: RunDir, notify: Notify) -> Iterator[Ses
         yield Session(plan=plan, run_dir=run_dir, journal=journal, manifest=manifest)
 
 
-def _repeats(plan: Plan, manifest: Manifest) -> int:
+def _repeats(plan: Plan, manifest: Manifest, run_dir: RunDir) -> int:
     """How often the run asks each question from here on."""
     wanted = plan.settings.repeats
     if wanted is not None and wanted < manifest.repeats:
         raise ResumeRefusedError(
-            f"repeats: {wanted} is less than the run's {manifest.repeats}",
+            f"--repeats: {run_dir.path} has {manifest.repeats}, which is more than {wanted}",
             hint="leave it out to continue the run, or start a new run with `bootcamp eval`",
         )
     if wanted is not None and wanted > manifest.repeats and manifest.redo_of is not None:
         raise ResumeRefusedError(
-            f"repeats: this run only redoes samples of {manifest.redo_of.run}",
+            f"--repeats: {run_dir.path} only redoes samples of {manifest.redo_of.run}",
             hint="extend that run, or leave it out to continue this one",
         )
     return wanted or manifest.repeats
@@ -243,7 +244,7 @@ def asks_for_more(plan: Plan, run_dir: RunDir) -> bool:
     before = identity_of(manifest)["max_tokens"] if manifest is not None else plan.settings.max_tokens
     if plan.settings.max_tokens < before:
         raise ResumeRefusedError(
-            f"max_tokens: {plan.settings.max_tokens} is less than the run's {before}",
+            f"--max-tokens: {plan.settings.max_tokens} is less than the run's {before}",
             hint="redo with the run's own, or with a larger one",
         )
     return plan.settings.max_tokens > before
@@ -259,10 +260,10 @@ def plan_redo(plan: Plan, run_dir: RunDir, selection: Selection) -> Plan:
     manifest = run_dir.read_manifest()
     if manifest is None:
         raise ResumeRefusedError(f"{run_dir.path} has no manifest.json and cannot be redone", hint="start a new run")
-    if _repeats(plan, manifest) != manifest.repeats:
+    if _repeats(plan, manifest, run_dir) != manifest.repeats:
         raise ResumeRefusedError(
-            f"repeats: {plan.settings.repeats} is more than the run's {manifest.repeats}, and only what the run has is "
-            "redone",
+            f"--repeats: {run_dir.path} has {manifest.repeats}, fewer than {plan.settings.repeats}, "
+            "and only what it has is redone",
             hint="leave it out, or extend the run first",
         )
     before = identity_of(manifest)
@@ -408,10 +409,11 @@ def _checked_verifiers(plan: Plan, manifest: Manifest, run_dir: RunDir, notify: 
         more = f" and {len(changes) - _MAX_NAMED} more" if len(changes) > _MAX_NAMED else ""
         raise ResumeRefusedError(
             f"{run_dir.path} was scored by other verifiers: {', '.join(map(str, changes[:_MAX_NAMED]))}{more}",
-            hint=f"continue with the run's own, or verify all of it by those of now with {rescore}, then resume",
+            hint=f"continue with the run's own, or verify all of it by the present ones with {rescore}, then resume",
         )
     if unknown := unknown_versions(before, plan.verifiers):
-        notify(f"{run_dir.path} does not tell the versions of {len(unknown)} verifiers: taken for those of now")
+        named = counted(len(unknown), "verifier")
+        notify(f"{run_dir.path} does not tell the versions of {named}: the present ones are assumed")
     return merged(before, plan.verifiers)
 
 

@@ -148,7 +148,7 @@ def summary_lines(state: ProgressState, *, width: int, is_unicode: bool) -> list
     right = f" {percent(totals.n_done, totals.n_samples):>6}{times}"
     lines = [_bar_line(f"{totals.n_done:,}/{totals.n_samples:,} ", totals, right, width=width, strokes=strokes)]
     lines += [Text(line) for line in _wrapped([*figures(state), f"mean {score(totals.mean_score)}"], width)]
-    if state.is_draining:
+    if state.is_draining and not state.has_ended:
         lines.append(Text("interrupted: waiting for the requests in flight", style="yellow"))
     elif state.paused_reason is not None:
         lines.append(Text(f"paused: {visible(state.paused_reason)}", style="yellow"))

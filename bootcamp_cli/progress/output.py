@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from bootcamp_cli.events import Draining, Event, RunPaused, RunResumed, RunStarted, Warned
 from bootcamp_cli.progress.state import ProgressState
-from bootcamp_cli.text import visible
+from bootcamp_cli.text import counted, visible
 
 UNKNOWN_TIME = "-:--:--"
 
@@ -44,8 +44,8 @@ def _started(event: RunStarted) -> str:
     n_samples = sum(file.n_samples for file in event.files)
     n_before = sum(file.n_done_before for file in event.files)
     before = f", {n_before:,} of them already done" if n_before else ""
-    files = "1 file" if len(event.files) == 1 else f"{len(event.files):,} files"
-    return f"evaluating {visible(event.model_name)}: {n_samples:,} samples in {files}{before}"
+    samples, files = counted(n_samples, "sample"), counted(len(event.files), "file")
+    return f"evaluating {visible(event.model_name)}: {samples} in {files}{before}"
 
 
 def h_mm_ss(seconds: float | None) -> str:

@@ -22,8 +22,9 @@ class PlainDisplay:
 
     def handle(self, event: Event) -> None:
         """Take the next event; returns at once."""
-        if isinstance(event, FileFinished) and event.file in self._state.files:
-            self._lines.add(finished_line(self._state, event.file))
+        if isinstance(event, FileFinished):
+            if (file := self._state.files.get(event.file)) is not None and file.is_finished:
+                self._lines.add(finished_line(self._state, event.file))
         elif isinstance(event, RunEnded):
             self._lines.end()
         elif line := notice_line(event):

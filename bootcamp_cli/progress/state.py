@@ -60,6 +60,7 @@ class FileProgress(Counts):
     started_s: float | None = None
     ended_s: float | None = None
     n_ended_now: int = 0
+    has_pending: bool = False
 
     @property
     def is_finished(self) -> bool:
@@ -77,7 +78,8 @@ class ProgressState:
 
     `totals` is the sum over `files`, which holds the test files in name order; `started` holds those that have begun,
     in that order. `paused_reason` is None while the run is not paused. Events that name an unknown file, or exceed a
-    file's number of samples, are not counted.
+    file's number of samples, are not counted; nor are answers without a verdict that a stopped run leaves, which are
+    still to be verified.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -93,7 +95,7 @@ class ProgressState:
             case RequestEnded():
                 self._end_request(event.file, event.n_tokens)
             case SampleRecorded():
-                self._end_sample(event.file, is_failed=False, score=event.score)
+                self._end_sample(event.file, is_failed=False, score=event.score, is_pending=event.failure == "pending")
             case RunStarted():
                 self._begin(event.files)
             case RetryScheduled():
@@ -112,6 +114,11 @@ class ProgressState:
                 pass
             case RunEnded():
                 self._ended_s = self.clock()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run has ended, early or not."""
+        return self._ended_s is not None
 
     def elapsed_s(self) -> float:
         """Seconds since the run started; the count stops when the run ends."""
@@ -197,9 +204,12 @@ class ProgressState:
             self.totals.n_in_flight -= 1
         self._tokens.add(n_tokens, now=self._now())
 
-    def _end_sample(self, name: str, *, is_failed: bool, score: float | None) -> None:
+    def _end_sample(self, name: str, *, is_failed: bool, score: float | None, is_pending: bool = False) -> None:
         file = self.files.get(name)
         if file is None or file.n_left == 0:
+            return
+        if is_pending:
+            file.has_pending = True
             return
         self._mark_started(file)
         now = self._now()
@@ -221,7 +231,7 @@ class ProgressState:
 
     def _finish(self, name: str) -> None:
         file = self.files.get(name)
-        if file is not None and not file.is_finished:
+        if file is not None and not file.is_finished and not file.has_pending:
             file.ended_s = self._now()
             self.n_files_finished += 1
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports.columns import COLUMNS, Cell, Column, Kind
-from bootcamp_cli.text import visible
+from bootcamp_cli.text import counted, shortened, visible
 
 if TYPE_CHECKING:
     from bootcamp_cli.analysis.summary import GroupSummary, Redone, RunSummary
@@ -94,10 +94,12 @@ def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
         yield f"without an answer: {_kinds(run.failures)}"
     if run.unverified:
         yield f"without a verdict: {_kinds(run.unverified)}"
-    if run.repeats > 1:
-        yield f"{run.n_questions:,} questions asked {run.repeats:,} times: averages are means of question means"
     if run.redo_of is not None:
-        yield f"only the samples that are redone of {visible(run.redo_of)}"
+        samples, questions = counted(run.n_samples, "sample"), counted(run.n_questions, "question")
+        yield f"only what is redone from {visible(run.redo_of)}: {samples} of {questions}"
+    if run.repeats > 1:
+        asked = "" if run.redo_of else f"{counted(run.n_questions, 'question')} asked {run.repeats:,} times: "
+        yield f"{asked}averages are means of question means"
     for redone in run.redone:
         yield _redone(redone)
     if run.n_truncated:
@@ -109,11 +111,11 @@ def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
 
 
 def _redone(redone: "Redone") -> str:
-    what = " or ".join(map(visible, redone.selection))
+    what = shortened(visible(", ".join(redone.selection)))
     score = "no score" if redone.score is None else f"average score {redone.score:.4f}"
     counts = f"{redone.n_scored:,} scored, {redone.n_truncated:,} truncated"
     where = f"with max_tokens {redone.max_tokens} in {visible(redone.run_dir)}"
-    return f"redone {where}: {redone.n:,} {what} samples, {score}, {counts}"
+    return f"redone {where}: {counted(redone.n, 'sample')} ({what}), {score}, {counts}"
 
 
 def _completeness(run: "RunSummary") -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -68,18 +69,18 @@ async def wait_for_model(
             if failure.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
                 return _unlisted(url, model_name, failure, notify)
             if failure.scope == "run_stop" or failure.status == HTTPStatus.FORBIDDEN or _is_redirect(failure):
-                raise _gave_up(url, failure.message) from failure
-            missing = failure.message
+                raise _gave_up(url, failure.message, _next_step(failure)) from failure
+            missing, hint = failure.message, "check --url and that the server runs"
         else:
             entry = _find(client.endpoint, models, model_name)
             if entry is not None:
                 if model_name is None:
                     notify(f"using model {one_line(entry.name)}, the only one at {url}")
                 return entry
-            missing = _missing(client.endpoint, models, model_name)
+            missing, hint = _missing(client.endpoint, models, model_name), "check --model-name"
         waited_s = anyio.current_time() - started
         if waited_s >= wait_s:
-            raise _gave_up(url, f"{missing}; waited {shown_s(waited_s)}")
+            raise _gave_up(url, f"{missing}; waited {shown_s(waited_s)}", f"{hint}; --wait sets how long to wait")
         pause_s = min(poll_interval_s, wait_s - waited_s)
         notify(
             f"{url} is not ready: {missing}; asking again in {shown_s(pause_s)}, for {shown_s(wait_s - waited_s)} more"
@@ -130,11 +131,21 @@ def _names(endpoint: Endpoint, models: list[dict[str, Any]]) -> str:
 def _unlisted(url: str, model_name: str | None, failure: AttemptFailed, notify: Callable[[str], None]) -> ModelEntry:
     if model_name is None:
         raise SettingsError(f"model_name: {url} has no list of models to choose from", hint="give --model-name")
-    notify(f"warning: {url}/models: {failure.message}; cannot tell whether model {one_line(model_name)} is there")
+    base = "" if urlsplit(url).path.strip("/") else "; most base URLs end in /v1"
+    notify(f"warning: {url}/models: {failure.message}; cannot tell whether model {one_line(model_name)} is there{base}")
     return ModelEntry(name=model_name, listed=False)
 
 
-def _gave_up(url: str, missing: str) -> ServerUnavailableError:
-    return ServerUnavailableError(
-        f"{url}: {missing}", hint="see `bootcamp check-model`, and --wait for how long to wait"
-    )
+def _next_step(failure: AttemptFailed) -> str:
+    """What to do about a failure that waiting cannot fix."""
+    if failure.kind == "tls":
+        return "check --url, or name the authority to trust with --ca-bundle"
+    if _is_redirect(failure):
+        return "give the URL to which it redirects with --url"
+    if failure.status == HTTPStatus.FORBIDDEN:
+        return "check the key (--api-key or BOOTCAMP_API_KEY), or start without asking with --no-check-model-url"
+    return "check the key (--api-key or BOOTCAMP_API_KEY)"
+
+
+def _gave_up(url: str, missing: str, hint: str) -> ServerUnavailableError:
+    return ServerUnavailableError(missing if url in missing else f"{url}: {missing}", hint=hint)

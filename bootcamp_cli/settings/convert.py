@@ -117,6 +117,13 @@ def stored_value(parameter: Parameter, value: Any) -> Any:  # noqa: PLR0911 - on
             return value
 
 
+def shown_argument(parameter: Parameter, value: Any) -> Any:
+    """The value as a keyword argument of `Settings` would give it: as stored, but every duration in seconds."""
+    if parameter.param.kind == "duration" and value is not None:
+        return duration_number(value, "s")
+    return stored_value(parameter, value)
+
+
 def shown_value(parameter: Parameter, value: Any) -> str:  # noqa: PLR0911 - as above
     """The value for people, in one line without control characters, secrets masked; `none` where it is not set."""
     stored = stored_value(parameter, value)

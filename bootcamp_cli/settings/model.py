@@ -557,9 +557,9 @@ class Settings:
                 object.__setattr__(self, parameter.name, argument_value(parameter, value))
 
     def __repr__(self) -> str:
-        from bootcamp_cli.settings.convert import stored_value  # noqa: PLC0415 - conversion builds on this module
+        from bootcamp_cli.settings.convert import shown_argument  # noqa: PLC0415 - conversion builds on this module
 
-        shown = ", ".join(f"{p.name}={stored_value(p, getattr(self, p.name))!r}" for p in parameters())
+        shown = ", ".join(f"{p.name}={shown_argument(p, getattr(self, p.name))!r}" for p in parameters())
         return f"Settings({shown})"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import asdict, fields
 
-from bootcamp_cli.errors import RunDirectoryError, disk_error
+from bootcamp_cli.errors import DiskError, RunDirectoryError, disk_error
 from bootcamp_cli.store.atomic import Check, replace_json
 from bootcamp_cli.types import Manifest, decode
 
@@ -131,6 +131,11 @@ def create_run_dir(
     n = 1
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+        raise _no_place(output_dir, error) from error
+    except OSError as error:
+        raise disk_error(error, f"make {output_dir}") from error
+    try:
         while True:
             path = output_dir / f"{stem}{suffix}"
             try:
@@ -143,6 +148,14 @@ def create_run_dir(
             return RunDir(path)
     except OSError as error:
         raise disk_error(error, f"make a run directory in {output_dir}") from error
+
+
+def _no_place(output_dir: Path, error: OSError) -> DiskError:
+    """A file stands where output_dir is to be, or on the way to it, or nothing can be made there."""
+    return DiskError(
+        f"output_dir: {output_dir} is not a directory and cannot be made one: {error.strerror}",
+        hint="choose another with --output-dir",
+    )
 
 
 def redo_dirs(run_dir: RunDir) -> list[tuple[RunDir, Manifest]]:
@@ -165,6 +178,10 @@ def open_run_dir(path: Path) -> RunDir:
     """
     run_dir = RunDir(path)
     try:
+        if path.is_file():
+            raise RunDirectoryError(
+                f"{path}: a file, not a run directory", hint="give the directory that `bootcamp eval` printed"
+            )
         if not path.is_dir():
             raise RunDirectoryError(
                 f"{path}: no such run directory", hint="give the directory that `bootcamp eval` printed"
@@ -204,6 +221,8 @@ def recently_changed(output_dir: Path, *, most: int | None = None) -> list[RunDi
                         dated.append((entry.stat().st_mtime_ns, entry.path))
     except FileNotFoundError:
         return []
+    except NotADirectoryError as error:
+        raise _no_place(output_dir, error) from error
     except OSError as error:
         raise disk_error(error, f"list {output_dir}") from error
     return [RunDir(Path(path)) for _, path in heapq.nlargest(len(dated) if most is None else most, dated)]
