@@ -34,6 +34,9 @@ MAX_ROW = 1_000_000_000
 MAX_REPEATS = 10_000
 """No question is asked as often."""
 
+KNOWN_ENDS = frozenset({"stop", "length", "content_filter", "tool_calls", "function_call"})
+"""The finish_reasons that OpenAI documents; whatever else ends an answer is counted, for what it means is not known."""
+
 Count = Annotated[int, msgspec.Meta(ge=0)]
 RowNumber = Annotated[int, msgspec.Meta(ge=0, lt=MAX_ROW)]
 OutputLength = Annotated[int, msgspec.Meta(ge=0, le=MAX_LEN)]

@@ -15,13 +15,21 @@ from bootcamp_cli.engine.plan import Plan, make_plan
 from bootcamp_cli.engine.run import run
 from bootcamp_cli.engine.session import Session, new_session
 from bootcamp_cli.errors import ServerUnavailableError
-from bootcamp_cli.events import Event, FileFinished, RequestEnded, RequestStarted, SampleRecorded, Warned
+from bootcamp_cli.events import (
+    Event,
+    FileFinished,
+    RequestEnded,
+    RequestStarted,
+    RetryScheduled,
+    SampleRecorded,
+    Warned,
+)
 from bootcamp_cli.server.client import open_client
 from bootcamp_cli.server.health import PROBE_PROMPT
 from bootcamp_cli.settings.model import ApiMode, Settings
 from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
 from tests.conftest import StartFaultServer
-from tests.raw_server import completion, http, serving
+from tests.raw_server import EVENT_STREAM, Reply, closing, completion, http, piece, serving
 
 
 def a_plan(url: str, test_dir: Path, output_dir: Path, n_slots: int = 16) -> Plan:
@@ -100,6 +108,71 @@ def test_a_retry_goes_before_new_samples(demo_test_dir: Path, tmp_path: Path) ->
         anyio.run(main, session)
     assert len(prompts) == plan.test_set.n_rows + 1 > 4
     assert prompts[2] == prompts[0]
+
+
+def run_at(
+    *replies: Reply, test_dir: Path, output_dir: Path, **settings: Any
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[Event]]:
+    """One question after the other to a server of these replies; gives records, bodies and events.
+
+    Only the first row of sudoku.jsonl is asked, unless said otherwise.
+    """
+    given = Settings(
+        **{
+            "url": "http://127.0.0.1:1/v1",
+            "model_name": "m",
+            "test_dir": test_dir,
+            "output_dir": output_dir,
+            "max_concurrent_requests": 1,
+            "max_retrying_delay": 0.0,
+            "limit": 1,
+            "include": ("sudoku.jsonl",),
+            **settings,
+        }
+    )
+    plan = make_plan(given, BUILTIN_TEMPLATES[0], sys_prompt=None)
+    bodies: list[dict[str, Any]] = []
+    events: list[Event] = []
+
+    async def main(session: Session) -> None:
+        async with (
+            serving(*replies) as server,
+            open_client(replace(given, url=server.url), plan.generation) as client,
+        ):
+            try:
+                await run(session, client, events.append)
+            finally:
+                bodies.extend(map(json.loads, server.bodies))
+
+    with new_session(plan, None, lambda _: None) as session:
+        anyio.run(main, session)
+        records = [
+            json.loads(line) for path in session.run_dir.detail_files() for line in path.read_bytes().splitlines()
+        ]
+    return records, bodies, events
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_the_server_cut_off_is_asked_for_again(
+    demo_test_dir: Path, tmp_path: Path, *, stream: bool
+) -> None:
+    """Half a text with the finish_reason abort is never recorded: the next attempt's whole answer is."""
+    halves: list[Reply] = [http(200, completion("half", "abort")), http(200, completion("whole [[1]]"))]
+    if stream:
+        streams = (piece("half") + piece("", "abort"), piece("whole", "stop"))
+        halves = [closing(EVENT_STREAM + pieces) for pieces in streams]
+    [record], bodies, events = run_at(*halves, test_dir=demo_test_dir, output_dir=tmp_path, stream=stream)
+    assert (record["output"].split()[0], record["attempts"], len(bodies)) == ("whole", 2, 2)
+    assert [event.kind for event in events if isinstance(event, RetryScheduled)] == ["cut_off"]
+
+
+@pytest.mark.parametrize("reason", ["a_new_reason", None])
+def test_an_unknown_end_is_told_once(demo_test_dir: Path, tmp_path: Path, reason: str | None) -> None:
+    """Answers whose finish_reason nobody documents, or that have none, are recorded, and one warning says so."""
+    reply = http(200, completion("text", reason))
+    records, _, events = run_at(reply, test_dir=demo_test_dir, output_dir=tmp_path, limit=3)
+    assert [record["finish_reason"] for record in records] == [reason] * 3
+    assert sum(isinstance(event, Warned) and "finish_reason" in event.message for event in events) == 1
 
 
 @pytest.mark.parametrize("mode", ["completion", "chat_completion"])

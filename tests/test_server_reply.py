@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.server.failures import AttemptFailed, server_words
+from bootcamp_cli.server.failures import CUT_OFF, AttemptFailed, server_words
 from bootcamp_cli.server.response import parse_reply
 from bootcamp_cli.settings.model import ApiMode
 from bootcamp_cli.text import MAX_RAW_CHARS
@@ -80,6 +80,29 @@ def test_no_answers(reply: Any) -> None:
     with pytest.raises(AttemptFailed) as caught:
         parsed(reply)
     assert (caught.value.kind, caught.value.retryable) == ("bad_response", True)
+
+
+@pytest.mark.parametrize("reason", sorted(CUT_OFF))
+@pytest.mark.parametrize("mode", ["completion", "chat_completion"])
+def test_what_the_server_cut_off_is_no_answer(reason: str, mode: ApiMode) -> None:
+    """A finish_reason by which a server admits that it stopped is a failed attempt, however much text there is."""
+    reply = completion("half", reason) if mode == "completion" else chat({"content": "half"}, reason)
+    with pytest.raises(AttemptFailed, match=f"finish_reason {reason}") as caught:
+        parsed(reply, mode)
+    assert (caught.value.kind, caught.value.retryable, caught.value.scope) == ("cut_off", True, "sample")
+
+
+def test_what_the_server_says_of_a_cut_is_kept() -> None:
+    """An error beside such a finish_reason is the explanation, not another kind of failure."""
+    with pytest.raises(AttemptFailed, match="provider is gone") as caught:
+        parsed({"choices": [{"text": "", "finish_reason": "error", "error": {"message": "provider is gone"}}]})
+    assert caught.value.kind == "cut_off"
+
+
+@pytest.mark.parametrize("reason", ["Abort", "aborted", "content_filter", "tool_calls", "eos_token", "", None])
+def test_any_other_finish_reason_is_an_answer(reason: str | None) -> None:
+    """Only the names of the table, as they are written there, say that an answer was cut off."""
+    assert parsed(chat({"content": "a"}, reason)) == Answer(text="a", finish_reason=reason or None)
 
 
 def test_an_error_shows_the_servers_words() -> None:

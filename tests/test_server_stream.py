@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.server.failures import AttemptFailed
+from bootcamp_cli.server.failures import CUT_OFF, AttemptFailed
 from bootcamp_cli.server.response import StreamedAnswer
 from bootcamp_cli.types import Answer
 from tests.raw_server import (
@@ -224,6 +224,13 @@ def test_any_bytes_end_in_an_answer_or_a_bad_response(raw: bytes, events: list[b
         streamed(b"".join(events) + b"data: " + raw)
     except AttemptFailed as failure:
         assert failure.kind == "bad_response"  # noqa: PT017 - an answer is right as well
+
+
+@pytest.mark.parametrize("reason", sorted(CUT_OFF))
+def test_a_stream_that_the_server_cut_off_is_no_answer(reason: str) -> None:
+    """The finish_reason decides, also where [DONE] follows as if all were well."""
+    failure = failed(closing(EVENT_STREAM + piece("half ") + piece("", reason) + USAGE + DONE), stream=True)
+    assert (failure.kind, failure.retryable) == ("cut_off", True)
 
 
 def test_a_stream_is_limited() -> None:

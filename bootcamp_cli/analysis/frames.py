@@ -466,7 +466,7 @@ _COLUMNS = (
     _column("failure_message", "string", _text, reads=Any),
     _of_head("output_len", "Int64", lambda head: head.output_len),
     _of_head("output_len_estimated", "bool", lambda head: head.output_len_estimated is True),
-    _of_head("finish_reason", "category", lambda head: head.finish_reason),
+    _of_head("finish_reason", "category", lambda head: head.finish_reason or None),
     _tokens("prompt_tokens", "prompt_tokens"),
     _tokens("completion_tokens", "completion_tokens"),
     _column("model", "category", _text, reads=Any),

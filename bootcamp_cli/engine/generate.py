@@ -19,7 +19,7 @@ from bootcamp_cli.server.health import PROBE_PROMPT, probe
 from bootcamp_cli.server.provenance import Fingerprints
 from bootcamp_cli.templates.template import Template
 from bootcamp_cli.text import shortened
-from bootcamp_cli.types import Answer, Sample
+from bootcamp_cli.types import KNOWN_ENDS, Answer, Sample
 
 FIRST_WAIT_S = 1.0
 """The wait after the first failed attempt; it doubles with each further one, and up to a second of jitter is added."""
@@ -65,6 +65,7 @@ class Generator:
         self._fingerprints = fingerprints or Fingerprints()
         self._clock = clock
         self._models: list[str] = []
+        self._told_of_unknown_end = False
 
     async def attempt(self, attempts: Attempts, scope: anyio.CancelScope) -> Answer:
         """One attempt that counts: one that fails because the server or the model is away is repeated without counting.
@@ -112,6 +113,10 @@ class Generator:
         self._breaker.replied()
         self._refusals.answered()
         self._fingerprints.add(answer.system_fingerprint)
+        if answer.finish_reason not in KNOWN_ENDS and not self._told_of_unknown_end:
+            self._told_of_unknown_end = True
+            end = "no finish_reason" if answer.finish_reason is None else f"finish_reason {answer.finish_reason}"
+            self._emit(Warned(message=f"a reply has {shortened(end, _MAX_NAME_CHARS)}: it is taken as a whole answer"))
         name = shortened(answer.model or "", _MAX_NAME_CHARS)
         if name and name not in self._models and len(self._models) < _MAX_NAMES:
             if self._models:

@@ -49,7 +49,8 @@ MAX_KEPT_CHARS = 20_000
 class AttemptFailed(Exception):  # noqa: N818 - a failed attempt is an outcome, not an error of the program
     """One attempt to get an answer, a model list or a probe failed.
 
-    `kind` is `timeout`, `idle_timeout`, `connection`, `tls`, `rate_limited`, `bad_response` or `http_<status>`;
+    `kind` is `timeout`, `idle_timeout`, `connection`, `tls`, `rate_limited`, `bad_response`, `cut_off` or
+    `http_<status>`;
     `message` one line without control characters; `retry_after_s` the wait that the server asked for, in seconds,
     uncapped.
     """
@@ -109,6 +110,20 @@ def fell_silent(what: str) -> AttemptFailed:
 def bad_response(what: str, words: str = "") -> AttemptFailed:
     """The failure for a reply that is not an answer; `words` are the server's own."""
     return AttemptFailed(kind="bad_response", message=f"{what}: {words}" if words else what)
+
+
+CUT_OFF = frozenset({"abort", "error", "insufficient_system_resource", "network_error"})
+"""The finish_reasons by which a server says that it did not let the model finish.
+
+vLLM, SGLang and LMDeploy say `abort` or `error`, DeepSeek `insufficient_system_resource`, Zhipu `network_error`; the
+text before is the beginning of an answer, not an answer.
+"""
+
+
+def cut_off(finish_reason: str, words: str = "") -> AttemptFailed:
+    """The failure for an answer that the server cut off; `words` are its own."""
+    what = f"the server cut the answer off (finish_reason {finish_reason})"
+    return AttemptFailed(kind="cut_off", message=f"{what}: {words}" if words else what)
 
 
 def status_failure(

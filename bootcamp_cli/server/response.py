@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from bootcamp_cli.server.failures import bad_response, html_words, is_keepable, server_words
+from bootcamp_cli.server.failures import CUT_OFF, bad_response, cut_off, html_words, is_keepable, server_words
 from bootcamp_cli.settings.model import ApiMode
 from bootcamp_cli.types import Answer
 
@@ -35,8 +35,9 @@ _PIECE_BYTES = 8 * 1024
 def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
     """The answer in a whole reply.
 
-    A choice with text, with reasoning or with a finish_reason is an answer. Raises AttemptFailed of kind bad_response
-    for everything else: empty `choices`, an error with status 200, HTML, truncated JSON, wrong types.
+    A choice with text, with reasoning or with a finish_reason is an answer. Raises AttemptFailed of kind cut_off where
+    the finish_reason says that the server did not let it finish, and of kind bad_response for everything else: empty
+    `choices`, an error with status 200, HTML, truncated JSON, wrong types.
     """
     reply = load_object(body)
     refuse_error(reply)
@@ -125,8 +126,17 @@ def first_choice(reply: dict[str, Any]) -> dict[str, Any] | None:
         first = next((one for one in choices if isinstance(one, dict) and one.get("index") == 0), first)
     if not isinstance(first, dict):
         raise bad_response("choices of the wrong type")
+    refuse_cut_off(reply, first)
     refuse_error(first)
     return first
+
+
+def refuse_cut_off(reply: dict[str, Any], choice: dict[str, Any]) -> None:
+    """Raise where the finish_reason of a choice says that the server cut the answer off."""
+    finish_reason = choice.get("finish_reason")
+    if isinstance(finish_reason, str) and finish_reason in CUT_OFF:
+        error = choice.get("error") or reply.get("error")
+        raise cut_off(finish_reason, server_words({"error": error}) if error else "")
 
 
 def text_of(content: Any) -> str | None:

@@ -112,11 +112,16 @@ class RecordHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     failure: str | None = None
     output_len: OutputLength | None = None
     output_len_estimated: bool | None = None
-    finish_reason: str | None = None
+    finish_reason: str | UnsetType | None = UNSET
     usage: UsageHead | None = None
     output: Raw | UnsetType = UNSET
     reasoning_content: Raw | UnsetType = UNSET
     ground_truth: Raw | UnsetType = UNSET
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the answer has neither text nor reasoning."""
+        return _lacks_text(self.output) and _lacks_text(self.reasoning_content)
 
     def without_texts(self) -> "RecordHead":
         """The same without the parts that keep the whole line in memory."""
@@ -138,6 +143,11 @@ class RecordHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def _starts(raw: Raw | UnsetType, *starts: bytes) -> bool:
     """Whether a value, as written, starts with one of these."""
     return isinstance(raw, Raw) and bytes(memoryview(raw)[:4]).startswith(starts)
+
+
+def _lacks_text(raw: Raw | UnsetType) -> bool:
+    """Whether a text, as written, has no characters, or there is none."""
+    return not isinstance(raw, Raw) or bytes(memoryview(raw)[:5]) in (b'""', b"null")
 
 
 HeadLine = tuple[int, int, RecordHead]
@@ -203,7 +213,7 @@ def _head_of(
         score = float(score) if abs(score) < _MAX_SCORE or not isinstance(score, int) else math.inf
         if not math.isfinite(score):
             score, failure = None, failure or "verifier_error"
-    finish_reason, repeat = written.get("finish_reason"), written.get("repeat", 0)
+    finish_reason, repeat = written.get("finish_reason", UNSET), written.get("repeat", 0)
     return kind(
         **_further(written, kind),
         id=written.get("id"),
@@ -214,7 +224,7 @@ def _head_of(
         failure=failure,
         output_len=written.get("output_len"),
         output_len_estimated=written.get("output_len_estimated") is True,
-        finish_reason=finish_reason if isinstance(finish_reason, str) else None,
+        finish_reason=finish_reason if isinstance(finish_reason, str) or finish_reason is UNSET else None,
         usage=_usage_head(written.get("usage")),
         output=_raw(written, "output"),
         reasoning_content=_raw(written, "reasoning_content"),
