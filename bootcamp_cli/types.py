@@ -95,6 +95,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     system_fingerprint: str | None = None
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing was generated: neither text nor reasoning, and no tokens that the server tells of."""
+        return not (self.text or self.reasoning or self.completion_tokens)
+
+    @property
     def completion_tokens(self) -> int | None:
         """The server's count of generated tokens, or None where it sent no plausible one."""
         value = (self.usage or {}).get("completion_tokens")
@@ -125,8 +130,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     """An answered sample: one line of `details/<test file>.jsonl`, in this order of fields.
 
     The first seven are the reference's, in the same order. `output_len` is a count of tokens, or of words where
-    `output_len_estimated`. `score` is None where there is no verdict; `failure` then says why. Fields with a default
-    are written only where they differ from it.
+    `output_len_estimated`. `score` is None where there is no verdict; `failure` then says why. `attempts` is the number
+    of those that count, `retries` has the kind of each that was repeated, whether it counts or not. Fields with a
+    default are written only where they differ from it.
     """
 
     id: SampleId
@@ -143,6 +149,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     usage: dict[str, Any] | None
     model: str | None
     attempts: int
+    retries: tuple[str, ...] = ()
     latency_s: float
     output_len_estimated: bool = False
     failure: VerifierFailure | None = None
@@ -163,6 +170,7 @@ class FailureRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     kind: str
     last_error: str
     attempts: int
+    retries: tuple[str, ...] = ()
     repeat: Count = msgspec.field(default_factory=_first_repeat)
 
     @property

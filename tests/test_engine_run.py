@@ -29,7 +29,7 @@ from bootcamp_cli.server.health import PROBE_PROMPT
 from bootcamp_cli.settings.model import ApiMode, Settings
 from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
 from tests.conftest import StartFaultServer
-from tests.raw_server import EVENT_STREAM, Reply, closing, completion, http, piece, serving
+from tests.raw_server import EVENT_STREAM, Reply, closing, completion, http, piece, resetting, serving
 
 
 def a_plan(url: str, test_dir: Path, output_dir: Path, n_slots: int = 16) -> Plan:
@@ -163,7 +163,45 @@ def test_an_answer_that_the_server_cut_off_is_asked_for_again(
         halves = [closing(EVENT_STREAM + pieces) for pieces in streams]
     [record], bodies, events = run_at(*halves, test_dir=demo_test_dir, output_dir=tmp_path, stream=stream)
     assert (record["output"].split()[0], record["attempts"], len(bodies)) == ("whole", 2, 2)
+    assert record["retries"] == ["cut_off"]
     assert [event.kind for event in events if isinstance(event, RetryScheduled)] == ["cut_off"]
+
+
+NOTHING = http(200, completion("", usage={"completion_tokens": 0}))
+
+
+@pytest.mark.parametrize("empty", [NOTHING, http(200, completion("")), http(200, completion(None, "content_filter"))])
+def test_an_empty_answer_is_asked_for_once_more(demo_test_dir: Path, tmp_path: Path, empty: Reply) -> None:
+    """Without text and with no tokens told of, an answer gets a second chance that counts as no attempt."""
+    [record], bodies, events = run_at(
+        empty, http(200, completion("text")), test_dir=demo_test_dir, output_dir=tmp_path, max_retries=0
+    )
+    assert (record["output"], record["attempts"], record["retries"], len(bodies)) == ("text", 1, ["empty"], 2)
+    assert [event.kind for event in events if isinstance(event, RetryScheduled)] == ["empty"]
+
+
+@pytest.mark.parametrize("second", [NOTHING, http(500, {}), http(400, {}), resetting()])
+def test_an_empty_answer_stands_where_no_other_comes(demo_test_dir: Path, tmp_path: Path, second: Reply) -> None:
+    """The second chance may fail in any way: what was answered first is recorded, and nothing is asked again."""
+    replies = (http(200, completion("first")), NOTHING, second)
+    records, bodies, _ = run_at(*replies, test_dir=demo_test_dir, output_dir=tmp_path, limit=2)
+    assert [(record["output"], record.get("retries")) for record in records] == [("first", None), ("", ["empty"])]
+    assert len(bodies) == 3
+
+
+def test_an_empty_text_that_cost_tokens_is_an_answer(demo_test_dir: Path, tmp_path: Path) -> None:
+    """A model that thought, or called a tool, without a word for us has answered."""
+    reply = http(200, completion("", usage={"completion_tokens": 9}))
+    [record], bodies, _ = run_at(reply, test_dir=demo_test_dir, output_dir=tmp_path)
+    assert (record["output_len"], "retries" in record, len(bodies)) == (9, False, 1)
+
+
+def test_a_failure_tells_every_repeated_attempt(demo_test_dir: Path, tmp_path: Path) -> None:
+    """failures.jsonl has the kinds of the attempts before the last one, in order."""
+    replies = (http(200, completion("first")), http(500, {}), http(200, completion("half", "abort")), http(503, {}))
+    run_at(*replies, test_dir=demo_test_dir, output_dir=tmp_path, limit=2, max_retries=2)
+    [line] = [json.loads(line) for line in next(tmp_path.glob("*/failures.jsonl")).read_text().splitlines()]
+    assert (line["kind"], line["attempts"], line["retries"]) == ("http_503", 3, ["http_500", "cut_off"])
 
 
 @pytest.mark.parametrize("reason", ["a_new_reason", None])

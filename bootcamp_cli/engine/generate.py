@@ -12,7 +12,7 @@ import stamina
 
 from bootcamp_cli.engine.breaker import CircuitBreaker, Refusals
 from bootcamp_cli.engine.shutdown import Shutdown
-from bootcamp_cli.events import Emit, RequestEnded, RequestStarted, Warned
+from bootcamp_cli.events import Emit, RequestEnded, RequestStarted, RetryScheduled, Warned
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.server.health import PROBE_PROMPT, probe
@@ -31,11 +31,21 @@ _MAX_NAME_CHARS = 80
 
 @dataclass(slots=True, eq=False)
 class Attempts:
-    """A sample and its attempts: how many counted, how long the last one took."""
+    """A sample and its attempts: how many counted, how long the last one took.
+
+    `retries` has the kind of each attempt that was repeated, whether it counted or not; `empty` is an empty answer,
+    which is asked for once more.
+    """
 
     sample: Sample
     n: int = 0
     latency_s: float = 0.0
+    retries: tuple[str, ...] = ()
+    empty: Answer | None = None
+
+    def repeated(self, kind: str) -> None:
+        """An attempt that ended like this is followed by another one."""
+        self.retries += (kind,)
 
 
 class Generator:
@@ -68,7 +78,10 @@ class Generator:
         self._told_of_unknown_end = False
 
     async def attempt(self, attempts: Attempts, scope: anyio.CancelScope) -> Answer:
-        """One attempt that counts: one that fails because the server or the model is away is repeated without counting.
+        """One attempt that counts.
+
+        One that fails because the server or the model is away is repeated without counting, and so is, once, one that
+        brings an empty answer; where the next one brings nothing, the empty answer stands.
 
         `scope` is the calling task's.
 
@@ -86,13 +99,26 @@ class Generator:
                 answer = await self._send(attempts, prompt, scope)
             except AttemptFailed as failure:
                 if await self._breaker.is_free(failure):
+                    attempts.repeated(failure.kind)
                     continue
                 if error := await self._refusals.failed(failure):
                     raise error from failure
-                raise
-            else:
-                self._learn(answer)
+                if attempts.empty is None:
+                    raise
+                return attempts.empty
+            self._learn(answer)
+            if attempts.empty is not None or not answer.is_empty:
                 return answer
+            await self._ask_once_more(attempts, answer, scope)
+
+    async def _ask_once_more(self, attempts: Attempts, empty: Answer, scope: anyio.CancelScope) -> None:
+        """Note an empty answer; in a run that ends its sample stays owed."""
+        attempts.empty = empty
+        attempts.repeated("empty")
+        self._emit(RetryScheduled(file=attempts.sample.file, kind="empty"))
+        if self._shutdown.ending:
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
 
     async def _send(self, attempts: Attempts, prompt: str, scope: anyio.CancelScope) -> Answer:
         file = attempts.sample.file

@@ -40,7 +40,15 @@ _BATCH_BYTES = 1024 * 1024
 _MAX_SCORE = 10**308
 
 
-def make_record(sample: Sample, answer: Answer, verdict: Verdict, *, attempts: int, latency_s: float) -> Record:
+def make_record(
+    sample: Sample,
+    answer: Answer,
+    verdict: Verdict,
+    *,
+    attempts: int,
+    latency_s: float,
+    retries: tuple[str, ...] = (),
+) -> Record:
     """The record of an answered sample.
 
     `output_len` is the server's token count; without one it is the number of words of the verified text, marked as
@@ -63,6 +71,7 @@ def make_record(sample: Sample, answer: Answer, verdict: Verdict, *, attempts: i
         usage=answer.usage,
         model=answer.model,
         attempts=attempts,
+        retries=retries,
         latency_s=round(latency_s, 4),
         output_len_estimated=is_estimated,
         failure=verdict.failure,
