@@ -49,8 +49,8 @@ MAX_KEPT_CHARS = 20_000
 class AttemptFailed(Exception):  # noqa: N818 - a failed attempt is an outcome, not an error of the program
     """One attempt to get an answer, a model list or a probe failed.
 
-    `kind` is `timeout`, `idle_timeout`, `connection`, `tls`, `rate_limited`, `bad_response`, `cut_off` or
-    `http_<status>`;
+    `kind` is `timeout`, `idle_timeout`, `connection`, `tls`, `rate_limited`, `bad_response`, `cut_off`,
+    `balance_used_up` or `http_<status>`;
     `message` one line without control characters; `retry_after_s` the wait that the server asked for, in seconds,
     uncapped.
     """
@@ -126,6 +126,49 @@ def cut_off(finish_reason: str, words: str = "") -> AttemptFailed:
     return AttemptFailed(kind="cut_off", message=f"{what}: {words}" if words else what)
 
 
+_NO_BALANCE = frozenset(
+    {
+        "402",
+        "insufficient_quota",
+        "insufficient_balance",
+        "insufficient_user_quota",
+        "exceeded_current_quota_error",
+        "billing_hard_limit_reached",
+        "Arrearage",
+    }
+)
+"""The codes and types of an error by which OpenAI, OpenRouter, Moonshot, Alibaba and gateways ask for money.
+
+Some come with 429, like the limits of a rate, or within a 200; none of them goes away by waiting.
+"""
+
+
+def lacks_balance(reply: Any) -> bool:
+    """Whether an error, as JSON, says that the balance is used up."""
+    error = reply.get("error") if isinstance(reply, dict) else None
+    found = error if isinstance(error, dict) else reply if isinstance(reply, dict) else {}
+    return any(str(found.get(key)) in _NO_BALANCE for key in ("code", "type") if isinstance(found.get(key), str | int))
+
+
+def balance_used_up(what: str, words: str, *, status: int | None = None) -> AttemptFailed:
+    """The failure for a reply that asks for money: no other request would be answered either."""
+    return AttemptFailed(
+        kind="balance_used_up",
+        message=f"{what}: balance used up: {words}" if words else f"{what}: balance used up",
+        status=status,
+        retryable=False,
+        scope="run_stop",
+    )
+
+
+def error_within(reply: dict[str, Any], where: str) -> AttemptFailed:
+    """The failure for an error that a server reports where an answer should be."""
+    words = server_words(reply)
+    if lacks_balance(reply):
+        return balance_used_up(where, words)
+    return bad_response(where, words)
+
+
 def status_failure(
     status: int, headers: Mapping[str, str], body: bytes, *, now_s: float, missing: Scope = "sample"
 ) -> AttemptFailed:
@@ -134,11 +177,13 @@ def status_failure(
     `headers` have lower-case names, `now_s` is the time since the epoch by which a Retry-After date is read, and
     `missing` the scope of a 404.
     """
-    words = _words_of_body(body)
+    words, is_out_of_balance = _words_of_body(body)
     message = f"HTTP {status}: {words}" if words else f"HTTP {status}"
     if 300 <= status < 400:
         target = shown_url(headers.get("location", "")) or "nowhere"
         message = f"HTTP {status}: redirected to {target}, which is not followed; give that address as url"
+    if status == HTTPStatus.PAYMENT_REQUIRED or (400 <= status < 500 and is_out_of_balance):
+        return balance_used_up(f"HTTP {status}", words, status=status)
     scope: Scope = "sample"
     if status == HTTPStatus.UNAUTHORIZED:
         scope = "run_stop"
@@ -199,12 +244,15 @@ def server_words(reply: Any) -> str:
         return ""
 
 
-def _words_of_body(body: bytes) -> str:
-    """The message in a body that may be JSON, HTML or anything else."""
+def _words_of_body(body: bytes) -> tuple[str, bool]:
+    """The message in a body that may be JSON, HTML or anything else, and whether it asks for money."""
+    if len(body) > MAX_RAW_CHARS:
+        return html_words(body), False
     try:
-        return server_words(json.loads(body)) if len(body) <= MAX_RAW_CHARS else html_words(body)
+        reply = json.loads(body)
+        return server_words(reply), lacks_balance(reply)
     except (ValueError, RecursionError):
-        return html_words(body)
+        return html_words(body), False
 
 
 def html_words(body: bytes) -> str:

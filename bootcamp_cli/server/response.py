@@ -9,7 +9,16 @@ from typing import Any
 
 import msgspec
 
-from bootcamp_cli.server.failures import CUT_OFF, bad_response, cut_off, html_words, is_keepable, server_words
+from bootcamp_cli.server.failures import (
+    CUT_OFF,
+    bad_response,
+    cut_off,
+    error_within,
+    html_words,
+    is_keepable,
+    lacks_balance,
+    server_words,
+)
 from bootcamp_cli.settings.model import ApiMode
 from bootcamp_cli.types import Answer
 
@@ -111,7 +120,7 @@ def _leniently_decoded(body: bytes) -> Any:
 def refuse_error(reply: dict[str, Any]) -> None:
     """Raise what the server reports as an error within a reply of status 200."""
     if reply.get("error") or (reply.get("object") == "error" and "choices" not in reply):
-        raise bad_response("an error with status 200", server_words(reply))
+        raise error_within(reply, "an error with status 200")
 
 
 def first_choice(reply: dict[str, Any]) -> dict[str, Any] | None:
@@ -135,8 +144,10 @@ def refuse_cut_off(reply: dict[str, Any], choice: dict[str, Any]) -> None:
     """Raise where the finish_reason of a choice says that the server cut the answer off."""
     finish_reason = choice.get("finish_reason")
     if isinstance(finish_reason, str) and finish_reason in CUT_OFF:
-        error = choice.get("error") or reply.get("error")
-        raise cut_off(finish_reason, server_words({"error": error}) if error else "")
+        error = {"error": choice.get("error") or reply.get("error")}
+        if lacks_balance(error):
+            raise error_within(error, "an error with status 200")
+        raise cut_off(finish_reason, server_words(error) if error["error"] else "")
 
 
 def text_of(content: Any) -> str | None:
@@ -355,7 +366,7 @@ class StreamedAnswer:
         if not event.data.strip():
             return
         if event.name == "error":
-            raise bad_response("an error in the stream", server_words(load_object(event.data)))
+            raise error_within(load_object(event.data), "an error in the stream")
         piece = load_object(event.data)
         refuse_error(piece)
         self._usage = piece.get("usage") or self._usage
