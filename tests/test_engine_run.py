@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from bootcamp_cli.dataset.stream import iter_samples
+from bootcamp_cli.engine.identity import answer_differences
 from bootcamp_cli.engine.plan import Plan, make_plan
 from bootcamp_cli.engine.run import run
 from bootcamp_cli.engine.session import Session, new_session
@@ -29,7 +30,7 @@ from bootcamp_cli.server.health import PROBE_PROMPT
 from bootcamp_cli.settings.model import ApiMode, Settings
 from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
 from tests.conftest import StartFaultServer
-from tests.raw_server import EVENT_STREAM, Reply, closing, completion, http, piece, resetting, serving
+from tests.raw_server import EVENT_STREAM, Answering, Reply, closing, completion, http, piece, resetting, serving
 
 
 def a_plan(url: str, test_dir: Path, output_dir: Path, n_slots: int = 16) -> Plan:
@@ -165,6 +166,43 @@ def test_an_answer_that_the_server_cut_off_is_asked_for_again(
     assert (record["output"].split()[0], record["attempts"], len(bodies)) == ("whole", 2, 2)
     assert record["retries"] == ["cut_off"]
     assert [event.kind for event in events if isinstance(event, RetryScheduled)] == ["cut_off"]
+
+
+def like_openai(body: dict[str, Any]) -> bytes:
+    """What OpenAI's reasoning models reply, as reported: they refuse the usual limit, and any temperature."""
+    for key in ("max_tokens", "temperature"):
+        if key in body:
+            instead = " Use 'max_completion_tokens' instead." if key == "max_tokens" else ""
+            error = {"message": f"Unsupported parameter: '{key}' is not supported with this model.{instead}"}
+            return http(400, {"error": error | {"type": "invalid_request_error", "param": key}})
+    return http(200, completion("text"))
+
+
+def test_a_refused_parameter_leads_to_the_flag_that_helps(demo_test_dir: Path, tmp_path: Path) -> None:
+    """The error names a flag for what the server does not take, flag by flag, until the run goes through."""
+    given: dict[str, Any] = {}
+    for flag, more in (
+        ("--max-tokens-field max_completion_tokens", {"max_tokens_field": "max_completion_tokens"}),
+        ("--omit temperature", {"omit": ("temperature",)}),
+    ):
+        with pytest.raises(ServerUnavailableError) as caught:
+            run_at(Answering(like_openai), test_dir=demo_test_dir, output_dir=tmp_path / flag, **given)
+        assert flag in str(caught.value.hint)
+        given |= more
+    [record], [body], _ = run_at(Answering(like_openai), test_dir=demo_test_dir, output_dir=tmp_path, **given)
+    assert record["output"] == "text"
+    assert "max_tokens" not in body
+    assert body["max_completion_tokens"] == 32768
+
+
+def test_what_is_omitted_is_not_in_the_identity(demo_test_dir: Path, tmp_path: Path) -> None:
+    """A run that leaves keys out is another than one that sends them, and claims no value for them."""
+    plan = a_plan("http://127.0.0.1:1/v1", demo_test_dir, tmp_path)
+    omit = ("temperature", "stop")
+    other = make_plan(replace(plan.settings, omit=omit), plan.template, sys_prompt=None)
+    before, after = plan.identity(), other.identity()
+    assert answer_differences(before, after) == ["temperature", "omit", "stop"]
+    assert (after["temperature"], after["omit"], after["stop"]) == (None, list(omit), [])
 
 
 NOTHING = http(200, completion("", usage={"completion_tokens": 0}))

@@ -224,6 +224,8 @@ def parse_retry_after(value: str, *, now_s: float) -> float | None:
 def server_words(reply: Any) -> str:
     """The server's own message in a JSON reply, in any of the forms in use; the reply itself as text otherwise."""
     match reply:
+        case {"error": {"message": str(words), "param": str(name)}} if name and name not in words:
+            return f"{words[:MAX_RAW_CHARS]} (parameter '{name[:MAX_RAW_CHARS]}')"
         case (
             str(words)
             | {"error": {"message": str(words)}}
