@@ -85,7 +85,7 @@ def test_notes_tell_what_is_missing() -> None:
         "without an answer: timeout 90, http_400 10",
         "without a verdict: unscored 150, verifier_timeout 50",
         "truncated at the token limit: 30 of 1,200 answers",
-        "lengths that are word counts (server sent no usage): 7 of 1,200",
+        "lengths that are estimates (server sent no usage): 7 of 1,200",
     ):
         assert note in text.splitlines()
 

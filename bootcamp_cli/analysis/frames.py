@@ -10,7 +10,7 @@ Samples, one row each, in the order of file, row and repeat. The texts come only
     score                 float64    NaN without a verdict
     failure               category   why there is no score: pending, unscored, ...; NaN where there is one
     failure_message       string     what the verifier said then
-    output_len            Int64      tokens, or words where estimated
+    output_len            Int64      tokens; where estimated, pieces of the stream or words
     output_len_estimated  bool       the server sent no token count
     finish_reason         category   stop, length, ...
     prompt_tokens         Int64      as the server counted them

@@ -34,6 +34,8 @@ from bootcamp_cli.types import (
     SampleKey,
     TokenTotals,
     bootcamp_name,
+    generated_tokens,
+    reasoning_tokens,
 )
 
 
@@ -547,15 +549,16 @@ class TokenCounter:
 
     def add(self, usage: UsageHead) -> None:
         """Count the usage of one answer."""
-        prompt, completion, reasoning = usage.prompt_tokens, usage.completion_tokens, usage.reasoning_tokens
-        details = usage.completion_tokens_details
-        if reasoning is None and isinstance(details, dict):
-            reasoning = details.get("reasoning_tokens")
+        prompt, details = usage.prompt_tokens, usage.completion_tokens_details
+        reasoning = reasoning_tokens(usage.reasoning_tokens, details)
+        completion = generated_tokens(
+            prompt=prompt, completion=usage.completion_tokens, total=usage.total_tokens, reasoning=reasoning
+        )
         is_counted = False
         if type(prompt) is int and 0 <= prompt <= MAX_LEN:
             self._prompt = prompt + (self._prompt or 0)
             is_counted = True
-        if type(completion) is int and 0 <= completion <= MAX_LEN:
+        if completion is not None:
             self._completion = completion + (self._completion or 0)
             is_counted = True
         if type(reasoning) is int and 0 <= reasoning <= MAX_LEN:

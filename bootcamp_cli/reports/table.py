@@ -114,7 +114,7 @@ def _about_answers(run: "RunSummary") -> Iterator[str]:
     if run.n_unknown_end:
         yield f"without a known finish_reason: {run.n_unknown_end:,} of {run.n_answered:,} answers"
     if run.n_len_estimated:
-        yield f"lengths that are word counts (server sent no usage): {run.n_len_estimated:,} of {run.n_answered:,}"
+        yield f"lengths that are estimates (server sent no usage): {run.n_len_estimated:,} of {run.n_answered:,}"
 
 
 def _redone(redone: "Redone") -> str:

@@ -58,9 +58,10 @@ def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
         message = choice.get("message") or {}
         if not isinstance(message, dict):
             raise bad_response("a choice whose message is not an object")
+    content = message.get("text" if api_mode == "completion" else "content")
     return make_answer(
-        text=text_of(message.get("text" if api_mode == "completion" else "content")),
-        reasoning=reasoning_of(message),
+        text=text_of(content) or refusal_of(message),
+        reasoning=reasoning_of(message, content),
         finish_reason=choice.get("finish_reason"),
         usage=reply.get("usage"),
         model=reply.get("model"),
@@ -167,9 +168,21 @@ def text_of(content: Any) -> str | None:
     return "".join(texts)
 
 
-def reasoning_of(message: dict[str, Any]) -> str | None:
-    """The separate reasoning of a message: `reasoning_content` (vLLM, SGLang, DeepSeek), else `reasoning`."""
+def refusal_of(message: dict[str, Any]) -> str | None:
+    """The words with which a model declines: OpenAI puts them beside the content, which is then null."""
+    refusal = message.get("refusal")
+    return refusal if isinstance(refusal, str) else None
+
+
+def reasoning_of(message: dict[str, Any], content: Any) -> str | None:
+    """The separate reasoning of a message: `reasoning_content` (vLLM, SGLang, DeepSeek), else `reasoning`.
+
+    Else it is in parts of the content (Magistral): each holds text, or text parts of its own.
+    """
     reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if not reasoning and isinstance(content, list):
+        parts = [part for part in content if isinstance(part, dict) and part.get("type") == "thinking"]
+        reasoning = "".join(text_of(part.get("thinking")) or "" for part in parts)
     if not reasoning:
         return None
     if not isinstance(reasoning, str):
@@ -178,7 +191,14 @@ def reasoning_of(message: dict[str, Any]) -> str | None:
 
 
 def make_answer(
-    *, text: str | None, reasoning: str | None, finish_reason: Any, usage: Any, model: Any, system_fingerprint: Any
+    *,
+    text: str | None,
+    reasoning: str | None,
+    finish_reason: Any,
+    usage: Any,
+    model: Any,
+    system_fingerprint: Any,
+    n_pieces: int | None = None,
 ) -> Answer:
     """An answer of checked parts; every text in it can be written as UTF-8, and usage as JSON.
 
@@ -196,7 +216,12 @@ def make_answer(
         usage=usage if isinstance(usage, dict) and is_keepable(usage) else None,
         model=well_formed(model) if model and isinstance(model, str) else None,
         system_fingerprint=_fingerprint(system_fingerprint) if system_fingerprint else None,
+        n_pieces=n_pieces,
     )
+
+
+def _counts_tokens(usage: object) -> bool:
+    return isinstance(usage, dict) and usage.get("completion_tokens") is not None
 
 
 def _fingerprint(value: Any) -> str | None:
@@ -312,6 +337,8 @@ class StreamedAnswer:
         self._n_bytes = 0
         self._beginning = b""
         self._texts: list[str] = []
+        self._refusals: list[str] = []
+        self._n_pieces = 0
         self._reasoning: list[str] = []
         self._finish_reason: object = None
         self._usage: object = None
@@ -349,12 +376,13 @@ class StreamedAnswer:
                 raise bad_response("not an event stream", html_words(self._beginning))
             raise bad_response("a stream that ends before the answer does")
         return make_answer(
-            text="".join(self._texts),
+            text="".join(self._texts) or "".join(self._refusals),
             reasoning="".join(self._reasoning) or None,
             finish_reason=self._finish_reason,
             usage=self._usage,
             model=self._model,
             system_fingerprint=self._system_fingerprint,
+            n_pieces=None if _counts_tokens(self._usage) else self._n_pieces,
         )
 
     def _take(self, event: ServerEvent) -> None:
@@ -380,6 +408,10 @@ class StreamedAnswer:
             delta = choice.get("delta") or choice.get("message") or {}
             if not isinstance(delta, dict):
                 raise bad_response("a choice whose delta is not an object")
-        self._texts.append(text_of(delta.get("text" if self._api_mode == "completion" else "content")) or "")
-        self._reasoning.append(reasoning_of(delta) or "")
+        content = delta.get("text" if self._api_mode == "completion" else "content")
+        text, refusal, reasoning = text_of(content), refusal_of(delta), reasoning_of(delta, content)
+        for taken, into in ((text, self._texts), (refusal, self._refusals), (reasoning, self._reasoning)):
+            if taken:
+                into.append(taken)
+        self._n_pieces += bool(text or refusal or reasoning)
         self._finish_reason = choice.get("finish_reason") or self._finish_reason

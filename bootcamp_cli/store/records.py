@@ -51,11 +51,13 @@ def make_record(
 ) -> Record:
     """The record of an answered sample.
 
-    `output_len` is the server's token count; without one it is the number of words of the verified text, marked as
-    estimated.
+    `output_len` is the server's token count; without one it is an estimate, marked as such: the number of pieces of a
+    stream that carried text, else of words of the verified text.
     """
     n_tokens = answer.completion_tokens
     is_estimated = n_tokens is None
+    if n_tokens is None:
+        n_tokens = answer.n_pieces
     return Record(
         id=sample.id,
         prompt=sample.prompt,
@@ -101,6 +103,7 @@ class UsageHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     prompt_tokens: Any = None
     completion_tokens: Any = None
+    total_tokens: Any = None
     reasoning_tokens: Any = None
     completion_tokens_details: Any = None
 
