@@ -101,6 +101,16 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return not (self.text or self.reasoning or self.completion_tokens)
 
     @property
+    def prompt_tokens(self) -> int | None:
+        """The server's count of the prompt's tokens, those from its cache included; None where it is not plausible."""
+        usage = self.usage or {}
+        n = _count(usage.get("prompt_tokens"))
+        details = usage.get("prompt_tokens_details")
+        if n is None or not isinstance(details, dict):
+            return n
+        return max(n, _count(details.get("cached_tokens")) or 0)
+
+    @property
     def completion_tokens(self) -> int | None:
         """The server's count of generated tokens, thinking included, or None where it sent no plausible one."""
         usage = self.usage or {}

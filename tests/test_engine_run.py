@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from bootcamp_cli.dataset.stream import iter_samples
+from bootcamp_cli.engine.generate import tokens_at_least
 from bootcamp_cli.engine.identity import answer_differences
 from bootcamp_cli.engine.plan import Plan, make_plan
 from bootcamp_cli.engine.run import run
@@ -203,6 +204,28 @@ def test_what_is_omitted_is_not_in_the_identity(demo_test_dir: Path, tmp_path: P
     before, after = plan.identity(), other.identity()
     assert answer_differences(before, after) == ["temperature", "omit", "stop"]
     assert (after["temperature"], after["omit"], after["stop"]) == (None, list(omit), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "n"), [("a b  c\n", 3), ("数" * 400, 100), ("x" * 9000, 1), ("", 0), ("\ud800" * 3, 1)]
+)
+def test_the_least_tokens_of_a_text(text: str, n: int) -> None:
+    """Words, or every fourth wide character: what no tokenizer is far below, whatever it is."""
+    assert tokens_at_least(text) == n
+
+
+@pytest.mark.parametrize(("n_read", "n_told"), [(50, 1), (350, 0), (0, 0)])
+def test_a_prompt_that_is_cut_is_told_once(tmp_path: Path, n_read: int, n_told: int) -> None:
+    """A server that read far less than a prompt's words is told of with both figures; one that counts none is not."""
+    row = {"data_source": "Sudoku", "prompt": "word " * 400, "ground_truth": {}}
+    test_dir = tmp_path / "long"
+    test_dir.mkdir()
+    (test_dir / "sudoku.jsonl").write_text(f"{json.dumps(row)}\n" * 3)
+    reply = http(200, completion("text", usage={"prompt_tokens": n_read, "completion_tokens": 1}))
+    _, _, events = run_at(reply, test_dir=test_dir, output_dir=tmp_path, limit=3)
+    told = [event.message for event in events if isinstance(event, Warned) and "cut prompts" in event.message]
+    assert len(told) == n_told
+    assert all(f"read {n_read} tokens of a prompt that has at least 40" in line for line in told)
 
 
 NOTHING = http(200, completion("", usage={"completion_tokens": 0}))

@@ -89,6 +89,14 @@ def test_any_reply_of_another_status_is_a_failure(status: int, body: bytes, valu
     assert failure.retryable or failure.retry_after_s is None
 
 
+@pytest.mark.parametrize("status", [408, 409, 424, 425, 498, 499, 500, 502, 503, 504, 520, 529, 599])
+def test_what_a_gateway_could_not_do_is_tried_again(status: int) -> None:
+    """Statuses that speak of the server behind, not of the request, are retried and are no refusals."""
+    failure = failed(http(status, {}, retry_after="3"))
+    assert (failure.kind, failure.retryable, failure.retry_after_s) == (f"http_{status}", True, 3)
+    assert not is_refusal(failure)
+
+
 NO_QUOTA = {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "param": None}}
 JSON = {"content_type": "application/json"}
 NO_CREDITS = {"error": {"message": "Insufficient balance", "code": 402}}

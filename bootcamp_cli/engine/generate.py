@@ -24,6 +24,9 @@ from bootcamp_cli.types import KNOWN_ENDS, Answer, Sample
 FIRST_WAIT_S = 1.0
 """The wait after the first failed attempt; it doubles with each further one, and up to a second of jitter is added."""
 
+_MIN_JUDGED = 100
+"""A prompt that needs fewer tokens says nothing of the server's context length."""
+
 _MAX_NAMES = 8
 """After this many different model names in replies, another one gets no warning."""
 _MAX_NAME_CHARS = 80
@@ -76,6 +79,7 @@ class Generator:
         self._clock = clock
         self._models: list[str] = []
         self._told_of_unknown_end = False
+        self._told_of_cut_prompt = False
 
     async def attempt(self, attempts: Attempts, scope: anyio.CancelScope) -> Answer:
         """One attempt that counts.
@@ -107,6 +111,7 @@ class Generator:
                     raise
                 return attempts.empty
             self._learn(answer)
+            self._mind_length(prompt, answer)
             if attempts.empty is not None or not answer.is_empty:
                 return answer
             await self._ask_once_more(attempts, answer, scope)
@@ -150,6 +155,24 @@ class Generator:
                     Warned(message=f"the server's replies name the model {name}, earlier ones {self._models[-1]}")
                 )
             self._models.append(name)
+
+    def _mind_length(self, prompt: str, answer: Answer) -> None:
+        """Warn once where the server read far less than it was sent: some cut long prompts without a word."""
+        n_read = answer.prompt_tokens
+        if self._told_of_cut_prompt or not n_read or len(prompt) <= 8 * n_read:
+            return
+        n_needed = tokens_at_least(prompt)
+        if n_needed >= _MIN_JUDGED and n_needed > 2 * n_read:
+            self._told_of_cut_prompt = True
+            text = f"the server read {n_read:,} tokens of a prompt that has at least {n_needed:,}"
+            length = f"{len(prompt):,} characters"
+            self._emit(Warned(message=f"{text} ({length}): it may cut prompts silently; see its context length"))
+
+
+def tokens_at_least(text: str) -> int:
+    """A number of tokens that hardly a tokenizer stays below: one for each word, or for four wide characters."""
+    n_further_bytes = len(text.encode("utf-8", "replace")) - len(text)
+    return max(len(text.split()), n_further_bytes // 8)
 
 
 async def ask_neutrally(

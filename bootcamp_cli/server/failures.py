@@ -28,8 +28,21 @@ Scope = Literal["sample", "run_stop", "connect", "model_missing"]
 the model, which the server does not have (yet)."""
 
 _RETRIED_4XX = frozenset(
-    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+    {
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.FAILED_DEPENDENCY,
+        HTTPStatus.TOO_EARLY,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        498,
+        499,
+    }
 )
+"""Those that are not about the request itself.
+
+Gateways give 424 where the model server behind them fails (Hugging Face), 498 where its capacity is exceeded (Groq),
+499 where the connection to it was closed (nginx).
+"""
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
 # both take linear time on any text: neither looks beyond the next "<"
 _TITLE = re.compile(r"<title\b[^<>]*>([^<]+)", re.IGNORECASE)
@@ -202,7 +215,10 @@ def status_failure(
 
 def is_refusal(failure: AttemptFailed) -> bool:
     """Whether the server refused the request itself: a 4xx that is not retried, or a redirect."""
-    return failure.status is not None and 300 <= failure.status < 500 and failure.kind.startswith("http_")
+    status = failure.status
+    return (
+        status is not None and 300 <= status < 500 and status not in _RETRIED_4XX and failure.kind.startswith("http_")
+    )
 
 
 def parse_retry_after(value: str, *, now_s: float) -> float | None:
