@@ -785,14 +785,17 @@ def check_model(settings: Settings, on_event: "Emit | None" = None, *, with_prob
             "temperature": settings.temperature,
         },
         extra_body=settings.extra_body,
+        max_tokens_field=settings.max_tokens_field,
+        omit=settings.omit,
     )
     return _blocking("check_model", lambda: _checked(settings, generation, _Tell(on_event), with_probe=with_probe))
 
 
 async def _checked(settings: Settings, generation: "GenerationConfig", tell: _Tell, *, with_probe: bool) -> ModelCheck:
     from bootcamp_cli.server.client import open_client
-    from bootcamp_cli.server.failures import AttemptFailed
+    from bootcamp_cli.server.failures import AttemptFailed, is_refusal
     from bootcamp_cli.server.health import PROBE_PROMPT, probe, wait_for_model
+    from bootcamp_cli.server.request import way_around
 
     async with open_client(settings, generation) as client:
         entry = await wait_for_model(
@@ -809,7 +812,10 @@ async def _checked(settings: Settings, generation: "GenerationConfig", tell: _Te
             return ModelCheck(entry=entry, probe=await probe(client, PROBE_PROMPT))
         except AttemptFailed as failure:
             url = client.endpoint.base_url
-            raise ServerUnavailableError(f"{url}: the probe failed: {failure.message}") from failure
+            way = way_around(failure.message) if is_refusal(failure) else None
+            raise ServerUnavailableError(
+                f"{url}: the probe failed: {failure.message}", hint=f"try {way}" if way else ""
+            ) from failure
 
 
 # Settings, templates and bootcamps

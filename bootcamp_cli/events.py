@@ -46,7 +46,7 @@ class RequestEnded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class RetryScheduled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An attempt failed with `kind`; another one follows."""
+    """An attempt failed with `kind`, or brought an empty answer (`empty`); another one follows."""
 
     file: str
     kind: str

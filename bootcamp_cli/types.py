@@ -34,6 +34,9 @@ MAX_ROW = 1_000_000_000
 MAX_REPEATS = 10_000
 """No question is asked as often."""
 
+KNOWN_ENDS = frozenset({"stop", "length", "content_filter", "tool_calls", "function_call"})
+"""The finish_reasons that OpenAI documents; whatever else ends an answer is counted, for what it means is not known."""
+
 Count = Annotated[int, msgspec.Meta(ge=0)]
 RowNumber = Annotated[int, msgspec.Meta(ge=0, lt=MAX_ROW)]
 RepeatNumber = Annotated[int, msgspec.Meta(ge=0, le=MAX_LEN)]
@@ -82,7 +85,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     `text` is only the answer (may be empty), `reasoning` the separate reasoning of a reasoning parser,
     `usage` the server's token counts as sent, `model` the model name of the reply, `system_fingerprint` what the server
-    calls its own configuration.
+    calls its own configuration. `n_pieces` is the number of pieces of a stream that carried text: about one per token.
     """
 
     text: str
@@ -91,12 +94,62 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     usage: dict[str, Any] | None = None
     model: str | None = None
     system_fingerprint: str | None = None
+    n_pieces: int | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was generated: neither text nor reasoning, and no tokens that the server tells of."""
+        return not (self.text or self.reasoning or self.completion_tokens)
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """The server's count of the prompt's tokens, those from its cache included; None where it is not plausible."""
+        usage = self.usage or {}
+        n = _count(usage.get("prompt_tokens"))
+        details = usage.get("prompt_tokens_details")
+        if n is None or not isinstance(details, dict):
+            return n
+        return max(n, _count(details.get("cached_tokens")) or 0)
 
     @property
     def completion_tokens(self) -> int | None:
-        """The server's count of generated tokens, or None where it sent no plausible one."""
-        value = (self.usage or {}).get("completion_tokens")
-        return value if type(value) is int and 0 <= value <= MAX_LEN else None
+        """The server's count of generated tokens, thinking included, or None where it sent no plausible one."""
+        usage = self.usage or {}
+        return generated_tokens(
+            prompt=usage.get("prompt_tokens"),
+            completion=usage.get("completion_tokens"),
+            total=usage.get("total_tokens"),
+            reasoning=reasoning_tokens(usage.get("reasoning_tokens"), usage.get("completion_tokens_details")),
+        )
+
+
+def generated_tokens(*, prompt: Any, completion: Any, total: Any, reasoning: Any) -> int | None:
+    """The number of tokens that a usage says were generated; None where it has no plausible count.
+
+    Reasoning is a part of `completion` (OpenAI, vLLM), unless the total is too large for that, or the reasoning itself
+    (Gemini, xAI): then the reasoning is added, or where it is not told, all that is not the prompt counts.
+    """
+    n_completion, prompt, total, reasoning = map(_count, (completion, prompt, total, reasoning))
+    if n_completion is None:
+        return None
+    n_beside = 0 if prompt is None or total is None else max(0, total - prompt - n_completion)
+    is_untold = prompt is None or total is None
+    if n_beside or (is_untold and reasoning is not None and reasoning > n_completion):
+        return min(n_completion + (reasoning or n_beside), MAX_LEN)
+    return n_completion
+
+
+def reasoning_tokens(own: Any, details: Any) -> Any:
+    """The count of reasoning tokens in a usage: its own (SGLang), else that of `completion_tokens_details`."""
+    if own is None and isinstance(details, dict):
+        return details.get("reasoning_tokens")
+    return own
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_LEN:
+        return value
+    return None
 
 
 class RequestFailure(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,9 +175,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """An answered sample: one line of `details/<test file>.jsonl`, in this order of fields.
 
-    The first seven are the reference's, in the same order. `output_len` is a count of tokens, or of words where
-    `output_len_estimated`. `score` is None where there is no verdict; `failure` then says why. Fields with a default
-    are written only where they differ from it.
+    The first seven are the reference's, in the same order. `output_len` is a count of tokens, thinking included; of the
+    pieces of a stream, or of words, where `output_len_estimated`. `score` is None where there is no verdict; `failure`
+    then says why. `attempts` is the number of those that count, `retries` has the kind of each that was repeated,
+    whether it counts or not. Fields with a default are written only where they differ from it.
     """
 
     id: SampleId
@@ -141,6 +195,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     usage: dict[str, Any] | None
     model: str | None
     attempts: int
+    retries: tuple[str, ...] = ()
     latency_s: float
     output_len_estimated: bool = False
     failure: VerifierFailure | None = None
@@ -161,6 +216,7 @@ class FailureRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     kind: str
     last_error: str
     attempts: int
+    retries: tuple[str, ...] = ()
     repeat: RepeatNumber = msgspec.field(default_factory=_first_repeat)
 
     @property

@@ -32,7 +32,15 @@ TRANSPORTS = get_args(TransportName)
 chosen_transport: ContextVar[TransportName] = ContextVar("chosen_transport", default="aiohttp")
 """What `client_of` sends with."""
 
-Reply = bytes | Callable[[ByteStream], Awaitable[None]]
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """A reply that depends on the body of the request."""
+
+    reply_to: Callable[[Any], bytes]
+
+
+Reply = bytes | Answering | Callable[[ByteStream], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -65,6 +73,8 @@ async def serving(*replies: Reply, tls: ssl.SSLContext | None = None) -> AsyncIt
                     reply = replies[min(len(server.heads), len(replies)) - 1]
                     if isinstance(reply, bytes):
                         await stream.send(reply)
+                    elif isinstance(reply, Answering):
+                        await stream.send(reply.reply_to(json.loads(server.bodies[-1])))
                     else:
                         await reply(stream)
 
@@ -90,6 +100,8 @@ async def serving_paths(replies: Mapping[str, Reply]) -> AsyncIterator[Server]:
         chosen = replies.get(path_of(running[0].heads[-1]), http(404, {"detail": "Not Found"}))
         if isinstance(chosen, bytes):
             await stream.send(chosen)
+        elif isinstance(chosen, Answering):
+            await stream.send(chosen.reply_to(json.loads(running[0].bodies[-1])))
         else:
             await chosen(stream)
 

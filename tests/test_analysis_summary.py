@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from bootcamp_cli.analysis.summary import Aggregator, Bounds, FileGroups, GroupPlan, GroupSummary, RunSummary
 from bootcamp_cli.store.records import RecordHead, UsageHead
@@ -125,6 +126,20 @@ def test_every_sample_is_counted_under_what_became_of_it() -> None:
     )
     assert (group.n_unverified, group.n_failed, group.n_missing) == (4, 1, 1)
     assert group.bounds == Bounds(low=2 / 9, high=8 / 9)
+
+
+def test_ends_and_emptiness_have_their_own_counts() -> None:
+    """Filtered and empty answers, and those with an unknown finish_reason or none, have their own counts."""
+    aggregator = Aggregator([planned("a.jsonl", Sudoku=9)])
+    text, nothing, null = Raw(b'"a"'), Raw(b'""'), Raw(b"null")
+    aggregator.add_record("a.jsonl", record(0, finish_reason="content_filter", output=text))
+    aggregator.add_record("a.jsonl", record(1, finish_reason="a_new_reason", output=text))
+    aggregator.add_record("a.jsonl", record(2, finish_reason=None, output=nothing, reasoning_content=text))
+    aggregator.add_record("a.jsonl", record(3, finish_reason="stop", output=nothing, reasoning_content=null))
+    aggregator.add_record("a.jsonl", record(4, finish_reason="tool_calls", output=nothing))
+    aggregator.add_record("a.jsonl", record(5))
+    group = only_group(aggregator)
+    assert (group.n_filtered, group.n_unknown_end, group.n_empty, group.n_scored) == (1, 2, 2, 6)
 
 
 def test_rows_stand_in_the_order_of_meta() -> None:

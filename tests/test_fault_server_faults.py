@@ -115,6 +115,7 @@ ANSWERS: dict[str, Callable[[httpx.Response], bool]] = {
     "null-content": lambda r: (
         (r.json()["choices"][0]["text"], r.json()["choices"][0]["finish_reason"]) == (None, "stop")
     ),
+    "cut-off": lambda r: r.json()["choices"][0]["finish_reason"] == "abort",
     "no-usage": lambda r: "usage" not in r.json() and bool(r.json()["choices"][0]["text"]),
     "other-model": lambda r: r.json()["model"] == "another-model",
     "slow:seconds=0.05": lambda r: r.elapsed.total_seconds() >= 0.05 and r.status_code == 200,

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -84,7 +85,7 @@ def test_notes_tell_what_is_missing() -> None:
         "without an answer: timeout 90, http_400 10",
         "without a verdict: unscored 150, verifier_timeout 50",
         "truncated at the token limit: 30 of 1,200 answers",
-        "lengths that are word counts (server sent no usage): 7 of 1,200",
+        "lengths that are estimates (server sent no usage): 7 of 1,200",
     ):
         assert note in text.splitlines()
 
@@ -96,6 +97,22 @@ def test_columns_that_say_nothing_are_left_out() -> None:
     assert head == ["bootcamp", "score", "length", *counts, "low", "high"]
     two_files = run_of(scored("Maze", file="a.jsonl"), scored("Maze", file="b.jsonl"))
     assert render(two_files, "table").splitlines()[0].split() == ["bootcamp", "score", "length", "file", "n"]
+
+
+def test_new_columns_stand_behind_the_others() -> None:
+    """Empty, filtered and oddly ended answers are columns and notes where there are any, and keys in every case."""
+    odd = replace(scored("Sudoku", n=9), n_empty=1, n_filtered=2, n_unknown_end=3)
+    lines = render(run_of(odd), "table").splitlines()
+    assert lines[0].endswith("n  empty  filtered  unknown-end")
+    for note in (
+        "complete: 9 of 9 samples scored; 1 answers empty",
+        "ended by the server's content filter: 2 of 9 answers",
+        "without a known finish_reason: 3 of 9 answers",
+    ):
+        assert note in lines
+    assert list(json.loads(meta_lines(run_of(scored("Maze")))))[-3:] == ["n_empty", "n_filtered", "n_unknown_end"]
+    shown = json.loads(render(run_of(odd), "json"))
+    assert (shown["n_empty"], shown["n_filtered"], shown["n_unknown_end"]) == (1, 2, 3)
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])

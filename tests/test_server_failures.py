@@ -1,5 +1,6 @@
 """Failures: the mapping of the HTTP library's exceptions, TLS, and Retry-After."""
 
+import json
 import math
 import shutil
 import ssl
@@ -27,6 +28,7 @@ from bootcamp_cli.server.endpoint import endpoint
 from bootcamp_cli.server.failures import (
     AttemptFailed,
     html_words,
+    is_refusal,
     meaning_of,
     parse_retry_after,
     status_failure,
@@ -35,7 +37,7 @@ from bootcamp_cli.server.failures import (
 from bootcamp_cli.server.httpx_transport import HttpxTransport
 from bootcamp_cli.server.transport import TransportName
 from bootcamp_cli.types import Answer
-from tests.raw_server import client_of, completion, failed, http, outcome, tried
+from tests.raw_server import EVENT_STREAM, client_of, closing, completion, failed, http, outcome, piece, tried
 
 
 def errors_of(library: ModuleType) -> list[type[Exception]]:
@@ -85,6 +87,60 @@ def test_any_reply_of_another_status_is_a_failure(status: int, body: bytes, valu
     assert failure.message.startswith(f"HTTP {status}")
     assert failure.message.isprintable()
     assert failure.retryable or failure.retry_after_s is None
+
+
+@pytest.mark.parametrize("status", [408, 409, 424, 425, 498, 499, 500, 502, 503, 504, 520, 529, 599])
+def test_what_a_gateway_could_not_do_is_tried_again(status: int) -> None:
+    """Statuses that speak of the server behind, not of the request, are retried and are no refusals."""
+    failure = failed(http(status, {}, retry_after="3"))
+    assert (failure.kind, failure.retryable, failure.retry_after_s) == (f"http_{status}", True, 3)
+    assert not is_refusal(failure)
+
+
+NO_QUOTA = {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota", "param": None}}
+JSON = {"content_type": "application/json"}
+NO_CREDITS = {"error": {"message": "Insufficient balance", "code": 402}}
+
+
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [
+        (http(402, {"error": {"message": "Insufficient Balance"}}), 402),
+        (http(402, "<html>pay</html>"), 402),
+        (http(429, NO_QUOTA, retry_after="1"), 429),
+        (http(429, {"error": {"message": "no quota", "code": "insufficient_quota"}}), 429),
+        (http(403, {"error": {"message": "no quota", "code": "insufficient_user_quota"}}), 403),
+        (http(200, NO_CREDITS, **JSON), None),
+        (http(200, {"choices": [{"index": 0, "text": "", **NO_CREDITS}]}, **JSON), None),
+        (http(200, {"choices": [{"index": 0, "text": "", "finish_reason": "error"}], **NO_CREDITS}, **JSON), None),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_balance_that_is_used_up_stops_the_run(reply: bytes, status: int | None, *, stream: bool) -> None:
+    """Whatever status it comes with, it is told in that word and not retried: no request would be answered."""
+    failure = failed(reply, stream=stream)
+    assert (failure.kind, failure.status, failure.scope) == ("balance_used_up", status, "run_stop")
+    assert (failure.retryable, failure.retry_after_s, is_refusal(failure)) == (False, None, False)
+    assert "balance used up" in failure.message
+
+
+def test_a_balance_may_end_in_mid_stream() -> None:
+    """An error event with that code means the same as a reply with it."""
+    event = b"event: error\ndata: " + json.dumps(NO_CREDITS).encode() + b"\n\n"
+    for end in (event, event.removeprefix(b"event: error\n")):
+        failure = failed(closing(EVENT_STREAM + piece("half") + end), stream=True)
+        assert (failure.kind, failure.message) == (
+            "balance_used_up",
+            f"an error {'in the stream' if end is event else 'with status 200'}: balance used up: Insufficient balance",
+        )
+
+
+@pytest.mark.parametrize(
+    "body", [{"error": {"message": "insufficient_quota"}}, {"error": {"code": None}}, {"error": "x"}, {"code": [402]}]
+)
+def test_a_rate_limit_is_no_empty_balance(body: dict[str, Any]) -> None:
+    """Only the code or type of an error says so, not what its message is about."""
+    assert failed(http(429, body)).kind == "rate_limited"
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,12 @@ def test_a_connection_closed_while_idle_costs_no_attempt() -> None:
     anyio.run(scenario)
 
 
+@pytest.mark.parametrize("headers", [{"x_trace": "x" * 60_000}, {f"x_{i}": "1" for i in range(300)}])
+def test_a_large_head_is_read(headers: dict[str, str]) -> None:
+    """One long header, or hundreds of them, as gateways add, cost no answer."""
+    assert isinstance(tried(http(200, completion(), **headers)), Answer)
+
+
 def test_http_1_0() -> None:
     """A reply of HTTP/1.0 without a length, ended by closing, is read."""
     body = json.dumps(completion("old")).encode()

@@ -3,13 +3,16 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.server.failures import AttemptFailed, server_words
+from bootcamp_cli.analysis.summary import TokenCounter
+from bootcamp_cli.server.failures import CUT_OFF, AttemptFailed, server_words
 from bootcamp_cli.server.response import parse_reply
 from bootcamp_cli.settings.model import ApiMode
+from bootcamp_cli.store.records import UsageHead
 from bootcamp_cli.text import MAX_RAW_CHARS
 from bootcamp_cli.types import Answer
 from tests.raw_server import completion
@@ -80,6 +83,84 @@ def test_no_answers(reply: Any) -> None:
     with pytest.raises(AttemptFailed) as caught:
         parsed(reply)
     assert (caught.value.kind, caught.value.retryable) == ("bad_response", True)
+
+
+THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "I think: "}, {"type": "text", "text": "[[1]]"}]}
+
+
+@pytest.mark.parametrize(
+    ("message", "text", "reasoning"),
+    [
+        ({"content": [THOUGHT, {"type": "text", "text": "[[42]]"}]}, "[[42]]", "I think: [[1]]"),
+        ({"content": [{"type": "thinking", "thinking": "r"}, "a"]}, "a", "r"),
+        ({"content": [THOUGHT]}, "", "I think: [[1]]"),
+        ({"content": [THOUGHT, "a"], "reasoning_content": "r"}, "a", "r"),
+        ({"content": [{"type": "thinking"}, "a"]}, "a", None),
+        ({"content": None, "refusal": "I cannot."}, "I cannot.", None),
+        ({"content": "a", "refusal": None}, "a", None),
+        ({"content": "a", "refusal": "no"}, "a", None),
+    ],
+)
+def test_text_in_parts(message: dict[str, Any], text: str, reasoning: str | None) -> None:
+    """Thinking among the parts of the content is reasoning, never answer; a refusal is the text where there is none."""
+    assert parsed(chat(message)) == Answer(text=text, reasoning=reasoning, finish_reason="stop")
+
+
+@pytest.mark.parametrize(
+    ("usage", "n"),
+    [
+        ({"completion_tokens": 5}, 5),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}, 5),
+        ({"completion_tokens": 500, "completion_tokens_details": {"reasoning_tokens": 400}}, 500),
+        ({"prompt_tokens": 1, "completion_tokens": 5, "total_tokens": 6, "reasoning_tokens": 9}, 5),
+        (
+            {
+                "prompt_tokens": 21,
+                "completion_tokens": 4,
+                "total_tokens": 4121,
+                "completion_tokens_details": {"reasoning_tokens": 4096},
+            },
+            4100,
+        ),
+        ({"prompt_tokens": 21, "completion_tokens": 4, "total_tokens": 4121}, 4100),
+        ({"prompt_tokens": 21, "completion_tokens": 0, "total_tokens": 4121}, 4100),
+        ({"completion_tokens": 4, "completion_tokens_details": {"reasoning_tokens": 96}}, 100),
+        ({"prompt_tokens": 21, "completion_tokens": 4, "total_tokens": 3}, 4),
+        ({"completion_tokens": 4, "total_tokens": 1e308, "completion_tokens_details": [1]}, 4),
+        ({"completion_tokens": True}, None),
+        ({"completion_tokens": -1, "total_tokens": 9, "prompt_tokens": 1}, None),
+        ({"total_tokens": 9, "prompt_tokens": 1}, None),
+    ],
+)
+def test_the_length_counts_the_thinking(usage: dict[str, Any], n: int | None) -> None:
+    """Where a server counts reasoning beside the completion, the length of the answer is both."""
+    assert Answer(text="a", usage=usage).completion_tokens == n
+    counter = TokenCounter()
+    counter.add(msgspec.convert(usage, UsageHead))
+    assert counter.totals().completion == n
+
+
+@pytest.mark.parametrize("reason", sorted(CUT_OFF))
+@pytest.mark.parametrize("mode", ["completion", "chat_completion"])
+def test_what_the_server_cut_off_is_no_answer(reason: str, mode: ApiMode) -> None:
+    """A finish_reason by which a server admits that it stopped is a failed attempt, however much text there is."""
+    reply = completion("half", reason) if mode == "completion" else chat({"content": "half"}, reason)
+    with pytest.raises(AttemptFailed, match=f"finish_reason {reason}") as caught:
+        parsed(reply, mode)
+    assert (caught.value.kind, caught.value.retryable, caught.value.scope) == ("cut_off", True, "sample")
+
+
+def test_what_the_server_says_of_a_cut_is_kept() -> None:
+    """An error beside such a finish_reason is the explanation, not another kind of failure."""
+    with pytest.raises(AttemptFailed, match="provider is gone") as caught:
+        parsed({"choices": [{"text": "", "finish_reason": "error", "error": {"message": "provider is gone"}}]})
+    assert caught.value.kind == "cut_off"
+
+
+@pytest.mark.parametrize("reason", ["Abort", "aborted", "content_filter", "tool_calls", "eos_token", "", None])
+def test_any_other_finish_reason_is_an_answer(reason: str | None) -> None:
+    """Only the names of the table, as they are written there, say that an answer was cut off."""
+    assert parsed(chat({"content": "a"}, reason)) == Answer(text="a", finish_reason=reason or None)
 
 
 def test_an_error_shows_the_servers_words() -> None:

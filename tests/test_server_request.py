@@ -1,12 +1,14 @@
 """The body of a request."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bootcamp_cli.server.request import way_around
 from bootcamp_cli.settings.model import Settings, body_values
 from tests.raw_server import config
 
@@ -72,6 +74,62 @@ def test_extra_body_goes_last() -> None:
     """Keys of extra_body stand at the top level and win."""
     body = payload(extra_body={"add_special_tokens": False, "max_tokens": 5})
     assert (body["add_special_tokens"], body["max_tokens"]) == (False, 5)
+
+
+def test_a_null_in_extra_body_leaves_the_key_out() -> None:
+    """Null takes a parameter, or what comes with a stream, out of the body; a null further down is sent."""
+    body = payload(stream=True, extra_body={"temperature": None, "stream_options": None, "nested": {"x": None}})
+    assert body == {"model": "m", "prompt": "p", "max_tokens": 100, "stream": True, "nested": {"x": None}}
+
+
+def test_the_limit_has_the_key_that_is_wanted() -> None:
+    """max_tokens is sent under max_tokens_field alone, also where another value replaces it."""
+    renamed = replace(config(), max_tokens_field="max_completion_tokens").sending(max_tokens=7)
+    assert json.loads(renamed.body("p")) == {"model": "m", "prompt": "p", "max_completion_tokens": 7, "temperature": 0}
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "temperature", "stop", "stream_options", "stream", "seed"])
+def test_what_is_omitted_is_not_sent(name: str) -> None:
+    """A key is left out of every body, of whatever repeat and with whatever other values; all others stay."""
+    whole = config(stop=["a"], stream=True, seed=1)
+    lacking = replace(whole, omit=(name,))
+    gone = {name, "stream_options"} if name == "stream" else {name}
+    for one, other in ((whole, lacking), (whole.sending(**{name: 1}), lacking.sending(**{name: 1}))):
+        before, after = json.loads(one.body("p", 1)), json.loads(other.body("p", 1))
+        assert after == {key: value for key, value in before.items() if key not in gone}
+    assert lacking.stream is (name != "stream")
+
+
+def test_a_renamed_limit_can_be_omitted_by_either_name() -> None:
+    """What is left out is the limit, whichever of its two names was given."""
+    for name in ("max_tokens", "max_completion_tokens"):
+        body = replace(config(), max_tokens_field="max_completion_tokens", omit=(name,)).body("p")
+        assert sorted(json.loads(body)) == ["model", "prompt", "temperature"]
+
+
+UNSUPPORTED = (
+    "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "way"),
+    [
+        (UNSUPPORTED, "--max-tokens-field max_completion_tokens"),
+        ("max_tokens: Extra inputs are not permitted", "--omit max_tokens"),
+        ("'max_tokens' or 'max_completion_tokens' is too large: 32768", "another --max-tokens"),
+        ("'temperature' does not support 0 with this model", "another --temperature, or --omit temperature"),
+        ("Unsupported parameter: 'stop' is not supported with this model.", "another --stop, or --omit stop"),
+        ("Extra inputs are not permitted (['body', 'stream_options'])", "--omit stream_options"),
+        ("Unrecognized request argument supplied: top_k", "another --top-k, or --omit top_k"),
+        ("please stop, the model streams no seed", None),
+        ("This model's maximum context length is 4096 tokens", None),
+        ("xmax_tokens, max_tokens_per_day", None),
+    ],
+)
+def test_a_refusal_names_its_flag(words: str, way: str | None) -> None:
+    """What a server says of a key that the tool sends leads to the flag that changes it; common words do not."""
+    assert way_around(words) == way
 
 
 def test_text_is_sent_as_it_is() -> None:

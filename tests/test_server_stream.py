@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.server.failures import AttemptFailed
+from bootcamp_cli.server.failures import CUT_OFF, AttemptFailed
 from bootcamp_cli.server.response import StreamedAnswer
-from bootcamp_cli.types import Answer
+from bootcamp_cli.store.records import make_record
+from bootcamp_cli.types import Answer, Sample, Verdict
 from tests.raw_server import (
     EVENT_STREAM,
     client_of,
@@ -185,7 +186,9 @@ def test_reasoning_in_a_stream() -> None:
     """The reasoning of a chat stream is joined apart from the text."""
     raw = chat({"role": "assistant", "content": None, "reasoning_content": "hm"}) + chat({"reasoning": "m"})
     raw += chat({"content": "ja"}) + chat({}, "stop") + DONE
-    assert streamed(raw, "chat_completion") == Answer(text="ja", reasoning="hmm", finish_reason="stop", model="m")
+    assert streamed(raw, "chat_completion") == Answer(
+        text="ja", reasoning="hmm", finish_reason="stop", model="m", n_pieces=3
+    )
 
 
 def test_surrogates_of_two_pieces_are_joined() -> None:
@@ -224,6 +227,38 @@ def test_any_bytes_end_in_an_answer_or_a_bad_response(raw: bytes, events: list[b
         streamed(b"".join(events) + b"data: " + raw)
     except AttemptFailed as failure:
         assert failure.kind == "bad_response"  # noqa: PT017 - an answer is right as well
+
+
+def test_text_in_parts_of_a_stream() -> None:
+    """Thinking parts are reasoning, and pieces of a refusal are the text where no other text comes."""
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "I think"}]}
+    raw = (
+        chat({"content": [thought]})
+        + chat({"content": [{"type": "text", "text": "4"}]})
+        + chat({"content": "2"}, "stop")
+    )
+    answer = streamed(raw + USAGE + DONE, "chat_completion")
+    assert (answer.text, answer.reasoning) == ("42", "I think")
+    declined = streamed(chat({"refusal": "I "}) + chat({"refusal": "cannot."}, "stop") + DONE, "chat_completion")
+    assert (declined.text, declined.n_pieces) == ("I cannot.", 2)
+
+
+def test_a_stream_without_usage_counts_its_pieces() -> None:
+    """Pieces with text or reasoning are about one per token; those with a role or an end alone are none."""
+    raw = chat({"role": "assistant", "content": ""}) + chat({"reasoning_content": "a b c"}) + chat({"content": "d e"})
+    answer = streamed(raw + chat({}, "stop") + DONE, "chat_completion")
+    assert (answer.completion_tokens, answer.n_pieces) == (None, 2)
+    sample = Sample(file="a.jsonl", row=0, id=0, data_source="Sums", prompt="p", ground_truth=None)
+    record = make_record(sample, answer, Verdict(score=1.0), attempts=1, latency_s=0.1)
+    assert (record.output_len, record.output_len_estimated) == (2, True)
+    assert streamed(raw + chat({}, "stop") + USAGE + DONE, "chat_completion").n_pieces is None
+
+
+@pytest.mark.parametrize("reason", sorted(CUT_OFF))
+def test_a_stream_that_the_server_cut_off_is_no_answer(reason: str) -> None:
+    """The finish_reason decides, also where [DONE] follows as if all were well."""
+    failure = failed(closing(EVENT_STREAM + piece("half ") + piece("", reason) + USAGE + DONE), stream=True)
+    assert (failure.kind, failure.retryable) == ("cut_off", True)
 
 
 def test_a_stream_is_limited() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bootcamp_cli.errors import ResumeRefusedError, SettingsError
 from bootcamp_cli.settings.model import Settings, parameters
-from bootcamp_cli.settings.sources import Resolved, Sources
+from bootcamp_cli.settings.sources import Resolved, Sources, load_settings
 from bootcamp_cli.settings.stored import settings_from_eval_args, to_eval_args
 from bootcamp_cli.text import Secret
 
@@ -64,6 +64,28 @@ durations = st.integers(min_value=1, max_value=10**9).map(lambda ms: ms / 1000)
 def test_settings_survive_eval_args(before: Settings) -> None:
     """Settings without secrets come out of eval_args.json as they went in, prompts that begin with @ included."""
     assert resumed(stored(before)).settings == before
+
+
+def test_what_is_omitted_is_null_in_eval_args() -> None:
+    """A value that no request carries is not claimed, under whatever key it would be sent; the run continues alike."""
+    omit = ("temperature", "max_completion_tokens")
+    data = stored(Settings(max_tokens_field="max_completion_tokens", omit=omit, seed=1))
+    assert (data["temperature"], data["max_tokens"], data["seed"]) == (None, None, 1)
+    assert (data["omit"], data["max_tokens_field"]) == (list(omit), "max_completion_tokens")
+    assert stored(resumed(data).settings) == data
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("omit", ["stop", "messages"], "--omit: must not be messages"),
+        ("max_tokens_field", "model", "--max-tokens-field: must not be model"),
+    ],
+)
+def test_what_every_request_needs_cannot_be_left_out(name: str, value: Any, said: str) -> None:
+    """A request without its model or prompt, or with two things under one key, is refused before it is sent."""
+    with pytest.raises(SettingsError, match=said):
+        load_settings(Sources(flags={name: value}, env={}, cwd=HERE))
 
 
 def test_eval_args_use_the_guides_names_and_units() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from bootcamp_cli.settings.warnings import mode_warnings, template_note
 from bootcamp_cli.verification.pool import default_verify_workers, usable_cpus
 
 
-def load(flags: Mapping[str, str]) -> Resolved:
+def load(flags: Mapping[str, Any]) -> Resolved:
     """Settings of flags alone."""
     return load_settings(Sources(flags=flags, env={}, cwd=Path("/nowhere")))
 
@@ -28,6 +29,7 @@ CHAT = {"api_mode": "chat_completion"}
         ({"idle_timeout": "9s"}, "--idle-timeout: no effect without stream"),
         ({"top_p": "0.5"}, "--top-p: no effect at temperature 0"),
         ({"extra_body": '{"max_tokens": 5}'}, "--extra-body: max_tokens overrides the parameter max_tokens"),
+        ({"omit": ["temprature", "stop"]}, "--omit: nothing is sent as temprature"),
         ({"bootcamps": "builtin", "bootcamps_path": "x"}, "--bootcamps-path: no effect with bootcamps = builtin"),
         ({"insecure": "true", "url": "https://h"}, "--insecure: the server's certificate is not verified"),
         ({"insecure": "true"}, "--insecure: no effect on an http URL"),
@@ -35,7 +37,7 @@ CHAT = {"api_mode": "chat_completion"}
         ({"max_tokens": "2000000"}, "timeout: 1h40m is short"),
     ],
 )
-def test_one_warning_each(flags: dict[str, str], start: str) -> None:
+def test_one_warning_each(flags: dict[str, Any], start: str) -> None:
     """What has no effect or is dangerous is one line that begins with its place."""
     lines = mode_warnings(load(flags))
     assert [line.startswith(start) for line in lines] == [True], lines

@@ -10,7 +10,7 @@ Samples, one row each, in the order of file, row and repeat. The texts come only
     score                 float64    NaN without a verdict
     failure               category   why there is no score: pending, unscored, ...; NaN where there is one
     failure_message       string     what the verifier said then
-    output_len            Int64      tokens, or words where estimated
+    output_len            Int64      tokens; where estimated, pieces of the stream or words
     output_len_estimated  bool       the server sent no token count
     finish_reason         category   stop, length, ...
     prompt_tokens         Int64      as the server counted them
@@ -466,7 +466,7 @@ _COLUMNS = (
     _column("failure_message", "string", _text, reads=Any),
     _of_head("output_len", "Int64", lambda head: head.output_len),
     _of_head("output_len_estimated", "bool", lambda head: head.output_len_estimated is True),
-    _of_head("finish_reason", "category", lambda head: head.finish_reason),
+    _of_head("finish_reason", "category", lambda head: head.finish_reason or None),
     _tokens("prompt_tokens", "prompt_tokens"),
     _tokens("completion_tokens", "completion_tokens"),
     _column("model", "category", _text, reads=Any),

@@ -17,7 +17,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from bootcamp_cli.bootcamps.registry import ceilings_by_digest
 from bootcamp_cli.errors import RunDirectoryError
@@ -26,6 +26,7 @@ from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
 from bootcamp_cli.store.records import HeadLine, RecordHead, UsageHead
 from bootcamp_cli.store.run_dir import RunDir, redo_dirs
 from bootcamp_cli.types import (
+    KNOWN_ENDS,
     MAX_LEN,
     TO_BE_VERIFIED,
     FailureRecord,
@@ -33,6 +34,8 @@ from bootcamp_cli.types import (
     SampleKey,
     TokenTotals,
     bootcamp_name,
+    generated_tokens,
+    reasoning_tokens,
 )
 
 
@@ -52,10 +55,11 @@ class GroupSummary:
     (`n_known` false), the number found. `score_sum`, `len_sum` and `n_len` are over the answers that have a score (and
     a length, in tokens or words); `question_score` and `question_len` are the means of the question means of the same
     answers where each question is asked several times, else None. `n_compared` counts the questions with two or more
-    answers, `n_alike` those of them whose answers are all the same text. `n_truncated` and `n_len_estimated` are over
-    all answers. `unverified` counts the answers without a score by kind, `failures` the samples that ended without an
-    answer by kind; both are sorted by kind. `ceiling` is the highest average score that any outputs can reach, None
-    where it is not known.
+    answers, `n_alike` those of them whose answers are all the same text. `n_truncated`, `n_len_estimated`, `n_empty`
+    (neither text nor reasoning), `n_filtered` (by the server's content filter) and `n_unknown_end` (a finish_reason
+    that OpenAI does not document, or null) are over all answers. `unverified` counts the answers without a score by
+    kind, `failures` the samples that ended without an answer by kind; both are sorted by kind. `ceiling` is the highest
+    average score that any outputs can reach, None where it is not known.
     """
 
     bootcamp: str
@@ -79,6 +83,9 @@ class GroupSummary:
     ceiling: float | None = None
     repeats: int = 1
     n_questions_planned: int | None = None
+    n_empty: int = 0
+    n_filtered: int = 0
+    n_unknown_end: int = 0
 
     @property
     def avg_score(self) -> float | None:
@@ -237,8 +244,23 @@ class RunSummary:
 
     @property
     def n_len_estimated(self) -> int:
-        """Answers whose length is a word count, because the server sent no usage."""
+        """Answers whose length is an estimate, because the server sent no usage."""
         return sum(group.n_len_estimated for group in self.groups)
+
+    @property
+    def n_empty(self) -> int:
+        """Answers with neither text nor reasoning."""
+        return sum(group.n_empty for group in self.groups)
+
+    @property
+    def n_filtered(self) -> int:
+        """Answers that the server's content filter ended."""
+        return sum(group.n_filtered for group in self.groups)
+
+    @property
+    def n_unknown_end(self) -> int:
+        """Answers whose finish_reason is null or one that OpenAI does not document."""
+        return sum(group.n_unknown_end for group in self.groups)
 
     @property
     def unverified(self) -> dict[str, int]:
@@ -486,6 +508,11 @@ class Aggregator:
         group.n_answered += 1
         group.n_truncated += record.finish_reason == "length"
         group.n_len_estimated += record.output_len_estimated is True
+        group.n_empty += record.is_empty and record.output is not UNSET
+        if record.finish_reason not in KNOWN_ENDS and record.finish_reason is not UNSET:
+            group.n_unknown_end += 1
+        elif record.finish_reason == "content_filter":
+            group.n_filtered += 1
         if record.usage is not None:
             self._tokens.add(record.usage)
         row = record.row if self._repeats > 1 else None
@@ -537,15 +564,16 @@ class TokenCounter:
 
     def add(self, usage: UsageHead) -> None:
         """Count the usage of one answer."""
-        prompt, completion, reasoning = usage.prompt_tokens, usage.completion_tokens, usage.reasoning_tokens
-        details = usage.completion_tokens_details
-        if reasoning is None and isinstance(details, dict):
-            reasoning = details.get("reasoning_tokens")
+        prompt, details = usage.prompt_tokens, usage.completion_tokens_details
+        reasoning = reasoning_tokens(usage.reasoning_tokens, details)
+        completion = generated_tokens(
+            prompt=prompt, completion=usage.completion_tokens, total=usage.total_tokens, reasoning=reasoning
+        )
         is_counted = False
         if type(prompt) is int and 0 <= prompt <= MAX_LEN:
             self._prompt = prompt + (self._prompt or 0)
             is_counted = True
-        if type(completion) is int and 0 <= completion <= MAX_LEN:
+        if completion is not None:
             self._completion = completion + (self._completion or 0)
             is_counted = True
         if type(reasoning) is int and 0 <= reasoning <= MAX_LEN:
@@ -617,6 +645,9 @@ class _Group:
     n_answered: int = 0
     n_truncated: int = 0
     n_len_estimated: int = 0
+    n_empty: int = 0
+    n_filtered: int = 0
+    n_unknown_end: int = 0
     len_sum: int = 0
     n_len: int = 0
     unverified: Counter[str] = field(default_factory=Counter)
@@ -662,6 +693,9 @@ class _Group:
             n_scored=len(self.scores),
             n_truncated=self.n_truncated,
             n_len_estimated=self.n_len_estimated,
+            n_empty=self.n_empty,
+            n_filtered=self.n_filtered,
+            n_unknown_end=self.n_unknown_end,
             score_sum=exact_sum(self.scores),
             len_sum=self.len_sum,
             n_len=self.n_len,

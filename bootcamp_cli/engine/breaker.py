@@ -13,6 +13,7 @@ from bootcamp_cli.errors import ServerUnavailableError
 from bootcamp_cli.events import Emit, RunPaused, RunResumed, Warned
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.failures import AttemptFailed, is_refusal
+from bootcamp_cli.server.request import way_around
 from bootcamp_cli.types import RequestFailure
 
 _FIRST_POLL_S = 1.0
@@ -286,7 +287,8 @@ class Refusals:
 
 def _refusal_of_all(what: str, failure: RequestFailure, neutral: AttemptFailed) -> ServerUnavailableError:
     other = f" (the neutral one: {neutral.message})" if neutral.message != failure.message else ""
+    flag = way_around(f"{failure.message} {neutral.message}") or "other parameters"
     return ServerUnavailableError(
         f"{what}, and so was a short neutral one: {failure.message}{other}",
-        hint="fix that and run `bootcamp resume`, start a new run with other parameters, or add --keep-going",
+        hint=f"fix that and run `bootcamp resume`, start a new run with {flag}, or add --keep-going",
     )

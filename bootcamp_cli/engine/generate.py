@@ -12,17 +12,20 @@ import stamina
 
 from bootcamp_cli.engine.breaker import CircuitBreaker, Refusals
 from bootcamp_cli.engine.shutdown import Shutdown
-from bootcamp_cli.events import Emit, RequestEnded, RequestStarted, Warned
+from bootcamp_cli.events import Emit, RequestEnded, RequestStarted, RetryScheduled, Warned
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.server.health import PROBE_PROMPT, probe
 from bootcamp_cli.server.provenance import Fingerprints
 from bootcamp_cli.templates.template import Template
 from bootcamp_cli.text import shortened
-from bootcamp_cli.types import Answer, Sample
+from bootcamp_cli.types import KNOWN_ENDS, Answer, Sample
 
 FIRST_WAIT_S = 1.0
 """The wait after the first failed attempt; it doubles with each further one, and up to a second of jitter is added."""
+
+_MIN_JUDGED = 100
+"""A prompt that needs fewer tokens says nothing of the server's context length."""
 
 _MAX_NAMES = 8
 """After this many different model names in replies, another one gets no warning."""
@@ -31,11 +34,21 @@ _MAX_NAME_CHARS = 80
 
 @dataclass(slots=True, eq=False)
 class Attempts:
-    """A sample and its attempts: how many counted, how long the last one took."""
+    """A sample and its attempts: how many counted, how long the last one took.
+
+    `retries` has the kind of each attempt that was repeated, whether it counted or not; `empty` is an empty answer,
+    which is asked for once more.
+    """
 
     sample: Sample
     n: int = 0
     latency_s: float = 0.0
+    retries: tuple[str, ...] = ()
+    empty: Answer | None = None
+
+    def repeated(self, kind: str) -> None:
+        """An attempt that ended like this is followed by another one."""
+        self.retries += (kind,)
 
 
 class Generator:
@@ -65,9 +78,14 @@ class Generator:
         self._fingerprints = fingerprints or Fingerprints()
         self._clock = clock
         self._models: list[str] = []
+        self._told_of_unknown_end = False
+        self._told_of_cut_prompt = False
 
     async def attempt(self, attempts: Attempts, scope: anyio.CancelScope) -> Answer:
-        """One attempt that counts: one that fails because the server or the model is away is repeated without counting.
+        """One attempt that counts.
+
+        One that fails because the server or the model is away is repeated without counting, and so is, once, one that
+        brings an empty answer; where the next one brings nothing, the empty answer stands.
 
         `scope` is the calling task's.
 
@@ -85,13 +103,27 @@ class Generator:
                 answer = await self._send(attempts, prompt, scope)
             except AttemptFailed as failure:
                 if await self._breaker.is_free(failure):
+                    attempts.repeated(failure.kind)
                     continue
                 if error := await self._refusals.failed(failure):
                     raise error from failure
-                raise
-            else:
-                self._learn(answer)
+                if attempts.empty is None:
+                    raise
+                return attempts.empty
+            self._learn(answer)
+            self._mind_length(prompt, answer)
+            if attempts.empty is not None or not answer.is_empty:
                 return answer
+            await self._ask_once_more(attempts, answer, scope)
+
+    async def _ask_once_more(self, attempts: Attempts, empty: Answer, scope: anyio.CancelScope) -> None:
+        """Note an empty answer; in a run that ends its sample stays owed."""
+        attempts.empty = empty
+        attempts.repeated("empty")
+        self._emit(RetryScheduled(file=attempts.sample.file, kind="empty"))
+        if self._shutdown.ending:
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
 
     async def _send(self, attempts: Attempts, prompt: str, scope: anyio.CancelScope) -> Answer:
         file = attempts.sample.file
@@ -112,6 +144,10 @@ class Generator:
         self._breaker.replied()
         self._refusals.answered()
         self._fingerprints.add(answer.system_fingerprint)
+        if answer.finish_reason not in KNOWN_ENDS and not self._told_of_unknown_end:
+            self._told_of_unknown_end = True
+            end = "no finish_reason" if answer.finish_reason is None else f"finish_reason {answer.finish_reason}"
+            self._emit(Warned(message=f"a reply has {shortened(end, _MAX_NAME_CHARS)}: it is taken as a whole answer"))
         name = shortened(answer.model or "", _MAX_NAME_CHARS)
         if name and name not in self._models and len(self._models) < _MAX_NAMES:
             if self._models:
@@ -119,6 +155,24 @@ class Generator:
                     Warned(message=f"the server's replies name the model {name}, earlier ones {self._models[-1]}")
                 )
             self._models.append(name)
+
+    def _mind_length(self, prompt: str, answer: Answer) -> None:
+        """Warn once where the server read far less than it was sent: some cut long prompts without a word."""
+        n_read = answer.prompt_tokens
+        if self._told_of_cut_prompt or not n_read or len(prompt) <= 8 * n_read:
+            return
+        n_needed = tokens_at_least(prompt)
+        if n_needed >= _MIN_JUDGED and n_needed > 2 * n_read:
+            self._told_of_cut_prompt = True
+            text = f"the server read {n_read:,} tokens of a prompt that has at least {n_needed:,}"
+            length = f"{len(prompt):,} characters"
+            self._emit(Warned(message=f"{text} ({length}): it may cut prompts silently; see its context length"))
+
+
+def tokens_at_least(text: str) -> int:
+    """A number of tokens that hardly a tokenizer stays below: one for each word, or for four wide characters."""
+    n_further_bytes = len(text.encode("utf-8", "replace")) - len(text)
+    return max(len(text.split()), n_further_bytes // 8)
 
 
 async def ask_neutrally(

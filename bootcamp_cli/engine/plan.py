@@ -11,7 +11,14 @@ from bootcamp_cli.engine.identity import VERIFIERS, as_written
 from bootcamp_cli.errors import SettingsError, UnknownBootcampError
 from bootcamp_cli.server.request import GenerationConfig
 from bootcamp_cli.settings.convert import convert
-from bootcamp_cli.settings.model import Settings, body_values, identity_keys, parameters_by_name
+from bootcamp_cli.settings.model import (
+    MAX_TOKENS,
+    Settings,
+    body_values,
+    identity_keys,
+    parameters_by_name,
+    sent_keys,
+)
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.templates.template import Template
 from bootcamp_cli.text import counted
@@ -94,7 +101,7 @@ def make_plan(settings: Settings, template: Template, *, sys_prompt: str | None)
     `sys_prompt` is the system prompt of chat mode, whether it came from the settings or from the template.
 
     Raises:
-        SettingsError: a required parameter is missing.
+        SettingsError: a required parameter is missing, or two have the same key in the request body.
         DatasetError: the test dir cannot be evaluated as it is.
         UnknownBootcampError: rows name data sources without a bootcamp, and `allow_unscored` is off.
     """
@@ -130,6 +137,8 @@ def resolve_all(settings: Settings, test_set: TestSet) -> dict[str, BootcampRef 
 
 def _generation(settings: Settings, template: Template, sys_prompt: str | None) -> GenerationConfig:
     """What is sent: in completion mode the template's stop words come before the user's."""
+    if settings.max_tokens_field != MAX_TOKENS and settings.max_tokens_field in sent_keys():
+        raise SettingsError(f"max_tokens_field: {settings.max_tokens_field} is the key of another parameter")
     chat = settings.api_mode == "chat_completion"
     stop = settings.stop if chat else (*template.stop, *settings.stop)
     return GenerationConfig(
@@ -137,6 +146,8 @@ def _generation(settings: Settings, template: Template, sys_prompt: str | None) 
         sent=body_values(replace(settings, stop=tuple(dict.fromkeys(stop)))),
         extra_body=settings.extra_body,
         sys_prompt=sys_prompt if chat else None,
+        max_tokens_field=settings.max_tokens_field,
+        omit=settings.omit,
     )
 
 

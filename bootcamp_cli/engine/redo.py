@@ -7,8 +7,6 @@ be others: then a run directory of its own holds only these samples, and the run
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from msgspec import Raw
-
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.store.journal import RunRows, empty_index, read_failures, replay_lines
 from bootcamp_cli.store.records import RecordHead
@@ -72,13 +70,8 @@ def _kinds_of(head: RecordHead) -> Iterable[str]:
         yield "filtered"
     if head.failure == "unscored":
         yield "unscored"
-    if _is_empty(head.output) and _is_empty(head.reasoning_content):
+    if head.is_empty:
         yield "empty"
-
-
-def _is_empty(text: object) -> bool:
-    """Whether a text, as written, has no characters, or there is none."""
-    return not isinstance(text, Raw) or bytes(memoryview(text)[:5]) in (b'""', b"null")
 
 
 Chosen = Mapping[str, Mapping[tuple[int, int], str]]

@@ -232,6 +232,7 @@ class _Pipeline:
 
     def _tell_of_retry(self, attempts: Attempts, failure: AttemptFailed, n_failed: int) -> None:
         if failure.retryable and n_failed <= self._retry_policy.max_retries:
+            attempts.repeated(failure.kind)
             self._emit(RetryScheduled(file=attempts.sample.file, kind=failure.kind))
 
     async def _attempt(self, attempts: Attempts, scope: anyio.CancelScope) -> Answer:
@@ -258,7 +259,7 @@ class _Pipeline:
 
     def _failed(self, attempts: Attempts, failure: AttemptFailed) -> None:
         self._n_in_work -= 1
-        self._writer.add(failed(attempts.sample, failure.end, attempts.n))
+        self._writer.add(failed(attempts.sample, failure.end, attempts.n, attempts.retries))
 
     async def _verify_kept(self) -> None:
         """Verify again the kept outputs whose verifier failed; nothing is requested."""
@@ -296,7 +297,12 @@ class _Pipeline:
             return Ended(file=verified.file, record=with_verdict(verified.record, verdict))
         attempts = verified.attempts
         record = make_record(
-            attempts.sample, verified.answer, verdict, attempts=attempts.n, latency_s=attempts.latency_s
+            attempts.sample,
+            verified.answer,
+            verdict,
+            attempts=attempts.n,
+            latency_s=attempts.latency_s,
+            retries=attempts.retries,
         )
         self._scheduler.observe(attempts.sample.file, record.output_len)
         return Ended(file=attempts.sample.file, record=record)

@@ -241,7 +241,7 @@ def asks_for_more(plan: Plan, run_dir: RunDir) -> bool:
         ResumeRefusedError: it wants shorter ones.
     """
     manifest = run_dir.read_manifest()
-    before = identity_of(manifest)["max_tokens"] if manifest is not None else plan.settings.max_tokens
+    before = (manifest and identity_of(manifest)["max_tokens"]) or plan.settings.max_tokens
     if plan.settings.max_tokens < before:
         raise ResumeRefusedError(
             f"--max-tokens: {plan.settings.max_tokens} is less than the run's {before}",

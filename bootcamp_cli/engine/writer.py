@@ -27,7 +27,7 @@ class Ended:
     failure: FailureRecord | None = None
 
 
-def failed(sample: Sample, failure: RequestFailure, n_attempts: int) -> Ended:
+def failed(sample: Sample, failure: RequestFailure, n_attempts: int, retries: tuple[str, ...] = ()) -> Ended:
     """The end of a sample without an answer."""
     record = FailureRecord(
         file=sample.file,
@@ -37,6 +37,7 @@ def failed(sample: Sample, failure: RequestFailure, n_attempts: int) -> Ended:
         kind=failure.kind,
         last_error=failure.message,
         attempts=n_attempts,
+        retries=retries,
         repeat=sample.repeat,
     )
     return Ended(file=sample.file, failure=record)

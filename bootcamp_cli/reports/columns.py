@@ -28,6 +28,18 @@ def _repeated(run: "RunSummary") -> bool:
     return run.repeats > 1
 
 
+def _some_empty(run: "RunSummary") -> bool:
+    return run.n_empty > 0
+
+
+def _some_filtered(run: "RunSummary") -> bool:
+    return run.n_filtered > 0
+
+
+def _some_unknown_end(run: "RunSummary") -> bool:
+    return run.n_unknown_end > 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """One column.
@@ -197,5 +209,35 @@ COLUMNS: tuple[Column, ...] = (
         total=lambda run: run.repeats,
         shown=_repeated,
         in_sheet=_repeated,
+    ),
+    Column(
+        key="n_empty",
+        title="empty",
+        sheet_title="Empty",
+        kind="count",
+        of=lambda group: group.n_empty,
+        total=lambda run: run.n_empty,
+        shown=_some_empty,
+        in_sheet=_some_empty,
+    ),
+    Column(
+        key="n_filtered",
+        title="filtered",
+        sheet_title="Filtered",
+        kind="count",
+        of=lambda group: group.n_filtered,
+        total=lambda run: run.n_filtered,
+        shown=_some_filtered,
+        in_sheet=_some_filtered,
+    ),
+    Column(
+        key="n_unknown_end",
+        title="unknown-end",
+        sheet_title="Unknown End",
+        kind="count",
+        of=lambda group: group.n_unknown_end,
+        total=lambda run: run.n_unknown_end,
+        shown=_some_unknown_end,
+        in_sheet=_some_unknown_end,
     ),
 )

@@ -18,6 +18,8 @@ weighted_score, weighted_len            number | null: means over all samples
 weighted_score_low, weighted_score_high number | null: bounds of weighted_score
 n, n_answered, n_scored, n_failed, n_missing, n_unverified, n_truncated, n_len_estimated    int
 n_questions, repeats                    int: n is their product in a whole run
+n_empty, n_filtered, n_unknown_end      int: answers without text and reasoning, ended by the content filter, and with a
+                   finish_reason that is null or not one of OpenAI's
 failures           {kind: int}: samples without an answer
 unverified         {kind: int}: answers without a verdict
 redone             [object]: run directories that redo samples of this one with a larger max_tokens: run_dir,
@@ -246,6 +248,9 @@ def json_object(shown: "RunSummary", *, n_all: int) -> dict[str, Any]:
         "n_len_estimated": shown.n_len_estimated,
         "n_questions": shown.n_questions,
         "repeats": shown.repeats,
+        "n_empty": shown.n_empty,
+        "n_filtered": shown.n_filtered,
+        "n_unknown_end": shown.n_unknown_end,
         "failures": shown.failures,
         "unverified": shown.unverified,
         "redone": [asdict(redone) for redone in shown.redone],

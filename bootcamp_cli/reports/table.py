@@ -102,12 +102,21 @@ def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
         yield f"{asked}averages are means of question means"
     for redone in run.redone:
         yield _redone(redone)
-    if run.n_truncated:
-        yield f"truncated at the token limit: {run.n_truncated:,} of {run.n_answered:,} answers"
-    if run.n_len_estimated:
-        yield f"lengths that are word counts (server sent no usage): {run.n_len_estimated:,} of {run.n_answered:,}"
+    yield from _about_answers(run)
     if not run.sizes_known:
         yield "how many samples the test files have is not recorded here: n counts what was found"
+
+
+def _about_answers(run: "RunSummary") -> Iterator[str]:
+    """How answers ended, and what their lengths are."""
+    if run.n_truncated:
+        yield f"truncated at the token limit: {run.n_truncated:,} of {run.n_answered:,} answers"
+    if run.n_filtered:
+        yield f"ended by the server's content filter: {run.n_filtered:,} of {run.n_answered:,} answers"
+    if run.n_unknown_end:
+        yield f"without a known finish_reason: {run.n_unknown_end:,} of {run.n_answered:,} answers"
+    if run.n_len_estimated:
+        yield f"lengths that are estimates (server sent no usage): {run.n_len_estimated:,} of {run.n_answered:,}"
 
 
 def _redone(redone: "Redone") -> str:
@@ -119,15 +128,16 @@ def _redone(redone: "Redone") -> str:
 
 
 def _completeness(run: "RunSummary") -> str:
+    empty = f"; {run.n_empty:,} answers empty" if run.n_empty else ""
     if run.complete:
-        return f"complete: {run.n_scored:,} of {run.n_samples:,} samples scored"
+        return f"complete: {run.n_scored:,} of {run.n_samples:,} samples scored{empty}"
     gaps = (
         (run.n_failed, "without an answer"),
         (run.n_unverified, "without a verdict"),
         (run.n_missing, "not tried yet"),
     )
     parts = ", ".join(f"{count:,} {what}" for count, what in gaps if count)
-    return f"incomplete: {run.n_scored:,} of {run.n_samples:,} samples scored; {parts}"
+    return f"incomplete: {run.n_scored:,} of {run.n_samples:,} samples scored; {parts}{empty}"
 
 
 def _length(weighted_len: float | None) -> str:

@@ -49,6 +49,11 @@ _SMALL_BODY_BYTES = 128 * 1024
 _READ_BYTES = 64 * 1024
 """The most that is read from a connection at once, so that the event loop serves hundreds of full ones fairly."""
 
+_MAX_FIELD_BYTES = 64 * 1024
+"""The longest line of a reply's head: gateways add policies, tokens and traces that are longer than aiohttp's 8 KiB."""
+
+_MAX_FIELDS = 512
+
 _MAX_CLOSING = 3
 """How many kept connections in a row may turn out to be closing without costing an attempt."""
 
@@ -151,6 +156,9 @@ class AiohttpTransport:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
+                max_line_size=_MAX_FIELD_BYTES,
+                max_field_size=_MAX_FIELD_BYTES,
+                max_headers=_MAX_FIELDS,
                 trust_env=False,
             )
         return self._opened

@@ -28,8 +28,21 @@ Scope = Literal["sample", "run_stop", "connect", "model_missing"]
 the model, which the server does not have (yet)."""
 
 _RETRIED_4XX = frozenset(
-    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+    {
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.FAILED_DEPENDENCY,
+        HTTPStatus.TOO_EARLY,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        498,
+        499,
+    }
 )
+"""Those that are not about the request itself.
+
+Gateways give 424 where the model server behind them fails (Hugging Face), 498 where its capacity is exceeded (Groq),
+499 where the connection to it was closed (nginx).
+"""
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
 # both take linear time on any text: neither looks beyond the next "<"
 _TITLE = re.compile(r"<title\b[^<>]*>([^<]+)", re.IGNORECASE)
@@ -49,7 +62,8 @@ MAX_KEPT_CHARS = 20_000
 class AttemptFailed(Exception):  # noqa: N818 - a failed attempt is an outcome, not an error of the program
     """One attempt to get an answer, a model list or a probe failed.
 
-    `kind` is `timeout`, `idle_timeout`, `connection`, `tls`, `rate_limited`, `bad_response` or `http_<status>`;
+    `kind` is `timeout`, `idle_timeout`, `connection`, `tls`, `rate_limited`, `bad_response`, `cut_off`,
+    `balance_used_up` or `http_<status>`;
     `message` one line without control characters; `retry_after_s` the wait that the server asked for, in seconds,
     uncapped.
     """
@@ -111,6 +125,63 @@ def bad_response(what: str, words: str = "") -> AttemptFailed:
     return AttemptFailed(kind="bad_response", message=f"{what}: {words}" if words else what)
 
 
+CUT_OFF = frozenset({"abort", "error", "insufficient_system_resource", "network_error"})
+"""The finish_reasons by which a server says that it did not let the model finish.
+
+vLLM, SGLang and LMDeploy say `abort` or `error`, DeepSeek `insufficient_system_resource`, Zhipu `network_error`; the
+text before is the beginning of an answer, not an answer.
+"""
+
+
+def cut_off(finish_reason: str, words: str = "") -> AttemptFailed:
+    """The failure for an answer that the server cut off; `words` are its own."""
+    what = f"the server cut the answer off (finish_reason {finish_reason})"
+    return AttemptFailed(kind="cut_off", message=f"{what}: {words}" if words else what)
+
+
+_NO_BALANCE = frozenset(
+    {
+        "402",
+        "insufficient_quota",
+        "insufficient_balance",
+        "insufficient_user_quota",
+        "exceeded_current_quota_error",
+        "billing_hard_limit_reached",
+        "Arrearage",
+    }
+)
+"""The codes and types of an error by which OpenAI, OpenRouter, Moonshot, Alibaba and gateways ask for money.
+
+Some come with 429, like the limits of a rate, or within a 200; none of them goes away by waiting.
+"""
+
+
+def lacks_balance(reply: Any) -> bool:
+    """Whether an error, as JSON, says that the balance is used up."""
+    error = reply.get("error") if isinstance(reply, dict) else None
+    found = error if isinstance(error, dict) else reply if isinstance(reply, dict) else {}
+    return any(str(found.get(key)) in _NO_BALANCE for key in ("code", "type") if isinstance(found.get(key), str | int))
+
+
+def balance_used_up(what: str, words: str, *, status: int | None = None) -> AttemptFailed:
+    """The failure for a reply that asks for money: no other request would be answered either."""
+    return AttemptFailed(
+        kind="balance_used_up",
+        message=f"{what}: balance used up: {words}" if words else f"{what}: balance used up",
+        status=status,
+        retryable=False,
+        scope="run_stop",
+    )
+
+
+def error_within(reply: dict[str, Any], where: str) -> AttemptFailed:
+    """The failure for an error that a server reports where an answer should be."""
+    words = server_words(reply)
+    if lacks_balance(reply):
+        return balance_used_up(where, words)
+    return bad_response(where, words)
+
+
 def status_failure(
     status: int, headers: Mapping[str, str], body: bytes, *, now_s: float, missing: Scope = "sample"
 ) -> AttemptFailed:
@@ -119,11 +190,13 @@ def status_failure(
     `headers` have lower-case names, `now_s` is the time since the epoch by which a Retry-After date is read, and
     `missing` the scope of a 404.
     """
-    words = _words_of_body(body)
+    words, is_out_of_balance = _words_of_body(body)
     message = f"HTTP {status}: {words}" if words else f"HTTP {status}"
     if 300 <= status < 400:
         target = shown_url(headers.get("location", "")) or "nowhere"
         message = f"HTTP {status}: redirected to {target}, which is not followed; give that address as url"
+    if status == HTTPStatus.PAYMENT_REQUIRED or (400 <= status < 500 and is_out_of_balance):
+        return balance_used_up(f"HTTP {status}", words, status=status)
     scope: Scope = "sample"
     if status == HTTPStatus.UNAUTHORIZED:
         scope = "run_stop"
@@ -142,7 +215,10 @@ def status_failure(
 
 def is_refusal(failure: AttemptFailed) -> bool:
     """Whether the server refused the request itself: a 4xx that is not retried, or a redirect."""
-    return failure.status is not None and 300 <= failure.status < 500 and failure.kind.startswith("http_")
+    status = failure.status
+    return (
+        status is not None and 300 <= status < 500 and status not in _RETRIED_4XX and failure.kind.startswith("http_")
+    )
 
 
 def parse_retry_after(value: str, *, now_s: float) -> float | None:
@@ -164,6 +240,8 @@ def parse_retry_after(value: str, *, now_s: float) -> float | None:
 def server_words(reply: Any) -> str:
     """The server's own message in a JSON reply, in any of the forms in use; the reply itself as text otherwise."""
     match reply:
+        case {"error": {"message": str(words), "param": str(name)}} if name and name not in words:
+            return f"{words[:MAX_RAW_CHARS]} (parameter '{name[:MAX_RAW_CHARS]}')"
         case (
             str(words)
             | {"error": {"message": str(words)}}
@@ -184,12 +262,15 @@ def server_words(reply: Any) -> str:
         return ""
 
 
-def _words_of_body(body: bytes) -> str:
-    """The message in a body that may be JSON, HTML or anything else."""
+def _words_of_body(body: bytes) -> tuple[str, bool]:
+    """The message in a body that may be JSON, HTML or anything else, and whether it asks for money."""
+    if len(body) > MAX_RAW_CHARS:
+        return html_words(body), False
     try:
-        return server_words(json.loads(body)) if len(body) <= MAX_RAW_CHARS else html_words(body)
+        reply = json.loads(body)
+        return server_words(reply), lacks_balance(reply)
     except (ValueError, RecursionError):
-        return html_words(body)
+        return html_words(body), False
 
 
 def html_words(body: bytes) -> str:

@@ -12,6 +12,7 @@ from bootcamp_cli.errors import ServerUnavailableError, SettingsError
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.endpoint import Endpoint
 from bootcamp_cli.server.failures import AttemptFailed, is_keepable
+from bootcamp_cli.settings.model import MAX_TOKENS
 from bootcamp_cli.text import one_line, shortened, shown_s
 from bootcamp_cli.types import Answer
 
@@ -90,7 +91,8 @@ async def wait_for_model(
 
 async def probe(client: CompletionClient, prompt: str) -> ProbeResult:
     """Ask for one short completion. Raises AttemptFailed."""
-    config = client.config.sending(max_tokens=min(client.config.sent["max_tokens"], PROBE_MAX_TOKENS))
+    own = client.config.sent.get(MAX_TOKENS, PROBE_MAX_TOKENS)
+    config = client.config.sending(**{MAX_TOKENS: min(own, PROBE_MAX_TOKENS)})
     short = CompletionClient(client.transport, config, timeout_s=client.timeout_s, idle_timeout_s=client.idle_timeout_s)
     started = anyio.current_time()
     answer = await short.complete(prompt)

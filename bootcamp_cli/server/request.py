@@ -1,10 +1,11 @@
 """The body of a request, from the parameters that are sent and the prompt; pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bootcamp_cli.settings.model import ApiMode
+from bootcamp_cli.settings.model import MAX_TOKENS, STREAM_OPTIONS, ApiMode, parameters
 from bootcamp_cli.types import encode
 
 
@@ -13,8 +14,9 @@ class GenerationConfig:
     """What decides an answer besides the prompt.
 
     `sent` has the values of the body by key, including the model; what it lacks is left to the server, and its `stop`
-    combines the template's and the user's stop words. `extra_body` is merged into the top level of the body last, and
-    wins. `sys_prompt` is the system message of chat mode.
+    combines the template's and the user's stop words. `omit` names keys that are not sent; they are taken out of
+    `sent`. `max_tokens_field` is the key that holds `max_tokens`. `extra_body` is merged into the top level of the body
+    last, and wins; a null in it leaves the key out. `sys_prompt` is the system message of chat mode.
 
     Everything in the body but the prompt is encoded once, here. With `seed` among `sent`, repeat r is sent seed + r.
     """
@@ -23,11 +25,16 @@ class GenerationConfig:
     sent: Mapping[str, Any]
     extra_body: Mapping[str, Any] | None = None
     sys_prompt: str | None = None
+    max_tokens_field: str = MAX_TOKENS
+    omit: tuple[str, ...] = ()
     _before_prompt: bytes = field(init=False, repr=False, compare=False)
     _after_prompt: bytes = field(init=False, repr=False, compare=False)
     _of_repeats: dict[int, bytes] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        omitted = {*self.omit, MAX_TOKENS} if self.max_tokens_field in self.omit else {*self.omit}
+        if omitted.intersection(self.sent):
+            object.__setattr__(self, "sent", {key: self.sent[key] for key in self.sent if key not in omitted})
         before = b'{"model":' + encode(self.model)
         if self.api_mode == "completion":
             before += b',"prompt":'
@@ -65,11 +72,46 @@ class GenerationConfig:
 
     def _encoded_rest(self, repeat: int) -> bytes:
         """What follows the prompt in the body."""
-        rest = {key: value for key, value in self.sent.items() if key != "model"}
+        rest = {
+            self.max_tokens_field if key == MAX_TOKENS else key: value
+            for key, value in self.sent.items()
+            if key != "model"
+        }
         if "seed" in rest:
             rest["seed"] += repeat
-        if self.stream:
-            rest["stream_options"] = {"include_usage": True}
-        rest |= self.extra_body or {}
+        if self.stream and STREAM_OPTIONS not in self.omit:
+            rest[STREAM_OPTIONS] = {"include_usage": True}
+        extra = self.extra_body or {}
+        rest = {key: value for key, value in {**rest, **extra}.items() if value is not None or key not in extra}
         end = b"" if self.api_mode == "completion" else b"}]"
         return end + (b"," + encode(rest)[1:] if rest else b"}")
+
+
+def way_around(words: str) -> str | None:
+    """The flag that keeps a server from refusing requests for a parameter that its words name; None where they do not.
+
+    A key that is a common word counts only in quotes or brackets.
+    """
+    for parameter in parameters():
+        key = parameter.param.sent_as
+        if key is None or key == "model" or not _names_key(words, key):
+            continue
+        if key != MAX_TOKENS:
+            return f"another {parameter.flag}, or --omit {key}"
+        if _NOT_KNOWN.search(words) is None:
+            return f"another {parameter.flag}"
+        renamed = "max_completion_tokens"
+        return f"--max-tokens-field {renamed}" if renamed in words else f"--omit {key}"
+    return f"--omit {STREAM_OPTIONS}" if _names_key(words, STREAM_OPTIONS) else None
+
+
+_NOT_KNOWN = re.compile(
+    r"support|permitted|instead|unrecogni|unknown|unexpected|allowed|extra inputs|no such|additional", re.IGNORECASE
+)
+"""How a server says that it does not take a parameter at all, whatever its value."""
+
+
+def _names_key(words: str, key: str) -> bool:
+    if "_" in key or key == "temperature":
+        return re.search(rf"(?<![A-Za-z_]){key}(?![A-Za-z_])", words) is not None
+    return re.search(rf"""['"`]{key}['"`]""", words) is not None

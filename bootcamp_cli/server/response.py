@@ -9,7 +9,16 @@ from typing import Any
 
 import msgspec
 
-from bootcamp_cli.server.failures import bad_response, html_words, is_keepable, server_words
+from bootcamp_cli.server.failures import (
+    CUT_OFF,
+    bad_response,
+    cut_off,
+    error_within,
+    html_words,
+    is_keepable,
+    lacks_balance,
+    server_words,
+)
 from bootcamp_cli.settings.model import ApiMode
 from bootcamp_cli.types import Answer
 
@@ -35,8 +44,9 @@ _PIECE_BYTES = 8 * 1024
 def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
     """The answer in a whole reply.
 
-    A choice with text, with reasoning or with a finish_reason is an answer. Raises AttemptFailed of kind bad_response
-    for everything else: empty `choices`, an error with status 200, HTML, truncated JSON, wrong types.
+    A choice with text, with reasoning or with a finish_reason is an answer. Raises AttemptFailed of kind cut_off where
+    the finish_reason says that the server did not let it finish, and of kind bad_response for everything else: empty
+    `choices`, an error with status 200, HTML, truncated JSON, wrong types.
     """
     reply = load_object(body)
     refuse_error(reply)
@@ -48,9 +58,10 @@ def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
         message = choice.get("message") or {}
         if not isinstance(message, dict):
             raise bad_response("a choice whose message is not an object")
+    content = message.get("text" if api_mode == "completion" else "content")
     return make_answer(
-        text=text_of(message.get("text" if api_mode == "completion" else "content")),
-        reasoning=reasoning_of(message),
+        text=text_of(content) or refusal_of(message),
+        reasoning=reasoning_of(message, content),
         finish_reason=choice.get("finish_reason"),
         usage=reply.get("usage"),
         model=reply.get("model"),
@@ -110,7 +121,7 @@ def _leniently_decoded(body: bytes) -> Any:
 def refuse_error(reply: dict[str, Any]) -> None:
     """Raise what the server reports as an error within a reply of status 200."""
     if reply.get("error") or (reply.get("object") == "error" and "choices" not in reply):
-        raise bad_response("an error with status 200", server_words(reply))
+        raise error_within(reply, "an error with status 200")
 
 
 def first_choice(reply: dict[str, Any]) -> dict[str, Any] | None:
@@ -125,8 +136,19 @@ def first_choice(reply: dict[str, Any]) -> dict[str, Any] | None:
         first = next((one for one in choices if isinstance(one, dict) and one.get("index") == 0), first)
     if not isinstance(first, dict):
         raise bad_response("choices of the wrong type")
+    refuse_cut_off(reply, first)
     refuse_error(first)
     return first
+
+
+def refuse_cut_off(reply: dict[str, Any], choice: dict[str, Any]) -> None:
+    """Raise where the finish_reason of a choice says that the server cut the answer off."""
+    finish_reason = choice.get("finish_reason")
+    if isinstance(finish_reason, str) and finish_reason in CUT_OFF:
+        error = {"error": choice.get("error") or reply.get("error")}
+        if lacks_balance(error):
+            raise error_within(error, "an error with status 200")
+        raise cut_off(finish_reason, server_words(error) if error["error"] else "")
 
 
 def text_of(content: Any) -> str | None:
@@ -146,9 +168,21 @@ def text_of(content: Any) -> str | None:
     return "".join(texts)
 
 
-def reasoning_of(message: dict[str, Any]) -> str | None:
-    """The separate reasoning of a message: `reasoning_content` (vLLM, SGLang, DeepSeek), else `reasoning`."""
+def refusal_of(message: dict[str, Any]) -> str | None:
+    """The words with which a model declines: OpenAI puts them beside the content, which is then null."""
+    refusal = message.get("refusal")
+    return refusal if isinstance(refusal, str) else None
+
+
+def reasoning_of(message: dict[str, Any], content: Any) -> str | None:
+    """The separate reasoning of a message: `reasoning_content` (vLLM, SGLang, DeepSeek), else `reasoning`.
+
+    Else it is in parts of the content (Magistral): each holds text, or text parts of its own.
+    """
     reasoning = message.get("reasoning_content") or message.get("reasoning")
+    if not reasoning and isinstance(content, list):
+        parts = [part for part in content if isinstance(part, dict) and part.get("type") == "thinking"]
+        reasoning = "".join(text_of(part.get("thinking")) or "" for part in parts)
     if not reasoning:
         return None
     if not isinstance(reasoning, str):
@@ -157,7 +191,14 @@ def reasoning_of(message: dict[str, Any]) -> str | None:
 
 
 def make_answer(
-    *, text: str | None, reasoning: str | None, finish_reason: Any, usage: Any, model: Any, system_fingerprint: Any
+    *,
+    text: str | None,
+    reasoning: str | None,
+    finish_reason: Any,
+    usage: Any,
+    model: Any,
+    system_fingerprint: Any,
+    n_pieces: int | None = None,
 ) -> Answer:
     """An answer of checked parts; every text in it can be written as UTF-8, and usage as JSON.
 
@@ -175,7 +216,12 @@ def make_answer(
         usage=usage if isinstance(usage, dict) and is_keepable(usage) else None,
         model=well_formed(model) if model and isinstance(model, str) else None,
         system_fingerprint=_fingerprint(system_fingerprint) if system_fingerprint else None,
+        n_pieces=n_pieces,
     )
+
+
+def _counts_tokens(usage: object) -> bool:
+    return isinstance(usage, dict) and usage.get("completion_tokens") is not None
 
 
 def _fingerprint(value: Any) -> str | None:
@@ -291,6 +337,8 @@ class StreamedAnswer:
         self._n_bytes = 0
         self._beginning = b""
         self._texts: list[str] = []
+        self._refusals: list[str] = []
+        self._n_pieces = 0
         self._reasoning: list[str] = []
         self._finish_reason: object = None
         self._usage: object = None
@@ -328,12 +376,13 @@ class StreamedAnswer:
                 raise bad_response("not an event stream", html_words(self._beginning))
             raise bad_response("a stream that ends before the answer does")
         return make_answer(
-            text="".join(self._texts),
+            text="".join(self._texts) or "".join(self._refusals),
             reasoning="".join(self._reasoning) or None,
             finish_reason=self._finish_reason,
             usage=self._usage,
             model=self._model,
             system_fingerprint=self._system_fingerprint,
+            n_pieces=None if _counts_tokens(self._usage) else self._n_pieces,
         )
 
     def _take(self, event: ServerEvent) -> None:
@@ -345,7 +394,7 @@ class StreamedAnswer:
         if not event.data.strip():
             return
         if event.name == "error":
-            raise bad_response("an error in the stream", server_words(load_object(event.data)))
+            raise error_within(load_object(event.data), "an error in the stream")
         piece = load_object(event.data)
         refuse_error(piece)
         self._usage = piece.get("usage") or self._usage
@@ -359,6 +408,10 @@ class StreamedAnswer:
             delta = choice.get("delta") or choice.get("message") or {}
             if not isinstance(delta, dict):
                 raise bad_response("a choice whose delta is not an object")
-        self._texts.append(text_of(delta.get("text" if self._api_mode == "completion" else "content")) or "")
-        self._reasoning.append(reasoning_of(delta) or "")
+        content = delta.get("text" if self._api_mode == "completion" else "content")
+        text, refusal, reasoning = text_of(content), refusal_of(delta), reasoning_of(delta, content)
+        for taken, into in ((text, self._texts), (refusal, self._refusals), (reasoning, self._reasoning)):
+            if taken:
+                into.append(taken)
+        self._n_pieces += bool(text or refusal or reasoning)
         self._finish_reason = choice.get("finish_reason") or self._finish_reason

@@ -61,9 +61,17 @@ def convert(parameter: Parameter, raw: object, place: str, *, base: Base = WORKI
         SettingsError: `raw` is not a value of this parameter.
     """
     try:
-        return _value(parameter, raw, base)
+        value = _value(parameter, raw, base)
+        _refuse_forbidden(parameter, value)
+        return value  # noqa: TRY300 - both may raise
     except WrongValueError as error:
         raise SettingsError(visible(f"{place}: must {error}"), hint=error.hint) from None
+
+
+def _refuse_forbidden(parameter: Parameter, value: Any) -> None:
+    for word in value if isinstance(value, tuple) else (value,):
+        if word in parameter.param.forbidden:
+            raise WrongValueError(f"not be {word}: that is a key of its own in every request")
 
 
 def argument_value(parameter: Parameter, value: object) -> Any:  # noqa: PLR0911 - one for each kind

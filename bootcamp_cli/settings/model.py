@@ -38,6 +38,12 @@ BareUnit = Literal["ms", "s"]
 
 Decides = Literal["answers", "scores"]
 
+MAX_TOKENS = "max_tokens"
+"""The usual key of the limit of an answer, which `max_tokens_field` replaces."""
+
+STREAM_OPTIONS = "stream_options"
+"""What is sent with `stream`, so that a stream has token counts."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Param:
@@ -60,6 +66,8 @@ class Param:
         fallback_env: A variable of another tool that takes precedence only over the default.
         default_text: The default in words, where the value is not clear.
         found_file: Whether a `./bootcamp.toml` that was merely found may set it.
+        names_keys: Whether the value names keys of the request body: it says how others are sent, or that they are not.
+        forbidden: Values, or single ones of several, that are refused, as no request can do without these keys.
     """
 
     help: str
@@ -75,6 +83,8 @@ class Param:
     fallback_env: str | None = None
     default_text: str | None = None
     found_file: bool = True
+    names_keys: bool = False
+    forbidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -417,6 +427,29 @@ class Settings:
             default_text="not sent",
         ),
     ] = None
+    max_tokens_field: Annotated[
+        str,
+        Param(
+            help="key of the request body that holds max_tokens; OpenAI's reasoning models want max_completion_tokens",
+            group="Generation",
+            kind="text",
+            decides="answers",
+            names_keys=True,
+            forbidden=("model", "prompt", "messages", "stream", "stream_options"),
+        ),
+    ] = "max_tokens"
+    omit: Annotated[
+        tuple[str, ...],
+        Param(
+            help="key of the request body that is not sent (temperature, stop, stream_options, ...)",
+            group="Generation",
+            kind="words",
+            decides="answers",
+            default_text="nothing",
+            names_keys=True,
+            forbidden=("model", "prompt", "messages"),
+        ),
+    ] = ()
     stop: Annotated[
         tuple[str, ...],
         Param(
@@ -592,6 +625,19 @@ def body_values(settings: Settings) -> dict[str, Any]:
         if parameter.param.sent_as and value is not None and value != () and not is_off:
             values[parameter.param.sent_as] = value
     return values
+
+
+@cache
+def sent_keys() -> tuple[str, ...]:
+    """The keys under which the tool sends something besides the prompt."""
+    return (*(parameter.param.sent_as for parameter in parameters() if parameter.param.sent_as), STREAM_OPTIONS)
+
+
+def is_omitted(settings: Settings, parameter: Parameter) -> bool:
+    """Whether the key under which a parameter is sent is one that the settings leave out of the body."""
+    key = parameter.param.sent_as
+    keys = (key, settings.max_tokens_field) if key == MAX_TOKENS else (key,)
+    return any(key in settings.omit for key in keys)
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Any
 
 from bootcamp_cli.errors import ResumeRefusedError, SettingsError
 from bootcamp_cli.settings.convert import Base, convert, stored_value
-from bootcamp_cli.settings.model import Parameter, Settings, parameters
+from bootcamp_cli.settings.model import Parameter, Settings, is_omitted, parameters
 from bootcamp_cli.settings.sources import (
     DEFAULT,
     OPENAI_KEY_VARIABLE,
@@ -26,9 +26,15 @@ def to_eval_args(settings: Settings) -> dict[str, Any]:
     """Every parameter under the guide's name, as JSON.
 
     `timeout` is in milliseconds, every other duration in seconds; paths are absolute; secrets - the API key, header
-    values, credentials in the URL, extra_body keys that look like secrets - are `***`; unset values are null.
+    values, credentials in the URL, extra_body keys that look like secrets - are `***`; unset values are null, and so
+    are those that `omit` keeps from being sent.
     """
-    return {parameter.name: stored_value(parameter, getattr(settings, parameter.name)) for parameter in parameters()}
+    return {
+        parameter.name: None
+        if is_omitted(settings, parameter)
+        else stored_value(parameter, getattr(settings, parameter.name))
+        for parameter in parameters()
+    }
 
 
 def settings_from_eval_args(

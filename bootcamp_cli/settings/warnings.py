@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 from bootcamp_cli.settings.convert import duration_number, format_duration
-from bootcamp_cli.settings.model import parameters
+from bootcamp_cli.settings.model import parameters, sent_keys
 from bootcamp_cli.settings.sources import Resolved
 
 TOKENS_PER_S = 200
@@ -52,11 +52,19 @@ def _of_sampling(resolved: Resolved) -> list[str]:
     greedy = settings.temperature == 0 and "temperature" not in body
     names = [name for name in ("top_p", "top_k", "min_p") if greedy and getattr(settings, name) is not None]
     lines = [f"{_place(resolved, name)}: no effect at temperature 0" for name in names]
+    lines += [f"{_place(resolved, 'omit')}: nothing is sent as {name}" for name in _unsent(resolved)]
     return lines + [
         f"{_place(resolved, 'extra_body')}: {parameter.param.sent_as} overrides the parameter {parameter.name}"
         for parameter in parameters()
         if parameter.param.sent_as in body
     ]
+
+
+def _unsent(resolved: Resolved) -> list[str]:
+    """What is left out although nothing is ever sent under that key."""
+    settings = resolved.settings
+    known = {*sent_keys(), settings.max_tokens_field}
+    return [name for name in settings.omit if name not in known]
 
 
 def _of_requests(resolved: Resolved) -> list[str]:

@@ -40,14 +40,24 @@ _BATCH_BYTES = 1024 * 1024
 _MAX_SCORE = 10**308
 
 
-def make_record(sample: Sample, answer: Answer, verdict: Verdict, *, attempts: int, latency_s: float) -> Record:
+def make_record(
+    sample: Sample,
+    answer: Answer,
+    verdict: Verdict,
+    *,
+    attempts: int,
+    latency_s: float,
+    retries: tuple[str, ...] = (),
+) -> Record:
     """The record of an answered sample.
 
-    `output_len` is the server's token count; without one it is the number of words of the verified text, marked as
-    estimated.
+    `output_len` is the server's token count; without one it is an estimate, marked as such: the number of pieces of a
+    stream that carried text, else of words of the verified text.
     """
     n_tokens = answer.completion_tokens
     is_estimated = n_tokens is None
+    if n_tokens is None:
+        n_tokens = answer.n_pieces
     return Record(
         id=sample.id,
         prompt=sample.prompt,
@@ -63,6 +73,7 @@ def make_record(sample: Sample, answer: Answer, verdict: Verdict, *, attempts: i
         usage=answer.usage,
         model=answer.model,
         attempts=attempts,
+        retries=retries,
         latency_s=round(latency_s, 4),
         output_len_estimated=is_estimated,
         failure=verdict.failure,
@@ -92,6 +103,7 @@ class UsageHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     prompt_tokens: Any = None
     completion_tokens: Any = None
+    total_tokens: Any = None
     reasoning_tokens: Any = None
     completion_tokens_details: Any = None
 
@@ -112,11 +124,16 @@ class RecordHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     failure: str | None = None
     output_len: OutputLength | None = None
     output_len_estimated: bool | None = None
-    finish_reason: str | None = None
+    finish_reason: str | UnsetType | None = UNSET
     usage: UsageHead | None = None
     output: Raw | UnsetType = UNSET
     reasoning_content: Raw | UnsetType = UNSET
     ground_truth: Raw | UnsetType = UNSET
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the answer has neither text nor reasoning."""
+        return _lacks_text(self.output) and _lacks_text(self.reasoning_content)
 
     def without_texts(self) -> "RecordHead":
         """The same without the parts that keep the whole line in memory."""
@@ -138,6 +155,11 @@ class RecordHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def _starts(raw: Raw | UnsetType, *starts: bytes) -> bool:
     """Whether a value, as written, starts with one of these."""
     return isinstance(raw, Raw) and bytes(memoryview(raw)[:4]).startswith(starts)
+
+
+def _lacks_text(raw: Raw | UnsetType) -> bool:
+    """Whether a text, as written, has no characters, or there is none."""
+    return not isinstance(raw, Raw) or bytes(memoryview(raw)[:5]) in (b'""', b"null")
 
 
 HeadLine = tuple[int, int, RecordHead]
@@ -203,7 +225,7 @@ def _head_of(
         score = float(score) if abs(score) < _MAX_SCORE or not isinstance(score, int) else math.inf
         if not math.isfinite(score):
             score, failure = None, failure or "verifier_error"
-    finish_reason, repeat = written.get("finish_reason"), written.get("repeat", 0)
+    finish_reason, repeat = written.get("finish_reason", UNSET), written.get("repeat", 0)
     return kind(
         **_further(written, kind),
         id=written.get("id"),
@@ -214,7 +236,7 @@ def _head_of(
         failure=failure,
         output_len=written.get("output_len"),
         output_len_estimated=written.get("output_len_estimated") is True,
-        finish_reason=finish_reason if isinstance(finish_reason, str) else None,
+        finish_reason=finish_reason if isinstance(finish_reason, str) or finish_reason is UNSET else None,
         usage=_usage_head(written.get("usage")),
         output=_raw(written, "output"),
         reasoning_content=_raw(written, "reasoning_content"),

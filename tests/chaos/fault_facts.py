@@ -111,6 +111,9 @@ SAMPLE_FACTS: tuple[SampleFact, ...] = (
     _bad("claims an encoding that was not offered", "other-encoding"),
     _bad("sends an empty list of choices", "empty-choices"),
     _bad("sends neither text nor finish_reason", "null-choice"),
+    SampleFact(
+        does="cuts the answer off and says so by its finish_reason", fault="cut-off", kind="cut_off", retried=True
+    ),
     SampleFact(does="sends null text with a finish_reason", fault="null-content"),
     SampleFact(does="sends no usage", fault="no-usage"),
     SampleFact(does="counts a negative number of tokens", fault="negative-usage"),

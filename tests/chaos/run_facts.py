@@ -136,6 +136,16 @@ RUN_FACTS: tuple[RunFact, ...] = (
         faults=("401:on=models",),
     ),
     RunFact(
+        does="answers that the balance is used up (402) in mid-run",
+        again="no",
+        effect="the run stops",
+        exit_code=4,
+        said="HTTP 402: balance used up",
+        n_sent=11,
+        n_answered=10,
+        faults=("402:after=10",),
+    ),
+    RunFact(
         does="refuses the key (401) in mid-run",
         again="no",
         effect="the run stops",

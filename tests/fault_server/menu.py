@@ -170,6 +170,11 @@ async def null_choice(exchange: Exchange, _fault: Fault) -> Reply:
     return await _edited(exchange, lambda body: _without_text(body, finish_reason=None))
 
 
+async def cut_off(exchange: Exchange, _fault: Fault) -> Reply:
+    """The beginning of the answer, with the finish_reason of a server that is asked to stop."""
+    return await _edited(exchange, lambda body: _with_choice(body, finish_reason="abort"))
+
+
 async def no_usage(exchange: Exchange, _fault: Fault) -> Reply:
     """No usage."""
     return await _edited(exchange, lambda body: {key: body[key] for key in body if key != "usage"})
@@ -283,6 +288,10 @@ def _with_marked_text(body: dict[str, Any]) -> dict[str, Any]:
     else:
         choice["text"] = _MARK
     return {**body, "choices": [choice]}
+
+
+def _with_choice(body: dict[str, Any], **values: Any) -> dict[str, Any]:
+    return {**body, "choices": [{**body["choices"][0], **values}]}
 
 
 def _without_text(body: dict[str, Any], *, finish_reason: str | None) -> dict[str, Any]:
@@ -536,6 +545,7 @@ FAULTS: dict[str, FaultKind] = {
     "null-content": FaultKind(
         behave=null_content, meaning="null text with a finish_reason", routes=_COMPLETIONS, is_answer=True
     ),
+    "cut-off": FaultKind(behave=cut_off, meaning="an answer with the finish_reason abort", routes=_COMPLETIONS),
     "no-usage": FaultKind(behave=no_usage, meaning="an answer without usage", routes=_COMPLETIONS, is_answer=True),
     "negative-usage": FaultKind(
         behave=negative_usage,
