@@ -109,6 +109,25 @@ def test_one_class_is_imported_without_the_rest(package: Path) -> None:
         assert whole[2] - resident > 0.9 * N_GENERATED * BALLAST_BYTES
 
 
+def test_every_class_loads_alone(package: Path) -> None:
+    """A thousand classes load one after another in workers, without the whole package and its memory."""
+    names = [f"Gen{number:04}" for number in range(N_GENERATED)]
+    resolver = Resolver("auto", package)
+    refs = [ref for name in ("State", *names, "Plain") if (ref := resolver.resolve(name))]
+
+    async def work(pool: VerifierPool) -> list[Any]:
+        async with anyio.create_task_group() as tasks:
+            for ref in refs[1:]:
+                tasks.start_soon(pool.load, ref)
+        state = await pool.verify(refs[0], "x", None)
+        return [[await pool.load(ref) for ref in refs], state.extracted]
+
+    failures, (n_modules, ballast, _) = in_pool(work)
+    assert failures == [None] * len(refs)
+    assert n_modules < 2 * len(refs) + 10
+    assert ballast == N_GENERATED * BALLAST_BYTES
+
+
 def test_further_names_are_resolved_when_asked(package: Path) -> None:
     """A class that imports others from the package while it verifies gets them, one by one."""
     lazy, state = verify(package, ("Lazy", "x", None), ("State", "x", None))

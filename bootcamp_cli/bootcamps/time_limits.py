@@ -17,21 +17,21 @@ _ALARM = {"alarm": 0, "setitimer": 1}
 
 
 def own_time_limit(bootcamp: Any) -> float | None:
-    """The longest time limit in seconds that stands in the modules of a class and of its bases; None without one.
+    """The longest time limit in seconds that stands in the files of a bootcamp and its bases; None without one.
 
     It is a number given as `timeout`, `time_limit` or the like: an argument, a default, an attribute, a constant, a
     decorator; or the seconds of an alarm.
     """
-    classes = inspect.getmro(bootcamp) if inspect.isclass(bootcamp) else (bootcamp,)
-    limits = [limit for each in classes if (file := _file(each)) for limit in _limits_in(file)]
-    return max(limits, default=None)
+    things = inspect.getmro(bootcamp) if inspect.isclass(bootcamp) else (bootcamp, *inspect.getmro(type(bootcamp)))
+    files = dict.fromkeys(file for thing in things if (file := _file(thing)))
+    return max((limit for file in files for limit in _limits_in(file)), default=None)
 
 
 def _file(thing: Any) -> str | None:
     try:
         return inspect.getsourcefile(thing)
-    except TypeError:  # of a built-in class, or of an instance
-        return inspect.getsourcefile(type(thing)) if not inspect.isclass(thing) else None
+    except (TypeError, OSError):  # built in, or made by no file
+        return None
 
 
 @cache

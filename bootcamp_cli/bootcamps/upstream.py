@@ -36,6 +36,7 @@ def load_upstream(ref: BootcampRef) -> ScoreVerifier:
     """Import the class of `ref` and wrap it.
 
     Raises:
+        MemoryError: the worker has no room for it.
         ModuleNotFoundError: a requirement of the package is not installed.
         ImportError: it can be imported neither alone nor with the whole package; the message gives both reasons.
     """
@@ -55,6 +56,8 @@ def load_upstream(ref: BootcampRef) -> ScoreVerifier:
             if _is_missing_requirement(error, package):
                 raise
             alone = described(error)
+        except MemoryError:
+            raise
         except Exception as error:  # noqa: BLE001 - the boundary: whatever goes wrong, the whole package is tried next
             alone = described(error)
     return reference_verifier(_from_whole_package(ref, alone))
@@ -125,6 +128,9 @@ def _import_whole() -> str | None:
     _forget_package()
     try:
         importlib.import_module(BOOTCAMPS)
+    except MemoryError:
+        _forget_package()
+        raise
     except Exception as error:  # noqa: BLE001 - the boundary: a thousand modules may do anything
         _forget_package()
         return described(error)

@@ -75,7 +75,7 @@ async def rescore(
         UsageError: nothing tells the data source of a record.
     """
     result = Rescored()
-    resolver = Resolver(settings.bootcamps, settings.bootcamps_path)
+    resolver = await anyio.to_thread.run_sync(Resolver, settings.bootcamps, settings.bootcamps_path)
 
     @cache
     def resolve(data_source: str) -> BootcampRef | None:

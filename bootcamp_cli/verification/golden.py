@@ -68,9 +68,10 @@ async def verify_golden(golden_dir: Path, eval_dir: Path, settings: Settings) ->
         raise DatasetError(
             f"{visible(str(golden_dir))} holds no golden files", hint="give a folder of DATA_SOURCE.jsonl files"
         )
-    resolver = Resolver(settings.bootcamps, settings.bootcamps_path)
+    resolver = await anyio.to_thread.run_sync(Resolver, settings.bootcamps, settings.bootcamps_path)
+    refs = await anyio.to_thread.run_sync(lambda: {path: resolver.resolve(path.stem) for path in paths})
     async with await verifier_pool(settings) as pool:
-        return [await _agreement(path, eval_dir, resolver.resolve(path.stem), pool) for path in paths]
+        return [await _agreement(path, eval_dir, refs[path], pool) for path in paths]
 
 
 def _golden_files(directory: Path) -> list[Path]:
