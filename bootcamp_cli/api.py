@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 _MIN_COMPARED = 8
 _NEARLY_ALL = 0.95
+_MANY_BOOTCAMPS = 100
 
 _T = TypeVar("_T")
 
@@ -103,7 +104,10 @@ async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | Non
     plan = await _aside(_plan_evaluation, resolved, tell)
     entry = None
     if plan.settings.model_name is None:
-        entry = await _model_of(plan, tell, stop)
+        if plan.settings.resume:  # perhaps nothing is owed, and no verifier needed
+            entry = await _model_of(plan, tell, stop)
+        else:
+            entry, plan = await _ready(plan, tell, stop)
         plan = plan.with_model(entry.name)
     most = None if plan.settings.resume else MAX_EARLIER
     nearest = await _aside(lambda: nearest_run(plan, most=most))
@@ -115,7 +119,8 @@ async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | Non
             tell.note(f"an unfinished run has the same settings: `bootcamp resume {path}` would continue it")
     elif plan.settings.resume:
         tell.note(_nothing_to_resume(nearest, plan))
-    entry = entry or await _model_of(plan, tell, stop)
+    if entry is None or plan.settings.resume:
+        entry, plan = await _ready(plan, tell, stop, entry=entry)
     async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
         return await _run(session, tell, stop)
 
@@ -160,7 +165,9 @@ async def _continued(
         plan = await _aside(plan_redo, plan, run_dir, selection)
         what = f"{counted(plan.n_samples, 'sample')} ({shortened(', '.join(redo))})"
         tell.note(f"redoing {what} of {run_dir.path} in a run directory of their own")
-        entry = await _model_of(plan, tell, stop)
+        entry, plan = await _ready(
+            plan, tell, stop, files=[file.name for file in plan.test_set.files if plan.n_samples_of(file)]
+        )
         async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
             return await _run(session, tell, stop)
     return await _resumed(plan, run_dir, tell, stop, selection)
@@ -175,10 +182,13 @@ async def _resumed(
 ) -> "Run":
     from bootcamp_cli.engine.session import in_thread, resumed_session
 
-    async with in_thread(resumed_session(plan, run_dir, tell.note)) as session:
+    async with in_thread(resumed_session(plan, run_dir, tell.note)) as resumed:
+        session = resumed
         chosen = await _aside(session.choose, selection) if selection else {}
+        unanswered = [file.name for file in plan.test_set.files if session.n_unanswered(file)]
         if chosen:
-            await _model_of(plan, tell, stop)
+            _, plan = await _ready(session.plan, tell, stop, files=[*chosen, *unanswered])
+            session = replace(session, plan=plan)
             await _aside(session.begin)  # from here on the run is incomplete, whatever happens
             if n := await _aside(session.set_aside, chosen):
                 tell.note(f"{counted(n, 'record')} set aside in {run_dir.redone}")
@@ -189,8 +199,9 @@ async def _resumed(
             await _aside(session.begin)
             return await _aside(_conclude, session, tell)
         tell.note(f"continuing {run_dir.path}: {_left_to_do(session)}")
-        if not chosen and any(session.n_unanswered(file) for file in plan.test_set.files):
-            await _model_of(plan, tell, stop)
+        if unanswered and not chosen:
+            _, plan = await _ready(session.plan, tell, stop, files=unanswered)
+            session = replace(session, plan=plan)
         await _aside(session.begin)
         return await _run(session, tell, stop)
 
@@ -299,6 +310,64 @@ def _conclude(session: "Session", tell: "_Tell") -> "Run":
     return Run(session.run_dir.path, summary=summary, settings=session.plan.settings)
 
 
+async def _ready(
+    plan: "Plan",
+    tell: "_Tell",
+    stop: "StopRequest | None",
+    *,
+    files: Sequence[str] | None = None,
+    entry: "ModelEntry | None" = None,
+) -> "tuple[ModelEntry, Plan]":
+    """What must be before the first request: the model is there, and the verifiers can be loaded.
+
+    Both at the same time; what fails first ends the other. Only the bootcamps of `files` are loaded, and none that are
+    built in. With an `entry` the model is there already.
+
+    Raises:
+        UnknownBootcampError: bootcamps cannot be loaded, and `allow_unscored` is off.
+        BootcampError: as `_model_of` does.
+    """
+    import anyio
+
+    refs = plan.third_party(files)
+    if not refs:
+        return entry or await _model_of(plan, tell, stop), plan
+    entries = [entry] if entry else []
+    plans = []
+
+    async def find_model() -> None:
+        entries.append(await _model_of(plan, tell, stop))
+
+    async def load() -> None:
+        plans.append(await _with_bootcamps(plan, refs, tell, stop))
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(load)
+            if not entries:
+                tasks.start_soon(find_model)
+    except ExceptionGroup as group:
+        raise first_error(group) from group
+    return entries[0], plans[0]
+
+
+async def _with_bootcamps(plan: "Plan", refs: "list[BootcampRef]", tell: "_Tell", stop: "StopRequest | None") -> "Plan":
+    """Load bootcamps in workers; what cannot be loaded is an error, or a warning where outputs may be unscored."""
+    from bootcamp_cli.engine.plan import unloadable_lines
+    from bootcamp_cli.verification.loading import reasons_not_to_load
+
+    if len(refs) >= _MANY_BOOTCAMPS:
+        tell.note(f"loading {len(refs)} bootcamps that are not built in, to see whether they can be")
+    reasons = await _unless_stopped(stop, lambda: reasons_not_to_load(refs, plan.settings))
+    plan = plan.with_unloadable(reasons)
+    if reasons:
+        tell.warn(
+            f"the bootcamps of {len(reasons)} data sources cannot be loaded, their outputs are kept for a later "
+            f"`bootcamp rescore`: {'; '.join(unloadable_lines(reasons))}"
+        )
+    return plan
+
+
 async def _model_of(plan: "Plan", tell: "_Tell", stop: "StopRequest | None") -> "ModelEntry":
     """Wait for the model, unless told not to; warn where max_tokens leaves no room for a prompt."""
     from bootcamp_cli.server.health import ModelEntry
@@ -330,10 +399,13 @@ async def _unless_stopped(stop: "StopRequest | None", work: Callable[[], Awaitab
         await stop.wait()
         tasks.cancel_scope.cancel()
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(cancel_when_asked)
-        done.append(await work())
-        tasks.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(cancel_when_asked)
+            done.append(await work())
+            tasks.cancel_scope.cancel()
+    except ExceptionGroup as group:
+        raise first_error(group) from group
     if not done:
         raise InterruptedRunError("stopped before the first request")
     return done[0]

@@ -76,7 +76,7 @@ class DatasetError(UsageError):
 
 
 class UnknownBootcampError(DatasetError):
-    """Rows name data sources for which no bootcamp is installed."""
+    """Rows name data sources for which no bootcamp is installed, or none that can be loaded."""
 
 
 class ResumeRefusedError(UsageError):

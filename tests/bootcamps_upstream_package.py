@@ -1,4 +1,8 @@
-"""Builds packages of the shape of `internbootcamp`: many classes, one per module, all named in one `__init__`."""
+"""Builds packages of the shape of `internbootcamp`: many classes, one per module, all named in one `__init__`.
+
+Its modules import one another as the real one's do: nearly all by the top-level name `bootcamp`, which the package's
+`__init__` makes by putting its own directory on the path, a few by other names; some use its helpers beside `bootcamp`.
+"""
 
 from pathlib import Path
 
@@ -28,30 +32,72 @@ class Basebootcamp:
         return score
 """
 
-_HEAD = "from internbootcamp.bootcamp.base import Basebootcamp\n"
+TOP_LEVEL = "from bootcamp import Basebootcamp\n"
+
+OTHER_STYLES = (
+    "from internbootcamp.bootcamp.base import Basebootcamp\n",
+    "from bootcamp.base import Basebootcamp\n",
+    "from internbootcamp.bootcamp import Basebootcamp\n",
+    "from ..base import Basebootcamp\n",
+    "from bootcamp import Basebootcamp\nfrom bootcamp_utils import same\n",
+    "from bootcamp import Basebootcamp\nfrom libs.exact.compare import same\n",
+    "import bootcamp\nBasebootcamp = bootcamp.Basebootcamp\n",
+    "import bootcamp.base as base\nBasebootcamp = base.Basebootcamp\n",
+)
+_EVERY = 45
+"""Of this many generated modules one has another style: 23 of 1,046 have in the real package."""
+
+_INIT = """
+import os
+import sys
+
+sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+from .bootcamp import *
+"""
 
 
 def build_package(
-    directory: Path, classes: dict[str, str], *, n_generated: int = 0, after_imports: str = "", module_head: str = ""
+    directory: Path,
+    classes: dict[str, str],
+    *,
+    n_generated: int = 0,
+    after_imports: str = "",
+    module_head: str = "",
+    heads: dict[str, str] | None = None,
 ) -> Path:
     """Write a package with `classes` (data source -> class body) and further generated ones; returns its parent.
 
-    `after_imports` ends the `__init__` of the bootcamps, `module_head` starts the module of each of `classes`.
+    `after_imports` ends the `__init__` of the bootcamps, `module_head` follows the import of the base class in the
+    module of each of `classes`; `heads` replaces that import for some of them.
     """
     root = directory / "internbootcamp"
     bootcamps = root / "bootcamp"
     bootcamps.mkdir(parents=True)
-    (root / "__init__.py").write_text("from .bootcamp import *\n")
+    (root / "__init__.py").write_text(_INIT)
+    _write_helpers(root)
     (bootcamps / "base.py").write_text(_BASE)
     imports = ["from .base import Basebootcamp"]
     for number in range(n_generated):
         name = f"Gen{number:04}"
         ballast = f"BALLAST = b'x' * {BALLAST_BYTES}\n"
-        imports.append(_write_module(bootcamps, name, f"{ballast}{_class(name, 'number = ' + str(number))}"))
+        other, first = divmod(number, _EVERY)
+        head = TOP_LEVEL if first else OTHER_STYLES[other % len(OTHER_STYLES)]
+        imports.append(_write_module(bootcamps, name, f"{head}{ballast}{_class(name, 'number = ' + str(number))}"))
     for name, body in classes.items():
-        imports.append(_write_module(bootcamps, name, module_head + _class(name, body)))
+        head = (heads or {}).get(name, TOP_LEVEL)
+        imports.append(_write_module(bootcamps, name, head + module_head + _class(name, body)))
     (bootcamps / "__init__.py").write_text("\n".join([*imports, after_imports, ""]))
     return directory
+
+
+def _write_helpers(root: Path) -> None:
+    """Beside the bootcamps, a module and a package that only the package's own directory on the path makes findable."""
+    (root / "bootcamp_utils.py").write_text("def same(one, other):\n    return one == other\n")
+    exact = root / "libs" / "exact"
+    exact.mkdir(parents=True)
+    for folder in (root / "libs", exact):
+        (folder / "__init__.py").write_text("")
+    (exact / "compare.py").write_text("from bootcamp_utils import same\n")
 
 
 def _class(name: str, body: str) -> str:
@@ -63,5 +109,5 @@ def _write_module(bootcamps: Path, name: str, text: str) -> str:
     folder = bootcamps / name.lower()
     folder.mkdir()
     (folder / "__init__.py").write_text("")
-    (folder / f"{name.lower()}.py").write_text(_HEAD + text)
+    (folder / f"{name.lower()}.py").write_text(text)
     return f"from .{name.lower()}.{name.lower()} import {name}bootcamp"

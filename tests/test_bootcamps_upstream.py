@@ -1,6 +1,8 @@
 """Classes of a package of the shape of `internbootcamp` verify one by one, without the rest of the package."""
 
+import importlib.util
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,11 @@ import anyio
 import pytest
 
 from bootcamp_cli.bootcamps.registry import Resolver
+from bootcamp_cli.bootcamps.time_limits import own_time_limit
 from bootcamp_cli.types import BootcampRef, Verdict
 from bootcamp_cli.verification.pool import VerifierPool
 from tests.bootcamps_builder import in_pool, is_running, until, verify_all
-from tests.bootcamps_upstream_package import BALLAST_BYTES, build_package
+from tests.bootcamps_upstream_package import BALLAST_BYTES, OTHER_STYLES, TOP_LEVEL, build_package
 
 N_GENERATED = 1000
 LONG = "some thoughts </think> " * 10
@@ -106,6 +109,25 @@ def test_one_class_is_imported_without_the_rest(package: Path) -> None:
         assert whole[2] - resident > 0.9 * N_GENERATED * BALLAST_BYTES
 
 
+def test_every_class_loads_alone(package: Path) -> None:
+    """A thousand classes load one after another in workers, without the whole package and its memory."""
+    names = [f"Gen{number:04}" for number in range(N_GENERATED)]
+    resolver = Resolver("auto", package)
+    refs = [ref for name in ("State", *names, "Plain") if (ref := resolver.resolve(name))]
+
+    async def work(pool: VerifierPool) -> list[Any]:
+        async with anyio.create_task_group() as tasks:
+            for ref in refs[1:]:
+                tasks.start_soon(pool.load, ref)
+        state = await pool.verify(refs[0], "x", None)
+        return [[await pool.load(ref) for ref in refs], state.extracted]
+
+    failures, (n_modules, ballast, _) = in_pool(work)
+    assert failures == [None] * len(refs)
+    assert n_modules < 2 * len(refs) + 10
+    assert ballast == N_GENERATED * BALLAST_BYTES
+
+
 def test_further_names_are_resolved_when_asked(package: Path) -> None:
     """A class that imports others from the package while it verifies gets them, one by one."""
     lazy, state = verify(package, ("Lazy", "x", None), ("State", "x", None))
@@ -177,6 +199,186 @@ def test_class_that_cannot_be_imported(tmp_path: Path) -> None:
     assert broken.failure == again.failure == "verifier_error"
     assert "No module named 'no_such_dependency'" in str(broken.error)
     assert fine.score == 1.0
+
+
+def test_missing_requirement_does_not_import_the_whole(tmp_path: Path) -> None:
+    """Where a requirement is missing, the whole package would lack it too, and is not imported for it."""
+    build_package(
+        tmp_path,
+        {"Broken": "pass", "State": WORKER_STATE},
+        n_generated=30,
+        module_head="try: sys\nexcept NameError: import sys, no_such_dependency\n",
+        heads={"State": f"import sys\n{TOP_LEVEL}"},
+    )
+    broken, state = verify(tmp_path, ("Broken", "<1>", "1"), ("State", "x", None))
+    assert broken.error is not None
+    assert broken.error.endswith("ModuleNotFoundError: No module named 'no_such_dependency'")
+    assert state.extracted[1] == 0
+
+
+STYLES = (TOP_LEVEL, *OTHER_STYLES)
+NAMES = extracting(
+    "import sys",
+    "seen = [name for name in sys.modules if name.partition('.')[0] in ('internbootcamp', 'bootcamp')]",
+    "tops = {id(sys.modules[name]) for name in seen if name.endswith('base')}",
+    "import bootcamp.base, internbootcamp.bootcamp",
+    "same = bootcamp is internbootcamp.bootcamp and bootcamp.base is internbootcamp.bootcamp.base",
+    "return [same, len(tops), Basebootcamp is bootcamp.Basebootcamp, len(seen), sys.path[-1]]",
+)
+
+
+@pytest.mark.parametrize("style", range(len(STYLES)))
+def test_every_way_of_importing_the_base_class(tmp_path: Path, style: int) -> None:
+    """Whichever way a module names the base class, it is one class of one module, and its own modules suffice."""
+    name = f"Style{style}"
+    build_package(tmp_path, {name: NAMES}, n_generated=30, heads={name: STYLES[style]})
+    first, second = verify(tmp_path, (name, "x", None), (name, "x", None))
+    is_one, n_bases, is_base, n_modules, last_on_path = second.extracted
+    assert (is_one, n_bases, is_base) == (True, 1, True)
+    assert n_modules < 12
+    assert last_on_path == str(tmp_path / "internbootcamp")
+    assert first.score == second.score == 1.0
+
+
+def test_every_style_in_the_whole_package(tmp_path: Path) -> None:
+    """Where the whole package has to be imported, it is imported once, under both names."""
+    styles = {f"Style{number}": NAMES for number in range(len(STYLES))}
+    heads = {f"Style{number}": style for number, style in enumerate(STYLES)}
+    made = "class Madebootcamp(Basebootcamp): pass"
+    build_package(tmp_path, styles, heads=heads, after_imports=made)
+    samples = [("Made", "<1>", "1"), *((name, "x", None) for name in styles)]
+    assert [verdict.score for verdict in verify(tmp_path, *samples)] == [1.0] * len(samples)
+    assert [verdict.extracted[:3] for verdict in verify(tmp_path, *samples)[1:]] == [[True, 1, True]] * len(styles)
+
+
+def test_names_that_the_init_gives_by_the_top_level(tmp_path: Path) -> None:
+    """An `__init__` that says `from bootcamp.x import X` names the same modules as one that says `from .x`."""
+    build_package(tmp_path, {"Plain": "pass"})
+    init = tmp_path / "internbootcamp" / "bootcamp" / "__init__.py"
+    init.write_text(init.read_text().replace("from .plain", "from bootcamp.plain"))
+    assert found(tmp_path, "Plain").target == "internbootcamp.bootcamp.plain.plain:Plainbootcamp"
+    assert verify(tmp_path, ("Plain", "<1>", "1"))[0].score == 1.0
+
+
+PROCESS_STATE = extracting(
+    "import decimal, sys, threading, warnings",
+    "context = decimal.getcontext()",
+    "state = [sys.getrecursionlimit(), context.prec, str(decimal.Decimal(1) / 3), decimal.Context().prec,",
+    "         sys.get_int_max_str_digits(), threading.stack_size(), len(warnings.filters)]",
+    "sys.setrecursionlimit(5000)",
+    "context.prec = 99",
+    "warnings.simplefilter('error', UserWarning)",
+    "return state",
+)
+CHANGES = (
+    "import decimal, sys, threading, warnings\nsys.setrecursionlimit(20000)\ndecimal.getcontext().prec = 50\n"
+    "decimal.DefaultContext.prec = 40\nsys.set_int_max_str_digits(0)\nthreading.stack_size(65536)\n"
+    "warnings.simplefilter('error')\n"
+)
+
+
+def test_process_state_does_not_leak(tmp_path: Path) -> None:
+    """What a class changes of the process, at import or while it verifies, holds for its own samples alone, each time.
+
+    A module that two classes import and that changes something changes it for both, whichever comes first.
+    """
+    heads = {
+        "Changing": TOP_LEVEL + CHANGES,
+        "First": f"{TOP_LEVEL}import libs.precise\n",
+        "Second": f"{TOP_LEVEL}import libs.precise\n",
+    }
+    build_package(tmp_path, dict.fromkeys(("Plain", *heads), PROCESS_STATE), heads=heads)
+    (tmp_path / "internbootcamp" / "libs" / "precise.py").write_text("import decimal\ndecimal.getcontext().prec = 7\n")
+
+    def states(*names: str) -> dict[str, Any]:
+        verdicts = verify(tmp_path, *((name, "x", None) for name in names))
+        seen: dict[str, list[Any]] = {}
+        for name, verdict in zip(names, verdicts, strict=True):
+            seen.setdefault(name, []).append(verdict.extracted)
+        assert all(each == same[0] for same in seen.values() for each in same)
+        return {name: same[0] for name, same in seen.items()}
+
+    alone = {name: states(name)[name] for name in ("Plain", *heads)}
+    assert states("Changing", "Plain", "First", "Second", "Plain", "Changing", "First") == alone
+    assert states("Second", "First", "Plain", "Changing", "Plain") == alone
+    assert [alone[name][1] for name in ("Plain", *heads)] == [28, 50, 7, 7]
+    assert alone["Changing"][:2] + alone["Changing"][3:6] == [20000, 50, 40, 0, 65536]
+
+
+def test_whole_package_keeps_its_state_apart(tmp_path: Path) -> None:
+    """What the import of the whole package changes holds for its classes, not for those that were loaded alone."""
+    made = f"{CHANGES}\nclass Madebootcamp(Basebootcamp):\n"
+    made += "".join(f"    {line}\n" for line in PROCESS_STATE.splitlines())
+    build_package(tmp_path, {"Plain": PROCESS_STATE, "Later": PROCESS_STATE}, after_imports=made)
+    plain, whole, again, later = (
+        verdict.extracted
+        for verdict in verify(tmp_path, *((n, "x", None) for n in ("Plain", "Made", "Plain", "Later")))
+    )
+    assert plain == again
+    assert plain[1] == 28
+    assert whole == later
+    assert whole[1] == 50
+
+
+DRAWING = extracting("import random", "return [random.random(), AT_IMPORT, random.getrandbits(200)]")
+
+
+def test_random_numbers_are_those_of_the_sample(tmp_path: Path) -> None:
+    """What a verifier draws is decided by its data source and the output: the same again, in whichever process."""
+    head = "import random\nAT_IMPORT = random.random()\n"
+    build_package(tmp_path, {"Drawing": DRAWING, "Other": DRAWING}, module_head=head)
+    samples = [("Drawing", "x", None), ("Drawing", "\ud800y", None), ("Other", "x", None)]
+    once = [verdict.extracted for verdict in verify(tmp_path, *samples, *samples)]
+    again = [verdict.extracted for verdict in verify(tmp_path, *reversed(samples))]
+    assert once[:3] == once[3:] == again[::-1]
+    assert len({str(drawn[0]) for drawn in once}) == 3
+
+
+LIMITS = {
+    "signal.alarm(30)": 30.0,
+    "signal.setitimer(signal.ITIMER_REAL, 2.5)": 2.5,
+    "subprocess.run(['x'], timeout=20)": 20.0,
+    "TIME_LIMIT = 7": 7.0,
+    "timeout_s: float = 7.5": 7.5,
+    "def verify(text, *, timeout=30, retries=400): ...": 30.0,
+    "def verify(text, time_limit=12.5, /): ...": 12.5,
+    "@timeout(15)\ndef verify(text): ...": 15.0,
+    "timeout = 5\nsignal.alarm(9)": 9.0,
+    "timeout = 86400": None,
+    "timeout = None": None,
+    "timeout = True": None,
+    "timeout_ms = 30": None,
+    "signal.alarm(0)": None,
+    "alarm = 30": None,
+    "limit = 30": None,
+}
+
+
+@pytest.mark.parametrize(("text", "limit_s"), LIMITS.items(), ids=range(len(LIMITS)))
+def test_own_time_limits_are_read(tmp_path: Path, text: str, limit_s: float | None) -> None:
+    """A number of seconds that a module gives as its time limit is its own limit, the longest of several."""
+    path = tmp_path / "module.py"
+    path.write_text(f"import signal\nif False:\n{textwrap.indent(text, '    ')}\nclass Bootcamp: ...\n")
+    spec = importlib.util.spec_from_file_location(f"limited_{tmp_path.name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+        assert own_time_limit(module.Bootcamp) == limit_s
+
+
+def test_a_class_gets_its_own_time_limit_and_a_second(tmp_path: Path) -> None:
+    """A class that allows itself more time than `verify_timeout` gets it, then a second, and no more."""
+    slow = "import time, signal\ntime.sleep(float(ground_truth))\nreturn 1.0".splitlines()
+    classes = {"Patient": f"timeout = 0.6\n{scoring(*slow)}", "Hasty": f"timeout = 0.1\n{scoring(*slow)}"}
+    build_package(tmp_path, classes)
+    samples = [("Patient", "x", "0.5"), ("Patient", "x", "1000"), ("Hasty", "x", "1000")]
+    in_time, hanging, hasty = verify(tmp_path, *samples, timeout_s=0.3)
+    assert in_time.score == 1.0
+    assert hanging.error == "no verdict within 1.6 s"
+    assert hasty.error == "no verdict within 0.3 s"
 
 
 def test_class_that_only_running_the_init_gives(tmp_path: Path) -> None:

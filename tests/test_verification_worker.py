@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bootcamp_cli.bootcamps.time_limits import MOST_S
 from bootcamp_cli.types import BootcampRef, Verdict
 from bootcamp_cli.verification.process import WorkerLimits, plan_workers
 from bootcamp_cli.verification.protocol import (
@@ -37,13 +38,14 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=8,
 )
+FAILURES = st.sampled_from(["verifier_crash", "verifier_error"])
 VERDICTS = st.builds(
     Verdict, score=st.floats(allow_nan=False, allow_infinity=False), extracted=JSON_VALUES
 ) | st.builds(
     Verdict,
     score=st.none(),
     extracted=JSON_VALUES,
-    failure=st.sampled_from(["verifier_crash", "verifier_error"]),
+    failure=FAILURES,
     error=st.text(),
 )  # fmt: skip
 
@@ -86,7 +88,10 @@ def test_batches_round_trip(samples: list[tuple[str, Any]]) -> None:
 
 @given(
     st.just(Ready())
-    | st.builds(Loaded, id=st.integers())
+    | st.builds(Loaded, id=st.integers(), time_limit_s=st.none() | st.floats(0, MOST_S, exclude_min=True))
+    | st.builds(
+        Loaded, id=st.integers(), failure=st.builds(Verdict, score=st.none(), failure=FAILURES, error=st.text())
+    )
     | st.builds(Verified, id=st.integers(), verdict=VERDICTS, retire=st.booleans())
 )
 def test_replies_round_trip(reply: Ready | Loaded | Verified) -> None:
@@ -115,9 +120,13 @@ def test_nonsense_is_refused(line: bytes) -> None:
         '["verdict", 1, null, null, "verifier_timeout", "x", false]',
         '["verdict", "1", 1.0, null, null, null, false]',
         '["verdict", 1, 1.0, null, null, null]',
+        '["loaded", 1, 301.0, null, null]',
+        '["loaded", 1, 0.0, null, null]',
+        '["loaded", 1, 1.0, "verifier_error", "x"]',
+        '["loaded", 1, null, "verifier_timeout", "x"]',
         "[" * 100_000,
     ],
-    ids=range(9),
+    ids=range(13),
 )
 def test_forged_verdicts_are_refused(line: str) -> None:
     """A score that is no finite number, a failure with a score or of an unknown kind, missing parts: no message."""
@@ -191,7 +200,8 @@ def test_worker_imports_only_what_it_meets(tmp_path: Path, monkeypatch: pytest.M
     assert {"unmet", "anyio", "httpx", "typer", "rich", "asyncio", "numpy"} & set(modules) == set()
     ours = [name.removeprefix("bootcamp_cli.") for name in modules if name.startswith("bootcamp_cli.")]
     assert ours == [
-        *("bootcamps", "bootcamps.registry", "bootcamps.scoring", "bootcamps.upstream", "errors", "types"),
+        *("bootcamps", "bootcamps.registry", "bootcamps.scoring", "bootcamps.time_limits", "bootcamps.upstream"),
+        *("errors", "types"),
         *("verification", "verification.protocol", "verification.worker"),
     ]
 
@@ -210,7 +220,7 @@ def test_hanging_worker_ends_without_the_pool(tmp_path: Path, monkeypatch: pytes
     ref = write_bootcamp(tmp_path, "endless", ECHO.replace("return output", "exec('while True: pass')"))
     with worker(tmp_path, timeout_s=0.1) as (process, channel):
         channel.sendall(join_batch([encode_sample(1, ref, "x", b"null")]))
-        assert channel.recv(100) == b'["loaded",1]\n'
+        assert channel.recv(100) == b'["loaded",1,null,null,null]\n'
         channel.close()
         assert process.wait(timeout=30) == -signal.SIGALRM
 
@@ -230,4 +240,4 @@ def test_terminal_interrupt_is_ignored(tmp_path: Path) -> None:
         os.kill(process.pid, signal.SIGINT)
         missing = BootcampRef(data_source="x", origin="builtin", target="missing_module")
         channel.sendall(join_batch([encode_sample(5, missing, "x", b"null")]))
-        assert channel.makefile("rb").readline() == b'["loaded",5]\n'
+        assert channel.makefile("rb").readline().startswith(b'["loaded",5,null,"verifier_error",')

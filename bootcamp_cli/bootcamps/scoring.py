@@ -28,10 +28,14 @@ class CheckVerifier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreVerifier:
-    """A bootcamp of the reference's protocol: it takes the whole output and returns the score itself."""
+    """A bootcamp of the reference's protocol: it takes the whole output and returns the score itself.
+
+    `time_limit_s` is the limit that its own code allows itself, if it has one.
+    """
 
     extract_output: Callable[[str], object]
     verify_score: Callable[[str, Any], object]
+    time_limit_s: float | None = None
 
 
 Verifier = CheckVerifier | ScoreVerifier

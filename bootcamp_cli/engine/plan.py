@@ -1,7 +1,8 @@
 """What a run will do, decided before its first request: settings, template, test set and verifiers together."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bootcamp_cli.bootcamps.digest import verifier_version
@@ -22,7 +23,7 @@ from bootcamp_cli.settings.model import (
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.templates.template import Template
 from bootcamp_cli.text import counted
-from bootcamp_cli.types import BootcampRef, RedoOf, VerifierVersion
+from bootcamp_cli.types import BootcampRef, RedoOf, VerifierVersion, bootcamp_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,8 @@ class Plan:
 
     `template` is the chosen one; in chat mode its text is not used, and `generation.sys_prompt` holds the system prompt
     that is sent. `refs` and `verifiers` have an entry for every data source of the test set: None where there is no
-    bootcamp. With `redo_of` only those samples are taken, which another run has.
+    bootcamp. `unloadable` has the reasons for those whose bootcamp was found not to load. With `redo_of` only those
+    samples are taken, which another run has.
     """
 
     settings: Settings
@@ -40,6 +42,7 @@ class Plan:
     test_set: TestSet
     refs: Mapping[str, BootcampRef | None]
     verifiers: Mapping[str, VerifierVersion | None]
+    unloadable: Mapping[str, str] = field(default_factory=dict)
     redo_of: RedoOf | None = None
 
     @property
@@ -79,6 +82,22 @@ class Plan:
     def with_repeats(self, n_repeats: int) -> "Plan":
         """The same plan with each question asked this often."""
         return replace(self, settings=replace(self.settings, repeats=n_repeats))
+
+    def third_party(self, files: Container[str] | None = None) -> list[BootcampRef]:
+        """The bootcamps that are not built in, of these test files or of all."""
+        names = (name for f in self.test_set.files if files is None or f.name in files for name, _ in f.data_sources)
+        refs = (self.refs[name] for name in dict.fromkeys(names))
+        return [ref for ref in refs if ref is not None and ref.origin != "builtin"]
+
+    def with_unloadable(self, reasons: Mapping[str, str]) -> "Plan":
+        """The same plan, with the reasons why bootcamps cannot be loaded: their outputs are kept without a score.
+
+        Raises:
+            UnknownBootcampError: there are some, and `allow_unscored` is off.
+        """
+        if reasons and not self.settings.allow_unscored:
+            raise _unloadable(reasons)
+        return replace(self, unloadable=reasons)
 
     def identity(self) -> dict[str, Any]:
         """What decides the answers and the scores: see `engine.identity`."""
@@ -164,4 +183,32 @@ def _unknown(names: list[str], test_set: TestSet) -> UnknownBootcampError:
         ),
         hint="install the internbootcamp package, give --bootcamps-path DIR, add them by an entry point of group "
         "bootcamp_cli.bootcamps, or keep their outputs for a later `bootcamp rescore` with --allow-unscored",
+    )
+
+
+_MISSING = re.compile(r"ModuleNotFoundError: No module named '([^'.]+)")
+_MAX_NAMED = 20
+
+
+def _unloadable(reasons: Mapping[str, str]) -> UnknownBootcampError:
+    missing = dict.fromkeys(name for reason in reasons.values() for name in _MISSING.findall(reason))
+    install = f"install {', '.join(missing)}" if missing else "install what they need"
+    return UnknownBootcampError(
+        f"the bootcamps of {len(reasons)} data sources cannot be loaded; nothing was started",
+        problems=unloadable_lines(reasons),
+        hint=f"{install}, or keep their outputs for a later `bootcamp rescore` with --allow-unscored",
+    )
+
+
+def unloadable_lines(reasons: Mapping[str, str]) -> tuple[str, ...]:
+    """One line for each reason why bootcamps cannot be loaded, with the data sources concerned."""
+    concerned: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        _, of_import, cause = reason.partition(f":{bootcamp_name(name)}: ")
+        concerned.setdefault(cause if of_import else reason, []).append(name)
+    return tuple(
+        f"{', '.join(names[:_MAX_NAMED])}"
+        + (f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else "")
+        + f": {reason}"
+        for reason, names in concerned.items()
     )

@@ -145,7 +145,7 @@ class _Pipeline:
             fingerprints=session.fingerprints,
         )
         self._retry_policy = RetryPolicy(max_retries=settings.max_retries, max_delay_s=settings.max_retrying_delay)
-        self._verification: Verification[_Answered | _Kept] = Verification(executor, plan.refs)
+        self._verification: Verification[_Answered | _Kept] = Verification(executor, plan.refs, plan.unloadable)
         self._writer = Writer(
             journal=session.journal,
             owed={file.name: n_unanswered[file.name] + session.n_unverified(file) for file in files},

@@ -17,9 +17,9 @@ OnVerdict = Callable[[Verdict | None], None]
 _T = TypeVar("_T")
 
 
-def unscored(data_source: str) -> Verdict:
-    """The verdict on an output whose data source has no bootcamp."""
-    return Verdict(score=None, failure="unscored", error=f"no bootcamp for {data_source}")
+def unscored(data_source: str, reason: str | None = None) -> Verdict:
+    """The verdict on an output whose data source has no bootcamp, or one that cannot be loaded for this reason."""
+    return Verdict(score=None, failure="unscored", error=reason or f"no bootcamp for {data_source}")
 
 
 class VerificationExecutor(Protocol):
@@ -44,12 +44,19 @@ class VerificationExecutor(Protocol):
 class Verification(Generic[_T]):
     """The answers that wait for their verdicts, each with the context that its sender needs when the verdict arrives.
 
-    `refs` has an entry for every data source, None for one without a bootcamp. All methods belong to one event loop.
+    `refs` has an entry for every data source, None for one without a bootcamp; `unloadable` has the reasons for those
+    whose bootcamp is known not to load. All methods belong to one event loop.
     """
 
-    def __init__(self, executor: VerificationExecutor, refs: Mapping[str, BootcampRef | None]) -> None:
+    def __init__(
+        self,
+        executor: VerificationExecutor,
+        refs: Mapping[str, BootcampRef | None],
+        unloadable: Mapping[str, str] | None = None,
+    ) -> None:
         self._executor = executor
         self._refs = refs
+        self._unloadable = unloadable or {}
         self._pending: dict[int, _T] = {}
         self._n_submitted = 0
         self._finished: list[tuple[_T, Verdict]] = []
@@ -62,8 +69,9 @@ class Verification(Generic[_T]):
         number = self._n_submitted
         self._pending[number] = context
         ref = self._refs[data_source]
-        if ref is None:
-            self._finish(number, unscored(data_source))
+        reason = self._unloadable.get(data_source)
+        if ref is None or reason is not None:
+            self._finish(number, unscored(data_source, reason))
         else:
             self._executor.submit(ref, text, ground_truth, lambda verdict: self._finish(number, verdict))
 

@@ -47,6 +47,12 @@ _MAX_FAILED_LOADS = 2
 _THREAD_BYTES = 256 * 1024
 """From this total size on, outputs are encoded in a thread: the event loop would stall for milliseconds."""
 
+_LOADS = Verdict(score=None)
+"""Stands for a bootcamp that can be loaded."""
+
+_AFTER_OWN_S = 1.0
+"""How long a bootcamp may take after its own time limit."""
+
 _LINGER_S = 0.02
 """How long a few quick samples wait for others: waking a worker costs more than verifying them."""
 
@@ -54,11 +60,16 @@ MOST_WORKERS = 8
 
 
 class Job:
-    """One sample to verify: `on_verdict` is called with the verdict, or with None if the pool closes first."""
+    """One sample to verify: `on_verdict` is called with the verdict, or with None if the pool closes first.
+
+    Without an output the bootcamp is only loaded; the verdict then is that on all of its samples, or has no failure.
+    """
 
     __slots__ = ("_output", "_truth", "abandoned", "expected_s", "id", "on_verdict", "ref")
 
-    def __init__(self, id_: int, ref: BootcampRef, output: str, ground_truth: Any, on_verdict: OnVerdict) -> None:
+    def __init__(
+        self, id_: int, ref: BootcampRef, output: str | None, ground_truth: Any, on_verdict: OnVerdict
+    ) -> None:
         """Raises WireError where JSON cannot hold the ground truth."""
         self.id = id_
         self.ref = ref
@@ -71,7 +82,12 @@ class Job:
     @property
     def size(self) -> int:
         """Roughly the number of bytes that are sent to a worker."""
-        return len(self._output) + len(self._truth)
+        return len(self._output or "") + len(self._truth)
+
+    @property
+    def only_loads(self) -> bool:
+        """Whether there is nothing to verify."""
+        return self._output is None
 
     def encoded(self) -> bytes:
         """The sample as it is sent to a worker."""
@@ -145,7 +161,8 @@ class VerifierPool:
     """Starts up to `workers` workers on demand; gives each sample `timeout_s` and each worker `memory_mib`.
 
     The time limit of a sample starts when its worker begins to verify it: waiting, the worker's start (`start_limit_s`)
-    and the import of the bootcamp (`load_limit_s`) do not count. A worker that is late, dies or sends anything
+    and the import of the bootcamp (`load_limit_s`) do not count. A bootcamp whose own code allows itself more gets that
+    and a second. A worker that is late, dies or sends anything
     unexpected is killed along with everything that its verifiers started, and replaced; the sample it was verifying
     gets the failure, those it had not begun go to another worker. `batch` quick samples wake a worker at once, fewer
     wait a moment for more. Use as an async context manager, around the tasks that verify.
@@ -214,6 +231,9 @@ class VerifierPool:
         Raises:
             anyio.ClosedResourceError: the pool is not open, or was closed in the meantime.
         """
+        return await self._finished(ref, output, ground_truth)
+
+    async def _finished(self, ref: BootcampRef, output: str | None, ground_truth: Any) -> Verdict:
         came = anyio.Event()
         verdicts: list[Verdict | None] = []
 
@@ -231,10 +251,20 @@ class VerifierPool:
             raise anyio.ClosedResourceError
         return verdicts[0]
 
-    def submit(self, ref: BootcampRef, output: str, ground_truth: Any, on_verdict: OnVerdict) -> Job | None:
+    async def load(self, ref: BootcampRef) -> Verdict | None:
+        """Import a bootcamp in a worker: None, or the failure that each of its samples would get.
+
+        Raises:
+            anyio.ClosedResourceError: the pool is not open, or was closed in the meantime.
+        """
+        verdict = await self._finished(ref, None, None)
+        return verdict if verdict.failure else None
+
+    def submit(self, ref: BootcampRef, output: str | None, ground_truth: Any, on_verdict: OnVerdict) -> Job | None:
         """Like `verify`, without waiting: `on_verdict` is called with the verdict, or with None if the pool is closed.
 
-        Returns the job if there is one; `on_verdict` may have been called before this returns.
+        Without an output, the bootcamp is only loaded. Returns the job if there is one; `on_verdict` may have been
+        called before this returns.
         """
 
         def or_fallback(verdict: Verdict | None) -> None:
@@ -355,24 +385,32 @@ class VerifierPool:
     async def _receive_verdict(self, worker: WorkerProcess, job: Job) -> Verified:
         """The worker's verdict for this job, which it begins as soon as the one before is answered."""
         begun = time.monotonic()
-        if job.ref not in worker.loaded:
-            reply = await worker.receive(self._limits.load_limit_s)
-            if reply != Loaded(id=job.id):
+        if job.only_loads or job.ref not in worker.loaded:
+            loaded = await worker.receive(self._limits.load_limit_s)
+            if not (isinstance(loaded, Loaded) and loaded.id == job.id):
                 raise WorkerEndedError("the worker answered out of order")
-            worker.loaded.add(job.ref)
+            worker.loaded[job.ref] = loaded.time_limit_s
             del self._n_failed_loads[job.ref]
+            if job.only_loads:
+                verdict = loaded.failure or _LOADS
+                return Verified(id=job.id, verdict=verdict, retire=verdict.failure == "verifier_crash")
             begun = time.monotonic()
-        reply = worker.arrived() or await worker.receive(self._limits.timeout_s)
+        reply = worker.arrived() or await worker.receive(self._time_limit_s(worker, job.ref))
         if not (isinstance(reply, Verified) and reply.id == job.id):
             raise WorkerEndedError("the worker answered out of order")
         self._queue.learn(job.ref, time.monotonic() - begun)
         return reply
 
+    def _time_limit_s(self, worker: WorkerProcess, ref: BootcampRef) -> float:
+        """How long a verification may take: a bootcamp's own limit takes effect before this one."""
+        own_s, ours_s = worker.loaded.get(ref), self._limits.timeout_s
+        return ours_s if own_s is None or own_s < ours_s else own_s + _AFTER_OWN_S
+
     def _failure(self, worker: WorkerProcess, ref: BootcampRef, error: Exception) -> Verdict:
         """The verdict for a sample whose worker was lost; a bootcamp whose import costs several workers is given up."""
         is_loading = ref not in worker.loaded
         if isinstance(error, WorkerTimeoutError):
-            limit_s = self._limits.load_limit_s if is_loading else self._limits.timeout_s
+            limit_s = self._limits.load_limit_s if is_loading else self._time_limit_s(worker, ref)
             text = f"importing {ref.name} took over {limit_s:g} s" if is_loading else f"no verdict within {limit_s:g} s"
             verdict = Verdict(score=None, failure="verifier_timeout", error=text)
         else:

@@ -108,10 +108,10 @@ def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 class WorkerProcess:
-    """A started worker. `loaded` holds the bootcamps that it has imported."""
+    """A started worker. `loaded` has the bootcamps that it has imported, each with the time limit of its own."""
 
     def __init__(self, process: Process, channel: socket.socket) -> None:
-        self.loaded: set[BootcampRef] = set()
+        self.loaded: dict[BootcampRef, float | None] = {}
         self._process = process
         self._channel = channel
         self._buffer = bytearray()

@@ -1,8 +1,10 @@
 """The messages between pool and worker: one JSON array per line.
 
-    to the worker     [[id, data_source, origin, target, path, output, ground_truth], ...]: a batch, in order
+    to the worker     [[id, data_source, origin, target, path, output, ground_truth], ...]: a batch, in order; with
+                      output null the bootcamp is only to be loaded
     from the worker   ["ready"]: started, limits set
-                      ["loaded", id]: the bootcamp of that sample is imported, or is known not to be importable
+                      ["loaded", id, time_limit_s, failure, error]: the bootcamp of that sample is imported, with the
+                      time limit of its own, or cannot be; once per bootcamp, and for each that is only to be loaded
                       ["verdict", id, score, extracted, failure, error, retire]; retire: the worker ends after this
 
 The pool trusts nothing that comes back: it takes only JSON, checked against this form, of bounded size.
@@ -16,6 +18,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from bootcamp_cli.bootcamps.time_limits import MOST_S
 from bootcamp_cli.types import BootcampRef, Verdict, VerifierFailure, decode, encode, encode_line
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
@@ -31,11 +34,14 @@ class WireError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One sample as a worker receives it; `id` is unique within the life of the pool."""
+    """One sample as a worker receives it; `id` is unique within the life of the pool.
+
+    Without an `output` the bootcamp is only to be loaded.
+    """
 
     id: int
     ref: BootcampRef
-    output: str
+    output: str | None
     ground_truth: Any
 
 
@@ -46,9 +52,14 @@ class Ready:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """The bootcamp of sample `id` is imported, for the first time in this worker."""
+    """The bootcamp of sample `id` is imported, or cannot be: then `failure` is the verdict on all of its samples.
+
+    `time_limit_s` is the limit that the bootcamp's own code allows itself.
+    """
 
     id: int
+    time_limit_s: float | None = None
+    failure: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +87,7 @@ def encode_truth(ground_truth: Any) -> bytes:
         raise WireError(f"the ground truth cannot be sent to a worker: {error}") from error
 
 
-def encode_sample(id_: int, ref: BootcampRef, output: str, truth: bytes) -> bytes:
+def encode_sample(id_: int, ref: BootcampRef, output: str | None, truth: bytes) -> bytes:
     """One sample as JSON; `truth` is already encoded."""
     head = encode([id_, ref.data_source, ref.origin, ref.target, ref.path])
     return b"%b,%b,%b]" % (head[:-1], encode(output), truth)
@@ -106,8 +117,8 @@ def encode_reply(reply: Reply) -> bytes:
     match reply:
         case Ready():
             row = ["ready"]
-        case Loaded(id=id_):
-            row = ["loaded", id_]
+        case Loaded(id=id_, time_limit_s=limit_s, failure=failure):
+            row = ["loaded", id_, limit_s, *((failure.failure, failure.error) if failure else (None, None))]
         case Verified(id=id_, verdict=verdict, retire=retire):
             row = ["verdict", id_, verdict.score, verdict.extracted, verdict.failure, verdict.error, retire]
     return encode_line(row)
@@ -128,8 +139,10 @@ def decode_reply(line: bytes) -> Reply:
     match row:
         case ["ready"]:
             return Ready()
-        case ["loaded", int(id_)]:
-            return Loaded(id=id_)
+        case ["loaded", int(id_), None | float() as limit_s, None, None] if limit_s is None or 0 < limit_s <= MOST_S:
+            return Loaded(id=id_, time_limit_s=limit_s)
+        case ["loaded", int(id_), None, str(failure), str(text)] if failure in _FAILURES:
+            return Loaded(id=id_, failure=Verdict(score=None, failure=_FAILURES[failure], error=text))
         case ["verdict", int(id_), None, extracted, str(failure), str(text), bool(retire)] if failure in _FAILURES:
             verdict = Verdict(score=None, extracted=extracted, failure=_FAILURES[failure], error=text)
             return Verified(id=id_, verdict=verdict, retire=retire)

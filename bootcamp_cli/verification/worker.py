@@ -6,18 +6,25 @@ text; from then on descriptors 1 and 2 lead nowhere and the channel has a descri
 
 import contextlib
 import gc
+import hashlib
 import json
 import os
 import resource
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from bootcamp_cli.bootcamps import upstream
 from bootcamp_cli.bootcamps.registry import load
-from bootcamp_cli.bootcamps.scoring import Verifier, described, score
+from bootcamp_cli.bootcamps.scoring import ScoreVerifier, Verifier, described, score
 from bootcamp_cli.types import BootcampRef, Verdict
 from bootcamp_cli.verification.protocol import Loaded, Ready, Reply, Task, Verified, decode_batch, encode_reply
+
+if TYPE_CHECKING:
+    from bootcamp_cli.verification.process_state import ProcessState
 
 _MAX_FILE_BYTES = 256 * 1024 * 1024
 _GC_THRESHOLD = 50_000
@@ -40,6 +47,19 @@ def main(options: str) -> None:
     _end_group()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    """A bootcamp, or the verdict on all of its samples; the process state that its import left, if it may change it."""
+
+    verifier: Verifier | Verdict
+    state: "ProcessState | None" = None
+
+    @property
+    def time_limit_s(self) -> float | None:
+        """The time limit of the bootcamp's own."""
+        return self.verifier.time_limit_s if isinstance(self.verifier, ScoreVerifier) else None
+
+
 class _Worker:
     """The loop, and the bootcamps that it has loaded."""
 
@@ -49,7 +69,9 @@ class _Worker:
         self._load_alarm_s = load_alarm_s
         self._pid = os.getpid()
         self._directory = Path.cwd()
-        self._met: dict[BootcampRef, Verifier | Verdict] = {}
+        self._met: dict[BootcampRef, _Loaded] = {}
+        self._initial: ProcessState | None = None
+        self._of_whole: ProcessState | None = None
 
     def serve(self) -> None:
         """Answer one batch after another; end after a sample that leaves the process unfit for the next ones."""
@@ -60,22 +82,56 @@ class _Worker:
                     return
 
     def _serve_one(self, task: Task) -> bool:
-        if task.ref not in self._met:
+        is_new, is_third_party = task.ref not in self._met, task.ref.origin != "builtin"
+        if is_new:
             with _dying_after(self._load_alarm_s):
-                self._met[task.ref] = _load(task.ref)
-            self._send(Loaded(id=task.id))
-        verifier = self._met[task.ref]
+                self._met[task.ref] = (
+                    self._load_third_party(task.ref) if is_third_party else _Loaded(verifier=_load(task.ref))
+                )
+        loaded = self._met[task.ref]
+        verifier = loaded.verifier
+        failure = verifier if isinstance(verifier, Verdict) else None
+        if is_new or task.output is None:
+            self._send(Loaded(id=task.id, time_limit_s=loaded.time_limit_s, failure=failure))
         if isinstance(verifier, Verdict):
-            self._send(Verified(id=task.id, verdict=verifier, retire=False))
+            retire = verifier.failure == "verifier_crash"  # no room for it here, but perhaps in a new process
+            if task.output is not None:
+                self._send(Verified(id=task.id, verdict=verifier, retire=retire))
+            return not retire
+        if task.output is None:
             return True
-        is_third_party = task.ref.origin != "builtin"
         if is_third_party:
             enter_directory(self._directory)
-        with _dying_after(self._sample_alarm_s):
-            verdict = _verify(verifier, task)
+            _seed_with(task.ref.data_source, task.output)
+        if (state := loaded.state or self._initial) is not None:
+            state.set()
+        with _dying_after(max(self._sample_alarm_s, 2 * (loaded.time_limit_s or 0))):
+            verdict = _verify(verifier, task.output, task.ground_truth)
         retire = verdict.failure == "verifier_crash" or (is_third_party and has_stray_processes())
         self._send(Verified(id=task.id, verdict=verdict, retire=retire))
         return not retire
+
+    def _load_third_party(self, ref: BootcampRef) -> _Loaded:
+        """Import it in the state of a new process, and note the state that it leaves.
+
+        What the import ran of the package may have changed the state for those who import the same modules later: these
+        are imported anew then. Only of the whole package that cannot be done: its state is that of all its classes.
+        """
+        from bootcamp_cli.verification.process_state import ProcessState  # noqa: PLC0415 - 2 ms, for these only
+
+        if self._initial is None:
+            self._initial = ProcessState.now()
+        before = self._of_whole if ref.origin == "upstream" and self._of_whole is not None else self._initial
+        before.set()
+        _seed_with(ref.target, "")
+        verifier = _load(ref)
+        after = ProcessState.now()
+        if ref.origin == "upstream":
+            if upstream.is_whole():
+                self._of_whole = after
+            elif after != before:
+                upstream.start_afresh(ref.path)
+        return _Loaded(verifier=verifier, state=after)
 
     def _send(self, reply: Reply) -> None:
         if os.getpid() != self._pid:  # a verifier forked, and the child returned to here
@@ -124,9 +180,18 @@ def _load(ref: BootcampRef) -> Verifier | Verdict:
         return Verdict(score=None, failure="verifier_error", error=f"cannot import {ref.target}: {described(error)}")
 
 
-def _verify(verifier: Verifier, task: Task) -> Verdict:
+def _seed_with(name: str, text: str) -> None:
+    """Seed what draws random numbers with a digest, so that the same is drawn for the same."""
+    from bootcamp_cli.verification.process_state import seed_random  # noqa: PLC0415 - for third-party bootcamps only
+
+    digest = hashlib.sha256(f"{len(name)} {name}".encode("utf-8", "surrogatepass"))
+    digest.update(text.encode("utf-8", "surrogatepass"))
+    seed_random(digest.digest())
+
+
+def _verify(verifier: Verifier, output: str, ground_truth: Any) -> Verdict:
     try:
-        return score(verifier, task.output, task.ground_truth)
+        return score(verifier, output, ground_truth)
     except BaseException as error:  # noqa: BLE001 - exit() and the like: the verifier wanted to end the process
         return Verdict(score=None, failure="verifier_crash", error=f"the verifier raised {described(error)}")
 
