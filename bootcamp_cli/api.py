@@ -284,12 +284,12 @@ async def _model_of(plan: "Plan", tell: "_Tell", stop: "StopRequest | None") -> 
     if not settings.check_model_url:
         if not settings.model_name:
             raise SettingsError("no model name", hint="give --model-name or set check_model_url")
-        return ModelEntry(name=settings.model_name, max_model_len=None, raw=None, listed=False)
+        return ModelEntry(name=settings.model_name, listed=False)
     check = await _unless_stopped(stop, lambda: _checked(settings, plan.generation, tell, with_probe=False))
     entry = check.entry
-    if entry.max_model_len is not None and settings.max_tokens >= entry.max_model_len:
+    if entry.context_length is not None and settings.max_tokens >= entry.context_length:
         tell.warn(
-            f"max_tokens {settings.max_tokens} is not below the model's length of {entry.max_model_len} tokens: "
+            f"max_tokens {settings.max_tokens} is not below the model's length of {entry.context_length} tokens: "
             "prompt and answer together must fit, and most servers refuse such requests"
         )
     return entry

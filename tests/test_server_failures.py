@@ -20,7 +20,7 @@ from anyio.abc import ByteStream, SocketAttribute
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.errors import SettingsError
+from bootcamp_cli.errors import ServerUnavailableError, SettingsError
 from bootcamp_cli.server import aiohttp_transport, httpx_transport
 from bootcamp_cli.server.client import make_transport
 from bootcamp_cli.server.endpoint import endpoint
@@ -32,10 +32,11 @@ from bootcamp_cli.server.failures import (
     status_failure,
     translate,
 )
+from bootcamp_cli.server.health import wait_for_model
 from bootcamp_cli.server.httpx_transport import HttpxTransport
 from bootcamp_cli.server.transport import TransportName
 from bootcamp_cli.types import Answer
-from tests.raw_server import client_of, completion, failed, http, outcome, tried
+from tests.raw_server import client_of, completion, failed, http, outcome, serving, tried
 
 
 def errors_of(library: ModuleType) -> list[type[Exception]]:
@@ -229,3 +230,44 @@ def test_clients_share_one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
 
     anyio.run(scenario)
     assert len(made) == 1
+
+
+def told_at_once(
+    *, tls: ssl.SSLContext | None, scheme: str, proxied: str | None = None, **options: Any
+) -> tuple[str, str]:
+    """What the check of the model list says without waiting, and what to do, asked under another scheme."""
+
+    async def scenario() -> tuple[str, str]:
+        async with serving(http(407 if proxied else 200, {"data": [{"id": "m"}]}), tls=tls) as server:
+            address = server.url.partition("://")[2]
+            environ = {f"{scheme}_proxy": f"http://user:wrong-pass@{address.removesuffix('/v1')}"} if proxied else None
+            url = f"{scheme}://{proxied or address}"
+            async with client_of(url, environ=environ, **options) as client:
+                with pytest.raises(ServerUnavailableError) as caught:
+                    await wait_for_model(client, "m", wait_s=0.0, poll_interval_s=1.0, notify=lambda _: None)
+        assert "waited" not in caught.value.message
+        return caught.value.message.replace(address, "ADDRESS"), str(caught.value.hint).replace(address, "ADDRESS")
+
+    return anyio.run(scenario)
+
+
+@pytest.mark.usefixtures("transport")
+def test_the_wrong_scheme_is_told_at_once(certificate: Path) -> None:
+    """Plain HTTP to a port for TLS, and the reverse, are no hour of waiting, but an error with the right address."""
+    assert told_at_once(tls=server_context(certificate), scheme="http") == (
+        "http://ADDRESS is a port for TLS",
+        "give url as https://ADDRESS",
+    )
+    assert told_at_once(tls=None, scheme="https") == (
+        "https://ADDRESS speaks HTTP without TLS",
+        "give url as http://ADDRESS",
+    )
+
+
+@pytest.mark.usefixtures("transport")
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_wrong_proxy_password_is_told_at_once(scheme: str) -> None:
+    """A proxy that refuses the password stops at once, whether it is asked for a tunnel or for the page itself."""
+    message, _ = told_at_once(tls=None, scheme=scheme, proxied="example.test/v1")
+    assert ("HTTP 407" if scheme == "http" else "refuses user or password: 407") in message
+    assert "wrong-pass" not in message

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar
+from urllib.parse import urlencode
 
 import anyio
 import msgspec
@@ -14,7 +15,7 @@ from bootcamp_cli.server.body import LARGE_BYTES, BodyRoom, read_body, refuse_en
 from bootcamp_cli.server.endpoint import Endpoint, endpoint, proxy_for
 from bootcamp_cli.server.failures import AttemptFailed, Scope, bad_response, fell_silent, status_failure, timed_out
 from bootcamp_cli.server.request import GenerationConfig
-from bootcamp_cli.server.response import MAX_BODY_BYTES, StreamedAnswer, load_object, parse_reply
+from bootcamp_cli.server.response import MAX_BODY_BYTES, StreamedAnswer, load_json, load_object, parse_reply
 from bootcamp_cli.server.transport import Reply, Transport, TransportName
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.text import shortened, shown_s
@@ -29,6 +30,7 @@ THREAD_BYTES = 256 * 1024
 THREAD_LINES = 2000
 """From this many lines on, a piece of a stream is parsed in a thread."""
 
+_MAX_PAGES = 100
 _AFTER_END_S = 5.0
 _T = TypeVar("_T")
 
@@ -70,7 +72,11 @@ class CompletionClient:
         return self._redacted(await self._within(self.timeout_s, self._answer(body)))
 
     async def models(self) -> list[dict[str, Any]]:
-        """The server's list of models: objects with at least an `id`. Raises nothing but AttemptFailed."""
+        """The server's list of models, all pages of it: objects with at least an `id`.
+
+        It may come as a bare list; a page that says `has_more` is followed by its `last_id`. Raises nothing but
+        AttemptFailed.
+        """
         return await self._within(min(self.timeout_s, MODELS_TIMEOUT_S), self._models())
 
     async def ask_beside(self, path: str, *, timeout_s: float, max_bytes: int) -> dict[str, Any]:
@@ -114,12 +120,20 @@ class CompletionClient:
         )
 
     async def _models(self) -> list[dict[str, Any]]:
-        reply = await self.transport.get("/models")
-        self._refuse_status(reply, missing="sample")
-        listed = (await _in_thread(load_object, reply.body)).get("data")
-        if not isinstance(listed, list):
-            raise bad_response("a model list without data")
-        return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+        found: list[dict[str, Any]] = []
+        path: str | None = "/models"
+        for _ in range(_MAX_PAGES):
+            if path is None:
+                break
+            reply = await self.transport.get(path)
+            self._refuse_status(reply, missing="sample")
+            page = await _in_thread(load_json, reply.body)
+            listed = page.get("data") if isinstance(page, dict) else page
+            if not isinstance(listed, list):
+                raise bad_response("a model list without data")
+            found += [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+            path = _next_page(page)
+        return found
 
     async def _answer(self, body: bytes) -> Answer:
         if self.config.stream:
@@ -218,6 +232,18 @@ def make_transport(
 async def _in_thread(read: Callable[[bytes], _T], body: bytes) -> _T:
     """Read a small body at once and a large one in a thread."""
     return read(body) if len(body) <= THREAD_BYTES else await to_thread.run_sync(read, body)
+
+
+def _next_page(page: Any) -> str | None:
+    """The path of the page that follows in a list of models, if there is one.
+
+    OpenAI's lists, which say that they are lists, go on with `after`, Anthropic's with `after_id`.
+    """
+    match page:
+        case {"has_more": True, "last_id": str(last)} if last:
+            key = "after" if page.get("object") == "list" else "after_id"
+            return f"/models?{urlencode({key: last})}"
+    return None
 
 
 def _n_lines(chunk: bytes) -> int:

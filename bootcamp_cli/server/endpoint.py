@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from bootcamp_cli import __version__
 from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.settings.convert import WrongValueError, checked_headers, checked_key, checked_url
-from bootcamp_cli.text import NO_KEY, Secrets, secret_texts, strip_credentials, url_credentials, url_secrets
+from bootcamp_cli.text import NO_KEY, Secrets, secret_texts, shown_url, strip_credentials, url_credentials, url_secrets
 
 _MIN_QUERY_VALUE_CHARS = 6
 _API_VERSION = re.compile(r"(?<![/:])/v[0-9]+[a-z0-9]*\Z")
@@ -25,7 +25,7 @@ class Endpoint:
 
     `base_url` has no credentials, no query and no trailing slash, so it may be shown. `headers` are those
     of every request. `secrets` are what no reply may bring back into a message or a file: the key, header values,
-    credentials. Nothing secret shows in the repr.
+    credentials. `proxy` is the one in between, as messages name it. Nothing secret shows in the repr.
     """
 
     base_url: str
@@ -34,10 +34,13 @@ class Endpoint:
     secrets: Secrets = field(default=Secrets(), repr=False)
     ca_bundle: Path | None = None
     insecure: bool = False
+    proxy: str | None = None
 
     def url_of(self, path: str) -> str:
         """The address of `/completions` and the like, with the query of the given URL."""
-        return f"{self.base_url}{path}?{self.query}" if self.query else f"{self.base_url}{path}"
+        if not self.query:
+            return f"{self.base_url}{path}"
+        return f"{self.base_url}{path}{'&' if '?' in path else '?'}{self.query}"
 
     def url_beside(self, path: str) -> str:
         """The address of what a server offers beside the API: `/version` of `http://h/v1` is `http://h/version`.
@@ -49,7 +52,9 @@ class Endpoint:
 
     def behind(self, proxy: str | None) -> "Endpoint":
         """The endpoint behind a proxy, whose credentials are secrets, too."""
-        return replace(self, secrets=self.secrets | Secrets.of(url_secrets(proxy))) if proxy else self
+        if not proxy:
+            return self
+        return replace(self, proxy=shown_url(proxy), secrets=self.secrets | Secrets.of(url_secrets(proxy)))
 
 
 def endpoint(

@@ -34,7 +34,8 @@ _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
 # both take linear time on any text: neither looks beyond the next "<"
 _TITLE = re.compile(r"<title\b[^<>]*>([^<]+)", re.IGNORECASE)
 _TAG = re.compile(r"<(?:style|script)\b[^<]*|<[^<>]*>", re.IGNORECASE)
-
+# how aiohttp and httpcore tell a CONNECT that was refused, and httpcore a SOCKS proxy that does not know the user
+_PROXY_CREDENTIALS = re.compile(r"^407\b|username|authentication", re.IGNORECASE)
 
 _TLS_ERRORS = frozenset(
     value for value in vars(ssl).values() if isinstance(value, type) and issubclass(value, ssl.SSLError)
@@ -125,7 +126,7 @@ def status_failure(
         target = shown_url(headers.get("location", "")) or "nowhere"
         message = f"HTTP {status}: redirected to {target}, which is not followed; give that address as url"
     scope: Scope = "sample"
-    if status == HTTPStatus.UNAUTHORIZED:
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED):
         scope = "run_stop"
     elif status == HTTPStatus.NOT_FOUND:
         scope = missing
@@ -143,6 +144,11 @@ def status_failure(
 def is_refusal(failure: AttemptFailed) -> bool:
     """Whether the server refused the request itself: a 4xx that is not retried, or a redirect."""
     return failure.status is not None and 300 <= failure.status < 500 and failure.kind.startswith("http_")
+
+
+def has_no_list(failure: AttemptFailed) -> bool:
+    """Whether a failed request for the model list says that the server has none, rather than that it is not ready."""
+    return failure.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
 
 
 def parse_retry_after(value: str, *, now_s: float) -> float | None:
@@ -216,7 +222,8 @@ Meanings = Mapping[type[Exception], Meaning]
 
 NO_CONNECTION = Meaning("connection", "cannot connect to {url}", "connect")
 NO_CONNECTION_IN_TIME = Meaning("timeout", "no connection to {url} in time", "connect")
-NO_PROXY = Meaning("connection", "cannot reach {url} through the proxy", "connect")
+NO_PROXY = Meaning("connection", "cannot reach {url} through the proxy {proxy}", "connect")
+PROXY_REFUSES_KEY = Meaning("connection", "the proxy {proxy} refuses user or password", "run_stop", retryable=False)
 LOST = Meaning("connection", "connection to {url} lost")
 UNUSABLE = Meaning("connection", "{url} cannot be asked", "run_stop", retryable=False)
 BROKEN = Meaning("bad_response", "a broken reply from {url}")
@@ -244,7 +251,9 @@ def translate(error: Exception, endpoint: Endpoint, meanings: Meanings) -> Attem
             return AttemptFailed(kind="tls", message=text, scope="connect")
         reason = _reason(cause) or reason
     meaning = meaning_of(type(error), meanings)
-    text = meaning.text.format(url=endpoint.base_url)
+    if meaning is NO_PROXY and _PROXY_CREDENTIALS.search(reason):
+        meaning = PROXY_REFUSES_KEY
+    text = meaning.text.format(url=endpoint.base_url, proxy=endpoint.proxy)
     return AttemptFailed(
         kind=meaning.kind,
         message=f"{text}: {reason}" if reason else text,
