@@ -26,7 +26,7 @@ from bootcamp_cli.errors import (
     SettingsError,
     UsageError,
 )
-from bootcamp_cli.settings.model import Settings, listed_keys
+from bootcamp_cli.settings.model import AUTO, Settings, listed_keys
 from bootcamp_cli.settings.sources import Resolved, Sources, load_settings, resolved_arguments
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ async def evaluate_async(
     elif plan.settings.resume:
         tell.note(_nothing_to_resume(nearest, plan))
     entry = entry or await _model_of(plan, tell, stop)
+    plan = plan.with_context(entry.context_length)
     async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
         return await _run(session, tell, stop)
 
@@ -152,6 +153,7 @@ async def resume_async(
         what = " or ".join(redo)
         tell.note(f"redoing {plan.n_samples} {what} samples of {run_dir.path} in a run directory of their own")
         entry = await _model_of(plan, tell, stop)
+        plan = plan.with_context(entry.context_length)
         async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
             return await _run(session, tell, stop)
     return await _resumed(plan, run_dir, tell, stop, selection)
@@ -166,10 +168,11 @@ async def _resumed(
 ) -> "Run":
     from bootcamp_cli.engine.session import in_thread, resumed_session
 
-    async with in_thread(resumed_session(plan, run_dir, tell.note)) as session:
+    async with in_thread(resumed_session(plan, run_dir, tell.note)) as resumed:
+        session = resumed
         chosen = await _aside(session.choose, selection) if selection else {}
         if chosen:
-            await _model_of(plan, tell, stop)
+            session = await _for_model(session, tell, stop)
             n = await _aside(session.set_aside, chosen)
             tell.note(f"{n} records are set aside in {run_dir.redone}")
         elif selection:
@@ -180,9 +183,15 @@ async def _resumed(
             return await _aside(_conclude, session, tell)
         tell.note(f"continuing {run_dir.path}: {session.n_owed} of {session.plan.n_samples} samples are owed")
         if not chosen and any(session.n_unanswered(file) for file in plan.test_set.files):
-            await _model_of(plan, tell, stop)
+            session = await _for_model(session, tell, stop)
         await _aside(session.begin)
         return await _run(session, tell, stop)
+
+
+async def _for_model(session: "Session", tell: "_Tell", stop: "StopRequest | None") -> "Session":
+    """Wait for the model of a run that goes on; what is sent may depend on its context length."""
+    entry = await _model_of(session.plan, tell, stop)
+    return replace(session, plan=session.plan.with_context(entry.context_length))
 
 
 async def _run(session: "Session", tell: "_Tell", stop: "StopRequest | None") -> "Run":
@@ -287,7 +296,7 @@ async def _model_of(plan: "Plan", tell: "_Tell", stop: "StopRequest | None") -> 
         return ModelEntry(name=settings.model_name, listed=False)
     check = await _unless_stopped(stop, lambda: _checked(settings, plan.generation, tell, with_probe=False))
     entry = check.entry
-    if entry.context_length is not None and settings.max_tokens >= entry.context_length:
+    if entry.context_length is not None and settings.max_tokens != AUTO and settings.max_tokens >= entry.context_length:
         tell.warn(
             f"max_tokens {settings.max_tokens} is not below the model's length of {entry.context_length} tokens: "
             "prompt and answer together must fit, and most servers refuse such requests"

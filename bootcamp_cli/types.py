@@ -81,7 +81,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     `text` is only the answer (may be empty), `reasoning` the separate reasoning of a reasoning parser,
     `usage` the server's token counts as sent, `model` the model name of the reply, `system_fingerprint` what the server
-    calls its own configuration.
+    calls its own configuration. `max_tokens` is the limit that was sent, where each request has one of its own.
     """
 
     text: str
@@ -90,6 +90,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     usage: dict[str, Any] | None = None
     model: str | None = None
     system_fingerprint: str | None = None
+    max_tokens: int | None = None
 
     @property
     def completion_tokens(self) -> int | None:
@@ -123,7 +124,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 
     The first seven are the reference's, in the same order. `output_len` is a count of tokens, or of words where
     `output_len_estimated`. `score` is None where there is no verdict; `failure` then says why. Fields with a default
-    are written only where they differ from it.
+    are written only where they differ from it. `max_tokens` is what was sent where the run's is auto.
     """
 
     id: SampleId
@@ -145,6 +146,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     failure: VerifierFailure | None = None
     failure_message: str | None = None
     repeat: Count = msgspec.field(default_factory=_first_repeat)
+    max_tokens: Count | None = None
 
 
 class FailureRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

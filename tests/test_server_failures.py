@@ -29,6 +29,7 @@ from bootcamp_cli.server.failures import (
     html_words,
     meaning_of,
     parse_retry_after,
+    stated_room,
     status_failure,
     translate,
 )
@@ -271,3 +272,29 @@ def test_a_wrong_proxy_password_is_told_at_once(scheme: str) -> None:
     message, _ = told_at_once(tls=None, scheme=scheme, proxied="example.test/v1")
     assert ("HTTP 407" if scheme == "http" else "refuses user or password: 407") in message
     assert "wrong-pass" not in message
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "maximum context length is 4096 tokens. However, you requested 5000 tokens (1000 in the messages, 4000 in the",
+        "maximum context length is 4096 tokens, however you requested 5000 tokens (1000 in your prompt; 4000 for the",
+        "maximum context length is 4096 tokens and your request has 1000 input tokens (4000 > 4096 - 1000).",
+        "You passed 1000 input tokens and requested 4000 output tokens. However, the context length is only 4096 tokens",
+        "the maximum context length of 4096 tokens. You requested 5000 tokens: 1000 tokens from the input messages and",
+        "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 1000 `inputs` tokens and 4000 `max_new_tokens`",
+        "maximum context length is 4096 tokens. However, you requested about 5000 tokens (1000 of text input, 4000 in",
+    ],
+)
+def test_the_room_that_a_refusal_states(words: str) -> None:
+    """What the context leaves is read from the refusals of the servers in use."""
+    assert stated_room(status_failure(400, {}, words.encode(), now_s=0.0)) == 3096
+
+
+@given(st.text(max_size=200))
+def test_no_room_in_other_words(words: str) -> None:
+    """Any other text of any status is read without an error, and that of another status says nothing."""
+    stated_room(status_failure(400, {}, words.encode(errors="replace"), now_s=0.0))
+    said = "maximum context length is 4096 tokens, your request has 1000 input tokens"
+    assert stated_room(status_failure(500, {}, said.encode(), now_s=0.0)) is None
+    assert stated_room(status_failure(400, {}, b"maximum context length is 4096 tokens", now_s=0.0)) is None

@@ -11,7 +11,7 @@ from bootcamp_cli.engine.identity import VERIFIERS, as_written
 from bootcamp_cli.errors import SettingsError, UnknownBootcampError
 from bootcamp_cli.server.request import GenerationConfig
 from bootcamp_cli.settings.convert import convert
-from bootcamp_cli.settings.model import Settings, body_values, identity_keys, parameters_by_name
+from bootcamp_cli.settings.model import AUTO, Settings, body_values, identity_keys, parameters_by_name
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.templates.template import Template
 from bootcamp_cli.types import BootcampRef, RedoOf, VerifierVersion
@@ -67,6 +67,21 @@ class Plan:
             settings=replace(self.settings, model_name=model_name),
             generation=self.generation.sending(model=model_name),
         )
+
+    def with_context(self, context_length: int | None) -> "Plan":
+        """The same plan for a model of this context length in tokens, where that decides what is sent.
+
+        Raises:
+            SettingsError: max_tokens is auto, and the length is not known.
+        """
+        if self.settings.max_tokens != AUTO:
+            return self
+        if context_length is None:
+            raise SettingsError(
+                "max_tokens: auto needs the context length of the model, which the server's model list does not tell",
+                hint="give --max-tokens N",
+            )
+        return replace(self, generation=replace(self.generation, context_length=context_length))
 
     def with_repeats(self, n_repeats: int) -> "Plan":
         """The same plan with each question asked this often."""

@@ -1,5 +1,6 @@
 """A run directory in use: new or resumed, locked, replayed, described by its manifest."""
 
+import math
 import platform
 import shlex
 import sys
@@ -35,7 +36,7 @@ from bootcamp_cli.engine.plan import Plan
 from bootcamp_cli.engine.redo import Chosen, Selection, choose, redo_of
 from bootcamp_cli.errors import DatasetError, ResumeRefusedError, RunDirectoryError, UsageError
 from bootcamp_cli.server.provenance import Fingerprints, with_server
-from bootcamp_cli.settings.model import Settings, parameters
+from bootcamp_cli.settings.model import AUTO, Settings, parameters
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.store.atomic import replace_json
 from bootcamp_cli.store.journal import OWED, DetailIndex, Journal, RunRows, open_journal, rows_by_file
@@ -237,13 +238,19 @@ def asks_for_more(plan: Plan, run_dir: RunDir) -> bool:
         ResumeRefusedError: it wants shorter ones.
     """
     manifest = run_dir.read_manifest()
-    before = identity_of(manifest)["max_tokens"] if manifest is not None else plan.settings.max_tokens
-    if plan.settings.max_tokens < before:
+    wanted = plan.settings.max_tokens
+    before = identity_of(manifest)["max_tokens"] if manifest is not None else wanted
+    if _most_tokens(wanted) < _most_tokens(before):
         raise ResumeRefusedError(
-            f"max_tokens: {plan.settings.max_tokens} is less than the run's {before}",
+            f"max_tokens: {wanted} is less than the run's {before}",
             hint="redo with the run's own, or with a larger one",
         )
-    return plan.settings.max_tokens > before
+    return _most_tokens(wanted) > _most_tokens(before)
+
+
+def _most_tokens(max_tokens: Any) -> float:
+    """A limit as a number: auto, which is all that the context leaves, is above all others."""
+    return math.inf if max_tokens == AUTO else float(max_tokens)
 
 
 def plan_redo(plan: Plan, run_dir: RunDir, selection: Selection) -> Plan:

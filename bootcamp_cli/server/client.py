@@ -13,7 +13,15 @@ from anyio import to_thread
 
 from bootcamp_cli.server.body import LARGE_BYTES, BodyRoom, read_body, refuse_encoding, room_for_large
 from bootcamp_cli.server.endpoint import Endpoint, endpoint, proxy_for
-from bootcamp_cli.server.failures import AttemptFailed, Scope, bad_response, fell_silent, status_failure, timed_out
+from bootcamp_cli.server.failures import (
+    AttemptFailed,
+    Scope,
+    bad_response,
+    fell_silent,
+    stated_room,
+    status_failure,
+    timed_out,
+)
 from bootcamp_cli.server.request import GenerationConfig
 from bootcamp_cli.server.response import MAX_BODY_BYTES, StreamedAnswer, load_json, load_object, parse_reply
 from bootcamp_cli.server.transport import Reply, Transport, TransportName
@@ -68,8 +76,7 @@ class CompletionClient:
 
         Text and reasoning are data and stay as they are; everything else a server says is redacted.
         """
-        body = self.config.body(prompt, repeat)
-        return self._redacted(await self._within(self.timeout_s, self._answer(body)))
+        return self._redacted(await self._within(self.timeout_s, self._fitted(prompt, repeat)))
 
     async def models(self) -> list[dict[str, Any]]:
         """The server's list of models, all pages of it: objects with at least an `id`.
@@ -134,6 +141,23 @@ class CompletionClient:
             found += [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
             path = _next_page(page)
         return found
+
+    async def _fitted(self, prompt: str, repeat: int) -> Answer:
+        """The answer; where max_tokens is auto, a refusal that tells what fits is followed by one more request."""
+        n_tokens = self.config.room(prompt)
+        if n_tokens is None:
+            return await self._answer(self.config.body(prompt, repeat))
+        try:
+            answer = await self._answer(self.config.body(prompt, repeat, max_tokens=n_tokens))
+        except AttemptFailed as failure:
+            room = stated_room(failure)
+            if room is None or not 0 < room < n_tokens:
+                raise
+            n_tokens = room
+        else:
+            return msgspec.structs.replace(answer, max_tokens=n_tokens)
+        answer = await self._answer(self.config.body(prompt, repeat, max_tokens=n_tokens))
+        return msgspec.structs.replace(answer, max_tokens=n_tokens)
 
     async def _answer(self, body: bytes) -> Answer:
         if self.config.stream:

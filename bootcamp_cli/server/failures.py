@@ -36,6 +36,13 @@ _TITLE = re.compile(r"<title\b[^<>]*>([^<]+)", re.IGNORECASE)
 _TAG = re.compile(r"<(?:style|script)\b[^<]*|<[^<>]*>", re.IGNORECASE)
 # how aiohttp and httpcore tell a CONNECT that was refused, and httpcore a SOCKS proxy that does not know the user
 _PROXY_CREDENTIALS = re.compile(r"^407\b|username|authentication", re.IGNORECASE)
+_CONTEXT = re.compile(r"(?:context (?:length|size|window)\b[^0-9]{0,40}|must be <= ?)([0-9]{1,12})\b", re.IGNORECASE)
+_PROMPT = re.compile(
+    r"\b([0-9]{1,12}) (?:tokens )?(?:(?:in|from|of) (?:the |your )?(?:messages|prompt|text input|input)\b)"
+    r"|\b([0-9]{1,12}) `?(?:input|inputs|prompt)`? tokens\b"
+    r"|\bprompt contains ([0-9]{1,12}) tokens\b",
+    re.IGNORECASE,
+)
 
 _TLS_ERRORS = frozenset(
     value for value in vars(ssl).values() if isinstance(value, type) and issubclass(value, ssl.SSLError)
@@ -144,6 +151,20 @@ def status_failure(
 def is_refusal(failure: AttemptFailed) -> bool:
     """Whether the server refused the request itself: a 4xx that is not retried, or a redirect."""
     return failure.status is not None and 300 <= failure.status < 500 and failure.kind.startswith("http_")
+
+
+def stated_room(failure: AttemptFailed) -> int | None:
+    """How many tokens a refusal says that the context leaves beside the prompt; None where it does not say both.
+
+    vLLM, SGLang, OpenAI and others: "maximum context length is 4096 tokens and your request has 1000 input tokens";
+    text-generation-inference: "must be <= 4096. Given: 1000 `inputs` tokens".
+    """
+    if failure.status not in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):
+        return None
+    context, prompt = _CONTEXT.search(failure.message), _PROMPT.search(failure.message)
+    if context is None or prompt is None:
+        return None
+    return int(context[1]) - int(next(number for number in prompt.groups() if number))
 
 
 def has_no_list(failure: AttemptFailed) -> bool:

@@ -12,6 +12,7 @@ from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.diagnosis import diagnosed
 from bootcamp_cli.server.endpoint import Endpoint
 from bootcamp_cli.server.failures import AttemptFailed, has_no_list, is_keepable, is_refusal
+from bootcamp_cli.settings.model import AUTO
 from bootcamp_cli.text import one_line, shortened, shown_s
 from bootcamp_cli.types import Answer
 
@@ -105,7 +106,8 @@ async def wait_for_model(
 
 async def probe(client: CompletionClient, prompt: str) -> ProbeResult:
     """Ask for one short completion. Raises AttemptFailed."""
-    config = client.config.sending(max_tokens=min(client.config.sent["max_tokens"], PROBE_MAX_TOKENS))
+    most = client.config.sent["max_tokens"]
+    config = client.config.sending(max_tokens=PROBE_MAX_TOKENS if most == AUTO else min(most, PROBE_MAX_TOKENS))
     short = CompletionClient(client.transport, config, timeout_s=client.timeout_s, idle_timeout_s=client.idle_timeout_s)
     started = anyio.current_time()
     answer = await short.complete(prompt)

@@ -9,7 +9,7 @@ import types
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from bootcamp_cli.text import Secret
 from bootcamp_cli.types import MAX_REPEATS
@@ -54,6 +54,7 @@ class Param:
             template its text, not its name; for a verifier its origin and the digest of its code. The digests of the
             files cover `skip_invalid`: files with invalid rows cannot be run without it, and for others it has no
             effect.
+        word: A word that an integer may be instead of a number.
         unit: The unit of a number (`MiB`); for a duration `ms` if that is the unit of a bare number, else seconds.
         minimum, maximum: Inclusive bounds; for durations in seconds.
         above: An exclusive lower bound.
@@ -68,6 +69,7 @@ class Param:
     sent_as: str | None = None
     decides: Decides | None = None
     held_as: str | None = None
+    word: str | None = None
     unit: str = ""
     minimum: float | None = None
     maximum: float | None = None
@@ -144,6 +146,9 @@ _METAVARS: dict[Kind, str] = {
     "headers": "JSON",
 }
 
+
+AUTO: Final = "auto"
+"""What a parameter is set to that follows from the server."""
 
 ApiMode = Literal["completion", "chat_completion"]
 BootcampChoice = Literal["auto", "builtin", "upstream"]
@@ -309,11 +314,12 @@ class Settings:
         ),
     ] = None
     max_tokens: Annotated[
-        int,
+        int | Literal["auto"],
         Param(
-            help="maximum number of tokens per answer",
+            help="maximum number of tokens per answer; auto: what the model's context leaves",
             group="Generation",
             kind="integer",
+            word=AUTO,
             minimum=1,
             sent_as="max_tokens",
             decides="answers",

@@ -68,6 +68,7 @@ def make_record(sample: Sample, answer: Answer, verdict: Verdict, *, attempts: i
         failure=verdict.failure,
         failure_message=verdict.error if verdict.failure else None,
         repeat=sample.repeat,
+        max_tokens=answer.max_tokens,
     )
 
 
