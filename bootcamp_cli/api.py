@@ -112,7 +112,7 @@ async def evaluate_async(
     elif plan.settings.resume:
         tell.note(_nothing_to_resume(nearest, plan))
     entry = entry or await _model_of(plan, tell, stop)
-    plan = plan.with_context(entry.context_length)
+    plan = await _with_bos(plan.with_context(entry.context_length), tell, stop)
     async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
         return await _run(session, tell, stop)
 
@@ -304,6 +304,24 @@ async def _model_of(plan: "Plan", tell: "_Tell", stop: "StopRequest | None") -> 
     return entry
 
 
+async def _with_bos(plan: "Plan", tell: "_Tell", stop: "StopRequest | None") -> "Plan":
+    """The plan of a new run without the template's begin-of-sentence token, where the server adds one of its own."""
+    from bootcamp_cli.server.client import open_client
+    from bootcamp_cli.server.health import doubles
+
+    async def asked() -> bool:
+        async with open_client(plan.settings, plan.generation) as client:
+            return await doubles(client, plan.open_bos)
+
+    if not plan.open_bos or not await _unless_stopped(stop, asked):
+        return plan.with_bos("keep")
+    tell.note(
+        f"the server adds {plan.open_bos} to every prompt, so the template's own is left out "
+        "(--bos keep sends both, as run_eval.py does)"
+    )
+    return plan.with_bos("drop")
+
+
 async def _unless_stopped(stop: "StopRequest | None", work: Callable[[], Awaitable[_T]]) -> _T:
     """Do what comes before the first request; a request to stop ends it."""
     import anyio
@@ -371,6 +389,7 @@ def _plan_continuation(run_dir: "RunDir", settings: Settings, tell: "_Tell") -> 
         text=manifest.template.text,
         stop=manifest.template.stop,
         system_prompt=manifest.template.system_prompt,
+        bos=manifest.template.bos,
         origin="the run",
     )
     plan = replace(make_plan(settings, template, sys_prompt=manifest.sys_prompt), redo_of=manifest.redo_of)

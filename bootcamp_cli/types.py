@@ -188,6 +188,7 @@ class ManifestTemplate(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     stop: tuple[str, ...]
     system_prompt: str | None
+    bos: str = ""
     used: bool = True
 
 

@@ -280,7 +280,7 @@ def test_a_wrong_proxy_password_is_told_at_once(scheme: str) -> None:
         "maximum context length is 4096 tokens. However, you requested 5000 tokens (1000 in the messages, 4000 in the",
         "maximum context length is 4096 tokens, however you requested 5000 tokens (1000 in your prompt; 4000 for the",
         "maximum context length is 4096 tokens and your request has 1000 input tokens (4000 > 4096 - 1000).",
-        "You passed 1000 input tokens and requested 4000 output tokens. However, the context length is only 4096 tokens",
+        "You passed 1000 input tokens and requested 4000 output tokens. However, the context length is only 4096 t",
         "the maximum context length of 4096 tokens. You requested 5000 tokens: 1000 tokens from the input messages and",
         "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 1000 `inputs` tokens and 4000 `max_new_tokens`",
         "maximum context length is 4096 tokens. However, you requested about 5000 tokens (1000 of text input, 4000 in",

@@ -11,7 +11,7 @@ from bootcamp_cli.engine.identity import VERIFIERS, as_written
 from bootcamp_cli.errors import SettingsError, UnknownBootcampError
 from bootcamp_cli.server.request import GenerationConfig
 from bootcamp_cli.settings.convert import convert
-from bootcamp_cli.settings.model import AUTO, Settings, body_values, identity_keys, parameters_by_name
+from bootcamp_cli.settings.model import AUTO, BosChoice, Settings, body_values, identity_keys, parameters_by_name
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.templates.template import Template
 from bootcamp_cli.types import BootcampRef, RedoOf, VerifierVersion
@@ -53,7 +53,22 @@ class Plan:
     @property
     def prompt_template(self) -> Template | None:
         """The template that prompts are rendered with; None in chat mode."""
-        return self.template if self.settings.api_mode == "completion" else None
+        if self.settings.api_mode != "completion":
+            return None
+        return self.template.without_bos() if self.settings.bos == "drop" else self.template
+
+    @property
+    def open_bos(self) -> str:
+        """The begin-of-sentence token that the server may add, too; empty where nothing is to be asked."""
+        return self.template.bos if self.settings.bos == AUTO and self.settings.api_mode == "completion" else ""
+
+    def with_bos(self, bos: BosChoice) -> "Plan":
+        """The same plan with the template's begin-of-sentence token kept or dropped, where that is open."""
+        return self if self.settings.bos != AUTO else replace(self, settings=replace(self.settings, bos=bos))
+
+    def beside(self, identity: Mapping[str, Any]) -> "Plan":
+        """The plan with what it leaves open settled as in a run of this identity."""
+        return self.with_bos("drop" if identity.get("bos") == "drop" else "keep")
 
     def with_model(self, model_name: str) -> "Plan":
         """The same plan for the one model that the server lists.
@@ -90,9 +105,10 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """What decides the answers and the scores: see `engine.identity`."""
         args = to_eval_args(self.settings)
-        template = self.prompt_template
+        completes = self.settings.api_mode == "completion"
         effects = {
-            "template_text": template.text if template else None,
+            "template_text": self.template.text if completes else None,
+            "bos": "drop" if completes and self.settings.bos == "drop" else "keep",
             "sys_prompt": self.generation.sys_prompt,
             "stop": list(self.generation.sent.get("stop", ())),
             "files": {file.name: file.digest for file in self.test_set.files},

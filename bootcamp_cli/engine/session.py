@@ -156,7 +156,7 @@ async def in_thread(manager: AbstractContextManager[_T]) -> AsyncIterator[_T]:
 @contextmanager
 def new_session(plan: Plan, model_entry: dict[str, Any] | None, notify: Notify) -> Iterator[Session]:
     """Make a run directory for a plan, lock it and write down what the run is made of."""
-    plan = plan.with_repeats(plan.n_repeats)
+    plan = plan.with_repeats(plan.n_repeats).with_bos("keep")
     settings = plan.settings
     run_dir = create_run_dir(
         settings.output_dir,
@@ -193,6 +193,7 @@ def resumed_session(plan: Plan, run_dir: RunDir, notify: Notify) -> Iterator[Ses
             raise RunDirectoryError(
                 f"{run_dir.path} has no manifest.json and cannot be resumed", hint="start a new run"
             )
+        plan = plan.beside(identity_of(manifest))
         _check_answers(plan, manifest, run_dir)
         _check_files(plan, manifest.files)
         verifiers = _checked_verifiers(plan, manifest, run_dir, notify)
@@ -264,6 +265,7 @@ def plan_redo(plan: Plan, run_dir: RunDir, selection: Selection) -> Plan:
     if manifest is None:
         raise ResumeRefusedError(f"{run_dir.path} has no manifest.json and cannot be redone", hint="start a new run")
     before = identity_of(manifest)
+    plan = plan.beside(before)
     _check_answers(plan, replace(manifest, identity=before | {"max_tokens": plan.settings.max_tokens}), run_dir)
     _check_files(plan, manifest.files)
     chosen = choose(run_dir, rows_by_file(manifest), selection)
@@ -321,10 +323,10 @@ def earlier_runs(plan: Plan, *, most: int | None = None) -> list[Earlier]:
 
     `most` of the most recently changed directories are looked into, or all.
     """
-    after = plan.identity()
     found = []
     for run_dir, manifest in runs_newest_first(plan.settings.output_dir, most=most):
         before = identity_of(manifest)
+        after = plan.beside(before).identity()
         keys = tuple(answer_differences(before, after))
         words = described(keys, before, after)
         found.append(Earlier(run_dir=run_dir, manifest=manifest, differences=keys, described=words))
@@ -350,6 +352,7 @@ def manifest_of(plan: Plan, model_entry: dict[str, Any] | None = None) -> Manife
             text=plan.template.text,
             stop=plan.template.stop,
             system_prompt=plan.template.system_prompt,
+            bos=plan.template.bos,
             used=plan.prompt_template is not None,
         ),
         sys_prompt=plan.generation.sys_prompt,

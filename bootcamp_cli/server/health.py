@@ -23,6 +23,8 @@ PROBE_MAX_TOKENS = 16
 """Length of the probe's answer."""
 
 _MAX_NAMES = 10
+_BOS_TIMEOUT_S = 60.0
+_DOUBLED = 2
 _UNKNOWN = "unknown"
 _WRONG_VERSION = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
 _WITHOUT_LIST = "--no-check-model-url goes on without the list"
@@ -239,6 +241,21 @@ def _not_ready(entry: ModelEntry) -> str | None:
             hint="see its log, or give --no-check-model-url to let it try again with the first request",
         )
     return f"model {name} is loading" if status.get("value") == "loading" else None
+
+
+async def doubles(client: CompletionClient, bos: str) -> bool:
+    """Whether the server puts a begin-of-sentence token before a prompt that has one.
+
+    The token is sent alone; two tokens of a prompt mean that there are two of it. False where that cannot be told.
+    """
+    config = client.config.sending(max_tokens=1)
+    limit_s = min(client.timeout_s, _BOS_TIMEOUT_S)
+    asking = CompletionClient(client.transport, config, timeout_s=limit_s, idle_timeout_s=client.idle_timeout_s)
+    try:
+        answer = await asking.complete(bos)
+    except AttemptFailed:
+        return False
+    return (answer.usage or {}).get("prompt_tokens") == _DOUBLED
 
 
 def _is_redirect(failure: AttemptFailed) -> bool:

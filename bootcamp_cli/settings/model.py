@@ -54,6 +54,8 @@ class Param:
             template its text, not its name; for a verifier its origin and the digest of its code. The digests of the
             files cover `skip_invalid`: files with invalid rows cannot be run without it, and for others it has no
             effect.
+        settled: For a choice whose default is settled with the server at the start of a run: what a run did that does
+            not tell. The default then continues a run of either value.
         word: A word that an integer may be instead of a number.
         unit: The unit of a number (`MiB`); for a duration `ms` if that is the unit of a bare number, else seconds.
         minimum, maximum: Inclusive bounds; for durations in seconds.
@@ -70,6 +72,7 @@ class Param:
     decides: Decides | None = None
     held_as: str | None = None
     word: str | None = None
+    settled: str | None = None
     unit: str = ""
     minimum: float | None = None
     maximum: float | None = None
@@ -151,6 +154,7 @@ AUTO: Final = "auto"
 """What a parameter is set to that follows from the server."""
 
 ApiMode = Literal["completion", "chat_completion"]
+BosChoice = Literal["auto", "drop", "keep"]
 BootcampChoice = Literal["auto", "builtin", "upstream"]
 TransportChoice = Literal["auto", "aiohttp", "httpx"]
 
@@ -303,6 +307,16 @@ class Settings:
             held_as="template_text",
         ),
     ] = "chatml"
+    bos: Annotated[
+        BosChoice,
+        Param(
+            help="the template's begin-of-sentence token; auto: dropped where the server adds one of its own",
+            group="Generation",
+            kind="choice",
+            decides="answers",
+            settled="keep",
+        ),
+    ] = AUTO
     sys_prompt: Annotated[
         str | None,
         Param(
