@@ -298,3 +298,49 @@ def test_no_room_in_other_words(words: str) -> None:
     said = "maximum context length is 4096 tokens, your request has 1000 input tokens"
     assert stated_room(status_failure(500, {}, said.encode(), now_s=0.0)) is None
     assert stated_room(status_failure(400, {}, b"maximum context length is 4096 tokens", now_s=0.0)) is None
+
+
+@pytest.mark.usefixtures("transport")
+def test_a_client_certificate(certificate: Path) -> None:
+    """A server that asks for a certificate answers who shows one, and nobody else."""
+    asking = server_context(certificate)
+    asking.verify_mode = ssl.CERT_REQUIRED
+    asking.load_verify_locations(certificate)
+    both = {"client_cert": certificate, "client_key": certificate}
+    assert isinstance(tried(http(200, completion()), tls=asking, ca_bundle=certificate, **both), Answer)
+    assert isinstance(tried(http(200, completion()), tls=asking, ca_bundle=certificate), AttemptFailed)
+
+
+@pytest.mark.parametrize("case", ["missing", "no certificate", "encrypted", "key alone"])
+def test_a_client_certificate_that_cannot_be_used(
+    certificate: Path, tmp_path: Path, case: str, transport: TransportName
+) -> None:
+    """What is no certificate with its key is an error of the setting, without a question for a password."""
+    files: dict[str, Any] = {"client_cert": tmp_path / "own.pem"}
+    if case == "no certificate":
+        files["client_cert"].write_text("nothing")
+    elif case == "encrypted":
+        command = ["openssl", "pkey", "-aes256", "-passout", "pass:secret", "-in", str(certificate)]
+        (tmp_path / "key.pem").write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
+        files = {"client_cert": certificate, "client_key": tmp_path / "key.pem"}
+    elif case == "key alone":
+        files = {"client_key": certificate}
+    with pytest.raises(SettingsError, match=r"^client_(cert|key): "):
+        make_transport(endpoint("https://127.0.0.1", **files), transport, environ={})
+
+
+@pytest.mark.usefixtures("transport")
+@pytest.mark.parametrize(("status", "named"), [(503, True), (422, False)])
+def test_a_status_that_a_proxy_may_have_given(status: int, *, named: bool) -> None:
+    """Where a proxy reads the requests, what it may have answered itself names it, without its password."""
+
+    async def scenario() -> str:
+        async with serving(http(status, "")) as server:
+            proxy = server.url.removesuffix("/v1")
+            environ = {"http_proxy": proxy.replace("//", "//user:pass-word@")}
+            async with client_of("http://example.test/v1", environ=environ) as client:
+                failure = await outcome(client)
+        assert isinstance(failure, AttemptFailed)
+        return failure.message.replace(proxy, "PROXY")
+
+    assert anyio.run(scenario) == f"HTTP {status}" + (" (perhaps from the proxy PROXY)" if named else "")

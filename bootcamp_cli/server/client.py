@@ -14,6 +14,7 @@ from anyio import to_thread
 from bootcamp_cli.server.body import LARGE_BYTES, BodyRoom, read_body, refuse_encoding, room_for_large
 from bootcamp_cli.server.endpoint import Endpoint, endpoint, proxy_for
 from bootcamp_cli.server.failures import (
+    OF_PROXIES,
     AttemptFailed,
     Scope,
     bad_response,
@@ -169,8 +170,13 @@ class CompletionClient:
         return await _in_thread(lambda body: parse_reply(body, self.config.api_mode), reply.body)
 
     def _refuse_status(self, reply: Reply, *, missing: Scope) -> None:
-        if not 200 <= reply.status < 300:
-            raise status_failure(reply.status, reply.headers, reply.body, now_s=self._clock(), missing=missing)
+        if 200 <= reply.status < 300:
+            return
+        failure = status_failure(reply.status, reply.headers, reply.body, now_s=self._clock(), missing=missing)
+        endpoint = self.endpoint
+        if endpoint.proxy is not None and endpoint.base_url.startswith("http:") and reply.status in OF_PROXIES:
+            failure.reword(f"{failure.message} (perhaps from the proxy {endpoint.proxy})")
+        raise failure
 
     async def _streamed(self, body: bytes) -> Answer:
         async with self.transport.post_stream(self._path, body) as reply:
@@ -217,6 +223,8 @@ async def open_client(settings: Settings, generation: GenerationConfig) -> Async
         api_key=settings.api_key.reveal(),
         headers=settings.headers,
         ca_bundle=settings.ca_bundle,
+        client_cert=settings.client_cert,
+        client_key=settings.client_key,
         insecure=settings.insecure,
         body=settings.extra_body,
     )

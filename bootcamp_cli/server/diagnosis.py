@@ -76,11 +76,14 @@ class _Peer:
         Raises:
             ssl.SSLError: the TLS connection failed.
         """
+        request = f"GET / HTTP/1.1\r\nHost: {self.name}\r\nConnection: close\r\n\r\n"
         with socket.create_connection((self.host, self.port), timeout=LOOK_S) as plain:
-            stream = context.wrap_socket(plain, server_hostname=self.host) if context else plain
-            request = f"GET / HTTP/1.1\r\nHost: {self.name}\r\nConnection: close\r\n\r\n"
-            stream.sendall(request.encode("ascii", "replace"))
-            return stream.recv(_FRAME_HEAD_BYTES)
+            if context is None:
+                plain.sendall(request.encode("ascii", "replace"))
+                return plain.recv(_FRAME_HEAD_BYTES)
+            with context.wrap_socket(plain, server_hostname=self.host) as stream:
+                stream.sendall(request.encode("ascii", "replace"))
+                return stream.recv(_FRAME_HEAD_BYTES)
 
 
 def _of_http(peer: _Peer) -> Diagnosis | None:
@@ -97,11 +100,8 @@ def _of_https(peer: _Peer) -> Diagnosis | None:
     try:
         start = peer.first_bytes(_trusting())
     except ssl.SSLError as error:
-        reason = error.reason or ""
-        if "APPLICATION_PROTOCOL" in reason:
+        if "APPLICATION_PROTOCOL" in (error.reason or ""):
             return _http2_only(peer)
-        if "CERTIFICATE_REQUIRED" in reason:
-            return Diagnosis(f"{peer.url} asks for a client certificate", "give --client-cert and --client-key")
     except (OSError, ValueError):
         pass
     else:

@@ -33,6 +33,8 @@ class Endpoint:
     headers: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
     secrets: Secrets = field(default=Secrets(), repr=False)
     ca_bundle: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
     insecure: bool = False
     proxy: str | None = None
 
@@ -64,6 +66,8 @@ def endpoint(
     headers: Mapping[str, str] | None = None,
     body: Mapping[str, Any] | None = None,
     ca_bundle: Path | None = None,
+    client_cert: Path | None = None,
+    client_key: Path | None = None,
     insecure: bool = False,
 ) -> Endpoint:
     """The endpoint of a base URL such as `http://127.0.0.1:8000/v1`.
@@ -105,6 +109,8 @@ def endpoint(
         headers=tuple((name.encode("ascii"), value.encode("ascii")) for name, value in sent.items()),
         secrets=Secrets.of((*secret_texts(url=url, api_key=key, headers=own, body=body), *_query_values(parts.query))),
         ca_bundle=ca_bundle,
+        client_cert=client_cert,
+        client_key=client_key,
         insecure=insecure,
     )
 
@@ -116,7 +122,30 @@ def _query_values(query: str) -> list[str]:
 
 
 def tls_context(endpoint: Endpoint, environ: Mapping[str, str]) -> ssl.SSLContext:
-    """The one TLS context of all connections to an endpoint.
+    """The one TLS context of all connections to an endpoint, which shows its client certificate where it has one.
+
+    Raises:
+        SettingsError: certificates or the key cannot be used.
+    """
+    context = _trusting_context(endpoint, environ)
+    if endpoint.client_cert is None:
+        if endpoint.client_key is not None:
+            raise SettingsError("client_key: there is no client_cert", hint="give --client-cert as well")
+        return context
+    try:  # with an empty password an encrypted key is an error instead of a question at the terminal
+        context.load_cert_chain(endpoint.client_cert, endpoint.client_key, password=lambda: "")
+    except OSError as error:
+        files = " and ".join(str(path) for path in (endpoint.client_cert, endpoint.client_key) if path)
+        reason = getattr(error, "reason", None) or error.strerror or error
+        raise SettingsError(
+            f"client_cert: no usable certificate and key in {files}: {reason}",
+            hint="both must be PEM, belong together, and the key not be encrypted",
+        ) from None
+    return context
+
+
+def _trusting_context(endpoint: Endpoint, environ: Mapping[str, str]) -> ssl.SSLContext:
+    """The context without a client certificate.
 
     It trusts the endpoint's bundle, else SSL_CERT_FILE or SSL_CERT_DIR, else certifi's authorities. For an http address
     it trusts nobody, because reading certificates takes 25 ms.
@@ -151,7 +180,8 @@ def tls_context(endpoint: Endpoint, environ: Mapping[str, str]) -> ssl.SSLContex
 def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     """The proxy for a URL by `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, or None for a direct connection.
 
-    The lower-case name takes precedence over the upper-case one. Loopback is never reached through a proxy.
+    The lower-case name takes precedence over the upper-case one. What only this machine answers (loopback, 0.0.0.0) is
+    never reached through a proxy. `socks://` is `socks5://`, as other tools take it.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
@@ -160,7 +190,10 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     proxy = _variable(environ, f"{parts.scheme}_proxy") or _variable(environ, "all_proxy")
     if not proxy:
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    if "://" not in proxy:
+        return f"http://{proxy}"
+    scheme, _, rest = proxy.partition("://")
+    return f"socks5://{rest}" if scheme.lower() == "socks" else proxy
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:
@@ -169,9 +202,11 @@ def _variable(environ: Mapping[str, str], name: str) -> str:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
 
 
 def _is_exempt(host: str, port: int | None, no_proxy: str) -> bool:

@@ -30,6 +30,9 @@ the model, which the server does not have (yet)."""
 _RETRIED_4XX = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
+OF_PROXIES = frozenset({400, 403, 407, 500, 502, 503, 504, 511})
+"""Statuses that a proxy gives of its own, where it reads the request."""
+
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
 # both take linear time on any text: neither looks beyond the next "<"
 _TITLE = re.compile(r"<title\b[^<>]*>([^<]+)", re.IGNORECASE)

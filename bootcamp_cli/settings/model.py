@@ -227,6 +227,26 @@ class Settings:
             default_text="the usual authorities",
         ),
     ] = None
+    client_cert: Annotated[
+        Path | None,
+        Param(
+            help="PEM file of the certificate that the server asks for, with its chain",
+            group="TLS",
+            kind="path",
+            default_text="none",
+            found_file=False,
+        ),
+    ] = None
+    client_key: Annotated[
+        Path | None,
+        Param(
+            help="PEM file of the key of client_cert",
+            group="TLS",
+            kind="path",
+            default_text="in client_cert",
+            found_file=False,
+        ),
+    ] = None
     insecure: Annotated[
         bool, Param(help="do not verify the server's certificate", group="TLS", kind="switch", found_file=False)
     ] = False

@@ -91,6 +91,8 @@ def _of_tls(resolved: Resolved) -> list[str]:
     if settings.ca_bundle is not None and (plain or settings.insecure):
         why = "on an http URL" if plain else "with insecure"
         lines.append(f"{_place(resolved, 'ca_bundle')}: no effect {why}")
+    if settings.client_cert is not None and plain:
+        lines.append(f"{_place(resolved, 'client_cert')}: no effect on an http URL")
     return lines
 
 
