@@ -27,7 +27,7 @@ from bootcamp_cli.errors import (
     UsageError,
     first_error,
 )
-from bootcamp_cli.settings.model import Settings, listed_keys
+from bootcamp_cli.settings.model import AUTO, Settings, listed_keys
 from bootcamp_cli.settings.sources import Resolved, Sources, load_settings, resolved_arguments
 from bootcamp_cli.text import counted, shortened
 
@@ -121,6 +121,7 @@ async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | Non
         tell.note(_nothing_to_resume(nearest, plan))
     if entry is None or plan.settings.resume:
         entry, plan = await _ready(plan, tell, stop, entry=entry)
+    plan = await _with_bos(plan.with_context(entry.context_length), tell, stop)
     async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
         return await _run(session, tell, stop)
 
@@ -168,6 +169,7 @@ async def _continued(
         entry, plan = await _ready(
             plan, tell, stop, files=[file.name for file in plan.test_set.files if plan.n_samples_of(file)]
         )
+        plan = plan.with_context(entry.context_length)
         async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
             return await _run(session, tell, stop)
     return await _resumed(plan, run_dir, tell, stop, selection)
@@ -187,8 +189,7 @@ async def _resumed(
         chosen = await _aside(session.choose, selection) if selection else {}
         unanswered = [file.name for file in plan.test_set.files if session.n_unanswered(file)]
         if chosen:
-            _, plan = await _ready(session.plan, tell, stop, files=[*chosen, *unanswered])
-            session = replace(session, plan=plan)
+            session = await _for_model(session, tell, stop, [*chosen, *unanswered])
             await _aside(session.begin)  # from here on the run is incomplete, whatever happens
             if n := await _aside(session.set_aside, chosen):
                 tell.note(f"{counted(n, 'record')} set aside in {run_dir.redone}")
@@ -200,8 +201,7 @@ async def _resumed(
             return await _aside(_conclude, session, tell)
         tell.note(f"continuing {run_dir.path}: {_left_to_do(session)}")
         if unanswered and not chosen:
-            _, plan = await _ready(session.plan, tell, stop, files=unanswered)
-            session = replace(session, plan=plan)
+            session = await _for_model(session, tell, stop, unanswered)
         await _aside(session.begin)
         return await _run(session, tell, stop)
 
@@ -217,6 +217,12 @@ def _left_to_do(session: "Session") -> str:
     if n_unverified:
         parts.append(f"{counted(n_unverified, 'answer')} to be verified, without a request")
     return "; ".join(parts)
+
+
+async def _for_model(session: "Session", tell: "_Tell", stop: "StopRequest | None", files: Sequence[str]) -> "Session":
+    """Wait for model and verifiers of a run that goes on; what is sent may depend on the model's context length."""
+    entry, plan = await _ready(session.plan, tell, stop, files=files)
+    return replace(session, plan=plan.with_context(entry.context_length))
 
 
 async def _run(session: "Session", tell: "_Tell", stop: "StopRequest | None") -> "Run":
@@ -376,15 +382,33 @@ async def _model_of(plan: "Plan", tell: "_Tell", stop: "StopRequest | None") -> 
     if not settings.check_model_url:
         if not settings.model_name:
             raise SettingsError("no model name", hint="give --model-name or set check_model_url")
-        return ModelEntry(name=settings.model_name, max_model_len=None, raw=None, listed=False)
+        return ModelEntry(name=settings.model_name, listed=False)
     check = await _unless_stopped(stop, lambda: _checked(settings, plan.generation, tell, with_probe=False))
     entry = check.entry
-    if entry.max_model_len is not None and settings.max_tokens >= entry.max_model_len:
+    if entry.context_length is not None and settings.max_tokens != AUTO and settings.max_tokens >= entry.context_length:
         tell.warn(
-            f"max_tokens {settings.max_tokens} is not below the model's length of {entry.max_model_len} tokens: "
+            f"max_tokens {settings.max_tokens} is not below the model's length of {entry.context_length} tokens: "
             "prompt and answer together must fit, and most servers refuse such requests"
         )
     return entry
+
+
+async def _with_bos(plan: "Plan", tell: "_Tell", stop: "StopRequest | None") -> "Plan":
+    """The plan of a new run without the template's begin-of-sentence token, where the server adds one of its own."""
+    from bootcamp_cli.server.client import open_client
+    from bootcamp_cli.server.health import doubles
+
+    async def asked() -> bool:
+        async with open_client(plan.settings, plan.generation) as client:
+            return await doubles(client, plan.open_bos)
+
+    if not plan.open_bos or not await _unless_stopped(stop, asked):
+        return plan.with_bos("keep")
+    tell.note(
+        f"the server adds {plan.open_bos} to every prompt, so the template's own is left out "
+        "(--bos keep sends both, as run_eval.py does)"
+    )
+    return plan.with_bos("drop")
 
 
 async def _unless_stopped(stop: "StopRequest | None", work: Callable[[], Awaitable[_T]]) -> _T:
@@ -457,6 +481,7 @@ def _plan_continuation(run_dir: "RunDir", settings: Settings, tell: "_Tell") -> 
         text=manifest.template.text,
         stop=manifest.template.stop,
         system_prompt=manifest.template.system_prompt,
+        bos=manifest.template.bos,
         origin="the run",
     )
     plan = replace(make_plan(settings, template, sys_prompt=manifest.sys_prompt), redo_of=manifest.redo_of)

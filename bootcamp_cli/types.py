@@ -86,6 +86,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     `text` is only the answer (may be empty), `reasoning` the separate reasoning of a reasoning parser,
     `usage` the server's token counts as sent, `model` the model name of the reply, `system_fingerprint` what the server
     calls its own configuration. `n_pieces` is the number of pieces of a stream that carried text: about one per token.
+    `max_tokens` is the limit that was sent, where each request has one of its own.
     """
 
     text: str
@@ -95,6 +96,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     system_fingerprint: str | None = None
     n_pieces: int | None = None
+    max_tokens: int | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -179,6 +181,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     pieces of a stream, or of words, where `output_len_estimated`. `score` is None where there is no verdict; `failure`
     then says why. `attempts` is the number of those that count, `retries` has the kind of each that was repeated,
     whether it counts or not. Fields with a default are written only where they differ from it.
+    `max_tokens` is what was sent where the run's is auto.
     """
 
     id: SampleId
@@ -201,6 +204,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     failure: VerifierFailure | None = None
     failure_message: str | None = None
     repeat: RepeatNumber = msgspec.field(default_factory=_first_repeat)
+    max_tokens: Count | None = None
 
 
 class FailureRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -243,6 +247,7 @@ class ManifestTemplate(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     stop: tuple[str, ...]
     system_prompt: str | None
+    bos: str = ""
     used: bool = True
 
 

@@ -72,7 +72,7 @@ _bootcamp() {
         *:--check-model-url | *:--insecure | *:--skip-invalid | *:--keep-going | *:--stream | *:--allow-unscored | *:--resume | *:--json | *:--quiet | *:--debug | *:--probe | *:--serve | *:--reverse | *:--dry-run)
             [[ $attached || $cur == [tf]* ]] && _bootcamp_words true false; [[ $attached ]] && return
             ;;
-        *:--ca-bundle | *:--config)
+        *:--ca-bundle | *:--client-cert | *:--client-key | *:--config)
             _bootcamp_paths -f; return
             ;;
         *:--test-dir | *:--bootcamps-path | *:--output-dir | *:--dest)
@@ -83,6 +83,9 @@ _bootcamp() {
             ;;
         *:--template)
             _bootcamp_words r1 qwen internthinker internbootcamp internbootcamp_v2 chatml deepseek_v3 qwq; return
+            ;;
+        *:--bos)
+            _bootcamp_words auto drop keep; return
             ;;
         *:--transport)
             _bootcamp_words auto aiohttp httpx; return
@@ -105,9 +108,9 @@ _bootcamp() {
         cur=${cur//_/-}
         case "$path" in
             "") _bootcamp_words --version --help ;;
-            "eval") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --insecure --no-insecure --test-dir --limit --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
-            "resume") _bootcamp_words --redo --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --insecure --no-insecure --test-dir --limit --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
-            "check-model") _bootcamp_words --probe --url --api-key --model-name --headers --wait --poll-interval --ca-bundle --insecure --no-insecure --api-mode --max-tokens-field --omit --extra-body --timeout --config --profile --json --quiet --debug --help ;;
+            "eval") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
+            "resume") _bootcamp_words --redo --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
+            "check-model") _bootcamp_words --probe --url --api-key --model-name --headers --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --api-mode --max-tokens-field --omit --extra-body --timeout --config --profile --json --quiet --debug --help ;;
             "demo") _bootcamp_words --serve --rows --seed --latency --tokens --test-dir --port --api-key --max-model-len --fault --api-mode --template --max-concurrent-requests --stream --no-stream --output-dir --json --quiet --debug --help ;;
             "report") _bootcamp_words --format --sort --reverse --filter --json --quiet --debug --help ;;
             "rescore") _bootcamp_words --dry-run --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
@@ -118,7 +121,7 @@ _bootcamp() {
             "bootcamps list") _bootcamp_words --bootcamps --bootcamps-path --config --profile --json --quiet --debug --help ;;
             "bootcamps verify") _bootcamp_words --bootcamps --bootcamps-path --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "config") _bootcamp_words --help ;;
-            "config show") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --insecure --no-insecure --test-dir --limit --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
+            "config show") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
             "completion") _bootcamp_words --help ;;
             "completion install") _bootcamp_words --shell --dest --json --quiet --debug --help ;;
         esac

@@ -32,6 +32,8 @@ TRANSPORTS = get_args(TransportName)
 chosen_transport: ContextVar[TransportName] = ContextVar("chosen_transport", default="aiohttp")
 """What `client_of` sends with."""
 
+_TLS_HANDSHAKE = b"\x16"
+
 
 @dataclass(frozen=True, slots=True)
 class Answering:
@@ -66,7 +68,10 @@ async def serving(*replies: Reply, tls: ssl.SSLContext | None = None) -> AsyncIt
         with suppress(anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError):
             async with stream:
                 while True:
-                    head = await buffered.receive_until(b"\r\n\r\n", 100_000)
+                    start = await buffered.receive_exactly(1)
+                    if start == _TLS_HANDSHAKE:  # refused at once, as servers do
+                        return
+                    head = start + await buffered.receive_until(b"\r\n\r\n", 100_000)
                     length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or b"0"
                     server.bodies.append(await buffered.receive_exactly(int(length)) if int(length) else b"")
                     server.heads.append(head)

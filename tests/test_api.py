@@ -1,6 +1,7 @@
 """The public functions: what the commands do, without a command line."""
 
 import asyncio
+import json
 import subprocess
 import sys
 import threading
@@ -58,6 +59,25 @@ def test_an_evaluation_prints_nothing_and_gives_its_run(
     again.write_reports()
     assert again.summary == run.summary
     assert capfd.readouterr() == ("", "")
+
+
+def test_max_tokens_that_follow_from_the_context(
+    fault_server: StartFaultServer, demo_test_dir: Path, tmp_path: Path
+) -> None:
+    """With max_tokens auto the identity holds the word and each record the number sent, also in a resumed run."""
+    values = {"max_tokens": "auto", "limit": 1}
+    server = fault_server(test_dir=demo_test_dir, max_model_len=4000)
+    run = evaluate(settings_for(server, demo_test_dir, tmp_path, **values)).resume(repeats=2)
+    assert run.summary.complete
+    assert json.loads((run.path / "manifest.json").read_text("utf-8"))["identity"]["max_tokens"] == "auto"
+    lines = [line for file in (run.path / "details").iterdir() for line in file.read_text("utf-8").splitlines()]
+    assert len(lines) == run.summary.n_samples
+    assert all(0 < json.loads(line)["max_tokens"] < 4000 for line in lines)
+    silent = fault_server(test_dir=demo_test_dir)
+    with pytest.raises(SettingsError, match="auto needs the context length"):
+        evaluate(settings_for(silent, demo_test_dir, tmp_path, **values))
+    with pytest.raises(SettingsError, match="auto needs the context length"):
+        evaluate(settings_for(server, demo_test_dir, tmp_path, **values, check_model_url=False, model_name="demo"))
 
 
 def test_a_run_is_resumed_rescored_and_reported(

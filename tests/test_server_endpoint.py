@@ -128,6 +128,11 @@ def test_nothing_secret_shows() -> None:
         ("http://127.0.0.1:8000/v1", {"ALL_PROXY": "http://p:1"}, None),
         ("http://[::1]:8000/v1", {"ALL_PROXY": "http://p:1"}, None),
         ("http://localhost/v1", {"ALL_PROXY": "http://p:1"}, None),
+        ("http://0.0.0.0:8000/v1", {"ALL_PROXY": "http://p:1"}, None),
+        ("http://[::]:8000/v1", {"ALL_PROXY": "http://p:1"}, None),
+        ("http://[::ffff:127.0.0.1]:8000/v1", {"ALL_PROXY": "http://p:1"}, None),
+        ("http://[::ffff:10.1.2.3]:8000/v1", {"ALL_PROXY": "http://p:1"}, "http://p:1"),
+        ("https://h/v1", {"ALL_PROXY": "socks://u:p@q:1"}, "socks5://u:p@q:1"),
         ("http://a.example.org/v1", {"ALL_PROXY": "http://p:1", "NO_PROXY": "x, .example.org"}, None),
         ("http://example.org:80/v1", {"ALL_PROXY": "http://p:1", "no_proxy": "example.org:80"}, None),
         ("http://badexample.org/v1", {"ALL_PROXY": "http://p:1", "NO_PROXY": "example.org"}, "http://p:1"),
@@ -145,7 +150,7 @@ def test_a_socks_proxy_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> Non
     """Without the package for SOCKS the error says how to get it, before anything is sent."""
     monkeypatch.setattr("bootcamp_cli.server.httpx_transport.find_spec", lambda _: None)
     with pytest.raises(SettingsError, match=r"pip install 'httpx\[socks\]'"):
-        make_transport(endpoint("http://h"), environ={"all_proxy": "socks5://p:1"})
+        make_transport(endpoint("http://h"), environ={"all_proxy": "socks://p:1"})
 
 
 def test_the_transport_follows_the_proxy() -> None:

@@ -21,7 +21,7 @@ from anyio.abc import ByteStream, SocketAttribute
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.errors import SettingsError
+from bootcamp_cli.errors import ServerUnavailableError, SettingsError
 from bootcamp_cli.server import aiohttp_transport, httpx_transport
 from bootcamp_cli.server.client import make_transport
 from bootcamp_cli.server.endpoint import endpoint
@@ -31,13 +31,15 @@ from bootcamp_cli.server.failures import (
     is_refusal,
     meaning_of,
     parse_retry_after,
+    stated_room,
     status_failure,
     translate,
 )
+from bootcamp_cli.server.health import wait_for_model
 from bootcamp_cli.server.httpx_transport import HttpxTransport
 from bootcamp_cli.server.transport import TransportName
 from bootcamp_cli.types import Answer
-from tests.raw_server import EVENT_STREAM, client_of, closing, completion, failed, http, outcome, piece, tried
+from tests.raw_server import EVENT_STREAM, client_of, closing, completion, failed, http, outcome, piece, serving, tried
 
 
 def errors_of(library: ModuleType) -> list[type[Exception]]:
@@ -285,3 +287,116 @@ def test_clients_share_one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
 
     anyio.run(scenario)
     assert len(made) == 1
+
+
+def told_at_once(
+    *, tls: ssl.SSLContext | None, scheme: str, proxied: str | None = None, **options: Any
+) -> tuple[str, str]:
+    """What the check of the model list says without waiting, and what to do, asked under another scheme."""
+
+    async def scenario() -> tuple[str, str]:
+        async with serving(http(407 if proxied else 200, {"data": [{"id": "m"}]}), tls=tls) as server:
+            address = server.url.partition("://")[2]
+            environ = {f"{scheme}_proxy": f"http://user:wrong-pass@{address.removesuffix('/v1')}"} if proxied else None
+            url = f"{scheme}://{proxied or address}"
+            async with client_of(url, environ=environ, **options) as client:
+                with pytest.raises(ServerUnavailableError) as caught:
+                    await wait_for_model(client, "m", wait_s=0.0, poll_interval_s=1.0, notify=lambda _: None)
+        assert "waited" not in caught.value.message
+        return caught.value.message.replace(address, "ADDRESS"), str(caught.value.hint).replace(address, "ADDRESS")
+
+    return anyio.run(scenario)
+
+
+@pytest.mark.usefixtures("transport")
+def test_the_wrong_scheme_is_told_at_once(certificate: Path) -> None:
+    """Plain HTTP to a port for TLS, and the reverse, are no hour of waiting, but an error with the right address."""
+    assert told_at_once(tls=server_context(certificate), scheme="http") == (
+        "http://ADDRESS is a port for TLS",
+        "give url as https://ADDRESS",
+    )
+    assert told_at_once(tls=None, scheme="https") == (
+        "https://ADDRESS speaks HTTP without TLS",
+        "give url as http://ADDRESS",
+    )
+
+
+@pytest.mark.usefixtures("transport")
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_wrong_proxy_password_is_told_at_once(scheme: str) -> None:
+    """A proxy that refuses the password stops at once, whether it is asked for a tunnel or for the page itself."""
+    message, _ = told_at_once(tls=None, scheme=scheme, proxied="example.test/v1")
+    assert ("HTTP 407" if scheme == "http" else "refuses user or password: 407") in message
+    assert "wrong-pass" not in message
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "maximum context length is 4096 tokens. However, you requested 5000 tokens (1000 in the messages, 4000 in the",
+        "maximum context length is 4096 tokens, however you requested 5000 tokens (1000 in your prompt; 4000 for the",
+        "maximum context length is 4096 tokens and your request has 1000 input tokens (4000 > 4096 - 1000).",
+        "You passed 1000 input tokens and requested 4000 output tokens. However, the context length is only 4096 t",
+        "the maximum context length of 4096 tokens. You requested 5000 tokens: 1000 tokens from the input messages and",
+        "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 1000 `inputs` tokens and 4000 `max_new_tokens`",
+        "maximum context length is 4096 tokens. However, you requested about 5000 tokens (1000 of text input, 4000 in",
+    ],
+)
+def test_the_room_that_a_refusal_states(words: str) -> None:
+    """What the context leaves is read from the refusals of the servers in use."""
+    assert stated_room(status_failure(400, {}, words.encode(), now_s=0.0)) == 3096
+
+
+@given(st.text(max_size=200))
+def test_no_room_in_other_words(words: str) -> None:
+    """Any other text of any status is read without an error, and that of another status says nothing."""
+    stated_room(status_failure(400, {}, words.encode(errors="replace"), now_s=0.0))
+    said = "maximum context length is 4096 tokens, your request has 1000 input tokens"
+    assert stated_room(status_failure(500, {}, said.encode(), now_s=0.0)) is None
+    assert stated_room(status_failure(400, {}, b"maximum context length is 4096 tokens", now_s=0.0)) is None
+
+
+@pytest.mark.usefixtures("transport")
+def test_a_client_certificate(certificate: Path) -> None:
+    """A server that asks for a certificate answers who shows one, and nobody else."""
+    asking = server_context(certificate)
+    asking.verify_mode = ssl.CERT_REQUIRED
+    asking.load_verify_locations(certificate)
+    both = {"client_cert": certificate, "client_key": certificate}
+    assert isinstance(tried(http(200, completion()), tls=asking, ca_bundle=certificate, **both), Answer)
+    assert isinstance(tried(http(200, completion()), tls=asking, ca_bundle=certificate), AttemptFailed)
+
+
+@pytest.mark.parametrize("case", ["missing", "no certificate", "encrypted", "key alone"])
+def test_a_client_certificate_that_cannot_be_used(
+    certificate: Path, tmp_path: Path, case: str, transport: TransportName
+) -> None:
+    """What is no certificate with its key is an error of the setting, without a question for a password."""
+    files: dict[str, Any] = {"client_cert": tmp_path / "own.pem"}
+    if case == "no certificate":
+        files["client_cert"].write_text("nothing")
+    elif case == "encrypted":
+        command = ["openssl", "pkey", "-aes256", "-passout", "pass:secret", "-in", str(certificate)]
+        (tmp_path / "key.pem").write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
+        files = {"client_cert": certificate, "client_key": tmp_path / "key.pem"}
+    elif case == "key alone":
+        files = {"client_key": certificate}
+    with pytest.raises(SettingsError, match=r"^client_(cert|key): "):
+        make_transport(endpoint("https://127.0.0.1", **files), transport, environ={})
+
+
+@pytest.mark.usefixtures("transport")
+@pytest.mark.parametrize(("status", "named"), [(503, True), (422, False)])
+def test_a_status_that_a_proxy_may_have_given(status: int, *, named: bool) -> None:
+    """Where a proxy reads the requests, what it may have answered itself names it, without its password."""
+
+    async def scenario() -> str:
+        async with serving(http(status, "")) as server:
+            proxy = server.url.removesuffix("/v1")
+            environ = {"http_proxy": proxy.replace("//", "//user:pass-word@")}
+            async with client_of("http://example.test/v1", environ=environ) as client:
+                failure = await outcome(client)
+        assert isinstance(failure, AttemptFailed)
+        return failure.message.replace(proxy, "PROXY")
+
+    assert anyio.run(scenario) == f"HTTP {status}" + (" (perhaps from the proxy PROXY)" if named else "")

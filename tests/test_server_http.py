@@ -3,6 +3,7 @@
 import gzip
 import json
 import socket
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -328,5 +329,26 @@ def test_proxies_are_read_once() -> None:
                 answer = await outcome(client)
             assert isinstance(answer, Answer)
             assert proxy.heads[0].startswith(b"POST http://model.invalid/v1/completions HTTP/1.1\r\n")
+
+    anyio.run(scenario)
+
+
+@pytest.mark.parametrize(("context", "n_requests"), [(2000, 2), (100, 1)])
+def test_auto_takes_the_number_that_a_refusal_states(context: int, n_requests: int) -> None:
+    """With max_tokens auto a refusal that states what fits is followed once by that; one that leaves nothing is not."""
+    words = f"maximum context length is {context} tokens and your request has 1000 input tokens"
+
+    async def scenario() -> None:
+        replies = (http(400, words), http(200, completion()))
+        async with serving(*replies) as server, client_of(server.url) as client:
+            client.config = replace(client.config.sending(max_tokens="auto"), context_length=2000)
+            result = await outcome(client)
+        sent = [json.loads(body)["max_tokens"] for body in server.bodies]
+        assert sent == [2000 - 64 - 2, 1000][:n_requests]
+        if n_requests == 1:
+            assert isinstance(result, AttemptFailed)
+        else:
+            assert isinstance(result, Answer)
+            assert result.max_tokens == 1000
 
     anyio.run(scenario)

@@ -142,3 +142,14 @@ def test_any_prompt_arrives(prompt: str) -> None:
     """Every string, lone surrogates included, has the same UTF-16 at the server."""
     arrived = json.loads(config().body(prompt))["prompt"]
     assert arrived.encode("utf-16", "surrogatepass") == prompt.encode("utf-16", "surrogatepass")
+
+
+def test_room_is_what_the_context_leaves() -> None:
+    """With max_tokens auto the same prompt always gets the same number, and the system prompt counts."""
+    auto = replace(config(max_tokens="auto"), context_length=1000)
+    assert (auto.room("p" * 300), auto.room("ü" * 150)) == (836, 836)
+    assert replace(auto, api_mode="chat_completion", sys_prompt="s" * 30).room("p" * 300) == 826
+    assert auto.room("p" * 10_000) == 1
+    assert json.loads(auto.body("p", 1, max_tokens=836))["max_tokens"] == 836
+    assert config().room("p") is None
+    assert replace(auto, extra_body={"max_tokens": 5}).room("p") is None

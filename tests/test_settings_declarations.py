@@ -216,7 +216,8 @@ def test_what_decides_answers_is_listed_in_the_workbook(parameter: Parameter) ->
 def test_the_order_of_the_workbook() -> None:
     """The workbook lists model, mode, prompt, sampling and the choice of rows, in this order."""
     keys = listed_keys()
-    first = ("model_name", "api_mode", "template", "template_text", "sys_prompt", "max_tokens", "temperature", "top_p")
+    prompt = ("template", "template_text", "bos", "sys_prompt")
+    first = ("model_name", "api_mode", *prompt, "max_tokens", "temperature", "top_p")
     assert keys[: len(first)] == first
     assert keys[-5:] == ("stop", "extra_body", "include", "exclude", "limit")
 

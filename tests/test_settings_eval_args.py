@@ -134,7 +134,19 @@ def test_flags_that_change_answers_are_refused_with_both_values() -> None:
 def test_what_may_be_overridden(name: str) -> None:
     """The parameters that a resumed run may change are those of the issue, and nothing that decides an answer."""
     assert name in {
-        *("url", "api_key", "headers", "check_model_url", "wait", "poll_interval", "ca_bundle", "insecure", "test_dir"),
+        *(
+            "url",
+            "api_key",
+            "headers",
+            "check_model_url",
+            "wait",
+            "poll_interval",
+            "ca_bundle",
+            "client_cert",
+            "client_key",
+            "insecure",
+            "test_dir",
+        ),
         *("max_concurrent_requests", "timeout", "max_retries", "max_retrying_delay", "stream", "idle_timeout"),
         *("transport", "keep_going"),
         *("allow_unscored", "verify_timeout", "verify_memory", "verify_workers", "output_dir", "resume", "repeats"),

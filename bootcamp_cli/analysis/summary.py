@@ -138,7 +138,7 @@ class Redone:
 
     run_dir: str
     selection: tuple[str, ...]
-    max_tokens: int | None
+    max_tokens: int | str | None
     n: int
     n_scored: int
     n_truncated: int
@@ -375,7 +375,7 @@ def _redone(run_dir: RunDir) -> tuple[Redone, ...]:
                 Redone(
                     run_dir=redo_dir.path.name,
                     selection=manifest.redo_of.selection,
-                    max_tokens=max_tokens if isinstance(max_tokens, int) else None,
+                    max_tokens=max_tokens if isinstance(max_tokens, int | str) else None,
                     n=summary.n_samples,
                     n_scored=summary.n_scored,
                     n_truncated=summary.n_truncated,

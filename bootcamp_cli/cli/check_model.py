@@ -11,8 +11,8 @@ from bootcamp_cli.text import mask_credentials
 
 @command(
     settings=(
-        *("url", "api_key", "model_name", "headers", "wait", "poll_interval", "ca_bundle", "insecure"),
-        *("api_mode", "max_tokens_field", "omit", "timeout", "extra_body"),
+        *("url", "api_key", "model_name", "headers", "wait", "poll_interval", "ca_bundle", "client_cert", "client_key"),
+        *("insecure", "api_mode", "max_tokens_field", "omit", "timeout", "extra_body"),
     ),
     example="bootcamp check-model --url http://127.0.0.1:8000/v1 --model-name r1_32B --wait 10m --probe",
 )

@@ -80,7 +80,8 @@ def type_text(parameter: Parameter) -> str:
         bounds.append(f"> {param.above:g}")
     if param.maximum is not None:
         bounds.append(f"<= {param.maximum:g}")
-    return f"{_TYPES[param.kind]} {', '.join(bounds)}".rstrip()
+    text = f"{_TYPES[param.kind]} {', '.join(bounds)}".rstrip()
+    return f"{text} or {param.word}" if param.word else text
 
 
 def update(contents: Mapping[Path, str], *, check: bool) -> int:

@@ -50,6 +50,7 @@ def _data(template: "Template") -> dict[str, object]:
         "text": template.text,
         "stop": list(template.stop),
         "system_prompt": template.system_prompt,
+        "bos": template.bos or None,
         "origin": template.origin,
     }
 

@@ -35,7 +35,7 @@ def identity_of(manifest: Manifest) -> dict[str, Any]:
     behaviour: dict[str, Any] = {}
     for key in identity_keys():
         if (parameter := parameters_by_name().get(key)) is not None:
-            behaviour[key] = stored_value(parameter, parameter.default)
+            behaviour[key] = parameter.param.settled or stored_value(parameter, parameter.default)
     behaviour |= {
         "template_text": manifest.template.text if manifest.template.used and not chat else None,
         "sys_prompt": manifest.sys_prompt,

@@ -13,7 +13,9 @@ from bootcamp_cli.errors import SettingsError, UnknownBootcampError
 from bootcamp_cli.server.request import GenerationConfig
 from bootcamp_cli.settings.convert import convert
 from bootcamp_cli.settings.model import (
+    AUTO,
     MAX_TOKENS,
+    BosChoice,
     Settings,
     body_values,
     identity_keys,
@@ -64,7 +66,22 @@ class Plan:
     @property
     def prompt_template(self) -> Template | None:
         """The template that prompts are rendered with; None in chat mode."""
-        return self.template if self.settings.api_mode == "completion" else None
+        if self.settings.api_mode != "completion":
+            return None
+        return self.template.without_bos() if self.settings.bos == "drop" else self.template
+
+    @property
+    def open_bos(self) -> str:
+        """The begin-of-sentence token that the server may add, too; empty where nothing is to be asked."""
+        return self.template.bos if self.settings.bos == AUTO and self.settings.api_mode == "completion" else ""
+
+    def with_bos(self, bos: BosChoice) -> "Plan":
+        """The same plan with the template's begin-of-sentence token kept or dropped, where that is open."""
+        return self if self.settings.bos != AUTO else replace(self, settings=replace(self.settings, bos=bos))
+
+    def beside(self, identity: Mapping[str, Any]) -> "Plan":
+        """The plan with what it leaves open settled as in a run of this identity."""
+        return self.with_bos("drop" if identity.get("bos") == "drop" else "keep")
 
     def with_model(self, model_name: str) -> "Plan":
         """The same plan for the one model that the server lists.
@@ -78,6 +95,21 @@ class Plan:
             settings=replace(self.settings, model_name=model_name),
             generation=self.generation.sending(model=model_name),
         )
+
+    def with_context(self, context_length: int | None) -> "Plan":
+        """The same plan for a model of this context length in tokens, where that decides what is sent.
+
+        Raises:
+            SettingsError: max_tokens is auto, and the length is not known.
+        """
+        if self.settings.max_tokens != AUTO:
+            return self
+        if context_length is None:
+            raise SettingsError(
+                "max_tokens: auto needs the context length of the model, which the server's model list does not tell",
+                hint="give --max-tokens N",
+            )
+        return replace(self, generation=replace(self.generation, context_length=context_length))
 
     def with_repeats(self, n_repeats: int) -> "Plan":
         """The same plan with each question asked this often."""
@@ -102,9 +134,10 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """What decides the answers and the scores: see `engine.identity`."""
         args = to_eval_args(self.settings)
-        template = self.prompt_template
+        completes = self.settings.api_mode == "completion"
         effects = {
-            "template_text": template.text if template else None,
+            "template_text": self.template.text if completes else None,
+            "bos": "drop" if completes and self.settings.bos == "drop" else "keep",
             "sys_prompt": self.generation.sys_prompt,
             "stop": list(self.generation.sent.get("stop", ())),
             "files": {file.name: file.digest for file in self.test_set.files},

@@ -1,5 +1,6 @@
 """A run directory in use: new or resumed, locked, replayed, described by its manifest."""
 
+import math
 import platform
 import shlex
 import sys
@@ -35,7 +36,7 @@ from bootcamp_cli.engine.plan import Plan
 from bootcamp_cli.engine.redo import Chosen, Selection, choose, redo_of
 from bootcamp_cli.errors import DatasetError, ResumeRefusedError, RunDirectoryError, UsageError
 from bootcamp_cli.server.provenance import Fingerprints, with_server
-from bootcamp_cli.settings.model import Settings, parameters
+from bootcamp_cli.settings.model import AUTO, Settings, parameters
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.store.atomic import replace_json
 from bootcamp_cli.store.journal import OWED, DetailIndex, Journal, RunRows, open_journal, rows_by_file
@@ -159,7 +160,7 @@ async def in_thread(manager: AbstractContextManager[_T]) -> AsyncIterator[_T]:
 @contextmanager
 def new_session(plan: Plan, model_entry: dict[str, Any] | None, notify: Notify) -> Iterator[Session]:
     """Make a run directory for a plan, lock it and write down what the run is made of."""
-    plan = plan.with_repeats(plan.n_repeats)
+    plan = plan.with_repeats(plan.n_repeats).with_bos("keep")
     settings = plan.settings
     run_dir = create_run_dir(
         settings.output_dir,
@@ -196,6 +197,7 @@ def resumed_session(plan: Plan, run_dir: RunDir, notify: Notify) -> Iterator[Ses
             raise RunDirectoryError(
                 f"{run_dir.path} has no manifest.json and cannot be resumed", hint="start a new run"
             )
+        plan = plan.beside(identity_of(manifest))
         _check_answers(plan, manifest, run_dir)
         _check_files(plan, manifest.files)
         verifiers = _checked_verifiers(plan, manifest, run_dir, notify)
@@ -241,13 +243,19 @@ def asks_for_more(plan: Plan, run_dir: RunDir) -> bool:
         ResumeRefusedError: it wants shorter ones.
     """
     manifest = run_dir.read_manifest()
-    before = (manifest and identity_of(manifest)["max_tokens"]) or plan.settings.max_tokens
-    if plan.settings.max_tokens < before:
+    wanted = plan.settings.max_tokens
+    before = (manifest and identity_of(manifest)["max_tokens"]) or wanted
+    if _most_tokens(wanted) < _most_tokens(before):
         raise ResumeRefusedError(
-            f"--max-tokens: {plan.settings.max_tokens} is less than the run's {before}",
+            f"--max-tokens: {wanted} is less than the run's {before}",
             hint="redo with the run's own, or with a larger one",
         )
-    return plan.settings.max_tokens > before
+    return _most_tokens(wanted) > _most_tokens(before)
+
+
+def _most_tokens(max_tokens: Any) -> float:
+    """A limit as a number: auto, which is all that the context leaves, is above all others."""
+    return math.inf if max_tokens == AUTO else float(max_tokens)
 
 
 def plan_redo(plan: Plan, run_dir: RunDir, selection: Selection) -> Plan:
@@ -267,6 +275,7 @@ def plan_redo(plan: Plan, run_dir: RunDir, selection: Selection) -> Plan:
             hint="leave it out, or extend the run first",
         )
     before = identity_of(manifest)
+    plan = plan.beside(before)
     _check_answers(plan, replace(manifest, identity=before | {"max_tokens": plan.settings.max_tokens}), run_dir)
     _check_files(plan, manifest.files)
     chosen = choose(run_dir, rows_by_file(manifest), selection)
@@ -324,11 +333,11 @@ def nearest_run(plan: Plan, *, most: int | None = None) -> Earlier | None:
 
     `most` of the most recently changed directories are looked into, or all.
     """
-    after = plan.identity()
     nearest: Earlier | None = None
     best: tuple[int, tuple[str, str]] | None = None
     for run_dir, manifest in readable_runs(plan.settings.output_dir, most=most):
         before = identity_of(manifest)
+        after = plan.beside(before).identity()
         keys = tuple(answer_differences(before, after))
         rank = -len(keys), age_key(run_dir, manifest)
         if best is None or rank > best:
@@ -356,6 +365,7 @@ def manifest_of(plan: Plan, model_entry: dict[str, Any] | None = None) -> Manife
             text=plan.template.text,
             stop=plan.template.stop,
             system_prompt=plan.template.system_prompt,
+            bos=plan.template.bos,
             used=plan.prompt_template is not None,
         ),
         sys_prompt=plan.generation.sys_prompt,

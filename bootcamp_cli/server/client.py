@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal, TypeVar
+from urllib.parse import urlencode
 
 import anyio
 import msgspec
@@ -12,9 +13,18 @@ from anyio import to_thread
 
 from bootcamp_cli.server.body import LARGE_BYTES, BodyRoom, read_body, refuse_encoding, room_for_large
 from bootcamp_cli.server.endpoint import Endpoint, endpoint, proxy_for
-from bootcamp_cli.server.failures import AttemptFailed, Scope, bad_response, fell_silent, status_failure, timed_out
+from bootcamp_cli.server.failures import (
+    OF_PROXIES,
+    AttemptFailed,
+    Scope,
+    bad_response,
+    fell_silent,
+    stated_room,
+    status_failure,
+    timed_out,
+)
 from bootcamp_cli.server.request import GenerationConfig
-from bootcamp_cli.server.response import MAX_BODY_BYTES, StreamedAnswer, load_object, parse_reply
+from bootcamp_cli.server.response import MAX_BODY_BYTES, StreamedAnswer, load_json, load_object, parse_reply
 from bootcamp_cli.server.transport import Reply, Transport, TransportName
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.text import shortened, shown_s
@@ -29,6 +39,7 @@ THREAD_BYTES = 256 * 1024
 THREAD_LINES = 2000
 """From this many lines on, a piece of a stream is parsed in a thread."""
 
+_MAX_PAGES = 100
 _AFTER_END_S = 5.0
 _T = TypeVar("_T")
 
@@ -66,11 +77,14 @@ class CompletionClient:
 
         Text and reasoning are data and stay as they are; everything else a server says is redacted.
         """
-        body = self.config.body(prompt, repeat)
-        return self._redacted(await self._within(self.timeout_s, self._answer(body)))
+        return self._redacted(await self._within(self.timeout_s, self._fitted(prompt, repeat)))
 
     async def models(self) -> list[dict[str, Any]]:
-        """The server's list of models: objects with at least an `id`. Raises nothing but AttemptFailed."""
+        """The server's list of models, all pages of it: objects with at least an `id`.
+
+        It may come as a bare list; a page that says `has_more` is followed by its `last_id`. Raises nothing but
+        AttemptFailed.
+        """
         return await self._within(min(self.timeout_s, MODELS_TIMEOUT_S), self._models())
 
     async def ask_beside(self, path: str, *, timeout_s: float, max_bytes: int) -> dict[str, Any]:
@@ -114,12 +128,37 @@ class CompletionClient:
         )
 
     async def _models(self) -> list[dict[str, Any]]:
-        reply = await self.transport.get("/models")
-        self._refuse_status(reply, missing="sample")
-        listed = (await _in_thread(load_object, reply.body)).get("data")
-        if not isinstance(listed, list):
-            raise bad_response("a model list without data")
-        return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+        found: list[dict[str, Any]] = []
+        path: str | None = "/models"
+        for _ in range(_MAX_PAGES):
+            if path is None:
+                break
+            reply = await self.transport.get(path)
+            self._refuse_status(reply, missing="sample")
+            page = await _in_thread(load_json, reply.body)
+            listed = page.get("data") if isinstance(page, dict) else page
+            if not isinstance(listed, list):
+                raise bad_response("a model list without data")
+            found += [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+            path = _next_page(page)
+        return found
+
+    async def _fitted(self, prompt: str, repeat: int) -> Answer:
+        """The answer; where max_tokens is auto, a refusal that tells what fits is followed by one more request."""
+        n_tokens = self.config.room(prompt)
+        if n_tokens is None:
+            return await self._answer(self.config.body(prompt, repeat))
+        try:
+            answer = await self._answer(self.config.body(prompt, repeat, max_tokens=n_tokens))
+        except AttemptFailed as failure:
+            room = stated_room(failure)
+            if room is None or not 0 < room < n_tokens:
+                raise
+            n_tokens = room
+        else:
+            return msgspec.structs.replace(answer, max_tokens=n_tokens)
+        answer = await self._answer(self.config.body(prompt, repeat, max_tokens=n_tokens))
+        return msgspec.structs.replace(answer, max_tokens=n_tokens)
 
     async def _answer(self, body: bytes) -> Answer:
         if self.config.stream:
@@ -131,8 +170,13 @@ class CompletionClient:
         return await _in_thread(lambda body: parse_reply(body, self.config.api_mode), reply.body)
 
     def _refuse_status(self, reply: Reply, *, missing: Scope) -> None:
-        if not 200 <= reply.status < 300:
-            raise status_failure(reply.status, reply.headers, reply.body, now_s=self._clock(), missing=missing)
+        if 200 <= reply.status < 300:
+            return
+        failure = status_failure(reply.status, reply.headers, reply.body, now_s=self._clock(), missing=missing)
+        endpoint = self.endpoint
+        if endpoint.proxy is not None and endpoint.base_url.startswith("http:") and reply.status in OF_PROXIES:
+            failure.reword(f"{failure.message} (perhaps from the proxy {endpoint.proxy})")
+        raise failure
 
     async def _streamed(self, body: bytes) -> Answer:
         async with self.transport.post_stream(self._path, body) as reply:
@@ -179,6 +223,8 @@ async def open_client(settings: Settings, generation: GenerationConfig) -> Async
         api_key=settings.api_key.reveal(),
         headers=settings.headers,
         ca_bundle=settings.ca_bundle,
+        client_cert=settings.client_cert,
+        client_key=settings.client_key,
         insecure=settings.insecure,
         body=settings.extra_body,
     )
@@ -218,6 +264,18 @@ def make_transport(
 async def _in_thread(read: Callable[[bytes], _T], body: bytes) -> _T:
     """Read a small body at once and a large one in a thread."""
     return read(body) if len(body) <= THREAD_BYTES else await to_thread.run_sync(read, body)
+
+
+def _next_page(page: Any) -> str | None:
+    """The path of the page that follows in a list of models, if there is one.
+
+    OpenAI's lists, which say that they are lists, go on with `after`, Anthropic's with `after_id`.
+    """
+    match page:
+        case {"has_more": True, "last_id": str(last)} if last:
+            key = "after" if page.get("object") == "list" else "after_id"
+            return f"/models?{urlencode({key: last})}"
+    return None
 
 
 def _n_lines(chunk: bytes) -> int:

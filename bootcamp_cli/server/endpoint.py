@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from bootcamp_cli import __version__
 from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.settings.convert import WrongValueError, checked_headers, checked_key, checked_url
-from bootcamp_cli.text import NO_KEY, Secrets, secret_texts, strip_credentials, url_credentials, url_secrets
+from bootcamp_cli.text import NO_KEY, Secrets, secret_texts, shown_url, strip_credentials, url_credentials, url_secrets
 
 _MIN_QUERY_VALUE_CHARS = 6
 _API_VERSION = re.compile(r"(?<![/:])/v[0-9]+[a-z0-9]*\Z")
@@ -25,7 +25,7 @@ class Endpoint:
 
     `base_url` has no credentials, no query and no trailing slash, so it may be shown. `headers` are those
     of every request. `secrets` are what no reply may bring back into a message or a file: the key, header values,
-    credentials. Nothing secret shows in the repr.
+    credentials. `proxy` is the one in between, as messages name it. Nothing secret shows in the repr.
     """
 
     base_url: str
@@ -33,11 +33,16 @@ class Endpoint:
     headers: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
     secrets: Secrets = field(default=Secrets(), repr=False)
     ca_bundle: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
     insecure: bool = False
+    proxy: str | None = None
 
     def url_of(self, path: str) -> str:
         """The address of `/completions` and the like, with the query of the given URL."""
-        return f"{self.base_url}{path}?{self.query}" if self.query else f"{self.base_url}{path}"
+        if not self.query:
+            return f"{self.base_url}{path}"
+        return f"{self.base_url}{path}{'&' if '?' in path else '?'}{self.query}"
 
     def url_beside(self, path: str) -> str:
         """The address of what a server offers beside the API: `/version` of `http://h/v1` is `http://h/version`.
@@ -49,7 +54,9 @@ class Endpoint:
 
     def behind(self, proxy: str | None) -> "Endpoint":
         """The endpoint behind a proxy, whose credentials are secrets, too."""
-        return replace(self, secrets=self.secrets | Secrets.of(url_secrets(proxy))) if proxy else self
+        if not proxy:
+            return self
+        return replace(self, proxy=shown_url(proxy), secrets=self.secrets | Secrets.of(url_secrets(proxy)))
 
 
 def endpoint(
@@ -59,6 +66,8 @@ def endpoint(
     headers: Mapping[str, str] | None = None,
     body: Mapping[str, Any] | None = None,
     ca_bundle: Path | None = None,
+    client_cert: Path | None = None,
+    client_key: Path | None = None,
     insecure: bool = False,
 ) -> Endpoint:
     """The endpoint of a base URL such as `http://127.0.0.1:8000/v1`.
@@ -100,6 +109,8 @@ def endpoint(
         headers=tuple((name.encode("ascii"), value.encode("ascii")) for name, value in sent.items()),
         secrets=Secrets.of((*secret_texts(url=url, api_key=key, headers=own, body=body), *_query_values(parts.query))),
         ca_bundle=ca_bundle,
+        client_cert=client_cert,
+        client_key=client_key,
         insecure=insecure,
     )
 
@@ -111,7 +122,30 @@ def _query_values(query: str) -> list[str]:
 
 
 def tls_context(endpoint: Endpoint, environ: Mapping[str, str]) -> ssl.SSLContext:
-    """The one TLS context of all connections to an endpoint.
+    """The one TLS context of all connections to an endpoint, which shows its client certificate where it has one.
+
+    Raises:
+        SettingsError: certificates or the key cannot be used.
+    """
+    context = _trusting_context(endpoint, environ)
+    if endpoint.client_cert is None:
+        if endpoint.client_key is not None:
+            raise SettingsError("client_key: there is no client_cert", hint="give --client-cert as well")
+        return context
+    try:  # with an empty password an encrypted key is an error instead of a question at the terminal
+        context.load_cert_chain(endpoint.client_cert, endpoint.client_key, password=lambda: "")
+    except OSError as error:
+        files = " and ".join(str(path) for path in (endpoint.client_cert, endpoint.client_key) if path)
+        reason = getattr(error, "reason", None) or error.strerror or error
+        raise SettingsError(
+            f"client_cert: no usable certificate and key in {files}: {reason}",
+            hint="both must be PEM, belong together, and the key not be encrypted",
+        ) from None
+    return context
+
+
+def _trusting_context(endpoint: Endpoint, environ: Mapping[str, str]) -> ssl.SSLContext:
+    """The context without a client certificate.
 
     It trusts the endpoint's bundle, else SSL_CERT_FILE or SSL_CERT_DIR, else certifi's authorities. For an http address
     it trusts nobody, because reading certificates takes 25 ms.
@@ -146,7 +180,8 @@ def tls_context(endpoint: Endpoint, environ: Mapping[str, str]) -> ssl.SSLContex
 def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     """The proxy for a URL by `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, or None for a direct connection.
 
-    The lower-case name takes precedence over the upper-case one. Loopback is never reached through a proxy.
+    The lower-case name takes precedence over the upper-case one. What only this machine answers (loopback, 0.0.0.0) is
+    never reached through a proxy. `socks://` is `socks5://`, as other tools take it.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
@@ -155,7 +190,10 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
     proxy = _variable(environ, f"{parts.scheme}_proxy") or _variable(environ, "all_proxy")
     if not proxy:
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    if "://" not in proxy:
+        return f"http://{proxy}"
+    scheme, _, rest = proxy.partition("://")
+    return f"socks5://{rest}" if scheme.lower() == "socks" else proxy
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:
@@ -164,9 +202,11 @@ def _variable(environ: Mapping[str, str], name: str) -> str:
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
 
 
 def _is_exempt(host: str, port: int | None, no_proxy: str) -> bool:

@@ -43,11 +43,23 @@ _RETRIED_4XX = frozenset(
 Gateways give 424 where the model server behind them fails (Hugging Face), 498 where its capacity is exceeded (Groq),
 499 where the connection to it was closed (nginx).
 """
+
+OF_PROXIES = frozenset({400, 403, 407, 500, 502, 503, 504, 511})
+"""Statuses that a proxy gives of its own, where it reads the request."""
+
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
 # both take linear time on any text: neither looks beyond the next "<"
 _TITLE = re.compile(r"<title\b[^<>]*>([^<]+)", re.IGNORECASE)
 _TAG = re.compile(r"<(?:style|script)\b[^<]*|<[^<>]*>", re.IGNORECASE)
-
+# how aiohttp and httpcore tell a CONNECT that was refused, and httpcore a SOCKS proxy that does not know the user
+_PROXY_CREDENTIALS = re.compile(r"^407\b|username|authentication", re.IGNORECASE)
+_CONTEXT = re.compile(r"(?:context (?:length|size|window)\b[^0-9]{0,40}|must be <= ?)([0-9]{1,12})\b", re.IGNORECASE)
+_PROMPT = re.compile(
+    r"\b([0-9]{1,12}) (?:tokens )?(?:(?:in|from|of) (?:the |your )?(?:messages|prompt|text input|input)\b)"
+    r"|\b([0-9]{1,12}) `?(?:input|inputs|prompt)`? tokens\b"
+    r"|\bprompt contains ([0-9]{1,12}) tokens\b",
+    re.IGNORECASE,
+)
 
 _TLS_ERRORS = frozenset(
     value for value in vars(ssl).values() if isinstance(value, type) and issubclass(value, ssl.SSLError)
@@ -198,7 +210,7 @@ def status_failure(
     if status == HTTPStatus.PAYMENT_REQUIRED or (400 <= status < 500 and is_out_of_balance):
         return balance_used_up(f"HTTP {status}", words, status=status)
     scope: Scope = "sample"
-    if status == HTTPStatus.UNAUTHORIZED:
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED):
         scope = "run_stop"
     elif status == HTTPStatus.NOT_FOUND:
         scope = missing
@@ -219,6 +231,25 @@ def is_refusal(failure: AttemptFailed) -> bool:
     return (
         status is not None and 300 <= status < 500 and status not in _RETRIED_4XX and failure.kind.startswith("http_")
     )
+
+
+def stated_room(failure: AttemptFailed) -> int | None:
+    """How many tokens a refusal says that the context leaves beside the prompt; None where it does not say both.
+
+    vLLM, SGLang, OpenAI and others: "maximum context length is 4096 tokens and your request has 1000 input tokens";
+    text-generation-inference: "must be <= 4096. Given: 1000 `inputs` tokens".
+    """
+    if failure.status not in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):
+        return None
+    context, prompt = _CONTEXT.search(failure.message), _PROMPT.search(failure.message)
+    if context is None or prompt is None:
+        return None
+    return int(context[1]) - int(next(number for number in prompt.groups() if number))
+
+
+def has_no_list(failure: AttemptFailed) -> bool:
+    """Whether a failed request for the model list says that the server has none, rather than that it is not ready."""
+    return failure.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
 
 
 def parse_retry_after(value: str, *, now_s: float) -> float | None:
@@ -297,7 +328,8 @@ Meanings = Mapping[type[Exception], Meaning]
 
 NO_CONNECTION = Meaning("connection", "cannot connect to {url}", "connect")
 NO_CONNECTION_IN_TIME = Meaning("timeout", "no connection to {url} in time", "connect")
-NO_PROXY = Meaning("connection", "cannot reach {url} through the proxy", "connect")
+NO_PROXY = Meaning("connection", "cannot reach {url} through the proxy {proxy}", "connect")
+PROXY_REFUSES_KEY = Meaning("connection", "the proxy {proxy} refuses user or password", "run_stop", retryable=False)
 LOST = Meaning("connection", "connection to {url} lost")
 UNUSABLE = Meaning("connection", "{url} cannot be asked", "run_stop", retryable=False)
 BROKEN = Meaning("bad_response", "a broken reply from {url}")
@@ -325,7 +357,9 @@ def translate(error: Exception, endpoint: Endpoint, meanings: Meanings) -> Attem
             return AttemptFailed(kind="tls", message=text, scope="connect")
         reason = _reason(cause) or reason
     meaning = meaning_of(type(error), meanings)
-    text = meaning.text.format(url=endpoint.base_url)
+    if meaning is NO_PROXY and _PROXY_CREDENTIALS.search(reason):
+        meaning = PROXY_REFUSES_KEY
+    text = meaning.text.format(url=endpoint.base_url, proxy=endpoint.proxy)
     return AttemptFailed(
         kind=meaning.kind,
         message=f"{text}: {reason}" if reason else text,

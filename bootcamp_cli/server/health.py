@@ -1,6 +1,6 @@
 """Is the model there? Ask until it is, and request one short completion to see it work."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -10,9 +10,10 @@ import anyio
 
 from bootcamp_cli.errors import ServerUnavailableError, SettingsError
 from bootcamp_cli.server.client import CompletionClient
+from bootcamp_cli.server.diagnosis import diagnosed
 from bootcamp_cli.server.endpoint import Endpoint
-from bootcamp_cli.server.failures import AttemptFailed, is_keepable
-from bootcamp_cli.settings.model import MAX_TOKENS
+from bootcamp_cli.server.failures import AttemptFailed, has_no_list, is_keepable, is_refusal
+from bootcamp_cli.settings.model import AUTO, MAX_TOKENS
 from bootcamp_cli.text import one_line, shortened, shown_s
 from bootcamp_cli.types import Answer
 
@@ -23,18 +24,23 @@ PROBE_MAX_TOKENS = 16
 """Length of the probe's answer."""
 
 _MAX_NAMES = 10
+_BOS_TIMEOUT_S = 60.0
+_DOUBLED = 2
+_UNKNOWN = "unknown"
+_WRONG_VERSION = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+_WITHOUT_LIST = "--no-check-model-url goes on without the list"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelEntry:
     """A model as the server lists it.
 
-    `max_model_len` is the context length in tokens where the server tells it, `raw` the whole entry where it is safe to
-    keep. `listed` is False where the server has no model list to ask.
+    `context_length` is in tokens, None where the server does not tell it; `raw` is the whole entry where it is safe to
+    keep. `listed` is False where no list tells whether the model is there.
     """
 
     name: str
-    max_model_len: int | None = None
+    context_length: int | None = None
     raw: dict[str, Any] | None = field(default=None, repr=False)
     listed: bool = True
 
@@ -57,61 +63,202 @@ async def wait_for_model(
 ) -> ModelEntry:
     """Request the model list every `poll_interval_s` until it has `model_name`, for at most `wait_s` seconds.
 
-    Without `model_name` the only listed model is taken. `notify` gets a line each time the model is not there. Raises
-    ServerUnavailableError when the time is up, and at once for what waiting cannot fix: a refused key or certificate, a
-    forbidden list, a redirect. Raises SettingsError where a model name is needed.
+    Without `model_name` the only listed model is taken. `notify` gets a line each time the model is not there. A server
+    whose list is refused is asked for a short completion instead. Raises ServerUnavailableError when the time is up,
+    and at once for what waiting cannot fix: a refused key or certificate, a redirect, the wrong protocol, a model that
+    failed to load or is listed under a similar name. Raises SettingsError where a model name is needed.
     """
-    url = client.endpoint.base_url
+    endpoint = client.endpoint
     started = anyio.current_time()
     while True:
+        missing: str | None
+        way_out = ""
         try:
             models = await client.models()
         except AttemptFailed as failure:
-            if failure.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
-                return _unlisted(url, model_name, failure, notify)
-            if failure.scope == "run_stop" or failure.status == HTTPStatus.FORBIDDEN or _is_redirect(failure):
-                raise _gave_up(url, failure.message, _next_step(failure)) from failure
             missing, hint = failure.message, "check --url and that the server runs"
+            if has_no_list(failure):
+                return _unlisted(endpoint, model_name, f"/models: {missing}", notify)
+            if failure.scope == "run_stop" or _is_redirect(failure) or failure.status == _WRONG_VERSION:
+                raise _gave_up(endpoint, missing, _next_step(failure)) from failure
+            if is_refusal(failure):
+                if (entry := await _despite_refused_list(client, model_name, failure, notify)) is not None:
+                    return entry
+            elif (found := await diagnosed(endpoint, failure)) is not None:
+                raise ServerUnavailableError(found.problem, hint=found.hint) from failure
         else:
-            entry = _find(client.endpoint, models, model_name)
-            if entry is not None:
-                if model_name is None:
-                    notify(f"using model {one_line(entry.name)}, the only one at {url}")
+            if _lists_nothing_real(models, model_name):
+                return _unlisted(endpoint, model_name, f" lists only {_names(endpoint, models)}", notify)
+            entry = _find(endpoint, models, model_name)
+            missing = _not_ready(entry) if entry else _missing(endpoint, models, model_name)
+            if entry is not None and missing is None:
+                _tell_of(entry, endpoint, notify, chosen=model_name is not None)
                 return entry
-            missing, hint = _missing(client.endpoint, models, model_name), "check --model-name"
+            if entry is None and models:
+                way_out = f" ({_WITHOUT_LIST})"
+            hint = f"check --model-name; {_WITHOUT_LIST}"
         waited_s = anyio.current_time() - started
         if waited_s >= wait_s:
-            raise _gave_up(url, f"{missing}; waited {shown_s(waited_s)}", f"{hint}; --wait sets how long to wait")
+            what = f"{missing}; waited {shown_s(waited_s)}"
+            raise _gave_up(endpoint, what, f"{hint}; --wait sets how long to wait")
         pause_s = min(poll_interval_s, wait_s - waited_s)
+        left = shown_s(wait_s - waited_s)
         notify(
-            f"{url} is not ready: {missing}; asking again in {shown_s(pause_s)}, for {shown_s(wait_s - waited_s)} more"
+            f"{endpoint.base_url} is not ready: {missing}; asking again in {shown_s(pause_s)}, for {left} more{way_out}"
         )
         await anyio.sleep(pause_s)
 
 
 async def probe(client: CompletionClient, prompt: str) -> ProbeResult:
     """Ask for one short completion. Raises AttemptFailed."""
-    own = client.config.sent.get(MAX_TOKENS, PROBE_MAX_TOKENS)
-    config = client.config.sending(**{MAX_TOKENS: min(own, PROBE_MAX_TOKENS)})
+    most = client.config.sent.get(MAX_TOKENS, PROBE_MAX_TOKENS)
+    config = client.config.sending(**{MAX_TOKENS: PROBE_MAX_TOKENS if most == AUTO else min(most, PROBE_MAX_TOKENS)})
     short = CompletionClient(client.transport, config, timeout_s=client.timeout_s, idle_timeout_s=client.idle_timeout_s)
     started = anyio.current_time()
     answer = await short.complete(prompt)
     return ProbeResult(answer=answer, latency_s=anyio.current_time() - started)
 
 
+async def _despite_refused_list(
+    client: CompletionClient, model_name: str | None, failure: AttemptFailed, notify: Callable[[str], None]
+) -> ModelEntry | None:
+    """The model where the server refuses its list, but not a short completion; None where it may not be ready yet.
+
+    A key may be for completions alone, a gateway know no list, and a wrong key be a 400: a completion tells them apart.
+
+    Raises:
+        ServerUnavailableError: the completion is refused, too.
+        SettingsError: there is no name to ask with.
+    """
+    endpoint = client.endpoint
+    if model_name is None:
+        raise ServerUnavailableError(
+            f"{endpoint.base_url}/models: {failure.message}",
+            hint="give --model-name if the server only has no list, or the right key",
+        ) from failure
+    notify(f"{endpoint.base_url}/models: {failure.message}; asking for a short completion instead")
+    try:
+        await probe(client, PROBE_PROMPT)
+    except AttemptFailed as refusal:
+        if not is_refusal(refusal) and refusal.scope != "run_stop":
+            return None
+        other = "" if refusal.message == failure.message else f" (the completion: {refusal.message})"
+        what = f"{endpoint.base_url} refuses its model list and a short completion: {failure.message}{other}"
+        raise ServerUnavailableError(what, hint="see `bootcamp check-model --probe`") from refusal
+    return _unlisted(endpoint, model_name, f"/models: {failure.message}; a short completion was answered", notify)
+
+
 def _find(endpoint: Endpoint, models: list[dict[str, Any]], model_name: str | None) -> ModelEntry | None:
-    """The entry of the model, or of the only one if no name is given."""
-    if model_name is None and len(models) > 1:
-        several = f"{endpoint.base_url} has several models: {_names(endpoint, models)}"
-        raise SettingsError(f"model_name: {several}", hint="choose with --model-name")
-    for entry in models:
-        if model_name in (None, entry["id"]):
-            length = entry.get("max_model_len")
-            is_length = type(length) is int and length > 0
-            kept = () if model_name is None else (model_name,)
-            raw = endpoint.secrets.redacted(entry, keep=kept) if is_keepable(entry) else None
-            return ModelEntry(name=entry["id"], max_model_len=length if is_length else None, raw=raw)
+    """The entry of the model, or of the only one if no name is given; None where it is not there.
+
+    Raises:
+        SettingsError: there are several and no name is given.
+        ServerUnavailableError: it is listed otherwise.
+    """
+    if model_name is None:
+        if len(models) > 1:
+            several = f"{endpoint.base_url} has several models: {_names(endpoint, models)}"
+            raise SettingsError(f"model_name: {several}", hint="choose with --model-name")
+        if not models:
+            return None
+        return _entry(endpoint, models[0], models[0]["id"], kept=())
+    found_entry = next((entry for entry in models if entry["id"] == model_name), None)
+    if found_entry is None:
+        found_entry = next((entry for entry in models if _covers(entry["id"], model_name)), None)
+    if found_entry is not None:
+        return _entry(endpoint, found_entry, model_name, kept=(model_name,))
+    if near := [entry for entry in models if is_near(model_name, entry["id"])]:
+        name = one_line(model_name)
+        raise ServerUnavailableError(
+            f"{endpoint.base_url}: model {name} is not listed, but {_names(endpoint, near)} is",
+            hint=f"give that as --model-name, or --no-check-model-url if the server takes {name} as well",
+        )
     return None
+
+
+def _entry(endpoint: Endpoint, listed: dict[str, Any], name: str, *, kept: tuple[str, ...]) -> ModelEntry:
+    raw = endpoint.secrets.redacted(listed, keep=kept) if is_keepable(listed) else None
+    return ModelEntry(name=name, context_length=context_length_of(listed), raw=raw)
+
+
+def context_length_of(listed: Mapping[str, Any]) -> int | None:
+    """The context length of a model in tokens, from its entry in the list; None where it does not tell.
+
+    vLLM and SGLang call it `max_model_len`, llama.cpp `meta.n_ctx`, gateways `max_input_tokens`.
+    """
+    meta = listed.get("meta")
+    of_meta = meta.get("n_ctx") if isinstance(meta, dict) else None
+    told = (listed.get("max_model_len"), of_meta, listed.get("max_input_tokens"))
+    return next((length for length in told if type(length) is int and length > 0), None)
+
+
+def is_near(wanted: str, listed: str) -> bool:
+    """Whether a model may be listed under another form of its name: prefix, tag or case differ.
+
+    `models/x`, `openai/x`, `/path/x`, `x:latest` and `X` are near to `x`, and `x` to its adapter `x:a`.
+    """
+    bare, other = _bare(wanted), _bare(listed)
+    return bool(other) and other in (bare, bare.partition(":")[0])
+
+
+def _bare(name: str) -> str:
+    return name.casefold().rstrip("/").rpartition("/")[2].removesuffix(":latest")
+
+
+def _covers(listed: str, model_name: str) -> bool:
+    """Whether an entry stands for all models whose names begin alike, as gateways list them: `openai/*`."""
+    return listed.endswith("*") and model_name.startswith(listed[:-1])
+
+
+def _lists_nothing_real(models: list[dict[str, Any]], model_name: str | None) -> bool:
+    """Whether the list only holds stand-ins: a router's `unknown`, or patterns that do not cover the model."""
+    names = [entry["id"] for entry in models]
+    if model_name in names or any(_covers(name, model_name or "") for name in names if model_name):
+        return False
+    return bool(names) and all(name == _UNKNOWN or name.endswith("*") for name in names)
+
+
+def _tell_of(entry: ModelEntry, endpoint: Endpoint, notify: Callable[[str], None], *, chosen: bool) -> None:
+    """Say which model is used where the user did not, and that one is not loaded."""
+    name = one_line(entry.name)
+    if not chosen:
+        notify(f"using model {name}, the only one at {endpoint.base_url}")
+    status = (entry.raw or {}).get("status")
+    if isinstance(status, dict) and status.get("value") == "unloaded":
+        notify(f"model {name} is not loaded: the first request will take longer")
+
+
+def _not_ready(entry: ModelEntry) -> str | None:
+    """What keeps a listed model from answering, as llama.cpp's router tells it; it loads on request what is unloaded.
+
+    Raises:
+        ServerUnavailableError: it failed to load.
+    """
+    status = (entry.raw or {}).get("status")
+    if not isinstance(status, dict):
+        return None
+    name = one_line(entry.name)
+    if status.get("failed") is True:
+        raise ServerUnavailableError(
+            f"the server failed to load model {name} (exit code {one_line(str(status.get('exit_code')))})",
+            hint="see its log, or give --no-check-model-url to let it try again with the first request",
+        )
+    return f"model {name} is loading" if status.get("value") == "loading" else None
+
+
+async def doubles(client: CompletionClient, bos: str) -> bool:
+    """Whether the server puts a begin-of-sentence token before a prompt that has one.
+
+    The token is sent alone; two tokens of a prompt mean that there are two of it. False where that cannot be told.
+    """
+    config = client.config.sending(max_tokens=1)
+    limit_s = min(client.timeout_s, _BOS_TIMEOUT_S)
+    asking = CompletionClient(client.transport, config, timeout_s=limit_s, idle_timeout_s=client.idle_timeout_s)
+    try:
+        answer = await asking.complete(bos)
+    except AttemptFailed:
+        return False
+    return (answer.usage or {}).get("prompt_tokens") == _DOUBLED
 
 
 def _is_redirect(failure: AttemptFailed) -> bool:
@@ -130,11 +277,13 @@ def _names(endpoint: Endpoint, models: list[dict[str, Any]]) -> str:
     return endpoint.secrets.redact(", ".join(names)) + (f" and {more} more" if more else "")
 
 
-def _unlisted(url: str, model_name: str | None, failure: AttemptFailed, notify: Callable[[str], None]) -> ModelEntry:
+def _unlisted(endpoint: Endpoint, model_name: str | None, why: str, notify: Callable[[str], None]) -> ModelEntry:
+    """A model of which no list tells whether it is there."""
+    url = endpoint.base_url
     if model_name is None:
         raise SettingsError(f"model_name: {url} has no list of models to choose from", hint="give --model-name")
     base = "" if urlsplit(url).path.strip("/") else "; most base URLs end in /v1"
-    notify(f"warning: {url}/models: {failure.message}; cannot tell whether model {one_line(model_name)} is there{base}")
+    notify(f"warning: {url}{why}; cannot tell whether model {one_line(model_name)} is there{base}")
     return ModelEntry(name=model_name, listed=False)
 
 
@@ -144,10 +293,11 @@ def _next_step(failure: AttemptFailed) -> str:
         return "check --url, or name the authority to trust with --ca-bundle"
     if _is_redirect(failure):
         return "give the URL to which it redirects with --url"
-    if failure.status == HTTPStatus.FORBIDDEN:
-        return "check the key (--api-key or BOOTCAMP_API_KEY), or start without asking with --no-check-model-url"
+    if failure.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return "check the proxy's user and password"
     return "check the key (--api-key or BOOTCAMP_API_KEY)"
 
 
-def _gave_up(url: str, missing: str, hint: str) -> ServerUnavailableError:
+def _gave_up(endpoint: Endpoint, missing: str, hint: str) -> ServerUnavailableError:
+    url = endpoint.base_url
     return ServerUnavailableError(missing if url in missing else f"{url}: {missing}", hint=hint)

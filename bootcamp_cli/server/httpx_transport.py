@@ -66,7 +66,7 @@ class HttpxTransport:
 
     async def get(self, path: str, *, beside_api: bool = False) -> Reply:
         """Ask for a path, of the API or of what the server offers beside it, and read the whole reply."""
-        url = self._usable(self.endpoint.url_beside(path)) if beside_api else self._url(path)
+        url = self._usable(self.endpoint.url_beside(path) if beside_api else self.endpoint.url_of(path))
         return await self._whole(httpx.Request("GET", url, headers=self._headers))
 
     async def aclose(self) -> None:

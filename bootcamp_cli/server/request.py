@@ -5,8 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bootcamp_cli.settings.model import MAX_TOKENS, STREAM_OPTIONS, ApiMode, parameters
+from bootcamp_cli.settings.model import AUTO, MAX_TOKENS, STREAM_OPTIONS, ApiMode, parameters
 from bootcamp_cli.types import encode
+
+_BYTES_PER_TOKEN = 3
+"""Of English text it is four, of digits one: a guess that is too small costs a refusal, one too large costs room."""
+
+_OVERHEAD_TOKENS = 64
+"""What a chat template puts around a prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +22,8 @@ class GenerationConfig:
     `sent` has the values of the body by key, including the model; what it lacks is left to the server, and its `stop`
     combines the template's and the user's stop words. `omit` names keys that are not sent; they are taken out of
     `sent`. `max_tokens_field` is the key that holds `max_tokens`. `extra_body` is merged into the top level of the body
-    last, and wins; a null in it leaves the key out. `sys_prompt` is the system message of chat mode.
+    last, and wins; a null in it leaves the key out. `sys_prompt` is the system message of chat mode. `context_length`
+    is that of the model, in tokens: where `max_tokens` is auto, each request is sent what its prompt leaves of it.
 
     Everything in the body but the prompt is encoded once, here. With `seed` among `sent`, repeat r is sent seed + r.
     """
@@ -27,6 +34,7 @@ class GenerationConfig:
     sys_prompt: str | None = None
     max_tokens_field: str = MAX_TOKENS
     omit: tuple[str, ...] = ()
+    context_length: int | None = None
     _before_prompt: bytes = field(init=False, repr=False, compare=False)
     _after_prompt: bytes = field(init=False, repr=False, compare=False)
     _of_repeats: dict[int, bytes] = field(init=False, repr=False, compare=False, default_factory=dict)
@@ -59,24 +67,38 @@ class GenerationConfig:
         """The same configuration with these values of the body replaced."""
         return replace(self, sent={**self.sent, **values})
 
-    def body(self, prompt: str, repeat: int = 0) -> bytes:
+    def room(self, prompt: str) -> int | None:
+        """About how many tokens the context leaves for an answer; None where `max_tokens` is a number.
+
+        The same prompt always gets the same number. Where it is too large, the server says what the right one is.
+        """
+        if self.sent.get("max_tokens") != AUTO or "max_tokens" in (self.extra_body or {}):
+            return None
+        n_bytes = len(prompt.encode("utf-8", "surrogatepass")) + len((self.sys_prompt or "").encode())
+        return max(1, (self.context_length or 0) - n_bytes // _BYTES_PER_TOKEN - _OVERHEAD_TOKENS)
+
+    def body(self, prompt: str, repeat: int = 0, *, max_tokens: int | None = None) -> bytes:
         """The JSON body of the request for one repeat of a question, in UTF-8.
 
         In completion mode `prompt` is sent as it is, already rendered by the template. Lone surrogates, which UTF-8
-        cannot hold, are sent as JSON escapes.
+        cannot hold, are sent as JSON escapes. `max_tokens` is this request's own.
         """
         after = self._after_prompt
-        if repeat and "seed" in self.sent:
+        if max_tokens is not None:
+            after = self._encoded_rest(repeat, max_tokens)
+        elif repeat and "seed" in self.sent:
             after = self._of_repeats.get(repeat) or self._of_repeats.setdefault(repeat, self._encoded_rest(repeat))
         return b"".join((self._before_prompt, encode(prompt), after))
 
-    def _encoded_rest(self, repeat: int) -> bytes:
+    def _encoded_rest(self, repeat: int, max_tokens: int | None = None) -> bytes:
         """What follows the prompt in the body."""
         rest = {
             self.max_tokens_field if key == MAX_TOKENS else key: value
             for key, value in self.sent.items()
             if key != "model"
         }
+        if max_tokens is not None:
+            rest[self.max_tokens_field] = max_tokens
         if "seed" in rest:
             rest["seed"] += repeat
         if self.stream and STREAM_OPTIONS not in self.omit:

@@ -71,15 +71,20 @@ def parse_reply(body: bytes, api_mode: ApiMode) -> Answer:
 
 def load_object(body: bytes) -> dict[str, Any]:
     """The JSON object of a body. NaN and infinite numbers, which are not JSON, are read as null."""
-    if len(body) > _MAX_VALUES and _n_separators(body) > _MAX_VALUES and _has_many_values(body):
-        raise bad_response(f"a reply with more than {_MAX_VALUES} values")
-    try:
-        value = _decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        value = _leniently_decoded(body)
+    value = load_json(body)
     if not isinstance(value, dict):
         raise bad_response("a reply that is not a JSON object")
     return value
+
+
+def load_json(body: bytes) -> Any:
+    """The JSON value of a body, read as `load_object` does."""
+    if len(body) > _MAX_VALUES and _n_separators(body) > _MAX_VALUES and _has_many_values(body):
+        raise bad_response(f"a reply with more than {_MAX_VALUES} values")
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return _leniently_decoded(body)
 
 
 def _n_separators(text: bytes) -> int:

@@ -189,7 +189,7 @@ def _value(parameter: Parameter, raw: object, base: Base) -> Any:  # noqa: PLR09
         case "path":
             return _path(_string(raw), base)
         case "integer":
-            return _integer(parameter, raw)
+            return raw if raw is not None and raw == parameter.param.word else _integer(parameter, raw)
         case "number":
             return _number(parameter, raw)
         case "duration":

@@ -9,7 +9,7 @@ import types
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from bootcamp_cli.text import Secret
 from bootcamp_cli.types import MAX_REPEATS
@@ -60,6 +60,9 @@ class Param:
             template its text, not its name; for a verifier its origin and the digest of its code. The digests of the
             files cover `skip_invalid`: files with invalid rows cannot be run without it, and for others it has no
             effect.
+        settled: For a choice whose default is settled with the server at the start of a run: what a run did that does
+            not tell. The default then continues a run of either value.
+        word: A word that an integer may be instead of a number.
         unit: The unit of a number (`MiB`); for a duration `ms` if that is the unit of a bare number, else seconds.
         minimum, maximum: Inclusive bounds; for durations in seconds.
         above: An exclusive lower bound.
@@ -76,6 +79,8 @@ class Param:
     sent_as: str | None = None
     decides: Decides | None = None
     held_as: str | None = None
+    word: str | None = None
+    settled: str | None = None
     unit: str = ""
     minimum: float | None = None
     maximum: float | None = None
@@ -155,7 +160,11 @@ _METAVARS: dict[Kind, str] = {
 }
 
 
+AUTO: Final = "auto"
+"""What a parameter is set to that follows from the server."""
+
 ApiMode = Literal["completion", "chat_completion"]
+BosChoice = Literal["auto", "drop", "keep"]
 BootcampChoice = Literal["auto", "builtin", "upstream"]
 TransportChoice = Literal["auto", "aiohttp", "httpx"]
 
@@ -226,6 +235,26 @@ class Settings:
             group="TLS",
             kind="path",
             default_text="the usual authorities",
+        ),
+    ] = None
+    client_cert: Annotated[
+        Path | None,
+        Param(
+            help="PEM file of the certificate that the server asks for, with its chain",
+            group="TLS",
+            kind="path",
+            default_text="none",
+            found_file=False,
+        ),
+    ] = None
+    client_key: Annotated[
+        Path | None,
+        Param(
+            help="PEM file of the key of client_cert",
+            group="TLS",
+            kind="path",
+            default_text="in client_cert",
+            found_file=False,
         ),
     ] = None
     insecure: Annotated[
@@ -308,6 +337,16 @@ class Settings:
             held_as="template_text",
         ),
     ] = "chatml"
+    bos: Annotated[
+        BosChoice,
+        Param(
+            help="the template's begin-of-sentence token; auto: dropped where the server adds one of its own",
+            group="Generation",
+            kind="choice",
+            decides="answers",
+            settled="keep",
+        ),
+    ] = AUTO
     sys_prompt: Annotated[
         str | None,
         Param(
@@ -319,11 +358,12 @@ class Settings:
         ),
     ] = None
     max_tokens: Annotated[
-        int,
+        int | Literal["auto"],
         Param(
-            help="maximum number of tokens per answer",
+            help="maximum number of tokens per answer; auto: what the model's context leaves",
             group="Generation",
             kind="integer",
+            word=AUTO,
             minimum=1,
             sent_as="max_tokens",
             decides="answers",

@@ -64,7 +64,7 @@ def settings_from_eval_args(
     missing: list[str] = []
     for parameter in parameters():
         name = parameter.name
-        if current.origins[name].kind == "flag":
+        if current.origins[name].kind == "flag" and not _is_open(parameter, getattr(current.settings, name)):
             values[name], origins[name] = getattr(current.settings, name), current.origins[name]
             continue
         stored, unknown = _unmasked(parameter, data.get(name), current, env=sources.env, url=values.get("url", ""))
@@ -108,12 +108,21 @@ def _refuse_other_answers(run: _Run, current: Resolved, may_differ: Container[st
             continue
         before = stored_value(parameter, run.value(parameter, run.data.get(parameter.name)))
         after = stored_value(parameter, getattr(current.settings, parameter.name))
+        if _is_open(parameter, after):
+            continue
+        if _is_open(parameter, before):
+            before = parameter.param.settled
         if before != after:
             refused.append(f"{parameter.flag}: the run has {_shown(before)}, not {_shown(after)}")
     if refused:
         raise ResumeRefusedError(
             "; ".join(refused), hint="leave it out to continue the run, or start a new run with `bootcamp eval`"
         )
+
+
+def _is_open(parameter: Parameter, value: object) -> bool:
+    """Whether a value leaves to the run what it is."""
+    return parameter.param.settled is not None and value == parameter.default
 
 
 def _shown(stored: Any) -> str:

@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 from bootcamp_cli.settings.convert import duration_number, format_duration
-from bootcamp_cli.settings.model import parameters, sent_keys
+from bootcamp_cli.settings.model import AUTO, parameters, sent_keys
 from bootcamp_cli.settings.sources import Resolved
 
 TOKENS_PER_S = 200
@@ -72,7 +72,7 @@ def _of_requests(resolved: Resolved) -> list[str]:
     lines = []
     if not settings.stream and resolved.chosen("idle_timeout"):
         lines.append(f"{_place(resolved, 'idle_timeout')}: no effect without stream")
-    needed_s = settings.max_tokens / TOKENS_PER_S
+    needed_s = 0.0 if settings.max_tokens == AUTO else settings.max_tokens / TOKENS_PER_S
     if settings.timeout < needed_s:
         as_seconds = duration_number(settings.timeout, "ms")
         lines.append(
@@ -99,6 +99,8 @@ def _of_tls(resolved: Resolved) -> list[str]:
     if settings.ca_bundle is not None and (plain or settings.insecure):
         why = "on an http URL" if plain else "with insecure"
         lines.append(f"{_place(resolved, 'ca_bundle')}: no effect {why}")
+    if settings.client_cert is not None and plain:
+        lines.append(f"{_place(resolved, 'client_cert')}: no effect on an http URL")
     return lines
 
 

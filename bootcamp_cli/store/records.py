@@ -79,6 +79,7 @@ def make_record(
         failure=verdict.failure,
         failure_message=verdict.error if verdict.failure else None,
         repeat=sample.repeat,
+        max_tokens=answer.max_tokens,
     )
 
 

@@ -37,7 +37,8 @@ _INTERNBOOTCAMP_V2_SYSTEM_PROMPT = (
 )
 _QWEN_SYSTEM_PROMPT = "You are a helpful assistant."
 
-_DEEPSEEK = "<｜begin▁of▁sentence｜><｜User｜>{input}<｜Assistant｜>"
+_DEEPSEEK_BOS = "<｜begin▁of▁sentence｜>"
+_DEEPSEEK = f"{_DEEPSEEK_BOS}<｜User｜>{{input}}<｜Assistant｜>"
 _DEEPSEEK_STOP = ("<｜end▁of▁sentence｜>",)
 _CHATML = "<|im_start|>user\n{input}<|im_end|>\n<|im_start|>assistant\n"
 _CHATML_STOP = ("<|im_end|>", "<|endoftext|>")
@@ -50,17 +51,17 @@ def _with_system_message(name: str, system_prompt: str) -> Template:
 
 
 BUILTIN_TEMPLATES: tuple[Template, ...] = (
-    Template(name="r1", text=f"{_DEEPSEEK}<think>\n", stop=_DEEPSEEK_STOP),
+    Template(name="r1", text=f"{_DEEPSEEK}<think>\n", stop=_DEEPSEEK_STOP, bos=_DEEPSEEK_BOS),
     _with_system_message("qwen", _QWEN_SYSTEM_PROMPT),
     _with_system_message("internthinker", _INTERNTHINKER_SYSTEM_PROMPT),
     _with_system_message("internbootcamp", _INTERNBOOTCAMP_SYSTEM_PROMPT),
     _with_system_message("internbootcamp_v2", _INTERNBOOTCAMP_V2_SYSTEM_PROMPT),
     Template(name="chatml", text=_CHATML, stop=_CHATML_STOP),
-    Template(name="deepseek_v3", text=_DEEPSEEK, stop=_DEEPSEEK_STOP),
+    Template(name="deepseek_v3", text=_DEEPSEEK, stop=_DEEPSEEK_STOP, bos=_DEEPSEEK_BOS),
     Template(name="qwq", text=f"{_CHATML}<think>\n", stop=_CHATML_STOP),
 )
 
-KEYS = ("text", "stop", "system_prompt")
+KEYS = ("text", "stop", "system_prompt", "bos")
 _OTHER_WORDS = {
     "chat_template": "text",
     "template": "text",
@@ -69,6 +70,7 @@ _OTHER_WORDS = {
     "stops": "stop",
     "sys_prompt": "system_prompt",
     "system": "system_prompt",
+    "bos_token": "bos",
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -77,7 +79,8 @@ def template_catalog(user: Mapping[str, tuple[Mapping[str, Any], str]]) -> dict[
     """The templates by name, the built-in ones first.
 
     `user` has the raw tables, each with its place (`./bootcamp.toml: templates.mine`). Their keys are `text` (with
-    `{input}` once, required), `stop` (a string or a list) and `system_prompt`. A table may replace a built-in template.
+    `{input}` once, required), `stop` (a string or a list), `system_prompt` and `bos` (what the text begins
+    with). A table may replace a built-in template.
 
     Raises:
         SettingsError: a table has an unknown key, lacks its text or holds a wrong type; the message names the place.
@@ -115,9 +118,17 @@ def _template(name: str, table: Mapping[str, Any], place: str, *, replaces: bool
     system_prompt = table.get("system_prompt")
     if not isinstance(system_prompt, str | None):
         raise SettingsError(f"{place}.system_prompt: must be a string")
+    bos = table.get("bos", "")
+    if not isinstance(bos, str):
+        raise SettingsError(f"{place}.bos: must be a string")
     origin = f"{place} (replaces the built-in)" if replaces else place
     return Template(
-        name=name, text=text, stop=_stop(table.get("stop", []), place), system_prompt=system_prompt, origin=origin
+        name=name,
+        text=text,
+        stop=_stop(table.get("stop", []), place),
+        system_prompt=system_prompt,
+        bos=bos,
+        origin=origin,
     )
 
 
