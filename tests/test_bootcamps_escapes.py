@@ -130,7 +130,22 @@ RUNNING = [
     "Wild(x)",
     "srepr(x)",
     "pycode(x)",
-    "simplify(x)",
+    "radsimp(x)",
+    "sum(x,x)",
+    "Sum(x,x).doit",
+    "Sum(x,(x,1,2)).doit(x)",
+    "Sum(x,(x,1,2)).doit().func",
+    "Product(x,(x,1,2)).doit()",
+    "x.doit()",
+    "open.doit()",
+    "open(0).doit()",
+    "S(open)",
+    "S(S.Half)",
+    "sympify(open)(0)",
+    "simplify(open)",
+    "simplify(x,open)",
+    "expand(x.func)",
+    "limit(x,open,0)",
     "Q.real",
     "S.Half",
     "N.func(x)",
@@ -166,17 +181,34 @@ EXPLODING = [
     "integrate(exp(x^2)*log(sin(x)),x)",
     "integrate(exp(2*x+1)^9*sin(3*x+y)^9,x)",
     "integrate(1/(x^20+x^3+7),x)",
-    "-" * 450 + "1",
+    "expand((a+b+c+d+f)^20)",
+    "factor(x^60-y^60)",
+    "simplify((1+sqrt(2))^8000)",
+    "simplify(" * 30 + "x" + ")" * 30,
+    "simplify(" + "+".join(f"1/(sqrt({i})+sqrt(x))" for i in range(2, 12)) + ")",
+    "limit(factorial(factorial(k)),k,100)",
+    "limit(tan(sin(cos(x)))^x,x,pi)",
+    "Sum(factorial(factorial(k)),(k,1,100)).doit()",
+    "Sum(1/k,(k,1,10^9)).doit()",
+    "Sum(sin(k)/k,(k,1,oo)).doit()",
+    "Sum(k^k,(k,1,400)).doit()",
+    "exp(log(9)*9^9)",
+    "floor(exp(exp(20)))",
+    "ln(exp(exp(exp(exp(20)))))",
+    "sin(" * 99 + "1" + ")" * 99,
+    "-" * 1950 + "1",
     "~" * 100_000,
     "(" * 100_000,
     "(" * 240 + "1" + ")" * 240,
     "9" * 4000,
     "9" * 130_000,
-    "a" * 490,
-    "x!" * 240,
-    "sin" * 160,
-    r"\frac{a}{b}" * 40,
-    "x^" * 240 + "2",
+    "a" * 1990,
+    "x!" * 990,
+    "sin" * 660,
+    r"\frac{a}{b}" * 180,
+    "x^" * 990 + "2",
+    "+".join(f"{i}x^{i}" for i in range(200)),
+    "*".join(f"(1+sqrt({i}))" for i in range(2, 150)),
 ]
 """Texts that are formulas, and would take hours or gigabytes."""
 
@@ -207,7 +239,7 @@ PLAIN_SYNTAX = (
     ast.Load,
     ast.Constant,
 )
-PLAIN_NAMES = {"Symbol", "Function", "Integer", "Float", "Rational", "Number", "pi", "I", "E", "sin", "cos", "exp"}
+PLAIN_NAMES = {"Symbol", "Function", "Integer", "Float", "Rational", "Number", "S", "pi", "I", "E", "sin", "cos", "exp"}
 
 _FORBIDDEN = ("os.", "subprocess.", "socket.", "shutil.", "ctypes.", "pty.", "builtins.input")
 _HARMLESS = {"os.listdir", "os.scandir", "os.putenv", "os.unsetenv"}
@@ -316,7 +348,7 @@ def test_nothing_executed(data_source: str, watched: list[str]) -> None:
 def test_one_evaluating_parser() -> None:
     """Model output is evaluated at one place: by sympy's parser, behind the filters of `symbolic`."""
     sources = Path(bootcamp_cli.bootcamps.__file__).parent
-    evaluating = re.compile(r"(?<!literal_)\beval\(|\bexec\(|\bcompile\(|sympify|parse_expr\(")
+    evaluating = re.compile(r"(?<!literal_)\beval\(|\bexec\(|\bcompile\(|sympify\(|parse_expr\(")
     calls = [
         (path.name, line.strip())
         for path in sources.rglob("*.py")

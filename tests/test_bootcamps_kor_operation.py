@@ -21,6 +21,8 @@ NUMERIC = {"is_numeric": True, "precision": 2, "expected_num": 2.01}
 SYMBOLIC = {"is_numeric": False, "precision": 2, "expected_num": None, "expected_str": "e^{x} + 4"}
 DERIVATIVE = {"_answer_sympy": "3*x**2 + exp(x) + sqrt(2)*cos(x + pi/4)"}
 INTEGRAL = {"correct_answer": "(-1 + E)*(-E + e^(2))"}
+SINES = {"correct_answer": "(-sin(2) + sin(3))*(cos(2) - cos(3))"}
+STORED = SINES["correct_answer"]
 CHAIN = {"type": "compute", "answer": 45}
 ROOTS = {"type": "solve_x", "solutions": [-1.6666666666666667, 1]}
 DOUBLE_ROOT = {"type": "solve_x", "solutions": [-5, -5.0]}
@@ -88,6 +90,34 @@ CASES: list[tuple[str, dict[str, Any], list[str], list[str]]] = [
         INTEGRAL,
         ["e*(e-1)^2", "(E-1)\n**2 · E", "e**3-2*e^2+e+x-x"],
         ["exp(3)-2*exp(2)+exp(1)", "8.025", "(e-1)(e^2-e)", "e(e-1)^2", "Rational(1,2)", "True", "1,", "x<y"],
+    ),
+    (
+        "25a0",
+        DERIVATIVE,
+        [
+            "Sum(x^k/factorial(k),(k,0,oo)).doit()+3x^2+sqrt(2)cos(x+pi/4)",
+            "Derivative(x^3+exp(x),x).doit()+sqrt(2)cos(x+pi/4)",
+            "limit((exp(x+h)-exp(x))/h,h,0)+Sum(6k,(k,1,3)).doit()x^2/12+sqrt(2)cos(x+pi/4)",
+            "factor(3x^2)+S(1)*exp(x)+sqrt(2)expand(cos(x+pi/4))",
+            "+".join(["exp(x)-sin(x)+cos(x)+3x^2"] * 70) + "-69" + "(exp(x)-sin(x)+cos(x)+3x^2)",
+        ],
+        ["Sum(x^k/factorial(k),(k,0,oo))+3x^2", "Sum(x,(x,1,2)).doit(deep=False)", "x.doit()"],
+    ),
+    (
+        "25c6",
+        SINES,
+        [
+            *(f"{name}({STORED})" for name in ("expand", "simplify", "factor", "together", "cancel")),
+            *(f"{name}({STORED})" for name in ("trigsimp", "nsimplify", "sympify")),
+            f"limit(t*{STORED},t,1)",
+            f"integrate({STORED},(t,0,1))",
+            f"ln(exp({STORED}))",
+            f"exp(ln({STORED}))",
+            f"exp(exp({STORED}))-exp(exp({STORED}))+{STORED}",
+            "(" * 95 + STORED + ")" * 95,
+            "+".join([STORED] * 45) + f"-44*{STORED}",
+        ],
+        [f"S({STORED})", f"Sum({STORED},(k,1,1)).doit()", f"expand({STORED},deep=True)", f"({STORED}).evalf()"],
     ),
     ("25cb", CHAIN, ["45", "[045]", "\uff14\uff15"], ["90/2", "45.0", " 45 ", "45 or 45", r"\sqrt{2025}"]),
     (

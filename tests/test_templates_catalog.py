@@ -1,5 +1,6 @@
 """Built-in and user templates, and how they render."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,16 @@ def test_unknown_template_suggests_a_known_one() -> None:
     assert str(caught.value).startswith(
         "--template: unknown template 'deepseek-v3'; did you mean deepseek_v3? known are r1"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("internbootcamp", "2adac363925778379d1eb86ad315cffc1db39c3e0776a2470a04a1d332d802b4"),
+        ("internbootcamp_v2", "0413e917177bb403f5dbc4124d229a7ff6cc7a42a7c4c1fdcbc4f4d7a5ad5a1b"),
+    ],
+)
+def test_system_prompts_of_the_later_script_are_word_for_word(name: str, digest: str) -> None:
+    """The two system prompts of the later reference script are its own, to the last character."""
+    prompt = template_catalog({})[name].system_prompt or ""
+    assert hashlib.sha256(prompt.encode()).hexdigest() == digest
