@@ -86,6 +86,18 @@ class RunResumed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     paused_s: float
 
 
+class ServerLimits(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The server refused a request because there are too many: it is sent again, and requests are paced.
+
+    `per_s` is the rate that is kept to from here on, None where that is not known yet; `max_in_flight` the number of
+    requests at once; `message` the server's words.
+    """
+
+    per_s: float | None
+    max_in_flight: int
+    message: str
+
+
 class Draining(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A signal came: no new requests; those in flight get up to `grace_s` seconds."""
 
@@ -118,6 +130,7 @@ Event = (
     | FileFinished
     | RunPaused
     | RunResumed
+    | ServerLimits
     | Draining
     | Noted
     | Warned

@@ -27,6 +27,7 @@ from bootcamp_cli.server.client import make_transport
 from bootcamp_cli.server.endpoint import endpoint
 from bootcamp_cli.server.failures import (
     AttemptFailed,
+    delay_in_body,
     html_words,
     is_refusal,
     meaning_of,
@@ -400,3 +401,49 @@ def test_a_status_that_a_proxy_may_have_given(status: int, *, named: bool) -> No
         return failure.message.replace(proxy, "PROXY")
 
     assert anyio.run(scenario) == f"HTTP {status}" + (" (perhaps from the proxy PROXY)" if named else "")
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        ('{"error": {"code": 429, "details": [{"@type": "x"}, {"@type": "RetryInfo", "retryDelay": "7.5s"}]}}', 7.5),
+        ('[{"error": {"message": "Please retry in 7.66s."}}]', 7.66),
+        ('{"error": {"message": "Limit 3 / min. Please try again in 20s. Contact us."}}', 20),
+        ('{"error": {"message": "Please try again in 430ms."}}', 0.43),
+        ('{"error": {"message": "try again in 1m2.5s"}}', 62.5),
+        ('{"error": {"message": "wait 3 seconds before retrying"}}', 3),
+        ('{"error": {"message": "Too many requests, retry later"}}', None),
+        ("", None),
+    ],
+)
+def test_a_delay_in_the_body_is_read(body: str, seconds: float | None) -> None:
+    """A 429 without Retry-After may state the time in its body, as a field or in words."""
+    failure = status_failure(429, {}, body.encode(), now_s=0)
+    assert failure.retry_after_s == (None if seconds is None else pytest.approx(seconds))
+    assert failure.is_limit
+
+
+@given(st.binary(max_size=300))
+def test_any_body_may_be_searched_for_a_delay(body: bytes) -> None:
+    """Whatever a body holds, a delay is a number of at least 0 or none."""
+    delay = delay_in_body(b"retry in " + body)
+    assert delay is None or delay >= 0
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "words", "is_limit"),
+    [
+        (429, {}, "slow down", True),
+        (429, {}, "Request too large for m on tokens per min: Limit 10, Requested 20", False),
+        (503, {"retry-after": "3"}, "", True),
+        (503, {}, "The engine is currently overloaded", True),
+        (503, {}, "Service Unavailable", False),
+        (500, {"retry-after": "3"}, "overloaded", False),
+    ],
+)
+def test_which_failures_are_about_the_number_of_requests(
+    status: int, headers: dict[str, str], words: str, *, is_limit: bool
+) -> None:
+    """A 429, and a 503 that asks to wait or speaks of load, unless the one request is too large."""
+    body = json.dumps({"error": {"message": words}}).encode()
+    assert status_failure(status, headers, body, now_s=0).is_limit is is_limit

@@ -1,6 +1,6 @@
 """What a failure says about all samples: the circuit breaker before every request, and the stop where all are refused.
 
-The breaker opens while the server or the model is away, and holds requests back while the server asks for patience.
+The breaker opens while the server or the model is away.
 """
 
 from collections.abc import Awaitable, Callable
@@ -25,8 +25,7 @@ class CircuitBreaker:
 
     `n_in_work` tells how many samples have requests in flight or attempts to come: when that many in a row (at most 16)
     fail to connect, the server is away. `wait_s` bounds the time without any reply to a completion request,
-    `poll_interval_s` the time between two checks, which starts at one second and doubles. `max_hold_s` caps what a 429
-    with Retry-After may ask for.
+    `poll_interval_s` the time between two checks, which starts at one second and doubles.
     """
 
     def __init__(
@@ -37,7 +36,6 @@ class CircuitBreaker:
         n_in_work: Callable[[], int],
         wait_s: float,
         poll_interval_s: float,
-        max_hold_s: float,
         emit: Emit,
     ) -> None:
         self._client = client
@@ -45,28 +43,20 @@ class CircuitBreaker:
         self._n_in_work = n_in_work
         self._wait_s = wait_s
         self._poll_interval_s = poll_interval_s
-        self._max_hold_s = max_hold_s
         self._emit = emit
         self._paused: anyio.Event | None = None
-        self._held_until = 0.0
         self._n_unreached = 0
         self._away_since: float | None = None
 
     @property
     def is_closed(self) -> bool:
         """Whether a request may be sent at once."""
-        return self._paused is None and not self._held_until
+        return self._paused is None
 
     async def wait_until_closed(self) -> None:
         """Return when a request may be sent."""
-        while True:
-            if self._paused is not None:
-                await self._paused.wait()
-            elif (held_s := self._held_until - anyio.current_time()) > 0:
-                await anyio.sleep(held_s)
-            else:
-                self._held_until = 0.0
-                return
+        while self._paused is not None:
+            await self._paused.wait()
 
     def replied(self) -> None:
         """A completion request got a reply, good or bad."""
@@ -86,14 +76,7 @@ class CircuitBreaker:
             raise ServerUnavailableError(failure.message, hint="fix that and run `bootcamp resume`") from failure
         if failure.scope == "model_missing":
             return await self._model_missing()
-        if failure.hold_s is not None:
-            self._hold(failure.hold_s)
         return False
-
-    def _hold(self, retry_after_s: float) -> None:
-        """A 429 asked for patience: hold back new requests as well."""
-        until = anyio.current_time() + min(retry_after_s, self._max_hold_s)
-        self._held_until = max(self._held_until, until)
 
     async def _connection_failed(self, failure: AttemptFailed) -> bool:
         """Wait for the server when every recent request failed to connect; True once it is back: the attempt is free.

@@ -5,12 +5,13 @@ stamina decides when a failed attempt is repeated; it is told here what our fail
 
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 import stamina
 
 from bootcamp_cli.engine.breaker import CircuitBreaker, Refusals
+from bootcamp_cli.engine.limiter import Limiter, Patience, Start
 from bootcamp_cli.engine.shutdown import Shutdown
 from bootcamp_cli.events import Emit, RequestEnded, RequestStarted, RetryScheduled, Warned
 from bootcamp_cli.server.client import CompletionClient
@@ -45,6 +46,7 @@ class Attempts:
     latency_s: float = 0.0
     retries: tuple[str, ...] = ()
     empty: Answer | None = None
+    patience: Patience = field(default_factory=Patience)
 
     def repeated(self, kind: str) -> None:
         """An attempt that ended like this is followed by another one."""
@@ -57,12 +59,13 @@ class Generator:
     `template` is None in chat mode. `fingerprints` counts those of the answers. `clock` gives seconds for latencies.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that one attempt meets
         self,
         client: CompletionClient,
         *,
         template: Template | None,
         breaker: CircuitBreaker,
+        limiter: Limiter,
         refusals: Refusals,
         shutdown: Shutdown,
         emit: Emit,
@@ -72,6 +75,7 @@ class Generator:
         self._client = client
         self._template = template
         self._breaker = breaker
+        self._limiter = limiter
         self._refusals = refusals
         self._shutdown = shutdown
         self._emit = emit
@@ -96,12 +100,23 @@ class Generator:
         sample = attempts.sample
         prompt = self._template.render(sample.prompt) if self._template else sample.prompt
         attempts.n += 1
+        first = attempts.n > 1
         while True:
             if not self._breaker.is_closed:
                 await self._breaker.wait_until_closed()
+            start = await self._limiter.start(first=first)
             try:
-                answer = await self._send(attempts, prompt, scope)
+                answer = await self._send(attempts, prompt, scope, start)
             except AttemptFailed as failure:
+                if failure.is_limit:
+                    self._breaker.replied()
+                    first = True
+                    if self._limiter.refused(start, failure, attempts.patience):
+                        attempts.repeated(failure.kind)
+                        continue
+                    failure.retryable = False
+                    raise
+                self._limiter.accepted(start)
                 if await self._breaker.is_free(failure):
                     attempts.repeated(failure.kind)
                     continue
@@ -110,6 +125,7 @@ class Generator:
                 if attempts.empty is None:
                     raise
                 return attempts.empty
+            self._limiter.answered(start)
             self._learn(answer)
             self._mind_length(prompt, answer)
             if attempts.empty is not None or not answer.is_empty:
@@ -125,7 +141,7 @@ class Generator:
             scope.cancel()
             await anyio.lowlevel.checkpoint()
 
-    async def _send(self, attempts: Attempts, prompt: str, scope: anyio.CancelScope) -> Answer:
+    async def _send(self, attempts: Attempts, prompt: str, scope: anyio.CancelScope, start: Start) -> Answer:
         file = attempts.sample.file
         started = self._clock()
         answer = None
@@ -133,6 +149,10 @@ class Generator:
         self._shutdown.request_started(scope)
         try:
             answer = await self._client.complete(prompt, attempts.sample.repeat)
+        except anyio.get_cancelled_exc_class():
+            self._limiter.given_up(start)
+            raise
+        else:
             return answer
         finally:
             self._shutdown.request_ended(scope, failed=answer is None)
@@ -176,7 +196,7 @@ def tokens_at_least(text: str) -> int:
 
 
 async def ask_neutrally(
-    client: CompletionClient, template: Template | None, breaker: CircuitBreaker
+    client: CompletionClient, template: Template | None, breaker: CircuitBreaker, limiter: Limiter
 ) -> AttemptFailed | None:
     """Request a short, harmless completion with the run's own parameters; returns how it failed, None if it did not.
 
@@ -184,14 +204,26 @@ async def ask_neutrally(
         ServerUnavailableError: the run cannot go on.
     """
     prompt = template.render(PROBE_PROMPT) if template else PROBE_PROMPT
+    patience = Patience()
     while True:
         await breaker.wait_until_closed()
+        start = await limiter.start(first=True)
         try:
             await probe(client, prompt)
         except AttemptFailed as failure:
+            if failure.is_limit:
+                breaker.replied()
+                if limiter.refused(start, failure, patience):
+                    continue
+                return failure
+            limiter.accepted(start)
             if not await breaker.is_free(failure):
                 return failure
+        except BaseException:
+            limiter.given_up(start)
+            raise
         else:
+            limiter.answered(start)
             breaker.replied()
             return None
 

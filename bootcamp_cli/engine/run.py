@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from random import Random
 
 import anyio
 from anyio.abc import TaskGroup
 
 from bootcamp_cli.engine.breaker import CircuitBreaker, Refusals
 from bootcamp_cli.engine.generate import Attempts, Generator, RetryPolicy, ask_neutrally, retries
+from bootcamp_cli.engine.limiter import Limiter, Pace
 from bootcamp_cli.engine.scheduler import InFlightLimit, Scheduler, StartRounds, WorkQueue, acquire, expected_lengths
 from bootcamp_cli.engine.session import Session
 from bootcamp_cli.engine.shutdown import Shutdown, StopRequest
@@ -118,12 +120,17 @@ class _Pipeline:
             n_in_work=lambda: min(self._n_slots, self._n_in_work),
             wait_s=settings.wait,
             poll_interval_s=settings.poll_interval,
-            max_hold_s=settings.max_retrying_delay,
+            emit=emit,
+        )
+        limiter = Limiter(
+            Pace(n_slots, settings.max_retrying_delay, Random()),  # noqa: S311 - jitter
+            wait_s=settings.wait,
+            max_retries=settings.max_retries,
             emit=emit,
         )
         self._refusals = Refusals(
             n_slots,
-            ask=partial(ask_neutrally, client, plan.prompt_template, breaker),
+            ask=partial(ask_neutrally, client, plan.prompt_template, breaker, limiter),
             emit=emit,
             keep_going=settings.keep_going,
         )
@@ -139,6 +146,7 @@ class _Pipeline:
             client,
             template=plan.prompt_template,
             breaker=breaker,
+            limiter=limiter,
             refusals=self._refusals,
             shutdown=shutdown,
             emit=emit,

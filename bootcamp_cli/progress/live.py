@@ -22,6 +22,7 @@ from bootcamp_cli.progress.output import (
     Ticker,
     figures,
     h_mm_ss,
+    limits,
     n_filled,
     notice_line,
     percent,
@@ -152,6 +153,8 @@ def summary_lines(state: ProgressState, *, width: int, is_unicode: bool) -> list
         lines.append(Text("interrupted: waiting for the requests in flight", style="yellow"))
     elif state.paused_reason is not None:
         lines.append(Text(f"paused: {visible(state.paused_reason)}", style="yellow"))
+    elif state.limits is not None:
+        lines.append(Text(limits(state.limits), style="yellow"))
     return _cropped(lines, width)
 
 

@@ -8,7 +8,7 @@ from typing import TextIO
 import anyio
 import anyio.to_thread
 
-from bootcamp_cli.events import Draining, Event, RunPaused, RunResumed, RunStarted, Warned
+from bootcamp_cli.events import Draining, Event, RunPaused, RunResumed, RunStarted, ServerLimits, Warned
 from bootcamp_cli.progress.state import ProgressState
 from bootcamp_cli.text import counted, visible
 
@@ -33,10 +33,21 @@ def notice_line(event: Event) -> str | None:
             return _started(event)
         case RunResumed():
             return f"continuing after a pause of {h_mm_ss(event.paused_s)}"
+        case ServerLimits():
+            return f"{limits(event)}: {visible(event.message)}"
         case Draining():
             return f"interrupted: no new requests, those in flight get up to {event.grace_s:g} s (again: stop at once)"
         case _:
             return warning_line(event)
+
+
+def limits(event: ServerLimits) -> str:
+    """That the server limits requests, and to what."""
+    if event.per_s is None:
+        return "the server limits requests; finding out to how many"
+    per_s = event.per_s
+    pace = f"{per_s:.1f} requests/s" if per_s >= 1 else f"{60 * per_s:.1f} requests/min"
+    return f"the server limits requests; sending {pace}"
 
 
 def _started(event: RunStarted) -> str:

@@ -19,6 +19,7 @@ from bootcamp_cli.events import (
     RunStarted,
     SampleFailed,
     SampleRecorded,
+    ServerLimits,
     Warned,
 )
 
@@ -77,17 +78,18 @@ class ProgressState:
     """Sums up events; nothing else changes it. `clock` gives seconds and does not run backwards.
 
     `totals` is the sum over `files`, which holds the test files in name order; `started` holds those that have begun,
-    in that order. `paused_reason` is None while the run is not paused. Events that name an unknown file, or exceed a
-    file's number of samples, are not counted; nor are answers without a verdict that a stopped run leaves, which are
-    still to be verified.
+    in that order. `paused_reason` is None while the run is not paused, `limits` until the server limits requests.
+    Events that name an unknown file, or exceed a file's number of samples, are not counted; nor are answers without a
+    verdict that a stopped run leaves, which are still to be verified.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
         self._ended_s: float | None = None
+        self.limits: ServerLimits | None = None
         self._begin(())
 
-    def handle(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:  # noqa: PLR0912 - one case for each event
         """Take the next event."""
         match event:
             case RequestStarted():
@@ -108,6 +110,8 @@ class ProgressState:
                 self._pause(event.reason)
             case RunResumed():
                 self._resume()
+            case ServerLimits():
+                self.limits = event
             case Draining():
                 self.is_draining = True
             case Noted() | Warned():
@@ -174,6 +178,7 @@ class ProgressState:
         self.n_retries = 0
         self.n_files_finished = sum(file.is_finished for file in self.files.values())
         self.paused_reason: str | None = None
+        self.limits = None
         self.is_draining = False
         self._n_ended_now = 0
         self._started_s = now

@@ -48,6 +48,15 @@ OF_PROXIES = frozenset({400, 403, 407, 500, 502, 503, 504, 511})
 """Statuses that a proxy gives of its own, where it reads the request."""
 
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
+_RETRY_DELAY = re.compile(rb'"retryDelay"\s*:\s*"([0-9]{1,9}(?:\.[0-9]{1,9})?)s"')
+_LOAD = re.compile(r"overload|too many|rate.?limit|throttl|capacity|busy|queue", re.IGNORECASE)
+_TOO_LARGE = re.compile(
+    r"request (?:is )?too large|prompt (?:is )?too (?:long|large)|reduce the (?:length|size)", re.IGNORECASE
+)
+_DELAY = re.compile(
+    r"\b(?:retry|again|wait)\b[^.0-9]{0,30}?(?=[0-9])(?:([0-9]{1,4})m(?:in)?(?!s))?(?:([0-9]{1,9}(?:\.[0-9]{1,9})?)\s?(ms|s)(?:ec|econds?)?\b)?",
+    re.IGNORECASE,
+)
 # both take linear time on any text: neither looks beyond the next "<"
 _TITLE = re.compile(r"<title\b[^<>]*>([^<]+)", re.IGNORECASE)
 _TAG = re.compile(r"<(?:style|script)\b[^<]*|<[^<>]*>", re.IGNORECASE)
@@ -103,9 +112,14 @@ class AttemptFailed(Exception):  # noqa: N818 - a failed attempt is an outcome, 
         return str(self.args[0])
 
     @property
-    def hold_s(self) -> float | None:
-        """For how long the server asks for no requests at all, in seconds: the Retry-After of a 429."""
-        return self.retry_after_s if self.kind == "rate_limited" else None
+    def is_limit(self) -> bool:
+        """Whether the server takes no more requests for now: no fault of the sample.
+
+        That is a 429, and a 503 that asks to wait or speaks of too much load.
+        """
+        if not self.retryable or self.status not in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+            return False
+        return self.kind == "rate_limited" or self.retry_after_s is not None or bool(_LOAD.search(self.message))
 
     @property
     def end(self) -> RequestFailure:
@@ -215,12 +229,14 @@ def status_failure(
     elif status == HTTPStatus.NOT_FOUND:
         scope = missing
     retryable = status in _RETRIED_4XX or status >= 500
+    if status == HTTPStatus.TOO_MANY_REQUESTS and _TOO_LARGE.search(words):
+        retryable = False  # it will be too large the next time, too
     return AttemptFailed(
         kind="rate_limited" if status == HTTPStatus.TOO_MANY_REQUESTS else f"http_{status}",
         message=message,
         status=status,
         retryable=retryable,
-        retry_after_s=parse_retry_after(headers.get("retry-after", ""), now_s=now_s) if retryable else None,
+        retry_after_s=_wish_s(headers, body, now_s=now_s) if retryable else None,
         scope=scope,
     )
 
@@ -266,6 +282,28 @@ def parse_retry_after(value: str, *, now_s: float) -> float | None:
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
     return max(0.0, at_s - now_s)
+
+
+def _wish_s(headers: Mapping[str, str], body: bytes, *, now_s: float) -> float | None:
+    """How long the server asks to wait, in seconds: by the more exact header, by Retry-After, or in the body."""
+    in_ms = headers.get("retry-after-ms", "").strip()
+    if _SECONDS.fullmatch(in_ms):
+        return float(in_ms) / 1000
+    asked = parse_retry_after(headers.get("retry-after", ""), now_s=now_s)
+    return delay_in_body(body) if asked is None else asked
+
+
+def delay_in_body(body: bytes) -> float | None:
+    """The seconds to wait that an error body states: `retryDelay` of its details, or words as in `retry in 7.66s`."""
+    if len(body) > MAX_RAW_CHARS:
+        return None
+    for stated in _RETRY_DELAY.finditer(body):
+        return float(stated[1])
+    for found in _DELAY.finditer(body.decode("utf-8", errors="replace")):
+        minutes, number, unit = found.groups()
+        if minutes or number:
+            return 60.0 * float(minutes or 0) + float(number or 0) * (0.001 if unit and unit.lower() == "ms" else 1)
+    return None
 
 
 def server_words(reply: Any) -> str:

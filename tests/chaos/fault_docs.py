@@ -45,6 +45,8 @@ def _sample_rows() -> Iterator[str]:
 def _again(fact: SampleFact) -> str:
     if fact.hangs_up:
         return "the next one, if it was already on its way"
+    if fact.is_limit:
+        return "yes; it costs no retry"
     return "yes" if fact.retried else "no"
 
 

@@ -17,7 +17,7 @@ class SampleFact:
     `kind` is that of the failure, None where the reply is an answer; `retried` says whether another try is made. The
     fact holds for the `forms` of request. `deadline` names the time limit that ends the try, where one has to. `also`
     is what happens to others meanwhile. `hangs_up` says that the connection ends behind the reply: the next request may
-    already be on its way on it.
+    already be on its way on it. With `is_limit` the reply is about the number of requests: the tries cost no retry.
     """
 
     does: str
@@ -28,6 +28,7 @@ class SampleFact:
     deadline: Literal["", "timeout", "idle_timeout"] = ""
     also: str = ""
     hangs_up: bool = False
+    is_limit: bool = False
 
 
 def _lost(does: str, fault: str, **more: Any) -> SampleFact:
@@ -48,7 +49,7 @@ def _status(status: int, *, retried: bool, does: str = "", fault: str = "", kind
 
 
 def _limited(does: str, fault: str, also: str = "") -> SampleFact:
-    return SampleFact(does=does, fault=fault, kind="rate_limited", retried=True, also=also)
+    return SampleFact(does=does, fault=fault, kind="rate_limited", retried=True, also=also, is_limit=True)
 
 
 def _late(does: str, fault: str, kind: Literal["timeout", "idle_timeout"], forms: tuple[Form, ...]) -> SampleFact:
@@ -92,7 +93,14 @@ SAMPLE_FACTS: tuple[SampleFact, ...] = (
     _status(502, retried=True, does="answers 502 with a gateway's HTML page", fault="html:status=502"),
     _status(503, retried=True, does="answers 503 with a gateway's HTML page", fault="html:status=503"),
     _status(504, retried=True, does="answers 504 with a gateway's HTML page", fault="html:status=504"),
-    _status(503, retried=True, does="answers 503 with Retry-After", fault="503:retry-after=0.02"),
+    SampleFact(
+        does="answers 503 with Retry-After",
+        fault="503:retry-after=0.02",
+        kind="http_503",
+        retried=True,
+        also=_HELD,
+        is_limit=True,
+    ),
     _status(307, retried=False, does="redirects to another port (not followed)", fault="redirect"),
     _bad("sends HTML with status 200", "html"),
     _bad("sends an error body with status 200", "error-200"),

@@ -1,7 +1,7 @@
 """Requests that fail: what is sent again, what fails with which kind, and that nothing answered is lost."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,10 @@ def facts_of(form: Form, *deadlines: str) -> list[SampleFact]:
 
 @pytest.mark.parametrize("form", BOTH)
 def test_all_faults_at_once(scene: Scene, form: Form, *, long_form: bool) -> None:
-    """Each fault meets one sample always and one at its first try; the others notice nothing, and resume completes."""
+    """Each fault meets one sample always and one at its first try; the others notice nothing, and resume completes.
+
+    What limits requests meets both at their first try only.
+    """
     facts = facts_of(form, "")
     if form == "stream" and not long_form:
         facts = [fact for fact in facts if "mib" not in fact.fault]
@@ -67,6 +70,10 @@ def test_all_faults_at_once(scene: Scene, form: Form, *, long_form: bool) -> Non
     faults = []
     for place, fact in enumerate(facts):
         always, once = 2 * place, 2 * place + 1
+        if fact.is_limit:
+            faults += [f"{fact.fault}:sample={place}:attempts=1" for place in (always, once)]
+            expected[prompts[always]] = expected[prompts[once]] = _End(kind=None, attempts=1, n_free=1)
+            continue
         faults += [f"{fact.fault}:sample={always}", f"{fact.fault}:sample={once}:attempts=1"]
         expected[prompts[always]] = _end_always(fact)
         expected[prompts[once]] = _End(kind=None, attempts=2) if fact.retried else _end_always(fact)
@@ -125,7 +132,7 @@ def test_each_fault_alone(scene: Scene, form: Form, *, long_form: bool) -> None:
     """Half of all requests get the fault, drawn anew for each attempt: every sample ends as the draws predict."""
     if not long_form:
         pytest.skip("in the long form only")
-    facts = facts_of(form, "")
+    facts = [fact for fact in facts_of(form, "") if not fact.is_limit]
     n_requests = 0
     for number, fact in enumerate(facts):
         cwd = scene.cwd / str(number)
@@ -148,10 +155,11 @@ def test_each_fault_alone(scene: Scene, form: Form, *, long_form: bool) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _End:
-    """How a sample ends: the kind of its failure or None, and the number of its attempts."""
+    """How a sample ends: the kind of its failure or None, the number of its attempts, and of those that are free."""
 
     kind: str | None
     attempts: int
+    n_free: int = 0
 
 
 def check_run(
@@ -178,8 +186,8 @@ def check_run(
     ledger = read_ledger(scene.cwd / "out", scene.test_dir)
     ends = {prompt: _End(kind=None, attempts=record["attempts"]) for prompt, record in ledger.records.items()}
     ends |= {prompt: _End(kind=line["kind"], attempts=line["attempts"]) for prompt, line in ledger.failures.items()}
-    assert ends == expected
-    assert sent(settled(server)) == {prompt: end.attempts for prompt, end in expected.items()}
+    assert ends == {prompt: replace(end, n_free=0) for prompt, end in expected.items()}
+    assert sent(settled(server)) == {prompt: end.attempts + end.n_free for prompt, end in expected.items()}
     server.stop()
     check_resume(scene, ledger, expected, port=server.port, flags=again)
     return ended
