@@ -183,7 +183,7 @@ def test_bash_completes_attached_values_and_underscores(place: Path) -> None:
     assert in_bash("bootcamp eval --api-mode=chat", place) == ["chat_completion"]
     assert in_bash("bootcamp eval --resume=", place) == ["true", "false"]
     assert in_bash("bootcamp eval --resume t", place) == ["true"]
-    assert in_bash("bootcamp eval --max_tok", place) == ["--max-tokens"]
+    assert in_bash("bootcamp eval --max_tok", place) == ["--max-tokens", "--max-tokens-field"]
     assert in_bash("bootcamp eval --api_mode c", place) == ["completion", "chat_completion"]
 
 

@@ -84,7 +84,8 @@ def test_chosen_records_are_set_aside_and_asked_for_again(
     before, n_before = records(run_dir), server.stats()["received"]
     done = run_bootcamp("resume", run_dir, *(part for word in words for part in ("--redo", word)))
     assert done.returncode == 0, done.stderr
-    assert server.stats()["received"] - n_before == len(rows)
+    n_empty = rows.count(2)  # an empty answer is asked for once more
+    assert server.stats()["received"] - n_before == len(rows) + n_empty
     after = records(run_dir)
     assert [record["row"] for record in after] == [0, 1, 2, 3]
     assert [record for record in after if record["row"] not in rows] == [r for r in before if r["row"] not in rows]
