@@ -411,12 +411,7 @@ def encode(value: Any) -> bytes:
     try:
         return _encode(value)
     except UnicodeEncodeError:
-        plain = msgspec.to_builtins(value, enc_hook=_value_of_raw)
-        return json.dumps(plain, separators=(",", ":")).encode("ascii")
-
-
-def _value_of_raw(raw: msgspec.Raw) -> Any:
-    return decode(bytes(raw))
+        return json.dumps(msgspec.to_builtins(value), separators=(",", ":")).encode("ascii")
 
 
 def decode(data: bytes) -> Any:
@@ -430,29 +425,6 @@ def decode(data: bytes) -> Any:
         return _decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return json.loads(data.decode())
-
-
-def exact(value: Any) -> Any:
-    """A JSON value to be put into what is encoded, where NaN and the infinities stay, as Python's json writes them.
-
-    Raises:
-        TypeError, RecursionError: as for `encode`.
-    """
-    if value is None or type(value) is str:
-        return value
-    encoded = encode(value)
-    if b"null" not in encoded:  # null may have been NaN
-        return msgspec.Raw(encoded)
-    try:
-        return msgspec.Raw(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
-    except UnicodeEncodeError:
-        return msgspec.Raw(json.dumps(value, separators=(",", ":")).encode("ascii"))
-
-
-def encode_record(record: Record) -> bytes:
-    """The line of a record, line feed included."""
-    values = {"ground_truth": exact(record.ground_truth), "extracted_output": exact(record.extracted_output)}
-    return encode(msgspec.structs.replace(record, **values)) + b"\n"
 
 
 def encode_line(value: Any) -> bytes:

@@ -205,9 +205,9 @@ def test_json_values_stay(value: Any) -> None:
 
 @given(PYTHON_VALUES)
 def test_everything_becomes_json(value: object) -> None:
-    """Whatever a bootcamp extracts, the record's value is what Python's json reads and writes."""
+    """Whatever a bootcamp extracts, the record's value is strict JSON."""
     plain = as_json(value)
-    assert repr(json.loads(json.dumps(plain))) == repr(plain)
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
 
 
 @pytest.mark.parametrize(
@@ -215,10 +215,10 @@ def test_everything_becomes_json(value: object) -> None:
     [
         (((1, 2), (3, 4)), [[1, 2], [3, 4]]),
         (((..., ...), (..., ...)), "((Ellipsis, Ellipsis), (Ellipsis, Ellipsis))"),
-        (-math.inf, -math.inf),
-        ([1.0, math.inf], [1.0, math.inf]),
+        (-math.inf, "-inf"),
+        ([1.0, math.nan], "[1.0, nan]"),
         ({(0, 2): 1}, "{(0, 2): 1}"),
-        ({1: "a", 2.5: {True: None}, None: ()}, {"1": "a", "2.5": {"true": None}, "null": []}),
+        ({1: "a"}, "{1: 'a'}"),
         ({"a": {1}}, "{'a': {1}}"),
         (1 + 2j, "(1+2j)"),
         pytest.param(10**5000, "<int that cannot be shown>", id="huge"),
@@ -235,10 +235,9 @@ def test_deep_and_circular_values_become_text() -> None:
     circular.append(circular)
     assert as_json(circular) == "[[...]]"
     deep: list[object] = []
-    for _ in range(499):
+    for _ in range(500):
         deep = [deep]
-    assert as_json(deep) == deep
-    assert isinstance(as_json([deep]), str)
+    assert isinstance(as_json(deep), str)
 
 
 @pytest.mark.parametrize("value", ["x" * (2 * MAX_EXTRACTED_CHARS), ["x" * 1000] * 2000])

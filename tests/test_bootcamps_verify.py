@@ -81,7 +81,7 @@ MALFORMED = [
     ([RIGHT], "JSON object"),
     (b"", "invalid JSON"),
     (b"\xff", "invalid UTF-8"),
-    (b'{"file": "a.jsonl", "row": 0, "output": "", "extracted": 1, "score": NaN}', "`score` must be a number"),
+    (b'{"score": NaN}', "NaN"),
     (b"[" * 100_000, "nested too deeply"),
     (b"1" * 5000, "digits"),
 ]

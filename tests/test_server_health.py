@@ -83,7 +83,9 @@ def test_waiting_ends() -> None:
         waited(http(503, ""), wait_s=0.0)
     assert caught.value.exit_code == 4
     assert str(caught.value).endswith("; check --url and that the server runs; --wait sets how long to wait")
-    with pytest.raises(ServerUnavailableError, match="check --model-name; --wait"):
+    with pytest.raises(
+        ServerUnavailableError, match="check --model-name; --no-check-model-url goes on without the list; --wait"
+    ):
         waited(models("other"), wait_s=0.0)
 
 
@@ -103,7 +105,7 @@ def test_a_url_without_its_path() -> None:
     ("reply", "hint"),
     [
         (http(401, KEY), "check the key (--api-key or BOOTCAMP_API_KEY)"),
-        (http(403, KEY), "--no-check-model-url"),
+        (http(403, KEY), "see `bootcamp check-model --probe`"),
         (http(302, "", location="http://elsewhere/"), "give the URL to which it redirects with --url"),
     ],
 )

@@ -34,6 +34,7 @@ BY_KIND = {
     "integer": ("77", "77"),
     "number": ("0.5", "0.5"),
     "duration": ("7m", '"7m"'),
+    "words": ("other", '["other"]'),
 }
 
 
@@ -73,6 +74,9 @@ def sample(name: str) -> tuple[str, str]:
     if parameter.param.kind == "switch":
         word = "false" if parameter.default else "true"
         return word, word
+    if parameter.choices:
+        choice = next(choice for choice in parameter.choices if choice != parameter.default)
+        return choice, f'"{choice}"'
     return SAMPLES.get(name) or BY_KIND[parameter.param.kind]
 
 

@@ -7,13 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from bootcamp_cli.errors import RunDirectoryError
-from bootcamp_cli.store.journal import read_records
 from bootcamp_cli.store.records import RecordHead, read_heads
-from bootcamp_cli.types import encode_record
-from tests.test_store_journal import a_record
 
 
 def written(path: Path, *records: dict[str, Any]) -> Path:
@@ -118,18 +114,3 @@ def test_both_ways_of_reading_agree(tmp_path_factory: pytest.TempPathFactory, re
         for name in ("id", "row", "repeat", "data_source", "score", "failure", "output_len", "finish_reason", "usage"):
             assert getattr(one, name) == getattr(other, name)
         assert (one.output_len_estimated is True) == (other.output_len_estimated is True)
-
-
-def test_values_are_written_as_pythons_json_writes_them(tmp_path: Path) -> None:
-    """NaN, infinities and deep lists of a ground truth or an extracted value are in the line, also after rescoring."""
-    deep: list[Any] = []
-    for _ in range(400):
-        deep = [deep]
-    record = replace(a_record(0), ground_truth=[None, float("inf"), "\u00e9"], extracted_output=[float("nan"), deep])
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(encode_record(record))
-    assert '"ground_truth":[null,Infinity,"\u00e9"]' in path.read_text(encoding="utf-8")
-    for _ in range(2):
-        [stored] = read_records(path)
-        assert repr(stored.record) == repr(record)
-        path.write_bytes(stored.encode(record))

@@ -241,11 +241,3 @@ def test_terminal_interrupt_is_ignored(tmp_path: Path) -> None:
         missing = BootcampRef(data_source="x", origin="builtin", target="missing_module")
         channel.sendall(join_batch([encode_sample(5, missing, "x", b"null")]))
         assert channel.makefile("rb").readline().startswith(b'["loaded",5,null,"verifier_error",')
-
-
-def test_extracted_values_arrive_as_pythons_json_has_them() -> None:
-    """NaN and infinities in what was extracted reach the pool."""
-    verdict = Verdict(score=1.0, extracted=[float("nan"), float("-inf"), None])
-    assert repr(decode_reply(encode_reply(Verified(id=1, verdict=verdict, retire=False)))) == repr(
-        Verified(id=1, verdict=verdict, retire=False)
-    )

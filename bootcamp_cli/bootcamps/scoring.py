@@ -10,7 +10,7 @@ from bootcamp_cli.types import Verdict
 
 MAX_EXTRACTED_CHARS = 1024 * 1024
 MAX_ERROR_CHARS = 500
-_MAX_DEPTH = 500
+_MAX_DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,34 +118,38 @@ def finite_number(result: object) -> float | None:
 
 
 def as_json(value: object) -> Any:
-    """The value after a round trip through Python's json, or its str() where that cannot hold it.
+    """The value after a round trip through JSON (tuples become lists), or its str() where JSON cannot hold it.
 
-    Tuples become lists, keys that are numbers become strings, NaN and the infinities stay. JSON cannot hold sets,
-    complex numbers, Ellipsis, other keys, or nesting deeper than 500 levels. Values of over 1 MiB are shortened, as
-    text.
+    JSON cannot hold sets, complex and non-finite numbers, Ellipsis, keys that are not strings, or nesting deeper than
+    100 levels. Values of over 1 MiB are shortened, as text.
     """
-    if value is None:
-        return None
     try:
-        text = json.dumps(value)
-        size = len(value) if isinstance(value, str) else len(text)
-        plain = json.loads(text) if size <= MAX_EXTRACTED_CHARS else None
-        if text.count("[") + text.count("{") > _MAX_DEPTH and _is_deep(plain):
-            raise ValueError("nested too deeply")  # noqa: TRY301 - handled like what json refuses
+        plain = _plain(value, _MAX_DEPTH)
+        size = len(plain) if isinstance(plain, str) else len(json.dumps(plain))
     except (TypeError, ValueError, RecursionError):
         plain = _shown(value, MAX_EXTRACTED_CHARS)
         size = len(plain)
     return plain if size <= MAX_EXTRACTED_CHARS else _shown(value, MAX_EXTRACTED_CHARS)
 
 
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(_MAX_DEPTH + 1):
-        containers = [item for item in level if isinstance(item, (dict, list))]
-        level = [child for item in containers for child in (item.values() if isinstance(item, dict) else item)]
-        if not containers:
-            return False
-    return True
+def _plain(value: object, depth: int) -> Any:
+    if depth == 0:
+        raise ValueError("nested too deeply")
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return str.__str__(value)
+        case int():
+            return int(value)
+        case float() if math.isfinite(value):
+            return float(value)
+        case list() | tuple():
+            return [_plain(item, depth - 1) for item in value]
+        case dict() if all(isinstance(key, str) for key in value):
+            return {str.__str__(key): _plain(item, depth - 1) for key, item in value.items()}
+        case _:
+            raise TypeError("not a JSON value")
 
 
 def _shown(value: object, limit: int) -> str:

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 import msgspec
 
@@ -97,8 +97,7 @@ class Row(msgspec.Struct, gc=False):
     @property
     def own_id(self) -> str | float | bool | None:
         """The row's `id`; None where it is absent or not a scalar."""
-        is_id = type(self.id) in _SCALARS and (type(self.id) is not float or math.isfinite(self.id))
-        return self.id if is_id else None
+        return self.id if type(self.id) in _SCALARS else None
 
 
 class RowHead(Row, gc=False):
@@ -212,6 +211,10 @@ def parse_object(line: bytes) -> dict[str, Any]:
     return values
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise InvalidRowError(f"invalid JSON: {name} is not a JSON number")
+
+
 def _finite_float(text: str) -> float:
     value = float(text)
     if math.isinf(value):
@@ -225,7 +228,7 @@ _NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
 
 _decode_row = msgspec.json.Decoder(Row).decode
 _decode_head = msgspec.json.Decoder(RowHead).decode
-_DECODER = json.JSONDecoder(parse_float=_finite_float)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
 
 
 def _faults(values: dict[str, Any]) -> Iterator[str]:

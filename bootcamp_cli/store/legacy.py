@@ -18,7 +18,7 @@ from bootcamp_cli.bootcamps.registry import Resolver
 from bootcamp_cli.errors import RunDirectoryError, UsageError, disk_error
 from bootcamp_cli.store.records import KEPT_FORMS, HeadLine, RecordHead, damaged, n_words, read_heads, wrong_field
 from bootcamp_cli.store.run_dir import RunDir
-from bootcamp_cli.types import Record, bootcamp_name, encode_line, exact
+from bootcamp_cli.types import Record, bootcamp_name, encode_line
 
 _SUFFIX = bootcamp_name("")
 _TOLERANCE = 1e-9
@@ -228,8 +228,7 @@ def encode_onto(written: Mapping[str, Any], record: Record) -> bytes:
         known |= {"output_len": record.output_len, "output_len_estimated": record.output_len_estimated}
     if known.get("data_source") is None:
         known["data_source"] = record.data_source
-    ordered = {key: known[key] for key in REFERENCE_FIELDS if key in known} | known
-    return encode_line({key: exact(value) for key, value in ordered.items()})
+    return encode_line({key: known[key] for key in REFERENCE_FIELDS if key in known} | known)
 
 
 REFERENCE_FIELDS = ("id", "prompt", "output", "output_len", "ground_truth", "score", "extracted_output")

@@ -19,7 +19,7 @@ from typing import Any, get_args
 import msgspec
 
 from bootcamp_cli.bootcamps.time_limits import MOST_S
-from bootcamp_cli.types import BootcampRef, Verdict, VerifierFailure, decode, encode, encode_line, exact
+from bootcamp_cli.types import BootcampRef, Verdict, VerifierFailure, decode, encode, encode_line
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """More than any verdict needs: 2**20 extracted characters of at most 12 bytes each."""
@@ -81,7 +81,8 @@ def encode_truth(ground_truth: Any) -> bytes:
         WireError: JSON cannot hold it.
     """
     try:
-        return encode(exact(ground_truth))
+        truth = encode(ground_truth)
+        return json.dumps(ground_truth).encode("ascii") if b"null" in truth else truth  # null: also msgspec's NaN
     except (TypeError, ValueError, RecursionError) as error:
         raise WireError(f"the ground truth cannot be sent to a worker: {error}") from error
 
@@ -119,7 +120,7 @@ def encode_reply(reply: Reply) -> bytes:
         case Loaded(id=id_, time_limit_s=limit_s, failure=failure):
             row = ["loaded", id_, limit_s, *((failure.failure, failure.error) if failure else (None, None))]
         case Verified(id=id_, verdict=verdict, retire=retire):
-            row = ["verdict", id_, verdict.score, exact(verdict.extracted), verdict.failure, verdict.error, retire]
+            row = ["verdict", id_, verdict.score, verdict.extracted, verdict.failure, verdict.error, retire]
     return encode_line(row)
 
 
@@ -154,15 +155,13 @@ def _scored(row: Any) -> Verified | None:
     if type(row) is not list or len(row) != 7 or row[0] != "verdict":
         return None
     _, id_, score, extracted, failure, error, retire = row
-    if type(id_) is not int or type(score) is not float or not math.isfinite(score):
-        return None
-    if failure is error is None and type(retire) is bool:
+    if type(id_) is int and type(score) is float and failure is error is None and type(retire) is bool:
         return Verified(id=id_, verdict=Verdict(score=score, extracted=extracted), retire=retire)
     return None
 
 
 def _decoded(line: bytes) -> Any:
-    """The value of a line; what msgspec refuses is parsed again because it may hold lone surrogates or NaN."""
+    """The value of a line; what msgspec refuses is parsed again because it may hold lone surrogates."""
     try:
         return _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -177,4 +176,4 @@ def _finite(text: str) -> float:
 
 
 _decode = msgspec.json.Decoder().decode
-_STRICT_DECODER = json.JSONDecoder(parse_float=_finite)
+_STRICT_DECODER = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)

@@ -100,7 +100,7 @@ def test_verdicts_stay_with_their_samples(
     assert done.returncode == 0, done.stderr
     for lines in records(run_dir).values():
         assert [(record["score"], record["extracted_output"]) for record in lines] == [own(record) for record in lines]
-    assert server.stats()["by_path"]["/v1/completions"] == 3 * n_each, "no answer is asked for twice"
+    assert server.stats()["by_path"]["/v1/completions"] == 3 * n_each + 1, "no answer twice, and bos once"
     tell(
         f"worker kills: {sent.total()} signals to workers ({sent['SIGKILL']} SIGKILL) over {3 * n_each} samples, "
         f"{failures.total()} verdicts failed and were fixed, none on another sample"
