@@ -10,7 +10,7 @@ import pytest
 from bootcamp_cli import Run, evaluate, open_run
 from bootcamp_cli.errors import ServerUnavailableError
 from bootcamp_cli.events import RunPaused, SampleRecorded
-from bootcamp_cli.settings.model import ApiMode
+from bootcamp_cli.settings.model import ApiMode, BosChoice
 from bootcamp_cli.templates.catalog import template_catalog
 from bootcamp_cli.templates.template import PLACEHOLDER
 from tests.conftest import RunBootcamp, WriteRows
@@ -119,19 +119,23 @@ def test_the_messages_as_they_arrive(llama: StartLlama, questions: Path, tmp_pat
     assert rendered & server.prompts()
 
 
-@pytest.mark.parametrize("api_mode", MODES)
-def test_begin_of_sentence(api_mode: ApiMode, llama: StartLlama, questions: Path, tmp_path: Path) -> None:
-    """A server that puts a begin-of-sentence token before each prompt puts it before that of the template, too.
+@pytest.mark.parametrize(
+    ("api_mode", "bos", "n_bos"), [("completion", "auto", 1), ("completion", "keep", 2), ("chat_completion", "auto", 1)]
+)
+def test_begin_of_sentence(
+    api_mode: ApiMode, bos: BosChoice, n_bos: int, llama: StartLlama, questions: Path, tmp_path: Path
+) -> None:
+    """Where the server puts a begin-of-sentence token before each prompt, that of the template is dropped.
 
-    In chat mode its own template has it once.
+    With `bos` keep there are two; in chat mode the server's own template has it once.
     """
     server = llama(deepseek=True)
-    evaluate(settings_for(server.url, questions, tmp_path, api_mode=api_mode, template="r1", max_tokens=1))
-    arrived = server.prompts()
+    evaluate(settings_for(server.url, questions, tmp_path, api_mode=api_mode, template="r1", max_tokens=1, bos=bos))
     before, after = template_catalog({})["r1"].text.split(PLACEHOLDER)
-    n_bos = {"completion": 2, "chat_completion": 1}[api_mode]
+    arrived = {text for text in server.prompts() if text.endswith(after)}  # without the question about the token
+    assert arrived
     assert {text.count(DEEPSEEK_BOS) for text in arrived} == {n_bos}
-    assert all(text.endswith(after) and before in text for text in arrived)
+    assert all(before in text for text in arrived)
 
 
 def test_seeds(llama: StartLlama, questions: Path, tmp_path: Path) -> None:
