@@ -61,8 +61,8 @@ await asyncio.sleep(0, "the loop goes on")
 
 def run_cells(*sources: str, folder: Path, environment: dict[str, str]) -> list[dict[str, Any]]:
     """What each cell of a notebook shows, by media type; nothing where a cell shows nothing."""
-    cells = [nbformat.v4.new_code_cell(source) for source in sources]  # type: ignore[no-untyped-call]
-    notebook = nbformat.v4.new_notebook(cells=cells)  # type: ignore[no-untyped-call]
+    made: Any = nbformat.v4  # its functions have no types where it is installed
+    notebook = made.new_notebook(cells=[made.new_code_cell(source) for source in sources])
     client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
     client.execute(env=environment)
     shown = []
