@@ -25,7 +25,7 @@ from bootcamp_cli.errors import (
     ServerUnavailableError,
     SettingsError,
     UsageError,
-    first_error,
+    ungrouped,
 )
 from bootcamp_cli.settings.model import AUTO, Settings, listed_keys
 from bootcamp_cli.settings.sources import Resolved, Sources, load_settings, resolved_arguments
@@ -200,9 +200,10 @@ async def _resumed(
             await _aside(session.begin)
             return await _aside(_conclude, session, tell)
         tell.note(f"continuing {run_dir.path}: {_left_to_do(session)}")
-        if unanswered and not chosen:
-            session = await _for_model(session, tell, stop, unanswered)
-        await _aside(session.begin)
+        if not chosen:
+            if unanswered:
+                session = await _for_model(session, tell, stop, unanswered)
+            await _aside(session.begin)
         return await _run(session, tell, stop)
 
 
@@ -347,13 +348,11 @@ async def _ready(
     async def load() -> None:
         plans.append(await _with_bootcamps(plan, refs, tell, stop))
 
-    try:
+    with ungrouped():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(load)
             if not entries:
                 tasks.start_soon(find_model)
-    except ExceptionGroup as group:
-        raise first_error(group) from group
     return entries[0], plans[0]
 
 
@@ -423,13 +422,11 @@ async def _unless_stopped(stop: "StopRequest | None", work: Callable[[], Awaitab
         await stop.wait()
         tasks.cancel_scope.cancel()
 
-    try:
+    with ungrouped():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(cancel_when_asked)
             done.append(await work())
             tasks.cancel_scope.cancel()
-    except ExceptionGroup as group:
-        raise first_error(group) from group
     if not done:
         raise InterruptedRunError("stopped before the first request")
     return done[0]
@@ -812,11 +809,9 @@ async def _to_its_end(work: Callable[[], Awaitable[_T]]) -> _T:
     async def do() -> None:
         results.append(await work())
 
-    try:
+    with ungrouped():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(do)
-    except ExceptionGroup as group:
-        raise first_error(group) from group
     return results[0]
 
 

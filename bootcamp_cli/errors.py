@@ -15,6 +15,8 @@ BootcampError                    1
 """
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 EXIT_OK = 0
@@ -95,7 +97,16 @@ class InterruptedRunError(BootcampError):
     exit_code = 130
 
 
-def first_error(group: ExceptionGroup[Exception]) -> BaseException:
+@contextmanager
+def ungrouped() -> Iterator[None]:
+    """Around a task group: raise the first user-facing error of its group, however nested, or the only one in it."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        raise _first_error(group) from group
+
+
+def _first_error(group: ExceptionGroup[Exception]) -> BaseException:
     """The first user-facing error in a group, however nested; else the only error in it, else the group itself."""
     error: BaseException = group.subgroup(BootcampError) or group
     is_known = error is not group

@@ -53,6 +53,12 @@ def shortened(text: str, max_chars: int = MAX_SHOWN_CHARS) -> str:
     return line if len(line) <= max_chars else f"{line[: max_chars - 1]}…"
 
 
+def listed(names: Sequence[str], most: int) -> str:
+    """Names for a message: `a, b, c and 4 more` where there are more than `most`."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
 def counted(n: int, noun: str) -> str:
     """A number with its noun: `1 sample`, `1,176 samples`."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from bootcamp_cli.dataset.rows import InvalidRowError, LineReader, Row, parse_heads, parse_row
 from bootcamp_cli.errors import DatasetError
-from bootcamp_cli.text import visible
+from bootcamp_cli.text import listed, visible
 from bootcamp_cli.types import IdRule
 
 _MAX_PROBLEMS_SHOWN = 20
@@ -146,7 +146,7 @@ def _list_directory(directory: Path) -> tuple[list[Path], list[str]]:
     paths = [directory / name for name, is_test_file in found.items() if is_test_file]
     skipped = [name for name, is_test_file in found.items() if not is_test_file]
     if not paths:
-        others = f": only {_enumeration(skipped)}" if skipped else ", it is empty"
+        others = f": only {listed([*map(visible, skipped)], 3)}" if skipped else ", it is empty"
         hint = "test files end in .jsonl and are directly in the directory"
         raise DatasetError(f"test dir {shown} holds no test file{others}", hint=hint)
     return paths, skipped
@@ -159,11 +159,6 @@ def _is_test_file(entry: os.DirEntry[str]) -> bool:
         return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
     except OSError:
         return True  # unreadable: the scan reports it
-
-
-def _enumeration(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(visible(name) for name in names[:3]) + rest
 
 
 class _FileSelection:

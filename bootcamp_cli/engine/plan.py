@@ -24,7 +24,7 @@ from bootcamp_cli.settings.model import (
 )
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.templates.template import Template
-from bootcamp_cli.text import counted
+from bootcamp_cli.text import counted, listed
 from bootcamp_cli.types import BootcampRef, RedoOf, VerifierVersion, bootcamp_name
 
 
@@ -239,9 +239,4 @@ def unloadable_lines(reasons: Mapping[str, str]) -> tuple[str, ...]:
     for name, reason in reasons.items():
         _, of_import, cause = reason.partition(f":{bootcamp_name(name)}: ")
         concerned.setdefault(cause if of_import else reason, []).append(name)
-    return tuple(
-        f"{', '.join(names[:_MAX_NAMED])}"
-        + (f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else "")
-        + f": {reason}"
-        for reason, names in concerned.items()
-    )
+    return tuple(f"{listed(names, _MAX_NAMED)}: {reason}" for reason, names in concerned.items())

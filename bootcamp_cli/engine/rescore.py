@@ -13,7 +13,7 @@ from bootcamp_cli.analysis.summary import detail_files
 from bootcamp_cli.bootcamps.digest import verifier_version
 from bootcamp_cli.bootcamps.registry import Resolver
 from bootcamp_cli.engine.session import in_thread
-from bootcamp_cli.errors import first_error
+from bootcamp_cli.errors import ungrouped
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.store.atomic import replacing
 from bootcamp_cli.store.journal import RunRows, StoredRecord, read_records, replay, rows_by_file
@@ -89,12 +89,10 @@ async def rescore(
         await anyio.to_thread.run_sync(begin)
     async with await verifier_pool(settings) as pool:
         limiter = anyio.CapacityLimiter(_N_FILES)
-        try:
+        with ungrouped():
             async with anyio.create_task_group() as tasks:
                 for file in files:
                     tasks.start_soon(file.run, pool, lock, limiter)
-        except ExceptionGroup as group:
-            raise first_error(group) from group
     result.changes.sort(key=lambda change: (change.file, change.line))
     return result
 

@@ -24,7 +24,7 @@ from bootcamp_cli.engine.scheduler import InFlightLimit, Scheduler, StartRounds,
 from bootcamp_cli.engine.session import Session
 from bootcamp_cli.engine.shutdown import Shutdown, StopRequest
 from bootcamp_cli.engine.writer import Ended, Writer, failed
-from bootcamp_cli.errors import BootcampError, InterruptedRunError, ServerUnavailableError, first_error
+from bootcamp_cli.errors import BootcampError, InterruptedRunError, ServerUnavailableError, ungrouped
 from bootcamp_cli.events import Emit, FileTotal, RetryScheduled, RunEnded, RunStarted
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.failures import AttemptFailed
@@ -54,18 +54,17 @@ async def run(session: Session, client: CompletionClient, emit: Emit, stop: Stop
     shutdown = Shutdown(emit)
     emit(_run_started(session))
     try:
-        async with (
-            await verifier_pool(session.plan.settings) as executor,
-            anyio.create_task_group() as tasks,
-        ):
-            if stop is not None:
-                tasks.start_soon(shutdown.obey, stop, tasks.cancel_scope)
-            tasks.start_soon(_watch_lock, session.journal.lock)
-            expected = await anyio.to_thread.run_sync(expected_lengths, session)
-            await _Pipeline(session, client, executor, shutdown, emit, expected).run()
-            tasks.cancel_scope.cancel()
-    except ExceptionGroup as group:
-        raise first_error(group) from group
+        with ungrouped():
+            async with (
+                await verifier_pool(session.plan.settings) as executor,
+                anyio.create_task_group() as tasks,
+            ):
+                if stop is not None:
+                    tasks.start_soon(shutdown.obey, stop, tasks.cancel_scope)
+                tasks.start_soon(_watch_lock, session.journal.lock)
+                expected = await anyio.to_thread.run_sync(expected_lengths, session)
+                await _Pipeline(session, client, executor, shutdown, emit, expected).run()
+                tasks.cancel_scope.cancel()
     finally:
         emit(RunEnded())
     if shutdown.error is not None:

@@ -43,7 +43,7 @@ from bootcamp_cli.store.journal import OWED, DetailIndex, Journal, RunRows, open
 from bootcamp_cli.store.lock import RunLock, acquire
 from bootcamp_cli.store.records import damaged
 from bootcamp_cli.store.run_dir import RunDir, age_key, create_run_dir, readable_runs
-from bootcamp_cli.text import counted
+from bootcamp_cli.text import counted, listed
 from bootcamp_cli.types import (
     TO_BE_VERIFIED,
     Manifest,
@@ -416,9 +416,8 @@ def _checked_verifiers(plan: Plan, manifest: Manifest, run_dir: RunDir, notify: 
         )
     before = verifiers_of(manifest, run_dir)
     if changes := verifier_changes(before, plan.verifiers):
-        more = f" and {len(changes) - _MAX_NAMED} more" if len(changes) > _MAX_NAMED else ""
         raise ResumeRefusedError(
-            f"{run_dir.path} was scored by other verifiers: {', '.join(map(str, changes[:_MAX_NAMED]))}{more}",
+            f"{run_dir.path} was scored by other verifiers: {listed([*map(str, changes)], _MAX_NAMED)}",
             hint=f"continue with the run's own, or verify all of it by the present ones with {rescore}, then resume",
         )
     if unknown := unknown_versions(before, plan.verifiers):
