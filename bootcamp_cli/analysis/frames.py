@@ -307,8 +307,8 @@ class _Codes(dict[str | None, int]):
         return [text for text in self if text is not None]
 
 
-class _Category:
-    """Texts that repeat; the categories are sorted, whatever came first."""
+class _Texts:
+    """Texts, of which equal ones are kept once, as codes."""
 
     def __init__(self) -> None:
         self._codes = _Codes()
@@ -316,29 +316,29 @@ class _Category:
 
     def extend(self, values: Iterable[str | None]) -> None:
         self._values.extend(map(self._codes.__getitem__, values))
+
+    def codes(self, order: _Order) -> Any:
+        return np.array(self._values, dtype=np.int32)[order]
+
+
+class _Category(_Texts):
+    """Texts that repeat; the categories are sorted, whatever came first."""
 
     def column(self, order: _Order) -> Any:
         texts = self._codes.texts()
         ranks = {text: rank for rank, text in enumerate(sorted(texts))}
         by_code = np.array([*(ranks[text] for text in texts), -1], dtype=np.int32)
-        codes = by_code[np.array(self._values, dtype=np.int32)[order]]
+        codes = by_code[self.codes(order)]
         return pd.Categorical.from_codes(codes, categories=pd.Index(sorted(texts), dtype=object))
 
 
-class _String:
-    """Texts, of which equal ones are kept once."""
-
-    def __init__(self) -> None:
-        self._codes = _Codes()
-        self._values = array("i")
-
-    def extend(self, values: Iterable[str | None]) -> None:
-        self._values.extend(map(self._codes.__getitem__, values))
+class _String(_Texts):
+    """Texts of any kind."""
 
     def column(self, order: _Order) -> Any:
         by_code = np.array([*self._codes.texts(), pd.NA], dtype=object)
         # pandas' own storage: pyarrow's cannot hold lone surrogates
-        return pd.array(by_code[np.array(self._values, dtype=np.int32)[order]], dtype=pd.StringDtype("python"))
+        return pd.array(by_code[self.codes(order)], dtype=pd.StringDtype("python"))
 
 
 class _Ids:

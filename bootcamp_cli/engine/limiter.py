@@ -97,11 +97,6 @@ class Pace:
     _refusal_s: float = 0.0
     """The longest time that a refusal took."""
 
-    @property
-    def is_unlimited(self) -> bool:
-        """Whether a request may start at once whatever the time."""
-        return self.rate is None and not self._is_ramping and not self._is_closed
-
     def opens_at(self, now: float) -> float:
         """When the next request may start: now or earlier, later, or `inf` for not before one has ended."""
         if self._is_closed:
