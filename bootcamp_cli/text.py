@@ -157,6 +157,10 @@ class Secrets:
     def __or__(self, other: "Secrets") -> "Secrets":
         return Secrets(_longest_first({*self.forms, *other.forms}))
 
+    def occur_in(self, text: str) -> bool:
+        """Whether one of them may stand in a text, which may be JSON."""
+        return any(form in text for form in self.forms)
+
     def redact(self, text: str, *, keep: Collection[str] = ()) -> str:
         """Text from elsewhere with every secret replaced by `***`.
 

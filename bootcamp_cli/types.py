@@ -116,7 +116,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def completion_tokens(self) -> int | None:
         """The server's count of generated tokens, thinking included, or None where it sent no plausible one."""
-        usage = self.usage or {}
+        usage = self.usage
+        if not usage:
+            return None
         return generated_tokens(
             prompt=usage.get("prompt_tokens"),
             completion=usage.get("completion_tokens"),
@@ -131,14 +133,14 @@ def generated_tokens(*, prompt: Any, completion: Any, total: Any, reasoning: Any
     Reasoning is a part of `completion` (OpenAI, vLLM), unless the total is too large for that, or the reasoning itself
     (Gemini, xAI): then the reasoning is added, or where it is not told, all that is not the prompt counts.
     """
-    n_completion, prompt, total, reasoning = map(_count, (completion, prompt, total, reasoning))
+    n_completion = _count(completion)
     if n_completion is None:
         return None
-    n_beside = 0 if prompt is None or total is None else max(0, total - prompt - n_completion)
-    is_untold = prompt is None or total is None
-    if n_beside or (is_untold and reasoning is not None and reasoning > n_completion):
-        return min(n_completion + (reasoning or n_beside), MAX_LEN)
-    return n_completion
+    n_prompt, n_total, n_reasoning = _count(prompt), _count(total), _count(reasoning) or 0
+    if n_prompt is None or n_total is None:
+        return min(n_completion + n_reasoning, MAX_LEN) if n_reasoning > n_completion else n_completion
+    n_beside = n_total - n_prompt - n_completion
+    return n_completion if n_beside <= 0 else min(n_completion + (n_reasoning or n_beside), MAX_LEN)
 
 
 def reasoning_tokens(own: Any, details: Any) -> Any:

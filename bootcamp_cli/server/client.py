@@ -112,19 +112,17 @@ class CompletionClient:
 
     def _redacted(self, answer: Answer) -> Answer:
         """The answer without secrets in what the server says about it; the requested model name is not a secret."""
-        redacted = self.endpoint.secrets.redacted
-        model = answer.model if answer.model == self.config.model else redacted(answer.model)
-        finish_reason, usage = redacted(answer.finish_reason), redacted(answer.usage)
-        fingerprint = redacted(answer.system_fingerprint)
-        if (model, finish_reason, usage, fingerprint) == (
-            answer.model,
-            answer.finish_reason,
-            answer.usage,
-            answer.system_fingerprint,
-        ):
+        secrets = self.endpoint.secrets
+        model = None if answer.model == self.config.model else answer.model
+        said = model, answer.finish_reason, answer.usage, answer.system_fingerprint
+        if not secrets.occur_in(msgspec.json.encode(said).decode()):
             return answer
         return msgspec.structs.replace(
-            answer, model=model, finish_reason=finish_reason, usage=usage, system_fingerprint=fingerprint
+            answer,
+            model=secrets.redacted(model) or answer.model,
+            finish_reason=secrets.redacted(answer.finish_reason),
+            usage=secrets.redacted(answer.usage),
+            system_fingerprint=secrets.redacted(answer.system_fingerprint),
         )
 
     async def _models(self) -> list[dict[str, Any]]:
