@@ -2,9 +2,12 @@
 
 import gzip
 import json
+import os
 import socket
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import pytest
@@ -14,6 +17,7 @@ from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.types import Answer
 from tests.raw_server import (
     KEY,
+    Reply,
     client_of,
     closing,
     completion,
@@ -350,5 +354,82 @@ def test_auto_takes_the_number_that_a_refusal_states(context: int, n_requests: i
         else:
             assert isinstance(result, Answer)
             assert result.max_tokens == 1000
+
+    anyio.run(scenario)
+
+
+@pytest.mark.parametrize("end", [closing(b""), resetting()], ids=["closed", "reset"])
+def test_a_kept_connection_that_ends_unanswered_costs_no_attempt(end: Reply) -> None:
+    """A server that keeps a connection and closes it while the next request arrives gets that on a new one, at once."""
+
+    async def scenario() -> None:
+        good = http(200, completion())
+        async with serving(good, end, good) as server, client_of(server.url) as client:
+            assert isinstance(await outcome(client), Answer)
+            assert isinstance(await outcome(client), Answer)
+            assert (server.n_connections, len(server.bodies)) == (2, 3)
+
+    anyio.run(scenario)
+
+
+@pytest.mark.parametrize("end", [closing(b""), resetting()], ids=["closed", "reset"])
+def test_a_new_connection_that_ends_unanswered_is_a_failure(end: Reply) -> None:
+    """A server that closes new connections without a reply may be in trouble: the attempt counts."""
+
+    async def scenario() -> None:
+        good = http(200, completion())
+        async with serving(end, good, end, end, good) as server, client_of(server.url) as client:
+            assert isinstance(failure := await outcome(client), AttemptFailed)
+            assert failure.kind == "connection"
+            assert isinstance(await outcome(client), Answer)
+            assert isinstance(await outcome(client), AttemptFailed)
+            assert len(server.bodies) == 4
+
+    anyio.run(scenario)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "began", [b"H", b"HTTP/1.1 200 OK\r\ncontent-le", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"]
+)
+def test_a_kept_connection_that_ends_in_its_reply_is_a_failure(began: bytes, *, stream: bool) -> None:
+    """A request whose reply had begun is never sent again by itself."""
+
+    async def scenario() -> None:
+        good = http(200, completion(), content_type="application/json")
+        async with (
+            serving(good, closing(began), good) as server,
+            client_of(server.url, stream=stream) as client,
+        ):
+            assert isinstance(await outcome(client), Answer)
+            assert isinstance(await outcome(client), AttemptFailed)
+            assert len(server.bodies) == 2
+
+    anyio.run(scenario)
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").is_file(), reason="reads the timers of Linux")
+def test_a_silent_connection_is_kept_alive() -> None:
+    """While an answer is awaited, the kernel asks the other side within 30 s whether it is still there."""
+
+    async def scenario() -> None:
+        asked = anyio.Event()
+
+        async def silent(_: ByteStream) -> None:
+            asked.set()
+            await anyio.sleep_forever()
+
+        async with serving(silent) as server, client_of(server.url) as client, anyio.create_task_group() as tasks:
+            tasks.start_soon(client.complete, "p")
+            await asked.wait()
+            port = f":{urlsplit(server.url).port:04X}"
+            table = await anyio.Path("/proc/net/tcp").read_text()
+            [timer] = [
+                line.split()[5] for line in table.splitlines() if line.split()[2].endswith(port) and " 01 " in line
+            ]
+            kind, _, left = timer.partition(":")
+            assert kind == "02"
+            assert 0 < int(left, 16) <= 30 * os.sysconf("SC_CLK_TCK")
+            tasks.cancel_scope.cancel()
 
     anyio.run(scenario)

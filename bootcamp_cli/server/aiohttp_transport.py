@@ -7,8 +7,9 @@ import socket
 from base64 import b64encode
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import aiohttp
 from aiohttp import http_exceptions
@@ -30,7 +31,7 @@ from bootcamp_cli.server.failures import (
     translated,
 )
 from bootcamp_cli.server.response import MAX_BODY_BYTES
-from bootcamp_cli.server.transport import KEEPALIVE_S, OpenReply, Reply
+from bootcamp_cli.server.transport import KEEPALIVE_S, SOCKET_OPTIONS, OpenReply, Reply
 from bootcamp_cli.settings.convert import is_host
 from bootcamp_cli.text import shown_url
 
@@ -54,9 +55,6 @@ _MAX_FIELD_BYTES = 64 * 1024
 """The longest line of a reply's head: gateways add policies, tokens and traces that are longer than aiohttp's 8 KiB."""
 
 _MAX_FIELDS = 512
-
-_MAX_CLOSING = 3
-"""How many kept connections in a row may turn out to be closing without costing an attempt."""
 
 
 class AiohttpTransport:
@@ -123,13 +121,19 @@ class AiohttpTransport:
         return announced is not None and announced <= limit and "Content-Encoding" not in response.headers
 
     async def _response(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
-        for _ in range(_MAX_CLOSING):
+        """Send a request; where a kept connection turns out to be closed, at once again on a new one."""
+        use = _Use()
+        token = _use.set(use)
+        try:
             try:
                 return await self._sent(method, url, body)
             except aiohttp.ClientConnectionError as error:
-                if not _was_closing(error):
+                if not (use.is_unanswered or _was_closing(error)):
                     raise
-        return await self._sent(method, url, body)
+                use.needs_new = True
+                return await self._sent(method, url, body)
+        finally:
+            _use.reset(token)
 
     async def _sent(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
         data = io.BytesIO(body) if body and len(body) > _LARGE_BODY_BYTES else body
@@ -152,7 +156,6 @@ class AiohttpTransport:
                     keepalive_timeout=KEEPALIVE_S,
                     ssl=self._tls,
                     resolver=aiohttp.ThreadedResolver(),
-                    socket_factory=piecewise_socket,
                 ),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -178,12 +181,68 @@ class AiohttpTransport:
         return url
 
 
+class _Socket(socket.socket):
+    """A socket that reads in small pieces, and counts what it read."""
+
+    n_received = 0
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """Like the base method, but never more than a piece at once."""
+        data = super().recv(min(bufsize, _READ_BYTES), flags)
+        self.n_received += len(data)
+        return data
+
+    def recv_into(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
+        """Like the base method, but never more than a piece at once."""
+        n_bytes = super().recv_into(buffer, min(nbytes or memoryview(buffer).nbytes, _READ_BYTES), flags)
+        self.n_received += n_bytes
+        return n_bytes
+
+
+def piecewise_socket(address: aiohttp.AddrInfoType) -> _Socket:
+    """A socket for the connector that is read in small pieces."""
+    family, kind, protocol, _, _ = address
+    made = _Socket(family, kind, protocol)
+    for level, option, value in SOCKET_OPTIONS:
+        made.setsockopt(level, option, value)
+    return made
+
+
+class _Use:
+    """The connection that a request got: a kept one may have been closed by the server just before.
+
+    Some servers promise to keep connections and close each after its reply. A request that meets such an end is not
+    lost, as long as no byte of a reply has come.
+    """
+
+    __slots__ = ("_n_before", "_socket", "needs_new")
+
+    def __init__(self) -> None:
+        self.needs_new = False
+        self._socket: _Socket | None = None
+        self._n_before = 0
+
+    def take(self, kept: _Socket | None) -> None:
+        """The request goes out on this kept connection, or on a new one."""
+        self._socket = kept
+        self._n_before = kept.n_received if kept is not None else 0
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether nothing came on a connection that had been used before."""
+        return self._socket is not None and self._socket.n_received == self._n_before
+
+
+_use: ContextVar[_Use] = ContextVar("_use")
+
+
 class _Connector(aiohttp.TCPConnector):
     """A connector that reuses no connection that received unasked data, which would be read as the next reply."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._watched: WeakKeyDictionary[ResponseHandler, int] = WeakKeyDictionary()
+        super().__init__(socket_factory=self._new_socket, **options)
+        self._sockets: WeakValueDictionary[int, _Socket] = WeakValueDictionary()
+        self._watched: WeakKeyDictionary[ResponseHandler, _Socket] = WeakKeyDictionary()
         self._selector = selectors.DefaultSelector()
         self._readable: Collection[int] | None = None
 
@@ -194,25 +253,31 @@ class _Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
     ) -> "Connection":
         """A new connection, or a kept one that is silent; aiohttp itself only checks when it puts one back."""
+        use = _use.get()
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol, transport = connection.protocol, connection.transport
             if protocol is None or transport is None:
                 return connection
-            descriptor = self._watched.get(protocol)
-            if descriptor is None:
-                self._watched[protocol] = self._watch(transport.get_extra_info("socket").fileno())
-                return connection
+            kept = self._watched.get(protocol)
             # neither read by the event loop nor waiting to be read
-            if not protocol.should_close and descriptor not in self._with_data():
+            if kept is None or not (use.needs_new or protocol.should_close or kept.fileno() in self._with_data()):
+                use.take(kept)
+                if kept is None:
+                    self._watched[protocol] = self._watch(transport.get_extra_info("socket").fileno())
                 return connection
             connection.close()
 
-    def _watch(self, descriptor: int) -> int:
+    def _new_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        made = piecewise_socket(address)
+        self._sockets[made.fileno()] = made
+        return made
+
+    def _watch(self, descriptor: int) -> _Socket:
         with suppress(KeyError):  # of a connection that was closed
             self._selector.unregister(descriptor)
         self._selector.register(descriptor, selectors.EVENT_READ)
-        return descriptor
+        return self._sockets[descriptor]
 
     def _with_data(self) -> Collection[int]:
         """The connections on which data waits, looked up once in each pass of the event loop, for all of them.
@@ -226,24 +291,6 @@ class _Connector(aiohttp.TCPConnector):
 
     def _look_again(self) -> None:
         self._readable = None
-
-
-class _Socket(socket.socket):
-    """A socket that reads in small pieces."""
-
-    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        """Like the base method, but never more than a piece at once."""
-        return super().recv(min(bufsize, _READ_BYTES), flags)
-
-    def recv_into(self, buffer: "WriteableBuffer", nbytes: int = 0, flags: int = 0) -> int:
-        """Like the base method, but never more than a piece at once."""
-        return super().recv_into(buffer, min(nbytes or memoryview(buffer).nbytes, _READ_BYTES), flags)
-
-
-def piecewise_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """A socket for the connector that is read in small pieces."""
-    family, kind, protocol, _, _ = address
-    return _Socket(family, kind, protocol)
 
 
 def _was_closing(error: aiohttp.ClientConnectionError) -> bool:

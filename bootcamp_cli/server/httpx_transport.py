@@ -28,7 +28,7 @@ from bootcamp_cli.server.failures import (
     translated,
 )
 from bootcamp_cli.server.response import MAX_BODY_BYTES
-from bootcamp_cli.server.transport import KEEPALIVE_S, OpenReply, Reply
+from bootcamp_cli.server.transport import KEEPALIVE_S, SOCKET_OPTIONS, OpenReply, Reply
 from bootcamp_cli.settings.convert import is_host
 from bootcamp_cli.text import shown_url
 
@@ -85,7 +85,10 @@ class HttpxTransport:
         client = self._idle.pop() if self._idle else self._new_client()
         try:
             with translated(self.endpoint, MEANINGS):
-                response = await client.handle_async_request(request)
+                try:
+                    response = await client.handle_async_request(request)
+                except _UnansweredError:
+                    response = await client.handle_async_request(request)  # on a new connection
                 try:
                     headers = {name.lower(): value for name, value in response.headers.items()}
                     yield OpenReply(status=response.status_code, headers=headers, chunks=response.aiter_raw())
@@ -195,12 +198,17 @@ class _WatchedBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Connect to a host."""
-        stream = await self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
+        options = [*SOCKET_OPTIONS, *(socket_options or ())]
+        stream = await self._backend.connect_tcp(host, port, timeout, local_address, options)
         return _WatchedStream(stream)
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await self._backend.sleep(seconds)
+
+
+class _UnansweredError(httpcore.ReadError):
+    """A connection that had been used before ended before a byte of the reply: the server closed it just then."""
 
 
 class _WatchedStream(httpcore.AsyncNetworkStream):
@@ -213,10 +221,19 @@ class _WatchedStream(httpcore.AsyncNetworkStream):
         self._stream = stream
         self._reply: _Framing | None = None
         self._has_surplus = False
+        self._n_requests = 0
+        self._is_answered = False
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - as above
         """Read what has arrived."""
-        data = await self._stream.read(max_bytes, timeout)
+        try:
+            data = await self._stream.read(max_bytes, timeout)
+        except httpcore.ReadError as error:
+            self._mind_end(error)
+            raise
+        if not data:
+            self._mind_end()
+        self._is_answered = True
         if self._reply is not None and not self._has_surplus:
             self._has_surplus = self._reply.is_exceeded_by(data)
         return data
@@ -225,7 +242,13 @@ class _WatchedStream(httpcore.AsyncNetworkStream):
         """Write a part of a request; a proxy's handshake before it is not HTTP and not followed."""
         if buffer.startswith((b"POST ", b"GET ")):
             self._reply = _Framing()
+            self._n_requests += 1
+            self._is_answered = False
         await self._stream.write(buffer, timeout)
+
+    def _mind_end(self, error: httpcore.ReadError | None = None) -> None:
+        if self._n_requests > 1 and not self._is_answered:
+            raise _UnansweredError(*(error.args if error else ())) from error
 
     async def aclose(self) -> None:
         """Close the connection."""

@@ -1,5 +1,6 @@
 """The seam between requests and the HTTP library: what a transport is, and which one an endpoint gets."""
 
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -11,6 +12,21 @@ TransportName = Literal["aiohttp", "httpx"]
 
 KEEPALIVE_S = 3.0
 """A connection that was idle for longer is not used again: servers commonly close theirs after 5 s."""
+
+
+_MACOS_TCP_KEEPALIVE = 0x10
+
+SOCKET_OPTIONS = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", _MACOS_TCP_KEEPALIVE), 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+"""What every connection gets: one that a router in between forgot is noticed in a minute, not at the deadline.
+
+After 30 s of silence the other side's kernel is asked every 10 s, and the connection is lost after 3 times without a
+reply.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
