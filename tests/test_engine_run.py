@@ -247,7 +247,7 @@ def test_an_empty_answer_stands_where_no_other_comes(demo_test_dir: Path, tmp_pa
     replies = (http(200, completion("first")), NOTHING, second)
     records, bodies, _ = run_at(*replies, test_dir=demo_test_dir, output_dir=tmp_path, limit=2)
     assert [(record["output"], record.get("retries")) for record in records] == [("first", None), ("", ["empty"])]
-    assert len(bodies) == 3
+    assert len(bodies) == (4 if callable(second) else 3)  # a kept connection that ends is replaced once
 
 
 def test_an_empty_text_that_cost_tokens_is_an_answer(demo_test_dir: Path, tmp_path: Path) -> None:
@@ -259,10 +259,10 @@ def test_an_empty_text_that_cost_tokens_is_an_answer(demo_test_dir: Path, tmp_pa
 
 def test_a_failure_tells_every_repeated_attempt(demo_test_dir: Path, tmp_path: Path) -> None:
     """failures.jsonl has the kinds of the attempts before the last one, in order."""
-    replies = (http(200, completion("first")), http(500, {}), http(200, completion("half", "abort")), http(503, {}))
+    replies = (http(200, completion("first")), http(500, {}), http(200, completion("half", "abort")), http(408, {}))
     run_at(*replies, test_dir=demo_test_dir, output_dir=tmp_path, limit=2, max_retries=2)
     [line] = [json.loads(line) for line in next(tmp_path.glob("*/failures.jsonl")).read_text().splitlines()]
-    assert (line["kind"], line["attempts"], line["retries"]) == ("http_503", 3, ["http_500", "cut_off"])
+    assert (line["kind"], line["attempts"], line["retries"]) == ("http_408", 3, ["http_500", "cut_off"])
 
 
 @pytest.mark.parametrize("reason", ["a_new_reason", None])

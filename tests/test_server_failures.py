@@ -3,10 +3,12 @@
 import json
 import math
 import shutil
+import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from email.utils import formatdate
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +33,7 @@ from bootcamp_cli.server.failures import (
     html_words,
     is_refusal,
     meaning_of,
+    parse_reset,
     parse_retry_after,
     stated_room,
     status_failure,
@@ -368,6 +371,41 @@ def test_a_client_certificate(certificate: Path) -> None:
     assert isinstance(tried(http(200, completion()), tls=asking, ca_bundle=certificate), AttemptFailed)
 
 
+@pytest.mark.usefixtures("transport")
+def test_that_a_client_certificate_is_wanted_is_told_at_once(certificate: Path) -> None:
+    """Who shows no certificate to a server that wants one does not wait for it, but learns which options to give."""
+    asking = server_context(certificate)
+    asking.verify_mode = ssl.CERT_REQUIRED
+    asking.load_verify_locations(certificate)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        """Refuse every handshake with OpenSSL's own alert, which anyio's server keeps to itself."""
+        with suppress(OSError):  # the listener is closed
+            while True:
+                plain, _ = listener.accept()
+                with plain, suppress(OSError):
+                    asking.wrap_socket(plain, server_side=True)
+
+    async def scenario() -> ServerUnavailableError:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        async with client_of(url, ca_bundle=certificate) as client:
+            with pytest.raises(ServerUnavailableError) as caught:
+                await wait_for_model(client, "m", wait_s=0.0, poll_interval_s=1.0, notify=lambda _: None)
+        return caught.value
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        error = anyio.run(scenario)
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+    assert "wants a client certificate that it trusts" in error.message
+    assert error.hint == "give --client-cert and --client-key"
+
+
 @pytest.mark.parametrize("case", ["missing", "no certificate", "encrypted", "key alone"])
 def test_a_client_certificate_that_cannot_be_used(
     certificate: Path, tmp_path: Path, case: str, transport: TransportName
@@ -447,3 +485,57 @@ def test_which_failures_are_about_the_number_of_requests(
     """A 429, and a 503 that asks to wait or speaks of load, unless the one request is too large."""
     body = json.dumps({"error": {"message": words}}).encode()
     assert status_failure(status, headers, body, now_s=0).is_limit is is_limit
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("6m0s", 360.0),
+        ("12ms", 0.012),
+        ("1h2m3.5s", 3723.5),
+        ("7.66s", 7.66),
+        ("59", 59.0),
+        ("1000000030", 30.0),
+        ("1000000030000", 30.0),
+        ("999999999.5", 999999999.5),
+        ("1000000", 1000000.0),
+        ("", None),
+        ("-1", None),
+        ("soon", None),
+        ("1s2m", None),
+    ],
+)
+def test_a_reset_is_a_duration_or_a_time(value: str, seconds: float | None) -> None:
+    """Durations, seconds, and times since the epoch in seconds or milliseconds are read as what they are."""
+    assert parse_reset(value, now_s=1e9) == (seconds if seconds is None else pytest.approx(seconds))
+
+
+@given(st.text(max_size=40))
+def test_any_reset_is_read_without_an_error(value: str) -> None:
+    """A reset is never negative."""
+    reset_s = parse_reset(value, now_s=1e9)
+    assert reset_s is None or reset_s >= 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "wish_s"),
+    [
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m3s"}, 63.0),
+        ({"x-ratelimit-remaining-requests": "9", "x-ratelimit-reset-requests": "1m3s"}, None),
+        (
+            {
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-reset-requests": "2s",
+                "x-ratelimit-remaining-tokens": "0",
+                "x-ratelimit-reset-tokens": "5s",
+            },
+            5.0,
+        ),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1000000007"}, 7.0),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1000000007", "retry-after": "3"}, 3.0),
+        ({"x-ratelimit-remaining": "0"}, None),
+    ],
+)
+def test_a_limit_that_is_used_up_tells_when_it_is_reset(headers: dict[str, str], wish_s: float | None) -> None:
+    """Where neither Retry-After nor the body says how long to wait, the headers of the limits do."""
+    assert status_failure(429, headers, b"slow down", now_s=1e9).retry_after_s == wish_s

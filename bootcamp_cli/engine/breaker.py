@@ -1,10 +1,14 @@
 """What a failure says about all samples: the circuit breaker before every request, and the stop where all are refused.
 
-The breaker opens while the server or the model is away.
+The breaker opens while the server or the model is away. Where a server is away behind a gateway, only the gateway's
+replies tell of it, and they may as well mean a single sample. So when many in a row fail alike, the breaker takes a
+*look*: it asks for the model list and for a short, neutral completion.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 
 import anyio
@@ -12,40 +16,60 @@ import anyio
 from bootcamp_cli.errors import ServerUnavailableError
 from bootcamp_cli.events import Emit, RunPaused, RunResumed, Warned
 from bootcamp_cli.server.client import CompletionClient
-from bootcamp_cli.server.failures import AttemptFailed, is_refusal
+from bootcamp_cli.server.failures import AttemptFailed, has_no_list, is_of_gateway, is_refusal, refuses_connections
+from bootcamp_cli.server.health import probe
 from bootcamp_cli.server.request import way_around
 from bootcamp_cli.types import RequestFailure
 
 _FIRST_POLL_S = 1.0
 _MAX_ALIKE = 16
+_AWAY = "away"
+_LOOK_S = 60.0
+_SILENCE_S = 60.0
+
+Trouble = Callable[[], Awaitable[str | None]]
+"""Looks whether the server is away: what is wrong with it, or None."""
 
 
 class CircuitBreaker:
     """Pauses the run instead of spending retries when the trouble affects all samples.
 
     `n_in_work` tells how many samples have requests in flight or attempts to come: when that many in a row (at most 16)
-    fail to connect, the server is away. `wait_s` bounds the time without any reply to a completion request,
-    `poll_interval_s` the time between two checks, which starts at one second and doubles.
+    find no connection, or get what a gateway says while the server behind it is away, or after earlier answers are
+    refused alike, a look decides. `neutral_prompt` is what it asks for a completion of. `has_list` says that the server
+    had a model list, so that a 404 for it is an outage. `wait_s` bounds the time without any reply to a completion
+    request, `poll_interval_s` the time between two looks, which starts at one second and doubles. With `keep_going`
+    refusals are left to the samples.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it looks at, for how long, and whom it tells
         self,
         client: CompletionClient,
         *,
         model_name: str,
+        neutral_prompt: str,
+        has_list: bool,
         n_in_work: Callable[[], int],
         wait_s: float,
         poll_interval_s: float,
         emit: Emit,
+        keep_going: bool = False,
     ) -> None:
         self._client = client
         self._model_name = model_name
+        self._neutral_prompt = neutral_prompt
+        self._has_list = has_list
         self._n_in_work = n_in_work
         self._wait_s = wait_s
         self._poll_interval_s = poll_interval_s
         self._emit = emit
+        self._keep_going = keep_going
         self._paused: anyio.Event | None = None
-        self._n_unreached = 0
+        self._looking: _Look | None = None
+        self._sign: str | None = None
+        self._n_alike = 0
+        self._most_alike = _MAX_ALIKE
+        self._has_answered = False
         self._away_since: float | None = None
 
     @property
@@ -58,9 +82,15 @@ class CircuitBreaker:
         while self._paused is not None:
             await self._paused.wait()
 
+    def answered(self) -> None:
+        """A completion request was answered."""
+        self._has_answered = True
+        self._most_alike = _MAX_ALIKE
+        self.replied()
+
     def replied(self) -> None:
-        """A completion request got a reply, good or bad."""
-        self._n_unreached = 0
+        """A completion request got a reply, good or bad, that the server gave itself."""
+        self._sign = None
         self._away_since = None
 
     async def is_free(self, failure: AttemptFailed) -> bool:
@@ -69,41 +99,72 @@ class CircuitBreaker:
         Raises:
             ServerUnavailableError: the run cannot go on.
         """
-        if failure.scope == "connect":
-            return await self._connection_failed(failure)
-        self.replied()
+        if failure.scope == "abandoned":
+            return True
         if failure.scope == "run_stop":
             raise ServerUnavailableError(failure.message, hint="fix that and run `bootcamp resume`") from failure
-        if failure.scope == "model_missing":
-            return await self._model_missing()
-        return False
+        if failure.scope == "model_missing" and await self._is_over(self._trouble_with_model):
+            return True
+        sign = self._sign_of(failure)
+        if sign is None:
+            self.replied()
+            return False
+        if not self._is_due(sign):
+            return False
+        if failure.scope == "connect":
+            await self._pause(f"the server cannot be reached ({failure.message})", self._trouble, first_s=0.0)
+            return True
+        return await self._is_over(partial(self._trouble, sign))
 
-    async def _connection_failed(self, failure: AttemptFailed) -> bool:
-        """Wait for the server when every recent request failed to connect; True once it is back: the attempt is free.
+    def _sign_of(self, failure: AttemptFailed) -> str | None:
+        """What failures in a row have in common where it may be an outage; None for what is of one sample."""
+        if failure.scope == "connect" or is_of_gateway(failure):
+            return _AWAY
+        is_known = failure.status == HTTPStatus.FORBIDDEN  # it is asked about in another way
+        if self._has_answered and not self._keep_going and not is_known and is_refusal(failure):
+            return failure.kind
+        return None
+
+    def _is_due(self, sign: str) -> bool:
+        if sign != self._sign:
+            self._sign, self._n_alike = sign, 0
+        self._n_alike += 1
+        least = 1 if sign == _AWAY else 2  # a single refusal is the sample's own
+        return self._n_alike >= max(least, min(self._n_in_work(), self._most_alike)) or self._paused is not None
+
+    async def _is_over(self, trouble: Trouble) -> bool:
+        """Look, and wait while the server is away. False where it is not: the failure was the sample's own.
 
         Raises:
             ServerUnavailableError: it did not come back in time.
         """
-        self._n_unreached += 1
-        if self._n_unreached < min(self._n_in_work(), _MAX_ALIKE) and self._paused is None:
+        if self._paused is not None:
+            await self._paused.wait()
+            return True
+        reason = await self._looked(trouble)
+        if reason is None:
             return False
-        await self._pause(f"the server cannot be reached ({failure.message})", self._server_answers)
+        await self._pause(reason, trouble, first_s=_FIRST_POLL_S)
         return True
 
-    async def _model_missing(self) -> bool:
-        """Wait for the model where the server lists others; True once it is listed again: the attempt is free.
+    async def _looked(self, trouble: Trouble) -> str | None:
+        """What a look finds; whoever asks while one is under way shares it."""
+        if self._looking is not None:
+            look = self._looking
+            await look.over.wait()
+            return look.trouble
+        self._looking = look = _Look()
+        try:
+            look.trouble = await trouble()
+        finally:
+            self._looking = None
+            look.over.set()
+        if look.trouble is None:
+            self._sign = None
+            self._most_alike *= 2  # these failures are the samples' own, and more of them are likely to come
+        return look.trouble
 
-        False where the server lists it or has no list: then the 404 belongs to the sample.
-
-        Raises:
-            ServerUnavailableError: it was not listed in time.
-        """
-        if self._paused is None and await self._model_listed() is not False:
-            return False
-        await self._pause(f"the server does not list the model {self._model_name}", self._model_back)
-        return True
-
-    async def _pause(self, reason: str, is_over: Callable[[], Awaitable[bool]]) -> None:
+    async def _pause(self, reason: str, trouble: Trouble, *, first_s: float) -> None:
         if self._paused is not None:
             await self._paused.wait()
             return
@@ -113,17 +174,18 @@ class CircuitBreaker:
         self._paused = anyio.Event()
         self._emit(RunPaused(reason=reason))
         try:
-            await self._poll(reason, is_over)
+            await self._poll(reason, trouble, first_s)
         finally:
             self._paused.set()
             self._paused = None
-        self._n_unreached = 0
+        self._sign = None
         self._emit(RunResumed(paused_s=anyio.current_time() - started))
 
-    async def _poll(self, reason: str, is_over: Callable[[], Awaitable[bool]]) -> None:
+    async def _poll(self, reason: str, trouble: Trouble, first_s: float) -> None:
         delay_s = min(_FIRST_POLL_S, self._poll_interval_s)
         deadline = (self._away_since or 0.0) + self._wait_s
-        while not await is_over():
+        await anyio.sleep(min(first_s, delay_s, self._wait_s))
+        while await trouble() is not None:
             left_s = deadline - anyio.current_time()
             if left_s <= 0:
                 raise ServerUnavailableError(
@@ -133,28 +195,86 @@ class CircuitBreaker:
             await anyio.sleep(min(delay_s, left_s))
             delay_s = min(delay_s * 2, self._poll_interval_s)
 
-    async def _server_answers(self) -> bool:
-        """Whether the server gives any reply but a gateway's 5xx."""
-        try:
-            await self._client.models()
-        except AttemptFailed as failure:
-            return failure.status is not None and failure.status < 500
-        return True
+    async def _trouble_with_model(self) -> str | None:
+        """What is wrong where the server does not know the model: it lists others, or it is away altogether.
 
-    async def _model_back(self) -> bool:
-        return await self._model_listed() is True
-
-    async def _model_listed(self) -> bool | None:
-        """Whether the server lists the model; None where it has no list."""
+        None where it lists the model, or never had a list nor an answer: then the 404 belongs to the sample.
+        """
         try:
             models = await self._client.models()
         except AttemptFailed as failure:
-            return None if failure.status in (404, 405) else False
-        return any(model.get("id") == self._model_name for model in models)
+            if has_no_list(failure) and not (self._has_list or self._has_answered):
+                return None
+            return await self._trouble()
+        if any(model.get("id") == self._model_name for model in models):
+            return None
+        return f"the server does not list the model {self._model_name}"
+
+    async def _trouble(self, sign: str | None = None) -> str | None:
+        """What is wrong with a server that gives neither its model list nor a completion; None where it is there.
+
+        A refusal counts where it is of the kind `sign`. One that is busy may leave a look without an answer, but not
+        all other requests as well.
+        """
+        began_s = time.monotonic()
+        with anyio.move_on_after(_LOOK_S):
+            return await self._trouble_now(sign)
+        is_heard = self._client.heard_s >= began_s
+        return None if is_heard else f"the server gave no short completion within {_LOOK_S:.0f} s"
+
+    async def _trouble_now(self, sign: str | None) -> str | None:
+        try:
+            await self._client.models()
+        except AttemptFailed as failure:
+            if failure.scope == "connect":
+                return f"the server cannot be reached ({failure.message})"
+            if failure.status == HTTPStatus.NOT_FOUND and self._has_list:
+                return f"the server has no model list any more ({failure.message})"
+        try:
+            await probe(self._client, self._neutral_prompt)
+        except AttemptFailed as failure:
+            if failure.scope == "connect":
+                return f"the server cannot be reached ({failure.message})"
+            is_lost = failure.status is None and failure.kind in ("timeout", "connection")
+            if is_lost or is_of_gateway(failure):
+                return f"the server is away ({failure.message})"
+            if is_refusal(failure) and failure.kind in (sign, f"http_{HTTPStatus.NOT_FOUND}"):
+                return f"the server refuses a short neutral request, too ({failure.message})"
+        return None
+
+    async def watch(self) -> None:
+        """Look at a server that has been silent for long, as one that ends may keep its connections open for ever.
+
+        Silent for long is longer than a minute, and than the longest answer so far. Only where a connection was
+        refused meanwhile is what was sent before sent again, as then nobody is working on it any more.
+
+        Raises:
+            ServerUnavailableError: it did not come back in time.
+        """
+        while True:
+            await anyio.sleep(_SILENCE_S)
+            if self._paused is not None or self._client.silent_for_s() <= max(_SILENCE_S, self._client.longest_s):
+                continue
+            looked_s = time.monotonic()
+            try:
+                await self._client.models()
+            except AttemptFailed as failure:
+                if refuses_connections(failure):
+                    reason = f"the server is silent and cannot be reached ({failure.message})"
+                    await self._pause(reason, self._trouble, first_s=_FIRST_POLL_S)
+                    self._client.abandon(before_s=looked_s)
 
 
 @dataclass(slots=True, eq=False)
 class _Look:
+    """A look under way, and what is wrong once it is `over`."""
+
+    over: anyio.Event = field(default_factory=anyio.Event)
+    trouble: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Question:
     """A neutral completion under way; once it is `over`, `error` is what its refusal means for the run."""
 
     over: anyio.Event = field(default_factory=anyio.Event)
@@ -188,7 +308,7 @@ class Refusals:
         self._first: RequestFailure | None = None
         self._n_forbidden = 0
         self._max_forbidden = 1
-        self._look: _Look | None = None
+        self._question: _Question | None = None
         self._error: ServerUnavailableError | None = None
         if keep_going:
             self._over.set()
@@ -237,10 +357,10 @@ class Refusals:
 
     async def _forbidden(self, failure: AttemptFailed) -> ServerUnavailableError | None:
         self._n_forbidden += 1
-        if self._look is not None:
-            look = self._look
-            await look.over.wait()
-            return look.error
+        if self._question is not None:
+            question = self._question
+            await question.over.wait()
+            return question.error
         if self._n_forbidden < self._max_forbidden:
             return None
         is_first, self._max_forbidden = self._max_forbidden == 1, self.limit
@@ -250,22 +370,22 @@ class Refusals:
         self, what: str, failure: RequestFailure, *, tell: bool = True
     ) -> ServerUnavailableError | None:
         """The error where a neutral completion is refused, too. Any other end of it lets the run go on."""
-        self._look = look = _Look()
+        self._question = question = _Question()
         try:
             refusal = await self._ask()
             if refusal is not None and is_refusal(refusal):
-                look.error = _refusal_of_all(what, failure, refusal)
+                question.error = _refusal_of_all(what, failure, refusal)
             else:
                 self.answered()
                 if refusal is None and tell:
                     answered = "but a short neutral one was answered: the run continues"
                     self._emit(Warned(message=f"{what}, {answered}: {failure.message}"))
         except ServerUnavailableError as error:
-            look.error = error
+            question.error = error
         finally:
-            self._look, self._error = None, look.error
-            look.over.set()
-        return look.error
+            self._question, self._error = None, question.error
+            question.over.set()
+        return question.error
 
 
 def _refusal_of_all(what: str, failure: RequestFailure, neutral: AttemptFailed) -> ServerUnavailableError:

@@ -161,7 +161,7 @@ class Generator:
 
     def _learn(self, answer: Answer) -> None:
         """Note that the server works, and which model it claims to be and on what configuration."""
-        self._breaker.replied()
+        self._breaker.answered()
         self._refusals.answered()
         self._fingerprints.add(answer.system_fingerprint)
         if answer.finish_reason not in KNOWN_ENDS and not self._told_of_unknown_end:
@@ -195,6 +195,11 @@ def tokens_at_least(text: str) -> int:
     return max(len(text.split()), n_further_bytes // 8)
 
 
+def neutral_prompt(template: Template | None) -> str:
+    """The prompt of a request that no server has a reason to refuse, as the run would send it."""
+    return template.render(PROBE_PROMPT) if template else PROBE_PROMPT
+
+
 async def ask_neutrally(
     client: CompletionClient, template: Template | None, breaker: CircuitBreaker, limiter: Limiter
 ) -> AttemptFailed | None:
@@ -203,7 +208,7 @@ async def ask_neutrally(
     Raises:
         ServerUnavailableError: the run cannot go on.
     """
-    prompt = template.render(PROBE_PROMPT) if template else PROBE_PROMPT
+    prompt = neutral_prompt(template)
     patience = Patience()
     while True:
         await breaker.wait_until_closed()

@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from bootcamp_cli.engine.breaker import CircuitBreaker, Refusals
-from bootcamp_cli.engine.generate import Attempts, Generator, RetryPolicy, ask_neutrally, retries
+from bootcamp_cli.engine.generate import Attempts, Generator, RetryPolicy, ask_neutrally, neutral_prompt, retries
 from bootcamp_cli.engine.limiter import Limiter, Pace
 from bootcamp_cli.engine.scheduler import InFlightLimit, Scheduler, StartRounds, WorkQueue, acquire, expected_lengths
 from bootcamp_cli.engine.session import Session
@@ -113,13 +113,16 @@ class _Pipeline:
         self._at_risk = anyio.Semaphore(2 * n_slots, fast_acquire=True)
         self._in_flight = InFlightLimit(n_slots)
         self._rounds = StartRounds()
-        breaker = CircuitBreaker(
+        self._breaker = breaker = CircuitBreaker(
             client,
             model_name=plan.generation.model,
+            neutral_prompt=neutral_prompt(plan.prompt_template),
+            has_list=session.manifest.model is not None,
             n_in_work=lambda: min(self._n_slots, self._n_in_work),
             wait_s=settings.wait,
             poll_interval_s=settings.poll_interval,
             emit=emit,
+            keep_going=settings.keep_going,
         )
         limiter = Limiter(
             Pace(n_slots, settings.max_retrying_delay, Random()),  # noqa: S311 - jitter
@@ -168,11 +171,14 @@ class _Pipeline:
                 writing.start_soon(self._writer.run)
                 async with anyio.create_task_group() as verifying:
                     verifying.start_soon(self._record_verdicts)
-                    async with anyio.create_task_group() as sending:
-                        sending.start_soon(self._verify_kept)
-                        for _ in range(self._n_slots):
-                            sending.start_soon(self._slot, sending)
-                        await self._read_ahead()
+                    async with anyio.create_task_group() as watching:
+                        watching.start_soon(self._watch_server)
+                        async with anyio.create_task_group() as sending:
+                            sending.start_soon(self._verify_kept)
+                            for _ in range(self._n_slots):
+                                sending.start_soon(self._slot, sending)
+                            await self._read_ahead()
+                        watching.cancel_scope.cancel()
                     await self._await_verdicts()
                     self._verification.close()
                 self._writer.close()
@@ -195,6 +201,13 @@ class _Pipeline:
                 await self._scheduler.read_ahead(self._admit)
             except BootcampError as error:
                 self._shutdown.stop(error)
+
+    async def _watch_server(self) -> None:
+        """Notice a server that is gone although its connections are still open."""
+        try:
+            await self._breaker.watch()
+        except ServerUnavailableError as error:
+            self._shutdown.stop(error)
 
     async def _admit(self) -> None:
         """Wait until one more sample may be open."""

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
@@ -17,6 +18,7 @@ from bootcamp_cli.server.failures import (
     OF_PROXIES,
     AttemptFailed,
     Scope,
+    abandoned,
     bad_response,
     fell_silent,
     stated_room,
@@ -49,6 +51,9 @@ class CompletionClient:
 
     `timeout_s` is the deadline of one attempt, from connecting to the last byte; `idle_timeout_s` the longest silence
     within a stream that has begun. `clock` gives the seconds since the epoch.
+
+    `heard_s` is when something last came in reply to a prompt, by the clock of `time.monotonic`; `longest_s` how long
+    the longest answer took.
     """
 
     def __init__(
@@ -64,6 +69,10 @@ class CompletionClient:
         self.config = config
         self.timeout_s = timeout_s
         self.idle_timeout_s = idle_timeout_s
+        self.heard_s = -inf
+        self.longest_s = 0.0
+        self._in_flight: dict[anyio.CancelScope, float] = {}
+        self._abandoned: set[anyio.CancelScope] = set()
         self._clock = clock
         self._path = "/completions" if config.api_mode == "completion" else "/chat/completions"
 
@@ -77,7 +86,23 @@ class CompletionClient:
 
         Text and reasoning are data and stay as they are; everything else a server says is redacted.
         """
-        return self._redacted(await self._within(self.timeout_s, self._fitted(prompt, repeat)))
+        sent_s = time.monotonic()
+        answer = await self._within(self.timeout_s, self._fitted(prompt, repeat), sent_s=sent_s)
+        self.longest_s = max(self.longest_s, time.monotonic() - sent_s)
+        return self._redacted(answer)
+
+    def silent_for_s(self) -> float:
+        """How long all requests in flight have been silent, in seconds; 0 where there is none."""
+        if not self._in_flight:
+            return 0.0
+        return time.monotonic() - max(self.heard_s, *self._in_flight.values())
+
+    def abandon(self, before_s: float) -> None:
+        """Give up the requests that were sent before this time, by the clock of `time.monotonic`."""
+        for scope, sent_s in list(self._in_flight.items()):
+            if sent_s < before_s:
+                self._abandoned.add(scope)
+                scope.cancel()
 
     async def models(self) -> list[dict[str, Any]]:
         """The server's list of models, all pages of it: objects with at least an `id`.
@@ -99,15 +124,26 @@ class CompletionClient:
 
         return await self._within(min(self.timeout_s, timeout_s), exchange())
 
-    async def _within(self, timeout_s: float, exchange: Awaitable[_T]) -> _T:
-        """Set the deadline, and make every failure's message safe to show: this is the only place that redacts it."""
+    async def _within(self, timeout_s: float, exchange: Awaitable[_T], *, sent_s: float | None = None) -> _T:
+        """Set the deadline, and make every failure's message safe to show: this is the only place that redacts it.
+
+        `sent_s` is when the request of a sample was sent: it may be given up.
+        """
+        scope = anyio.move_on_after(timeout_s)
         try:
-            with anyio.move_on_after(timeout_s), BodyRoom():
+            with scope, BodyRoom():
+                if sent_s is not None:
+                    self._in_flight[scope] = sent_s
                 return await exchange
         except AttemptFailed as failure:
             kept = (self.endpoint.base_url,)
             failure.reword(shortened(self.endpoint.secrets.redact(failure.message, keep=kept)))
             raise failure.without_frames() from None
+        finally:
+            self._in_flight.pop(scope, None)
+        if scope in self._abandoned:
+            self._abandoned.remove(scope)
+            raise abandoned()
         raise timed_out(shortened(f"no complete reply from {self.endpoint.base_url} within {shown_s(timeout_s)}"))
 
     def _redacted(self, answer: Answer) -> Answer:
@@ -161,7 +197,9 @@ class CompletionClient:
     async def _answer(self, body: bytes) -> Answer:
         if self.config.stream:
             return await self._streamed(body)
-        return await self._whole(await self.transport.post(self._path, body))
+        reply = await self.transport.post(self._path, body)
+        self.heard_s = time.monotonic()
+        return await self._whole(reply)
 
     async def _whole(self, reply: Reply) -> Answer:
         self._refuse_status(reply, missing="model_missing")
@@ -204,6 +242,7 @@ class CompletionClient:
                 raise fell_silent(f"stream silent for {shown_s(self.idle_timeout_s)}") from None
             if not chunk:
                 return
+            self.heard_s = time.monotonic()
             if answer.n_pending_bytes > LARGE_BYTES:
                 await room_for_large()
             if answer.n_pending_bytes + len(chunk) > THREAD_BYTES or _n_lines(chunk) > THREAD_LINES:

@@ -1,5 +1,7 @@
 """What a server speaks that gives no usable reply: TLS on an http address, plain HTTP on an https one, HTTP/2 only.
 
+Or TLS with a certificate on both sides.
+
 No wait mends any of these, and the HTTP libraries only tell that the connection was lost. So connections of its own are
 made to the same address, which carry neither key nor certificate nor prompt.
 """
@@ -21,6 +23,11 @@ LOOK_S = 2.0
 
 _HTTP2_SETTINGS, _HTTP2_GOAWAY = 4, 7
 _FRAME_HEAD_BYTES = 9
+
+_WANTS_CERTIFICATE = frozenset(
+    {"TLSV13_ALERT_CERTIFICATE_REQUIRED", "TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_BAD_CERTIFICATE"}
+)
+"""How OpenSSL names what a server says of a client that shows no certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,10 @@ def _of_https(peer: _Peer) -> Diagnosis | None:
     except ssl.SSLError as error:
         if "APPLICATION_PROTOCOL" in (error.reason or ""):
             return _http2_only(peer)
+        if error.reason in _WANTS_CERTIFICATE:
+            return Diagnosis(
+                f"{peer.url} wants a client certificate that it trusts", "give --client-cert and --client-key"
+            )
     except (OSError, ValueError):
         pass
     else:

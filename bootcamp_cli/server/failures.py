@@ -4,6 +4,7 @@ All kinds of failure are named here, and what the exceptions of the HTTP librari
 objects may be kept on disk.
 """
 
+import errno
 import json
 import os
 import re
@@ -23,9 +24,9 @@ from bootcamp_cli.server.endpoint import Endpoint
 from bootcamp_cli.text import MAX_RAW_CHARS, one_line, shown_url
 from bootcamp_cli.types import RequestFailure
 
-Scope = Literal["sample", "run_stop", "connect", "model_missing"]
+Scope = Literal["sample", "run_stop", "connect", "model_missing", "abandoned"]
 """What a failure affects: this sample; the whole run, which cannot go on; the server, which cannot be reached;
-the model, which the server does not have (yet)."""
+the model, which the server does not have (yet); nothing, as the request was given up to be sent again."""
 
 _RETRIED_4XX = frozenset(
     {
@@ -47,7 +48,16 @@ Gateways give 424 where the model server behind them fails (Hugging Face), 498 w
 OF_PROXIES = frozenset({400, 403, 407, 500, 502, 503, 504, 511})
 """Statuses that a proxy gives of its own, where it reads the request."""
 
+_OF_GATEWAYS = frozenset({502, 503, 504, *range(520, 531)})
+"""Statuses that a gateway gives while the server behind it is away: those from 520 on are Cloudflare's."""
+
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,16}(?:\.[0-9]{1,9})?", re.ASCII)
+_EPOCH_S, _EPOCH_MS = 1e9, 1e12
+"""From these numbers on, a reset is a time, not a duration: thirty years."""
+
+_PART = r"(?:([0-9]{1,9}(?:\.[0-9]{1,9})?)%s)?"
+_DURATION = re.compile("".join(_PART % unit for unit in ("h", "m", "s", "ms")), re.ASCII)
 _RETRY_DELAY = re.compile(rb'"retryDelay"\s*:\s*"([0-9]{1,9}(?:\.[0-9]{1,9})?)s"')
 _LOAD = re.compile(r"overload|too many|rate.?limit|throttl|capacity|busy|queue", re.IGNORECASE)
 _TOO_LARGE = re.compile(
@@ -249,6 +259,21 @@ def is_refusal(failure: AttemptFailed) -> bool:
     )
 
 
+def is_of_gateway(failure: AttemptFailed) -> bool:
+    """Whether a gateway may have given the reply because the server behind it is away."""
+    return failure.status in _OF_GATEWAYS
+
+
+def refuses_connections(failure: AttemptFailed) -> bool:
+    """Whether nobody listens at the address any more."""
+    return failure.scope == "connect" and os.strerror(errno.ECONNREFUSED) in failure.message
+
+
+def abandoned() -> AttemptFailed:
+    """The failure of a request that was given up because the server that had it is gone."""
+    return AttemptFailed(kind="connection", message="the server went away and came back", scope="abandoned")
+
+
 def stated_room(failure: AttemptFailed) -> int | None:
     """How many tokens a refusal says that the context leaves beside the prompt; None where it does not say both.
 
@@ -290,7 +315,40 @@ def _wish_s(headers: Mapping[str, str], body: bytes, *, now_s: float) -> float |
     if _SECONDS.fullmatch(in_ms):
         return float(in_ms) / 1000
     asked = parse_retry_after(headers.get("retry-after", ""), now_s=now_s)
-    return delay_in_body(body) if asked is None else asked
+    if asked is None:
+        asked = delay_in_body(body)
+    return _time_to_reset(headers, now_s=now_s) if asked is None else asked
+
+
+def _time_to_reset(headers: Mapping[str, str], *, now_s: float) -> float | None:
+    """The seconds until the limits that are used up are reset, by `x-ratelimit-*`; None where none is told of.
+
+    OpenAI, Groq and others tell of requests and of tokens in a header each, some gateways of one limit alone.
+    """
+    found = []
+    for of in ("", "-requests", "-tokens"):
+        remaining = headers.get(f"x-ratelimit-remaining{of}", "").strip()
+        if _SECONDS.fullmatch(remaining) and not float(remaining):
+            found.append(parse_reset(headers.get(f"x-ratelimit-reset{of}", ""), now_s=now_s))
+    return max((reset_s for reset_s in found if reset_s is not None), default=None)
+
+
+def parse_reset(value: str, *, now_s: float) -> float | None:
+    """The seconds until a limit is reset: `6m0s`, `12ms`, a number of them, or a time in seconds or ms since the epoch.
+
+    None for anything else.
+    """
+    value = value.strip()
+    if _NUMBER.fullmatch(value):
+        number = float(value)
+        if number >= _EPOCH_S:
+            number = number / (1000 if number >= _EPOCH_MS else 1) - now_s
+        return max(0.0, number)
+    found = _DURATION.fullmatch(value)
+    if found is None or not any(found.groups()):
+        return None
+    hours, minutes, seconds, ms = (float(part or 0) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds + ms / 1000
 
 
 def delay_in_body(body: bytes) -> float | None:

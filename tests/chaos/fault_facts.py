@@ -18,6 +18,7 @@ class SampleFact:
     fact holds for the `forms` of request. `deadline` names the time limit that ends the try, where one has to. `also`
     is what happens to others meanwhile. `hangs_up` says that the connection ends behind the reply: the next request may
     already be on its way on it. With `is_limit` the reply is about the number of requests: the tries cost no retry.
+    With `is_unanswered` the connection ends before any reply: on one that was kept each try is made twice.
     """
 
     does: str
@@ -29,6 +30,7 @@ class SampleFact:
     also: str = ""
     hangs_up: bool = False
     is_limit: bool = False
+    is_unanswered: bool = False
 
 
 def _lost(does: str, fault: str, **more: Any) -> SampleFact:
@@ -58,10 +60,12 @@ def _late(does: str, fault: str, kind: Literal["timeout", "idle_timeout"], forms
 
 _HELD = "until then, but at most for `max_retrying_delay`, no request is sent"
 
+_TWICE = "where the connection was kept from before, each try is made once more on a new one, at once and uncounted"
+
 SAMPLE_FACTS: tuple[SampleFact, ...] = (
-    _lost("closes the connection without a reply", "drop"),
+    _lost("closes the connection without a reply", "drop", is_unanswered=True, also=_TWICE),
     _lost("closes the connection in mid-body", "drop-body"),
-    _lost("resets the connection without a reply", "reset"),
+    _lost("resets the connection without a reply", "reset", is_unanswered=True, also=_TWICE),
     _lost("resets the connection in mid-body", "reset-body"),
     SampleFact(does="resets the connection after the answer", fault="reset-after", hangs_up=True),
     SampleFact(does="closes the kept-alive connection after the answer, unannounced", fault="close", hangs_up=True),

@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from bootcamp_cli.demo.model import digest
+from bootcamp_cli.server.health import PROBE_PROMPT
+from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
 from tests.chaos.fault_facts import Form
 from tests.conftest import FaultServerProcess, StartFaultServer
 
 KEY = "sk-marked-key-of-the-faults"
+
+NEUTRAL = {digest(PROBE_PROMPT), *(digest(template.render(PROBE_PROMPT)) for template in BUILTIN_TEMPLATES)}
+"""The prompts by which a look at a server, or a refused run, asks for a completion."""
 
 _MAX_S = 300
 """A run that takes longer hangs: the test kills it and fails."""
@@ -148,10 +153,11 @@ def json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def sent(stats: Mapping[str, Any]) -> dict[str, int]:
-    """How often the server was asked for each prompt, by its log."""
+    """How often the server was asked for each prompt, by its log; the neutral one of a look at the server left out."""
     counts: dict[str, int] = {}
     for entry in stats["log"]:
-        counts[entry["prompt"]] = counts.get(entry["prompt"], 0) + 1
+        if entry["prompt"] not in NEUTRAL:
+            counts[entry["prompt"]] = counts.get(entry["prompt"], 0) + 1
     return counts
 
 
