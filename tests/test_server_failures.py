@@ -381,11 +381,15 @@ def test_that_a_client_certificate_is_wanted_is_told_at_once(certificate: Path) 
 
     def serve() -> None:
         """Refuse every handshake with OpenSSL's own alert, which anyio's server keeps to itself."""
-        with suppress(OSError):  # the listener is closed
+        with suppress(OSError):  # once the listener is closed
             while True:
                 plain, _ = listener.accept()
-                with plain, suppress(OSError):
-                    asking.wrap_socket(plain, server_side=True)
+                with asking.wrap_socket(plain, server_side=True, do_handshake_on_connect=False) as stream:
+                    with suppress(ssl.SSLError):
+                        stream.do_handshake()
+                    stream.shutdown(socket.SHUT_WR)
+                    while socket.socket.recv(stream, 1000):  # closing at once would take the alert back
+                        pass
 
     async def scenario() -> ServerUnavailableError:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"

@@ -348,12 +348,13 @@ def nearest_run(plan: Plan, *, most: int | None = None) -> Earlier | None:
 
 def manifest_of(plan: Plan, model_entry: dict[str, Any] | None = None) -> Manifest:
     """The manifest of a run that is about to begin; `model_entry` is the server's entry of the model."""
+    machine = platform.uname()  # platform.platform() starts a process, which would inherit the key
     return Manifest(
         schema=SCHEMA,
         tool=ToolInfo(name="bootcamp", version=__version__),
         python=platform.python_version(),
         implementation=sys.implementation.name,
-        platform=platform.platform(),
+        platform=f"{machine.system}-{machine.release}-{machine.machine}",
         started=_now(),
         ended=None,
         complete=False,

@@ -49,6 +49,8 @@ async def diagnosed(endpoint: Endpoint, failure: AttemptFailed) -> Diagnosis | N
     is_unread = failure.kind in ("connection", "timeout", "tls") and failure.scope in scopes
     if endpoint.proxy is not None or not is_unread:
         return None
+    if any(name in failure.message for name in _WANTS_CERTIFICATE):
+        return _certificate_wanted(endpoint.base_url)
     look = _of_https if parts.scheme == "https" else _of_http
     port = parts.port or (443 if parts.scheme == "https" else 80)
     work = partial(look, _Peer(host=parts.hostname or "", port=port, name=parts.netloc, url=endpoint.base_url))
@@ -93,6 +95,10 @@ class _Peer:
                 return stream.recv(_FRAME_HEAD_BYTES)
 
 
+def _certificate_wanted(url: str) -> Diagnosis:
+    return Diagnosis(f"{url} wants a client certificate that it trusts", "give --client-cert and --client-key")
+
+
 def _of_http(peer: _Peer) -> Diagnosis | None:
     if peer.takes_tls():
         return Diagnosis(f"{peer.url} is a port for TLS", f"give url as https://{peer.url.removeprefix('http://')}")
@@ -110,9 +116,7 @@ def _of_https(peer: _Peer) -> Diagnosis | None:
         if "APPLICATION_PROTOCOL" in (error.reason or ""):
             return _http2_only(peer)
         if error.reason in _WANTS_CERTIFICATE:
-            return Diagnosis(
-                f"{peer.url} wants a client certificate that it trusts", "give --client-cert and --client-key"
-            )
+            return _certificate_wanted(peer.url)
     except (OSError, ValueError):
         pass
     else:
