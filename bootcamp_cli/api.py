@@ -29,7 +29,7 @@ from bootcamp_cli.errors import (
 )
 from bootcamp_cli.settings.model import AUTO, Settings, listed_keys
 from bootcamp_cli.settings.sources import Resolved, Sources, load_settings, resolved_arguments
-from bootcamp_cli.text import counted, shortened
+from bootcamp_cli.text import counted, listed, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 _MIN_COMPARED = 8
 _NEARLY_ALL = 0.95
 _MANY_BOOTCAMPS = 100
+_MAX_PLACES = 20
 
 _T = TypeVar("_T")
 
@@ -743,9 +744,21 @@ def _read(run_dir: "RunDir", tell: "_Tell") -> "RunContents":
     contents = read_run(run_dir)
     for name in contents.left_out:
         tell.warn(f"details/{name} does not belong to any test file of this run and is left out: move it elsewhere")
-    if warning := _repeats_alike(contents):
-        tell.warn(warning)
+    for warning in (_halves(contents), _repeats_alike(contents)):
+        if warning:
+            tell.warn(warning)
     return contents
+
+
+def _halves(contents: "RunContents") -> str | None:
+    """A warning about records of run_eval.py that are cut off in the middle."""
+    if not contents.halves:
+        return None
+    places = [half.place for half in contents.halves if half.score is not None]
+    lost = [half.place for half in contents.halves if half.score is None]
+    parts = [f"{listed(places, _MAX_PLACES)} (counted with the score)"] if places else []
+    parts += [f"{listed(lost, _MAX_PLACES)} (cut off before the score, not counted)"] if lost else []
+    return f"{counted(len(contents.halves), 'half record')} as run_eval.py leaves them: {'; '.join(parts)}"
 
 
 def _repeats_alike(contents: "RunContents") -> str | None:

@@ -25,6 +25,7 @@ from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import Answer, Record, Sample, Verdict, encode_line
 from tests.test_fixtures import EVERY, FIXTURES
 from tests.test_store_journal import a_failure, a_record
+from tests.test_store_legacy import ONE_HALF, as_run_eval_writes
 
 EVERYTHING = list(SAMPLE_COLUMNS)
 TEXTS = [name for name, column in SAMPLE_COLUMNS.items() if column.is_text]
@@ -156,6 +157,14 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     """The beginning of a record at the end of a file is no sample yet."""
     run_dir = details(tmp_path, [a_record(0), as_line(a_record(1))[:-9]])
     assert samples_frame(run_dir).row.tolist() == [0]
+
+
+def test_each_record_of_a_line_is_a_row(tmp_path: Path) -> None:
+    """Half a record of the reference script has its score and no texts, the next one of its line a row of its own."""
+    run_dir = details(tmp_path, [as_run_eval_writes(ONE_HALF).encode()])
+    frame = samples_frame(run_dir, EVERYTHING)
+    assert [frame[name].tolist() for name in ("row", "id", "score")] == [[0, 1, 2], [0, 1, 2], [0.0, 1.0, 0.0]]
+    assert frame.output.isna().tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("damage", ["unreadable", "no object", "foreign row", "twice", "wrong type"])

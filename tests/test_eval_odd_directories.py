@@ -11,6 +11,7 @@ import pytest
 from tests.test_eval_interrupted import report_bytes
 from tests.test_eval_results import rewrite
 from tests.test_eval_run_directory import json_lines, records, run_dir_of
+from tests.test_store_legacy import as_run_eval_writes
 
 
 def verify_again_without_order(path: Path) -> None:
@@ -131,6 +132,45 @@ def test_equal_averages_are_told_apart_by_the_names_of_the_files(
         rewrite(path, lambda line: line.update(score=0, output_len=7))
     groups = json.loads(run_bootcamp("report", str(old), "--json").stdout)["groups"]
     assert {group["file"]: group["bootcamp"] for group in groups} == {line["file"]: line["bootcamp"] for line in meta}
+
+
+def test_half_records_of_the_reference_script_keep_their_scores(
+    finished: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Report counts a half record, names it and changes no details; rescore verifies the rest and keeps its score."""
+    meta = json_lines(finished / "meta.jsonl")
+    old = reference_dir(finished, tmp_path / "old", meta)
+    path = old / "details" / "maze.jsonl"
+    fields = ("id", "prompt", "output_len", "score", "extracted_output", "ground_truth", "output")
+    lines = [{key: line[key] for key in fields} for line in json_lines(path)]
+    n = len(lines)
+    for cut in (1, n - 1):
+        lines[cut]["extracted_output"] = {1, 2}
+        lines[cut]["score"] = 0.5
+    path.write_text(as_run_eval_writes(lines), encoding="utf-8")
+    before = path.read_bytes()
+    report = run_bootcamp("report", str(old), "--json")
+    assert report.returncode == 0, report.stderr
+    places = ("details/maze.jsonl:2", f"details/maze.jsonl:{n - 1}")
+    assert f"2 half records as run_eval.py leaves them: {', '.join(places)} (counted with the score)" in report.stderr
+    [maze] = [group for group in json.loads(report.stdout)["groups"] if group["bootcamp"] == "Mazebootcamp"]
+    assert (maze["n"], maze["n_scored"]) == (n, n)
+    assert maze["avg_score"] == pytest.approx(sum(line["score"] for line in lines) / n)
+    assert path.read_bytes() == before
+    dry = json.loads(run_bootcamp("rescore", str(old), "--dry-run", "--json").stdout)
+    assert (dry["changes"], [half["score"] for half in dry["halves"]]) == ([], [0.5, 0.5])
+    assert path.read_bytes() == before
+    for _ in range(2):
+        done = run_bootcamp("rescore", str(old))
+        assert done.returncode == 0, done.stderr
+        assert all(
+            f"{place}: half a record, without its output: its score, 0.5, stays" in done.stderr for place in places
+        )
+        after = path.read_text(encoding="utf-8").splitlines()
+        assert len(after) == n - 1
+        assert list(json.loads(after[0])) == [*fields, "data_source"]
+        [maze_again] = [line for line in json_lines(old / "meta.jsonl") if line["bootcamp"] == "Mazebootcamp"]
+        assert maze_again["avg_score"] == maze["avg_score"]
 
 
 def change_json(path: Path, **values: Any) -> None:

@@ -3,7 +3,7 @@
 Samples, one row each, in the order of file, row and repeat. The texts come only where they are named.
 
     file                  category   name of the test file
-    row                   int64      0-based line of the question in it; else, of the record in details
+    row                   int64      0-based line of the question in it; else, place of the record in details
     repeat                int64      0-based number of the answer to the question
     id                    int64      the row's own id, else its number; object where not every id is an integer
     data_source           category   names the bootcamp; NaN where nothing tells it
@@ -160,14 +160,14 @@ def _lines_by_file(run_dir: RunDir, kind: type[RecordHead]) -> Iterator[tuple[st
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Some lines of a details file: their 1-based numbers, and the heads, whose further fields only msgspec knows."""
+    """Some records of a details file: their 1-based numbers, and the heads, whose further fields only msgspec knows."""
 
     file: str
     numbers: Sequence[int]
     heads: Sequence[Any]
 
     def rows(self) -> list[int]:
-        """The row of each sample; of a record without a usable one, its 0-based line."""
+        """The row of each sample; of a record without a usable one, its 0-based number."""
         return [
             number - 1 if head.row is None or not 0 <= head.row < MAX_ROW else head.row
             for number, head in zip(self.numbers, self.heads, strict=True)

@@ -23,7 +23,7 @@ from bootcamp_cli.bootcamps.registry import ceilings_by_digest
 from bootcamp_cli.errors import RunDirectoryError
 from bootcamp_cli.store.journal import RunRows, empty_index, read_failures, replay_lines, rows_by_file
 from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
-from bootcamp_cli.store.records import HeadLine, RecordHead, UsageHead
+from bootcamp_cli.store.records import HalfRecord, HeadLine, RecordHead, UsageHead
 from bootcamp_cli.store.run_dir import RunDir, redo_dirs
 from bootcamp_cli.types import (
     KNOWN_ENDS,
@@ -300,13 +300,15 @@ class RunContents:
     """The contents of a run directory, from one reading.
 
     `manifest` is None where this tool did not make the directory, `eval_args` holds the parameters as they were
-    written. `left_out` names the details files that do not belong to any test file of the run.
+    written. `left_out` names the details files that do not belong to any test file of the run; `halves` are the half
+    records of run_eval.py, which count where they have a score.
     """
 
     manifest: Manifest | None
     eval_args: Mapping[str, Any]
     summary: RunSummary
     left_out: tuple[str, ...]
+    halves: tuple[HalfRecord, ...] = ()
 
     @property
     def unnamed_file(self) -> str | None:
@@ -342,9 +344,10 @@ def _read_alone(run_dir: RunDir) -> RunContents:
     else:
         aggregator = Aggregator(_planned(manifest), repeats=manifest.repeats)
     failures = {failure.key: failure for failure in read_failures(run_dir, rows)}
+    halves: list[HalfRecord] = []
     for path in paths:
         if rows is None:
-            lines = read_foreign_heads(path, data_sources.get(path.name))
+            lines = read_foreign_heads(path, data_sources.get(path.name), on_half=halves.append)
         else:
             lines = replay_lines(path, empty_index(rows[path.name]), rows[path.name])
         _add_file(aggregator, path.name, lines, failures)
@@ -359,6 +362,7 @@ def _read_alone(run_dir: RunDir) -> RunContents:
         eval_args=eval_args,
         summary=replace(summary, redo_of=redo_of.run if redo_of else None),
         left_out=tuple(path.name for path in left_out),
+        halves=tuple(halves),
     )
 
 

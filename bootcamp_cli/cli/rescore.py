@@ -66,5 +66,11 @@ def _lines(result: "Rescored", *, dry_run: bool) -> list[str]:
             for change in result.changes[:_SHOWN]
         ),
         *([f"and {len(result.changes) - _SHOWN} more"] if len(result.changes) > _SHOWN else []),
+        *(
+            f"{half.place}: half a record, without its output: "
+            + ("left as it is" if half.score is None else f"its score, {half.score}, stays")
+            for half in result.halves[:_SHOWN]
+        ),
+        *([f"and {len(result.halves) - _SHOWN} more halves"] if len(result.halves) > _SHOWN else []),
         *(f"no bootcamp for {name}: {counted(n, 'record')} left as is" for name, n in result.without_bootcamp.items()),
     ]

@@ -16,10 +16,18 @@ from bootcamp_cli.engine.session import in_thread
 from bootcamp_cli.errors import ungrouped
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.store.atomic import replacing
-from bootcamp_cli.store.journal import RunRows, StoredRecord, read_records, replay, rows_by_file
+from bootcamp_cli.store.journal import (
+    RunRows,
+    StoredHalf,
+    StoredRecord,
+    read_foreign_records,
+    read_records,
+    replay,
+    rows_by_file,
+)
 from bootcamp_cli.store.legacy import data_source_by_file
 from bootcamp_cli.store.lock import RunLock
-from bootcamp_cli.store.records import with_verdict
+from bootcamp_cli.store.records import HalfRecord, with_verdict
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import TO_BE_VERIFIED, BootcampRef, SampleId, Verdict, VerifierVersion, verified_text
 from bootcamp_cli.verification.pool import VerifierPool, verifier_pool
@@ -49,7 +57,8 @@ class Rescored:
     """What rescoring did, or would do.
 
     `verifiers` are those that scored, by data source, and of the run's other data sources those that will;
-    `without_bootcamp` counts the records of each data source that has none.
+    `without_bootcamp` counts the records of each data source that has none. `halves` are half records of run_eval.py:
+    without an output there is nothing to verify, so they keep the score that they have.
     """
 
     n_records: int = 0
@@ -57,6 +66,7 @@ class Rescored:
     changes: list[ScoreChange] = field(default_factory=list)
     verifiers: dict[str, VerifierVersion] = field(default_factory=dict)
     without_bootcamp: dict[str, int] = field(default_factory=dict)
+    halves: list[HalfRecord] = field(default_factory=list)
 
 
 async def rescore(
@@ -94,6 +104,7 @@ async def rescore(
                 for file in files:
                     tasks.start_soon(file.run, pool, lock, limiter)
     result.changes.sort(key=lambda change: (change.file, change.line))
+    result.halves.sort(key=lambda half: (half.file, half.line))
     return result
 
 
@@ -103,7 +114,9 @@ def _files(run_dir: RunDir, resolve: _Resolve, result: Rescored) -> "list[_FileR
     rows = None if manifest is None else rows_by_file(manifest)
     data_sources = data_source_by_file(run_dir) if rows is None else {}
     paths, _ = detail_files(run_dir, rows)
-    files = [_FileRescore(path, data_sources.get(path.name), resolve, result) for path in paths]
+    files = [
+        _FileRescore(path, data_sources.get(path.name), resolve, result, is_foreign=rows is None) for path in paths
+    ]
     for file in files:
         file.look_through(rows)
     for entry in manifest.files if manifest is not None else ():
@@ -115,9 +128,12 @@ def _files(run_dir: RunDir, resolve: _Resolve, result: Rescored) -> "list[_FileR
 class _FileRescore:
     """One details file, a chunk of records at a time, in the order of its lines."""
 
-    def __init__(self, path: Path, data_source: str | None, resolve: _Resolve, result: Rescored) -> None:
+    def __init__(
+        self, path: Path, data_source: str | None, resolve: _Resolve, result: Rescored, *, is_foreign: bool
+    ) -> None:
         self._path = path
         self._data_source = data_source
+        self._is_foreign = is_foreign
         self._resolve = resolve
         self._result = result
         self._superseded: set[int] = set()
@@ -131,7 +147,9 @@ class _FileRescore:
         if rows is not None:
             replay(self._path, rows[self._path.name])
         pending: dict[tuple[int, int], int] = {}
-        for stored in self._stored():
+        for position, stored in enumerate(self._stored()):
+            if isinstance(stored, StoredHalf):
+                continue
             self._resolve(stored.record.data_source)
             if not stored.has_row:
                 continue
@@ -139,26 +157,31 @@ class _FileRescore:
             if sample in pending:
                 self._superseded.add(pending.pop(sample))
             if stored.record.failure in TO_BE_VERIFIED:
-                pending[sample] = stored.number
+                pending[sample] = position
 
     async def run(self, pool: VerifierPool, lock: RunLock | None, limiter: anyio.CapacityLimiter) -> None:
         """Verify the file's records; `limiter` bounds the number of files that are processed at once."""
-        records = (stored for stored in self._stored() if stored.number not in self._superseded)
+        records = (stored for position, stored in enumerate(self._stored()) if position not in self._superseded)
         async with limiter, in_thread(_replacing(self._path, lock)) as target:
             while chunk := await anyio.to_thread.run_sync(_chunk, records):
                 lines = await self._verified(chunk, pool)
                 if target is not None:
                     await anyio.to_thread.run_sync(target.writelines, lines)
 
-    def _stored(self) -> Iterator[StoredRecord]:
-        return read_records(self._path, self._data_source)
+    def _stored(self) -> "Iterator[_Stored]":
+        return read_foreign_records(self._path, self._data_source) if self._is_foreign else read_records(self._path)
 
-    async def _verified(self, chunk: list[StoredRecord], pool: VerifierPool) -> list[bytes]:
+    async def _verified(self, chunk: "list[_Stored]", pool: VerifierPool) -> list[bytes]:
         """The lines of a chunk, with their new verdicts."""
         lines = [b""] * len(chunk)
 
         async def verify(position: int) -> None:
-            lines[position] = await self._again(chunk[position], pool)
+            stored = chunk[position]
+            if isinstance(stored, StoredHalf):
+                self._result.halves.append(stored.half)
+                lines[position] = stored.content
+            else:
+                lines[position] = await self._again(stored, pool)
 
         async with anyio.create_task_group() as tasks:
             for position in range(len(chunk)):
@@ -182,9 +205,12 @@ class _FileRescore:
         return stored.encode(with_verdict(record, verdict))
 
 
-def _chunk(records: Iterator[StoredRecord]) -> list[StoredRecord]:
+_Stored = StoredRecord | StoredHalf
+
+
+def _chunk(records: Iterator[_Stored]) -> list[_Stored]:
     """The next records: enough to keep all workers busy, few enough to fit in memory."""
-    chunk: list[StoredRecord] = []
+    chunk: list[_Stored] = []
     n_bytes = 0
     while len(chunk) < _CHUNK and n_bytes < _CHUNK_BYTES and (stored := next(records, None)):
         chunk.append(stored)

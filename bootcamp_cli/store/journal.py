@@ -19,11 +19,13 @@ from bootcamp_cli.store.atomic import Check, no_check, remove, replacing, sync_d
 from bootcamp_cli.store.legacy import encode_onto, typed_record
 from bootcamp_cli.store.lock import RunLock, tidy
 from bootcamp_cli.store.records import (
+    HalfRecord,
     HeadLine,
     RecordHead,
     damaged,
     damaged_failure,
     decode_record,
+    foreign_parts,
     is_torn,
     read_failure_lines,
     read_heads,
@@ -541,8 +543,44 @@ class StoredRecord(NamedTuple):
         return encode_line(record) if self.written is None else encode_onto(self.written, record)
 
 
-def read_records(path: Path, data_source: str | None = None) -> Iterator[StoredRecord]:
-    """Stream the records of a details file, from this tool or another; a torn last line is left out.
+class StoredHalf(NamedTuple):
+    """Half a record as it stands in a file of run_eval.py: nothing can be verified, and its bytes stay as they are."""
+
+    content: bytes
+    half: HalfRecord
+
+
+def read_records(path: Path) -> Iterator[StoredRecord]:
+    """Stream the records of a details file of this tool; a torn last line is left out.
+
+    Raises:
+        RunDirectoryError: a line is not a record that can be verified; the message names `file:line`.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                stored = _stored(path, number, line)
+                if stored is None:
+                    return
+                yield stored
+    except OSError as error:
+        raise disk_error(error, f"read {path}") from error
+
+
+def _stored(path: Path, number: int, line: bytes) -> StoredRecord | None:
+    """The record of a line; None where it is torn."""
+    content = line.rstrip(b"\r\n")
+    record = decode_record(line)
+    if record is not None:
+        return StoredRecord(number, content, record, None)
+    written = read_object(path, number, line)
+    if written is None:
+        return None
+    return StoredRecord(number, content, typed_record(written, path, number, None), written)
+
+
+def read_foreign_records(path: Path, data_source: str | None) -> Iterator[StoredRecord | StoredHalf]:
+    """Stream the records of a details file that no run of this tool wrote; a torn last line is left out.
 
     `data_source` is that of records that do not name theirs.
 
@@ -553,24 +591,17 @@ def read_records(path: Path, data_source: str | None = None) -> Iterator[StoredR
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                stored = _stored(path, number, line, data_source)
-                if stored is None:
-                    return
-                yield stored
+                if (record := decode_record(line)) is not None:
+                    yield StoredRecord(number, line.rstrip(b"\r\n"), record, None)
+                    continue
+                for part in foreign_parts(path, number, line):
+                    if part.is_whole:
+                        record = typed_record(part.written, path, number, data_source)
+                        yield StoredRecord(number, part.content, record, part.written)
+                    else:
+                        yield StoredHalf(part.content, part.half(path, number))
     except OSError as error:
         raise disk_error(error, f"read {path}") from error
-
-
-def _stored(path: Path, number: int, line: bytes, data_source: str | None = None) -> StoredRecord | None:
-    """The record of a line; None where it is torn."""
-    content = line.rstrip(b"\r\n")
-    record = decode_record(line)
-    if record is not None:
-        return StoredRecord(number, content, record, None)
-    written = read_object(path, number, line)
-    if written is None:
-        return None
-    return StoredRecord(number, content, typed_record(written, path, number, data_source), written)
 
 
 def repair_tail(path: Path, check: Check = no_check) -> bool:

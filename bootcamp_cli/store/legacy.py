@@ -16,7 +16,17 @@ from msgspec.structs import fields, replace
 
 from bootcamp_cli.bootcamps.registry import Resolver
 from bootcamp_cli.errors import RunDirectoryError, UsageError, disk_error
-from bootcamp_cli.store.records import KEPT_FORMS, HeadLine, RecordHead, damaged, n_words, read_heads, wrong_field
+from bootcamp_cli.store.records import (
+    KEPT_FORMS,
+    HalfRecord,
+    HeadLine,
+    OnHalf,
+    RecordHead,
+    damaged,
+    n_words,
+    read_heads,
+    wrong_field,
+)
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import Record, bootcamp_name, encode_line
 
@@ -67,23 +77,33 @@ def _of_lines_naming(lines: Sequence[_MetaLine], file: str) -> set[str]:
 def _by_averages(lines: Sequence[_MetaLine], files: Sequence[Path]) -> dict[str, set[str]]:
     """The data sources of the lines that name no file and have the averages of one."""
     unnamed = [line for line in lines if line.file is None and line.averages]
-    averages = {path.name: _averages(path) if unnamed else None for path in files}
+    averages = {path.name: _averages(path) if unnamed else [] for path in files}
     return {
-        file: {line.data_source for line in unnamed if own and line.averages and _same(own, line.averages)}
-        for file, own in averages.items()
+        file: {line.data_source for line in unnamed for own in means if line.averages and _same(own, line.averages)}
+        for file, means in averages.items()
     }
 
 
-def _averages(path: Path) -> tuple[float, float] | None:
-    """The plain means of score and length, as the script computes them; None where a record lacks one."""
+def _averages(path: Path) -> list[tuple[float, float]]:
+    """The plain means of score and length, as the script computes them; none where a record lacks one.
+
+    Where there are half records there are two: with them, and without.
+    """
+    halves: list[HalfRecord] = []
     n, score_sum, len_sum = 0, 0.0, 0.0
-    for _, _, head in read_heads(path, foreign=True):
+    for _, _, head in read_heads(path, foreign=True, on_half=halves.append):
         if not isinstance(head.score, float) or head.output_len is None:
-            return None
+            return []
         n += 1
         score_sum += head.score
         len_sum += head.output_len
-    return (score_sum / n, len_sum / n) if n else None
+    means = [(score_sum / n, len_sum / n)] if n else []
+    for half in halves:
+        if half.score is not None:
+            n -= 1
+            score_sum -= half.score
+            len_sum -= half.output_len or 0
+    return [*means, (score_sum / n, len_sum / n)] if n and halves else means
 
 
 def _same(one: tuple[float, float], other: tuple[float, float]) -> bool:
@@ -133,12 +153,18 @@ def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and abs(value) < 2**1000
 
 
-def read_foreign_heads(path: Path, data_source: str | None, kind: type[RecordHead] = RecordHead) -> Iterator[HeadLine]:
+def read_foreign_heads(
+    path: Path,
+    data_source: str | None,
+    kind: type[RecordHead] = RecordHead,
+    *,
+    on_half: OnHalf = lambda _: None,
+) -> Iterator[HeadLine]:
     """Like `read_heads`, for a file that no run of this tool wrote.
 
     `data_source` is that of the records which do not tell theirs; those without a score count as unscored.
     """
-    for number, n_bytes, head in read_heads(path, foreign=True, kind=kind):
+    for number, n_bytes, head in read_heads(path, foreign=True, kind=kind, on_half=on_half):
         if head.data_source is None and data_source is not None:
             head = replace(head, data_source=data_source)  # noqa: PLW2901 - the line's head, completed
         yield number, n_bytes, head
@@ -217,7 +243,10 @@ def _value(own: Mapping[str, Any], field: msgspec.structs.FieldInfo, lacking: Ma
 
 
 def encode_onto(written: Mapping[str, Any], record: Record) -> bytes:
-    """The line of a record with a new verdict and every other key that it had; the reference's keys come first."""
+    """The line of a record with a new verdict and every other key that it had.
+
+    The reference's keys come first; a line that has them all keeps its order, which in run_eval.py's is another one.
+    """
     known = {**written, "score": record.score, "extracted_output": record.extracted_output}
     for key, value in (("failure", record.failure), ("failure_message", record.failure_message)):
         if value is None:
@@ -228,7 +257,9 @@ def encode_onto(written: Mapping[str, Any], record: Record) -> bytes:
         known |= {"output_len": record.output_len, "output_len_estimated": record.output_len_estimated}
     if known.get("data_source") is None:
         known["data_source"] = record.data_source
-    return encode_line({key: known[key] for key in REFERENCE_FIELDS if key in known} | known)
+    if not all(key in written for key in REFERENCE_FIELDS):
+        known = {key: known[key] for key in REFERENCE_FIELDS if key in known} | known
+    return encode_line(known)
 
 
 REFERENCE_FIELDS = ("id", "prompt", "output", "output_len", "ground_truth", "score", "extracted_output")

@@ -3,6 +3,9 @@
 A line is read in one of two ways. Whole batches are decoded by msgspec into exact types. A batch in which even one line
 is not of these types is read again line by line, by the slower standard library: harmless deviations (NaN, lone
 surrogates) are accepted, a torn last line is left out, and anything else is refused with file, line and value.
+
+In a foreign file a line may hold several records. Where JSON cannot hold what was extracted (a set), run_eval.py is
+stopped in the middle of its record, and writes the next one behind that, in the same line.
 """
 
 import codecs
@@ -12,6 +15,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -164,28 +168,63 @@ def _lacks_text(raw: Raw | UnsetType) -> bool:
 
 
 HeadLine = tuple[int, int, RecordHead]
-"""A complete line of a details file: 1-based number, length (newline included) and the head of its record."""
+"""A complete line of a details file: 1-based number, length (newline included) and the head of its record.
+
+In a foreign file, where a line may hold several records, it is a record and its number.
+"""
 
 
-def read_heads(path: Path, *, foreign: bool = False, kind: type[RecordHead] = RecordHead) -> Iterator[HeadLine]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HalfRecord:
+    """The beginning of a record that run_eval.py did not write to its end; it has no output that could be verified.
+
+    `line` is its 1-based line in the details file; `score` and `output_len` are None where it ends before them.
+    """
+
+    file: str
+    line: int
+    id: Any
+    score: float | None
+    output_len: int | None
+
+    @property
+    def place(self) -> str:
+        """Where it is: `details/sudoku.jsonl:7`."""
+        return f"details/{self.file}:{self.line}"
+
+
+OnHalf = Callable[[HalfRecord], object]
+"""Is told of each half record, before its head comes; one without a score has no head."""
+
+
+def read_heads(
+    path: Path, *, foreign: bool = False, kind: type[RecordHead] = RecordHead, on_half: OnHalf = lambda _: None
+) -> Iterator[HeadLine]:
     """Stream the heads of the records of a details file, several hundred MB a second; a torn last line is left out.
 
     Prompts, outputs and ground truths are skipped, and whole batches decoded at once. In a `foreign` file, one that no
     run of this tool wrote, JSON's true and false are scores of 1 and 0, a number beyond a float's range is the
-    verifier's failure, and a row may be any integer. `kind` is what the heads are: RecordHead, or a subclass that reads
-    further fields.
+    verifier's failure, a row may be any integer, and half a record counts where it has its score. `kind` is what the
+    heads are: RecordHead, or a subclass that reads further fields.
 
     Raises:
         RunDirectoryError: a line is not a record; the message names `file:line`.
     """
-    number = 0
+    n_lines = number = 0
     try:
         with path.open("rb") as file:
             while lines := file.readlines(_BATCH_BYTES):
-                heads = _heads(lines, kind) or _heads_one_by_one(path, number + 1, lines, foreign=foreign, kind=kind)
-                for line, head in zip(lines, heads, strict=False):
+                decoded = _heads(lines, kind)
+                if decoded is not None:
+                    heads: Iterable[tuple[int, RecordHead]] = zip(map(len, lines), decoded, strict=True)
+                elif foreign:
+                    heads = _foreign_heads(path, n_lines + 1, lines, kind=kind, on_half=on_half)
+                else:
+                    heads = _heads_one_by_one(path, n_lines + 1, lines, kind=kind)
+                for n_bytes, head in heads:
                     number += 1
-                    yield number, len(line), head
+                    yield number, n_bytes, head
+                n_lines += len(lines)
     except OSError as error:
         raise disk_error(error, f"read {path}") from error
 
@@ -205,14 +244,28 @@ _decoder = functools.cache(msgspec.json.Decoder[RecordHead])
 
 
 def _heads_one_by_one(
-    path: Path, first: int, lines: list[bytes], *, foreign: bool, kind: type[RecordHead]
-) -> Iterator[RecordHead]:
-    """The heads of lines of which one is damaged, torn, or refused by msgspec; ends at a torn one."""
+    path: Path, first: int, lines: list[bytes], *, kind: type[RecordHead]
+) -> Iterator[tuple[int, RecordHead]]:
+    """Lengths and heads of lines of which one is damaged, torn, or refused by msgspec; ends at a torn one."""
     for number, line in enumerate(lines, start=first):
         written = read_object(path, number, line)
         if written is None:
             return
-        yield _head_of(written, path, number, foreign=foreign, kind=kind)
+        yield len(line), _head_of(written, path, number, foreign=False, kind=kind)
+
+
+def _foreign_heads(
+    path: Path, first: int, lines: list[bytes], *, kind: type[RecordHead], on_half: OnHalf
+) -> Iterator[tuple[int, RecordHead]]:
+    """Lengths and heads of the records of such lines in a foreign file."""
+    for number, line in enumerate(lines, start=first):
+        for part in foreign_parts(path, number, line):
+            if not part.is_whole:
+                half = part.half(path, number)
+                on_half(half)
+                if half.score is None:
+                    continue
+            yield len(part.content), _head_of(part.written, path, number, foreign=True, kind=kind)
 
 
 def _head_of(
@@ -347,6 +400,110 @@ def read_object(path: Path, number: int, line: bytes) -> dict[str, Any] | None:
     if not isinstance(written, dict):
         raise damaged(path, number, "not a JSON object")
     return written
+
+
+class LinePart(NamedTuple):
+    """A record, or half of one, in a line of a foreign file.
+
+    `content` is its bytes, of a whole record without the line's end, of half a record up to the next one or with the
+    line's end; `written` is its fields, of half a record those that end before the cut.
+    """
+
+    content: bytes
+    written: dict[str, Any]
+    is_whole: bool
+
+    def half(self, path: Path, number: int) -> HalfRecord:
+        """What counts of half a record in a line of the file at `path`."""
+        score, output_len = self.written.get("score"), self.written.get("output_len")
+        return HalfRecord(
+            file=path.name,
+            line=number,
+            id=self.written.get("id"),
+            score=float(score) if isinstance(score, (int, float)) and abs(score) < _MAX_SCORE else None,
+            output_len=output_len if _is_count(output_len) else None,
+        )
+
+
+def foreign_parts(path: Path, number: int, line: bytes) -> list[LinePart]:
+    """The records of a line of a foreign file, in their order; none where the line is torn.
+
+    A last line that ends within half a record is torn, unless it ends as run_eval.py leaves it: that has written the
+    score by then, but not the output.
+
+    Raises:
+        RunDirectoryError: it is anything but records; the message names `file:line`.
+    """
+    try:
+        written = read_object(path, number, line)
+    except RunDirectoryError:
+        parts = _parts(line)
+        if not parts:
+            raise
+    else:
+        if written is not None:
+            return [LinePart(line.rstrip(b"\r\n"), written, is_whole=True)]
+        parts = _parts(line)
+    if parts and not line.endswith(b"\n"):
+        last = parts[-1]
+        if not last.is_whole and ("output" in last.written or last.half(path, number).score is None):
+            parts.pop()
+    return parts
+
+
+def _parts(line: bytes) -> list[LinePart]:
+    """The records of a line that is not one JSON object; empty where it is not made of records."""
+    text = line.decode("utf-8", "surrogateescape")
+    parts: list[LinePart] = []
+    start = 0
+    while _RECORD.match(text, start):
+        end = _end_of_record(text, start)
+        is_whole = end is not None
+        if end is None:
+            following = _RECORD.search(text, start + 1)
+            end = following.start() if following else len(text)
+        content = text[start:end].encode("utf-8", "surrogateescape")
+        try:
+            parts.append(LinePart(content, decode(content) if is_whole else _whole_fields(text[start:end]), is_whole))
+        except (ValueError, RecursionError):
+            return []
+        start = end
+        if is_whole and not text[end:].strip():
+            return parts
+    return parts if start == len(text) else []
+
+
+def _end_of_record(text: str, start: int) -> int | None:
+    """Where the JSON object ends that begins here; None where it is cut off."""
+    try:
+        return int(_DECODER.raw_decode(text, start)[1])
+    except (ValueError, RecursionError):
+        return None
+
+
+def _whole_fields(text: str) -> dict[str, Any]:
+    """The fields of the beginning of an object; one counts only where another one was about to follow."""
+    found: dict[str, Any] = {}
+    at = 1
+    while key := _KEY.match(text, at):
+        try:
+            value, at = _DECODER.raw_decode(text, key.end())
+        except (ValueError, RecursionError):
+            break
+        comma = _COMMA.match(text, at)
+        if comma is None:
+            break
+        found[key[1]] = value
+        at = comma.end()
+    return found
+
+
+_DECODER = json.JSONDecoder()
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_RECORD = re.compile(rf'\{{\s*"id"\s*:\s*(?:{_STRING}|[^\s",\[\]{{}}]+)\s*,\s*"prompt"\s*:')
+"""Where a record of run_eval.py begins. Within a text, each of these quotes would have a backslash before it."""
+_KEY = re.compile(r'\s*"((?:[^"\\]|\\.)*)"\s*:\s*')
+_COMMA = re.compile(r"\s*,")
 
 
 class FailureLine(NamedTuple):
