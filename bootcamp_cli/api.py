@@ -489,7 +489,7 @@ def _plan_continuation(run_dir: "RunDir", settings: Settings, tell: "_Tell") -> 
 
 def _tell_about_data(plan: "Plan", tell: "_Tell") -> None:
     """Tell what is worth knowing about the test set and the bootcamps of a plan."""
-    for warning in plan.test_set.warnings:
+    for warning in (*plan.test_set.warnings, *_of_chats(plan)):
         tell.warn(warning)
     if plan.settings.bootcamps == "upstream" and not any(
         ref and ref.origin == "upstream" for ref in plan.refs.values()
@@ -497,6 +497,19 @@ def _tell_about_data(plan: "Plan", tell: "_Tell") -> None:
         tell.warn("bootcamps: upstream has no effect: no internbootcamp package with these data sources was found")
     if plan.test_set.skipped:
         tell.note(f"not test files, skipped: {', '.join(plan.test_set.skipped)}")
+
+
+def _of_chats(plan: "Plan") -> list[str]:
+    """What is not sent of rows that have a list of messages, or not sent with them."""
+    n_chats = sum(file.n_chats for file in plan.test_set.files)
+    if not n_chats:
+        return []
+    rows = f"{counted(n_chats, 'row')} with a list of messages as prompt"
+    if plan.settings.api_mode == "completion":
+        return [f"{rows}: completion mode sends the text of the last user message, rendered by the template, alone"]
+    if plan.generation.sys_prompt is None:
+        return []
+    return [f"{rows}: chat mode sends the list as it is, without the system prompt of the settings or the template"]
 
 
 # Runs

@@ -63,7 +63,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One answer to be obtained for one row of a test file.
 
     `id` is what the record carries: the row's own `id` where the whole file has usable ones, else `row`.
-    `ground_truth` is the row's JSON value as it was read.
+    `ground_truth` is the row's JSON value as it was read. A row that has a list of messages in place of a prompt has it
+    in `messages`, as JSON; then `prompt` is the text of its last message of the user.
     """
 
     file: str
@@ -73,6 +74,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     data_source: str
     prompt: str
     ground_truth: Any
+    messages: bytes | None = None
 
     @property
     def key(self) -> SampleKey:
@@ -373,6 +375,14 @@ class BootcampRef:
         """The reference's name of the bootcamp: `Sudoku` -> `Sudokubootcamp`."""
         return bootcamp_name(self.data_source)
 
+    @property
+    def takes_object(self) -> bool:
+        """Whether ground truths are objects, so that a JSON text with one stands for it.
+
+        So it is for the built-in bootcamps and for those of the package; an entry point gets what stands in the row.
+        """
+        return self.origin != "entry_point"
+
 
 class VerifierVersion(msgspec.Struct, frozen=True, kw_only=True):
     """What can decide the scores of a data source: where its verifier comes from, and SHA-256 digests of the code.
@@ -394,6 +404,10 @@ class VerifierVersion(msgspec.Struct, frozen=True, kw_only=True):
             mine is not None and theirs is not None and mine != theirs
             for mine, theirs in ((self.digest, other.digest), (self.fallback, other.fallback))
         )
+
+
+DATA_SOURCE_PREFIX = "bootcamp/"
+"""Stands before the data source where rows are written for training; it is no part of the name."""
 
 
 def bootcamp_name(data_source: str) -> str:

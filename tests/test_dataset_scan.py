@@ -75,7 +75,7 @@ def test_file_facts(tmp_path: Path) -> None:
         (b'["a"]\n', 1, "a row must be a JSON object, got an array"),
         (b"null\n", 1, "a row must be a JSON object, got null"),
         (b'{"ground_truth": 1}\n', 1, "missing keys `data_source`, `prompt`"),
-        (content(row(prompt=["a"])), 1, "`prompt` must be a string, got an array"),
+        (content(row(prompt={})), 1, "`prompt` must be a string or a list of messages, got an object"),
         (content({**row(), "data_source": None}), 1, "`data_source` must be a string, got null"),
         (content(row(prompt=True)), 1, "got a boolean"),
         (content(row(prompt=1.5)), 1, "got a number"),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bootcamp_cli.server.request import way_around
 from bootcamp_cli.settings.model import Settings, body_values
+from bootcamp_cli.types import encode
 from tests.raw_server import config
 
 
@@ -52,6 +53,14 @@ def test_other_values_leave_the_rest() -> None:
     before = config(seed=1)
     after = before.sending(max_tokens=7)
     assert after.body("p") == before.body("p").replace(b'"max_tokens":100', b'"max_tokens":7')
+
+
+@given(st.lists(st.dictionaries(st.text(), st.text() | st.integers())), st.none() | st.text(max_size=9))
+def test_a_list_of_messages_is_sent_as_it_is(messages: list[dict[str, Any]], sys_prompt: str | None) -> None:
+    """Messages stand in the place of those of chat mode, system prompt included; everything else is the same."""
+    chat = config(api_mode="chat_completion", sys_prompt=sys_prompt, seed=1)
+    body = json.loads(chat.body("p", 2, max_tokens=7, messages=encode(messages)))
+    assert body == json.loads(chat.body("p", 2, max_tokens=7)) | {"messages": messages}
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from bootcamp_cli.bootcamps.upstream import (
     reference_verifier,
 )
 from bootcamp_cli.errors import SettingsError, UnknownBootcampError
-from bootcamp_cli.types import BootcampRef, bootcamp_name
+from bootcamp_cli.types import DATA_SOURCE_PREFIX, BootcampRef, bootcamp_name
 
 ENTRY_POINT_GROUP = "bootcamp_cli.bootcamps"
 Mode = Literal["auto", "builtin", "upstream"]
@@ -58,7 +58,11 @@ class Resolver:
             )
 
     def resolve(self, data_source: str) -> BootcampRef | None:
-        """Where to load the verifier of this data source from; None where there is none."""
+        """Where to load the verifier of this data source from; None where there is none.
+
+        The prefix `bootcamp/` makes no difference.
+        """
+        data_source = data_source.removeprefix(DATA_SOURCE_PREFIX)
         if self._mode == "upstream" and (ref := self._from_package(data_source)):
             return ref
         if entry := CATALOG.get(data_source):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bootcamp_cli.types import Verdict
+from bootcamp_cli.types import Verdict, decode
 
 MAX_EXTRACTED_CHARS = 1024 * 1024
 MAX_ERROR_CHARS = 500
@@ -115,6 +115,17 @@ def finite_number(result: object) -> float | None:
     except Exception:  # noqa: BLE001 - the conversion is the verifier's own code
         return None
     return value if math.isfinite(value) else None
+
+
+def object_of(ground_truth: Any) -> Any:
+    """The object that a ground truth holds as a JSON text; else the ground truth itself."""
+    if not isinstance(ground_truth, str):
+        return ground_truth
+    try:
+        value = decode(ground_truth.encode())
+    except (ValueError, RecursionError):
+        return ground_truth
+    return value if isinstance(value, dict) else ground_truth
 
 
 def as_json(value: object) -> Any:

@@ -9,6 +9,8 @@ from typing import Any, BinaryIO, NoReturn
 
 import msgspec
 
+from bootcamp_cli.types import DATA_SOURCE_PREFIX, encode
+
 MAX_LINE_BYTES = 64 * 2**20
 """A longer line is not a row but a sign of a broken file (a hole full of zeros, a missing line feed)."""
 
@@ -100,6 +102,12 @@ class Row(msgspec.Struct, gc=False):
         return self.id if type(self.id) in _SCALARS else None
 
 
+class ChatRow(Row, gc=False):
+    """A row whose prompt is a list of messages: `messages` is that list as JSON, `prompt` its last text of the user."""
+
+    messages: bytes = b""
+
+
 class RowHead(Row, gc=False):
     """A row that was checked without decoding its ground truth, which stays JSON text."""
 
@@ -109,12 +117,15 @@ class RowHead(Row, gc=False):
 def parse_row(line: bytes) -> Row:
     """Parse and check one line.
 
+    A row may also be as later packages write it: with a list of messages as `prompt`, with `ground_truth` in
+    `reward_model`, and with `bootcamp/` before its data source, which is left out here.
+
     Raises:
         InvalidRowError: the line is not UTF-8, not JSON, not an object, or lacks a key of the right type.
     """
     with suppress(msgspec.DecodeError, ValueError, RecursionError):
         line.decode()  # msgspec does not check the encoding of what it skips
-        row = _decode_row(line)
+        row = _named(_decode_row(line))
         if row.data_source and len(line) <= MAX_LINE_BYTES and not _may_be_deep(line):
             return row
     return _examined(line)
@@ -130,6 +141,7 @@ def parse_heads(lines: Sequence[bytes]) -> list[RowHead] | None:
             if not line.isascii():
                 line.decode()
             truth = bytes(head.ground_truth)
+            _named(head)
             if not head.data_source or _has_extreme_number(truth) or _may_be_deep(truth):
                 parse_row(line)
     except (msgspec.DecodeError, ValueError, RecursionError):
@@ -140,9 +152,27 @@ def parse_heads(lines: Sequence[bytes]) -> list[RowHead] | None:
 def parse_known_row(line: bytes) -> Row:
     """Parse a line that was valid when scanned; raises InvalidRowError if it has changed."""
     try:
-        return _decode_row(line)
+        return _named(_decode_row(line))
     except (msgspec.DecodeError, ValueError, RecursionError):
         return parse_row(line)
+
+
+def _named(row: Row) -> Row:
+    """The row, which has its data source without the prefix from here on."""
+    if row.data_source.startswith(DATA_SOURCE_PREFIX):
+        row.data_source = row.data_source.removeprefix(DATA_SOURCE_PREFIX)
+    return row
+
+
+def plain_values(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a row under their own names, wherever a later package puts them."""
+    plain = {**values}
+    source, reward = values.get("data_source"), values.get("reward_model")
+    if isinstance(source, str):
+        plain["data_source"] = source.removeprefix(DATA_SOURCE_PREFIX)
+    if "ground_truth" not in values and isinstance(reward, dict) and "ground_truth" in reward:
+        plain["ground_truth"] = reward["ground_truth"]
+    return plain
 
 
 def _has_extreme_number(text: bytes) -> bool:
@@ -168,16 +198,43 @@ def _may_be_deep(text: bytes) -> bool:
 
 def _examined(line: bytes) -> Row:
     """Parse a line slowly and say what is wrong with it, if anything is."""
-    values = parse_object(line)
+    values = plain_values(parse_object(line))
     faults = list(_faults(values))
     if faults:
         raise InvalidRowError("; ".join(faults))
-    row = Row(values["data_source"], values["prompt"], values["ground_truth"], values.get("id"))
-    if _may_be_deep(line) and is_deeper(row.ground_truth, MAX_NESTING):
-        raise InvalidRowError(f"`ground_truth` is nested deeper than {MAX_NESTING} levels")
-    if (rb"\ud" in line or rb"\uD" in line) and _has_lone_surrogate(row):
+    if _may_be_deep(line):
+        for key in ("ground_truth", "prompt"):
+            if is_deeper(values[key], MAX_NESTING):
+                raise InvalidRowError(f"`{key}` is nested deeper than {MAX_NESTING} levels")
+    if (rb"\ud" in line or rb"\uD" in line) and _has_lone_surrogate(values):
         raise InvalidRowError("a lone surrogate escape (\\ud800 to \\udfff), which is not a character")
-    return row
+    prompt = values["prompt"]
+    row = Row(values["data_source"], last_user_text(prompt) or "", values["ground_truth"], values.get("id"))
+    if isinstance(prompt, str):
+        return row
+    return ChatRow(row.data_source, row.prompt, row.ground_truth, row.id, messages=encode(prompt))
+
+
+def last_user_text(prompt: Any) -> str | None:
+    """The text of the last message of the user in a list of messages, or the prompt itself; None where there is none.
+
+    Of a message in parts it is that of its parts with text.
+    """
+    if isinstance(prompt, str):
+        return prompt
+    for message in reversed(prompt if isinstance(prompt, list) else []):
+        match message:
+            case {"role": "user", "content": str(text)}:
+                return text
+            case {"role": "user", "content": list(parts)}:
+                return "".join(part["text"] for part in parts if _has_text(part))
+            case _:
+                continue
+    return None
+
+
+def _has_text(part: Any) -> bool:
+    return isinstance(part, dict) and isinstance(part.get("text"), str)
 
 
 def parse_object(line: bytes) -> dict[str, Any]:
@@ -235,12 +292,32 @@ def _faults(values: dict[str, Any]) -> Iterator[str]:
     missing = [f"`{key}`" for key in ("data_source", "prompt", "ground_truth") if key not in values]
     if missing:
         yield f"missing key{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
-    for key in ("data_source", "prompt"):
+    for key, kinds, expected in (
+        ("data_source", str, "a string"),
+        ("prompt", (str, list), "a string or a list of messages"),
+    ):
         value = values.get(key, _MISSING)
-        if value is not _MISSING and not isinstance(value, str):
-            yield f"`{key}` must be a string, got {_kind(value)}"
+        if value is not _MISSING and not isinstance(value, kinds):
+            yield f"`{key}` must be {expected}, got {_kind(value)}"
     if values.get("data_source") == "":
         yield "`data_source` is empty"
+    if isinstance(values.get("prompt"), list) and (fault := _fault_of_messages(values["prompt"])):
+        yield fault
+
+
+def _fault_of_messages(messages: list[Any]) -> str | None:
+    """What is wrong with the first bad message; None where all are fine and one of them is the user's."""
+    for number, message in enumerate(messages, start=1):
+        place = f"message {number} of `prompt`"
+        if not isinstance(message, dict):
+            return f"{place} must be an object, got {_kind(message)}"
+        role, content = message.get("role"), message.get("content")
+        if not isinstance(role, str) or not role:
+            return f"{place} has no `role`"
+        is_parts = isinstance(content, list) and all(isinstance(part, dict) for part in content)
+        if not isinstance(content, str) and not is_parts and (content is not None or role != "assistant"):
+            return f"`content` of {place} must be a string or a list of parts"
+    return None if last_user_text(messages) is not None else "`prompt` has no message of the user"
 
 
 def _kind(value: object) -> str:
@@ -276,9 +353,11 @@ def _children(value: object) -> Iterator[object]:
         yield from value
 
 
-def _has_lone_surrogate(row: Row) -> bool:
+def _has_lone_surrogate(values: dict[str, Any]) -> bool:
+    own_id = values.get("id")
+    kept = [values[key] for key in ("data_source", "prompt", "ground_truth")]
     try:
-        json.dumps((row.data_source, row.prompt, row.ground_truth, row.own_id), ensure_ascii=False).encode()
+        json.dumps([*kept, own_id if type(own_id) in _SCALARS else None], ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return True
     return False

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from bootcamp_cli.dataset.rows import InvalidRowError, LineReader, Row, parse_heads, parse_row
+from bootcamp_cli.dataset.rows import ChatRow, InvalidRowError, LineReader, Row, parse_heads, parse_row
 from bootcamp_cli.errors import DatasetError
 from bootcamp_cli.text import listed, visible
 from bootcamp_cli.types import IdRule
@@ -44,7 +44,7 @@ class TestFile:
     `digest` is the SHA-256 (hex) of the whole file of `size_bytes`; `span_digest` that of its first `span_bytes`, which
     hold all selected rows (the whole file, or up to the last row that `limit` lets in). `n_rows` counts the selected
     rows, `data_sources` holds their data sources with row counts in order of first appearance, `n_invalid` counts
-    the rows that `skip_invalid` leaves out.
+    the rows that `skip_invalid` leaves out, `n_chats` the selected rows whose prompt is a list of messages.
     """
 
     __test__ = False  # not a pytest class, despite its name
@@ -59,6 +59,7 @@ class TestFile:
     data_sources: tuple[tuple[str, int], ...]
     id_rule: IdRule
     n_invalid: int
+    n_chats: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +247,7 @@ def _scan_file(path: Path, selection: _FileSelection, *, limit: int | None) -> _
 def _read(path: Path, selection: _FileSelection, limit: int | None, problems: _Problems) -> TestFile | None:
     ids = _OwnIds()
     counts: dict[str, int] = {}
-    n_rows = 0
+    n_rows = n_chats = 0
     span: tuple[str, int] | None = None
     with path.open("rb") as file:
         reader = LineReader()
@@ -254,6 +255,7 @@ def _read(path: Path, selection: _FileSelection, limit: int | None, problems: _P
             ids.add(row.own_id)
             if selection.selects(row.data_source) and (limit is None or n_rows < limit):
                 n_rows += 1
+                n_chats += isinstance(row, ChatRow)
                 counts[row.data_source] = counts.get(row.data_source, 0) + 1
                 if n_rows == limit:
                     span = reader.digest(), reader.n_read
@@ -271,6 +273,7 @@ def _read(path: Path, selection: _FileSelection, limit: int | None, problems: _P
         data_sources=tuple(counts.items()),
         id_rule=ids.rule(),
         n_invalid=problems.n,
+        n_chats=n_chats,
     )
 
 

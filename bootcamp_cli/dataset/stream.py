@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from bootcamp_cli.dataset.rows import InvalidRowError, LineReader, Row, parse_known_row, parse_row
+from bootcamp_cli.dataset.rows import ChatRow, InvalidRowError, LineReader, Row, parse_known_row, parse_row
 from bootcamp_cli.dataset.scan import TestFile
 from bootcamp_cli.errors import DatasetError
 from bootcamp_cli.text import visible
@@ -73,6 +73,7 @@ def _sample(test_file: TestFile, row: int, repeat: int, parsed: Row) -> Sample:
         data_source=parsed.data_source,
         prompt=parsed.prompt,
         ground_truth=parsed.ground_truth,
+        messages=parsed.messages if isinstance(parsed, ChatRow) else None,
     )
 
 

@@ -142,13 +142,14 @@ class Generator:
             await anyio.lowlevel.checkpoint()
 
     async def _send(self, attempts: Attempts, prompt: str, scope: anyio.CancelScope, start: Start) -> Answer:
-        file = attempts.sample.file
+        sample = attempts.sample
+        file, messages = sample.file, None if self._template else sample.messages
         started = self._clock()
         answer = None
         self._emit(RequestStarted(file=file))
         self._shutdown.request_started(scope)
         try:
-            answer = await self._client.complete(prompt, attempts.sample.repeat)
+            answer = await self._client.complete(prompt, sample.repeat, messages)
         except anyio.get_cancelled_exc_class():
             self._limiter.given_up(start)
             raise

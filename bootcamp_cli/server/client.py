@@ -81,13 +81,14 @@ class CompletionClient:
         """Where the requests go."""
         return self.transport.endpoint
 
-    async def complete(self, prompt: str, repeat: int = 0) -> Answer:
+    async def complete(self, prompt: str, repeat: int = 0, messages: bytes | None = None) -> Answer:
         """One attempt to get an answer, the `repeat`-th to this prompt. Raises nothing but AttemptFailed.
 
+        In chat mode, `messages` (a list as JSON) are sent in place of the prompt.
         Text and reasoning are data and stay as they are; everything else a server says is redacted.
         """
         sent_s = time.monotonic()
-        answer = await self._within(self.timeout_s, self._fitted(prompt, repeat), sent_s=sent_s)
+        answer = await self._within(self.timeout_s, self._fitted(prompt, repeat, messages), sent_s=sent_s)
         self.longest_s = max(self.longest_s, time.monotonic() - sent_s)
         return self._redacted(answer)
 
@@ -177,13 +178,13 @@ class CompletionClient:
             path = _next_page(page)
         return found
 
-    async def _fitted(self, prompt: str, repeat: int) -> Answer:
+    async def _fitted(self, prompt: str, repeat: int, messages: bytes | None) -> Answer:
         """The answer; where max_tokens is auto, a refusal that tells what fits is followed by one more request."""
-        n_tokens = self.config.room(prompt)
+        n_tokens = self.config.room(prompt, messages)
         if n_tokens is None:
-            return await self._answer(self.config.body(prompt, repeat))
+            return await self._answer(self.config.body(prompt, repeat, messages=messages))
         try:
-            answer = await self._answer(self.config.body(prompt, repeat, max_tokens=n_tokens))
+            answer = await self._answer(self.config.body(prompt, repeat, max_tokens=n_tokens, messages=messages))
         except AttemptFailed as failure:
             room = stated_room(failure)
             if room is None or not 0 < room < n_tokens:
@@ -191,7 +192,7 @@ class CompletionClient:
             n_tokens = room
         else:
             return msgspec.structs.replace(answer, max_tokens=n_tokens)
-        answer = await self._answer(self.config.body(prompt, repeat, max_tokens=n_tokens))
+        answer = await self._answer(self.config.body(prompt, repeat, max_tokens=n_tokens, messages=messages))
         return msgspec.structs.replace(answer, max_tokens=n_tokens)
 
     async def _answer(self, body: bytes) -> Answer:

@@ -35,6 +35,7 @@ class GenerationConfig:
     max_tokens_field: str = MAX_TOKENS
     omit: tuple[str, ...] = ()
     context_length: int | None = None
+    _before_messages: bytes = field(init=False, repr=False, compare=False)
     _before_prompt: bytes = field(init=False, repr=False, compare=False)
     _after_prompt: bytes = field(init=False, repr=False, compare=False)
     _of_repeats: dict[int, bytes] = field(init=False, repr=False, compare=False, default_factory=dict)
@@ -48,6 +49,7 @@ class GenerationConfig:
             before += b',"prompt":'
         else:
             system = {"role": "system", "content": self.sys_prompt}
+            object.__setattr__(self, "_before_messages", before + b',"messages":')
             before += b',"messages":[' + (b"" if self.sys_prompt is None else encode(system) + b",")
             before += b'{"role":"user","content":'
         object.__setattr__(self, "_before_prompt", before)
@@ -67,27 +69,36 @@ class GenerationConfig:
         """The same configuration with these values of the body replaced."""
         return replace(self, sent={**self.sent, **values})
 
-    def room(self, prompt: str) -> int | None:
+    def room(self, prompt: str, messages: bytes | None = None) -> int | None:
         """About how many tokens the context leaves for an answer; None where `max_tokens` is a number.
 
-        The same prompt always gets the same number. Where it is too large, the server says what the right one is.
+        Where there are `messages`, these are sent. The same prompt always gets the same number. Where it is too large,
+        the server says what the right one is.
         """
         if self.sent.get("max_tokens") != AUTO or "max_tokens" in (self.extra_body or {}):
             return None
-        n_bytes = len(prompt.encode("utf-8", "surrogatepass")) + len((self.sys_prompt or "").encode())
+        if messages is None:
+            n_bytes = len(prompt.encode("utf-8", "surrogatepass")) + len((self.sys_prompt or "").encode())
+        else:
+            n_bytes = len(messages)
         return max(1, (self.context_length or 0) - n_bytes // _BYTES_PER_TOKEN - _OVERHEAD_TOKENS)
 
-    def body(self, prompt: str, repeat: int = 0, *, max_tokens: int | None = None) -> bytes:
+    def body(
+        self, prompt: str, repeat: int = 0, *, max_tokens: int | None = None, messages: bytes | None = None
+    ) -> bytes:
         """The JSON body of the request for one repeat of a question, in UTF-8.
 
         In completion mode `prompt` is sent as it is, already rendered by the template. Lone surrogates, which UTF-8
-        cannot hold, are sent as JSON escapes. `max_tokens` is this request's own.
+        cannot hold, are sent as JSON escapes. `max_tokens` is this request's own. In chat mode, `messages` (a list as
+        JSON) are sent as they are, in place of the prompt and without the system prompt.
         """
         after = self._after_prompt
         if max_tokens is not None:
             after = self._encoded_rest(repeat, max_tokens)
         elif repeat and "seed" in self.sent:
             after = self._of_repeats.get(repeat) or self._of_repeats.setdefault(repeat, self._encoded_rest(repeat))
+        if messages is not None:
+            return b"".join((self._before_messages, messages, after.removeprefix(_END_OF_CHAT)))
         return b"".join((self._before_prompt, encode(prompt), after))
 
     def _encoded_rest(self, repeat: int, max_tokens: int | None = None) -> bytes:
@@ -105,8 +116,12 @@ class GenerationConfig:
             rest[STREAM_OPTIONS] = {"include_usage": True}
         extra = self.extra_body or {}
         rest = {key: value for key, value in {**rest, **extra}.items() if value is not None or key not in extra}
-        end = b"" if self.api_mode == "completion" else b"}]"
+        end = b"" if self.api_mode == "completion" else _END_OF_CHAT
         return end + (b"," + encode(rest)[1:] if rest else b"}")
+
+
+_END_OF_CHAT = b"}]"
+"""What ends the user's message and the list of messages."""
 
 
 def way_around(words: str) -> str | None:

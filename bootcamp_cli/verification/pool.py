@@ -16,6 +16,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from bootcamp_cli.bootcamps.scoring import object_of
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.types import BootcampRef, Verdict
 from bootcamp_cli.verification.executor import OnVerdict
@@ -74,7 +75,7 @@ class Job:
         self.id = id_
         self.ref = ref
         self._output = output
-        self._truth = encode_truth(ground_truth)
+        self._truth = encode_truth(object_of(ground_truth) if ref.takes_object else ground_truth)
         self.expected_s = 0.0
         self.on_verdict = on_verdict
         self.abandoned = False
