@@ -4,6 +4,7 @@ Everything written or read is a msgspec Struct with one codec; JSON bytes are en
 """
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -448,5 +449,103 @@ def encode_line(value: Any) -> bytes:
     return encode(value) + b"\n"
 
 
+def encode_exactly(value: Any) -> bytes:
+    """A JSON value as compact JSON in which NaN and infinities stay, bare, as Python's json writes and reads them.
+
+    Lone surrogates become escapes. Nothing is called that a verifier in the same process could replace in json or
+    msgspec: what is written here must not become the message about another sample.
+
+    The value must not contain itself.
+
+    Raises:
+        TypeError: the value cannot be represented in JSON.
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        encoded = _encode(value)
+    except UnicodeEncodeError:
+        return _written(value)
+    return _written(value) if b"null" in encoded and _has_non_finite(value) else encoded  # null may stand for NaN
+
+
+def _has_non_finite(value: Any) -> bool:
+    """Whether NaN or an infinity is a part of a value that does not contain itself."""
+    shown = repr(value)  # at a quarter of the time
+    if "nan" not in shown and "inf" not in shown:
+        return False
+    level = [value]
+    while level:
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(item.values())
+            elif isinstance(item, (list, tuple)):
+                inner.extend(item)
+            elif isinstance(item, float) and not _is_finite(item):
+                return True
+        level = inner
+    return False
+
+
+def _written(value: Any) -> bytes:
+    """What `encode_exactly` says of a value that msgspec refuses or changes; a loop, so that any depth is written."""
+    parts: list[bytes] = []
+    todo: list[Any] = [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, _Raw):
+            parts.append(bytes(item))
+        elif isinstance(item, dict):
+            inner = [part for key, child in item.items() for part in (_COMMA, _key(key), child)]
+            todo += [_CLOSED, *reversed(inner[1:])]
+            parts.append(b"{")
+        elif isinstance(item, (list, tuple)):
+            inner = [part for child in item for part in (_COMMA, child)]
+            todo += [_END, *reversed(inner[1:])]
+            parts.append(b"[")
+        elif isinstance(item, str):
+            parts.append(_string(item))
+        elif isinstance(item, float) and not _is_finite(item):
+            parts.append(b"NaN" if _is_nan(item) else b"Infinity" if item > 0 else b"-Infinity")
+        else:
+            parts.append(_encode(item))
+    return b"".join(parts)
+
+
+def _key(key: Any) -> Any:
+    """The key of an object with its colon."""
+    if isinstance(key, str):
+        return _Raw(_string(key) + b":")
+    return _Raw(_encode({key: 0})[1:-2])
+
+
+def _string(text: str) -> bytes:
+    try:
+        return _encode(text)
+    except UnicodeEncodeError:
+        units = text.encode("utf-16-be", "surrogatepass").hex()
+        return b'"%b"' % "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)).encode()
+
+
+def encode_record(record: Record) -> bytes:
+    """The line of a record, line feed included, with NaN and infinities of ground truth and extracted value."""
+    if _may_hold_non_finite(record.ground_truth) or _may_hold_non_finite(record.extracted_output):
+        return encode_exactly(msgspec.to_builtins(record)) + b"\n"
+    return encode_line(record)
+
+
+def _may_hold_non_finite(value: Any) -> bool:
+    """Whether msgspec may write null for a part of the value; strings and None, which are most common, cost nothing."""
+    if value is None or type(value) is str:
+        return False
+    try:
+        return b"null" in _encode(value) and _has_non_finite(value)
+    except UnicodeEncodeError:
+        return _has_non_finite(value)
+
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+_is_finite, _is_nan = math.isfinite, math.isnan
+_Raw = msgspec.Raw
+_COMMA, _END, _CLOSED = _Raw(b","), _Raw(b"]"), _Raw(b"}")

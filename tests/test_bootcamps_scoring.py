@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootcamp_cli.bootcamps.registry import as_verifier
-from bootcamp_cli.bootcamps.scoring import MAX_EXTRACTED_CHARS, as_json, described, score
+from bootcamp_cli.bootcamps.scoring import MAX_DEPTH, MAX_EXTRACTED_CHARS, as_json, described, score
 from bootcamp_cli.bootcamps.upstream import reference_verifier
 from bootcamp_cli.types import Verdict
 
@@ -205,9 +205,23 @@ def test_json_values_stay(value: Any) -> None:
 
 @given(PYTHON_VALUES)
 def test_everything_becomes_json(value: object) -> None:
-    """Whatever a bootcamp extracts, the record's value is strict JSON."""
+    """Whatever a bootcamp extracts, the record's value is what Python's json reads and writes."""
     plain = as_json(value)
-    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    assert repr(json.loads(json.dumps(plain))) == repr(plain)
+
+
+KEYS = st.text() | st.integers() | st.floats() | st.booleans() | st.none()
+WRITABLE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.tuples(inner) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(WRITABLE)
+def test_values_are_those_of_pythons_json(value: object) -> None:
+    """What Python's json writes, the reference's records have: keys become strings, NaN and infinities stay."""
+    assert repr(as_json(value)) == repr(json.loads(json.dumps(value)))
 
 
 @pytest.mark.parametrize(
@@ -215,10 +229,12 @@ def test_everything_becomes_json(value: object) -> None:
     [
         (((1, 2), (3, 4)), [[1, 2], [3, 4]]),
         (((..., ...), (..., ...)), "((Ellipsis, Ellipsis), (Ellipsis, Ellipsis))"),
-        (-math.inf, "-inf"),
-        ([1.0, math.nan], "[1.0, nan]"),
+        (-math.inf, -math.inf),
+        ([1.0, math.inf], [1.0, math.inf]),
         ({(0, 2): 1}, "{(0, 2): 1}"),
-        ({1: "a"}, "{1: 'a'}"),
+        ({1: "a", 2.5: {True: None}, None: ()}, {"1": "a", "2.5": {"true": None}, "null": []}),
+        ({math.nan: 1, -math.inf: 2}, {"NaN": 1, "-Infinity": 2}),
+        ({1: "a", "1": "b"}, {"1": "b"}),
         ({"a": {1}}, "{'a': {1}}"),
         (1 + 2j, "(1+2j)"),
         pytest.param(10**5000, "<int that cannot be shown>", id="huge"),
@@ -230,14 +246,17 @@ def test_forms_of_extracted_values(value: object, expected: Any) -> None:
 
 
 def test_deep_and_circular_values_become_text() -> None:
-    """Nesting without end cannot break the record."""
+    """Lists may be 500 deep; nesting without end cannot break the record."""
     circular: list[object] = []
-    circular.append(circular)
-    assert as_json(circular) == "[[...]]"
+    circular += [circular, circular]
+    assert as_json(circular) == "[[...], [...]]"
+    again: list[object] = []
+    assert as_json([again, again]) == [[], []]
     deep: list[object] = []
-    for _ in range(500):
+    for _ in range(MAX_DEPTH - 1):
         deep = [deep]
-    assert isinstance(as_json(deep), str)
+    assert as_json(deep) == deep
+    assert isinstance(as_json([deep]), str)
 
 
 @pytest.mark.parametrize("value", ["x" * (2 * MAX_EXTRACTED_CHARS), ["x" * 1000] * 2000])

@@ -57,6 +57,7 @@ def test_a_list_of_messages_is_kept_beside_its_last_text_of_the_user(messages: l
             [{"role": "user", "content": ["a"]}],
             "`content` of message 1 of `prompt` must be a string or a list of parts",
         ),
+        ([USER | {"x": float("nan")}], "`prompt` holds NaN or an infinity, which no request can"),
         ([USER | {"x": "\ud800"}], "a lone surrogate escape (\\ud800 to \\udfff), which is not a character"),
         ([USER | {"x": json.loads("[" * 300 + "]" * 300)}], "`prompt` is nested deeper than 200 levels"),
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bootcamp_cli.dataset.scan import scan_test_dir
+from bootcamp_cli.dataset.stream import iter_samples
 from bootcamp_cli.errors import DatasetError
 
 PUBLIC_SET = Path(__file__).parents[2] / "shared" / "eval_data"
@@ -82,8 +83,8 @@ def test_file_facts(tmp_path: Path) -> None:
         (content({**row(), "data_source": {}}), 1, "`data_source` must be a string, got an object"),
         (b'"a"\n', 1, "a row must be a JSON object, got a string"),
         (content(row("")), 1, "`data_source` is empty"),
-        (b'{"data_source": "A", "prompt": "", "ground_truth": NaN}\n', 1, "NaN is not a JSON number"),
-        (b'{"data_source": "A", "prompt": "", "ground_truth": -Infinity}\n', 1, "-Infinity is not a JSON number"),
+        (b'{"data_source": "A", "prompt": "", "ground_truth": nan}\n', 1, "invalid JSON at column 52"),
+        (b'{"data_source": "A", "prompt": NaN, "ground_truth": 1}\n', 1, "`prompt` must be a string or a list"),
         (b'{"data_source": "A", "prompt": "", "ground_truth": 1e999}\n', 1, "number out of range: 1e999"),
         (b'{"data_source": "A", "prompt": "", "ground_truth": ' + b"1" * 5000 + b"}", 1, "thousands of digits"),
         (b"[" * 100_000 + b"]" * 100_000, 1, "nested too deeply"),
@@ -286,3 +287,13 @@ def test_odd_file_names_are_shown_escaped(tmp_path: Path) -> None:
         'it\'s "q".jsonl',
         r"\xff.jsonl",
     }
+
+
+def test_ground_truths_are_read_as_pythons_json_reads_them(tmp_path: Path) -> None:
+    """NaN and the infinities are values of a ground truth, and make no row invalid; no id is one of them."""
+    line = b'{"data_source": "A", "prompt": "", "ground_truth": [NaN, -Infinity, {"a": Infinity}], "id": NaN}\n'
+    (tmp_path / "a.jsonl").write_bytes(content(row("A")) + line)
+    [file] = scan_test_dir(tmp_path).files
+    [_, sample] = iter_samples(file)
+    assert repr(sample.ground_truth) == "[nan, -inf, {'a': inf}]"
+    assert sample.id == 1

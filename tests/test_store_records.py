@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bootcamp_cli.errors import RunDirectoryError
+from bootcamp_cli.store.journal import read_records
 from bootcamp_cli.store.records import RecordHead, read_heads
+from bootcamp_cli.types import encode, encode_exactly, encode_line, encode_record
+from tests.test_store_journal import a_record
 
 
 def written(path: Path, *records: dict[str, Any]) -> Path:
@@ -114,3 +118,52 @@ def test_both_ways_of_reading_agree(tmp_path_factory: pytest.TempPathFactory, re
         for name in ("id", "row", "repeat", "data_source", "score", "failure", "output_len", "finish_reason", "usage"):
             assert getattr(one, name) == getattr(other, name)
         assert (one.output_len_estimated is True) == (other.output_len_estimated is True)
+
+
+TEXTS = st.text(st.characters(exclude_categories=()))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(VALUES)
+def test_what_is_written_exactly_is_read_by_pythons_json(value: Any) -> None:
+    """Whatever the value, JSON that is written exactly reads like Python's own; without odd parts it is the usual."""
+    written = encode_exactly(value)
+    assert b"\n" not in written
+    assert repr(json.loads(written)) == repr(json.loads(json.dumps(value)))
+    text = json.dumps(value)
+    if not any(odd in text for odd in ("NaN", "Infinity", "\\ud")):
+        assert written == encode(value)
+
+
+@given(truth=VALUES, extracted=VALUES)
+def test_records_keep_any_value(tmp_path_factory: pytest.TempPathFactory, truth: Any, extracted: Any) -> None:
+    """Ground truth and extracted value come back from the details as they were, also after rescoring."""
+    record = replace(a_record(0), ground_truth=truth, extracted_output=extracted)
+    path = tmp_path_factory.mktemp("values") / "a.jsonl"
+    path.write_bytes(encode_record(record))
+    same = [json.loads(json.dumps(value)) for value in (truth, extracted)]
+    for _ in range(2):
+        [stored] = read_records(path)
+        assert repr([stored.record.ground_truth, stored.record.extracted_output]) == repr(same)
+        assert replace(stored.record, ground_truth=None, extracted_output=None) == replace(
+            record, ground_truth=None, extracted_output=None
+        )
+        [head] = heads(path, foreign=False)
+        assert (head.row, head.score, head.output_len) == (0, record.score, record.output_len)
+        path.write_bytes(stored.encode(stored.record))
+
+
+def test_ordinary_records_are_written_as_ever() -> None:
+    """A record without NaN and infinities has the bytes that msgspec gives it, nulls included."""
+    for value in (None, "NaN", [None, 1.5], {"a": None}, 3, 1.5):
+        record = replace(a_record(0), ground_truth=value, extracted_output=value)
+        assert encode_record(record) == encode_line(record)
+    odd = replace(a_record(0), ground_truth=[None, float("inf"), "\u00e9"], extracted_output=float("nan"))
+    line = encode_record(odd).decode()
+    assert '"ground_truth":[null,Infinity,"\u00e9"]' in line
+    assert '"extracted_output":NaN' in line
+    assert list(json.loads(line)) == list(json.loads(encode_line(odd)))

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bootcamp_cli.bootcamps.scoring import MAX_DEPTH
 from bootcamp_cli.bootcamps.time_limits import MOST_S
 from bootcamp_cli.types import BootcampRef, Verdict
 from bootcamp_cli.verification.process import WorkerLimits, plan_workers
@@ -100,6 +101,102 @@ def test_replies_round_trip(reply: Ready | Loaded | Verified) -> None:
     assert line.decode()
     assert line.index(b"\n") == len(line) - 1
     assert decode_reply(line) == reply
+
+
+PYTHONS_VALUES = st.recursive(
+    st.none() | st.floats() | st.integers() | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters()), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(PYTHONS_VALUES, st.text(st.characters(exclude_categories=())))
+def test_values_of_pythons_json_arrive_in_both_directions(value: Any, output: str) -> None:
+    """NaN, infinities and lone surrogates of ground truths, outputs and extracted values are those that were sent."""
+    ref = BootcampRef(data_source="x", origin="builtin", target="x")
+    [task] = decode_batch(join_batch([encode_sample(1, ref, output, encode_truth(value))]))
+    assert repr((task.output, task.ground_truth)) == repr(as_json_reads((output, value)))
+    verified = Verified(id=1, verdict=Verdict(score=1.0, extracted=value), retire=False)
+    line = encode_reply(verified)
+    assert line.index(b"\n") == len(line) - 1
+    got = decode_reply(line)
+    assert isinstance(got, Verified)
+    assert repr(got.verdict.extracted) == repr(as_json_reads((value,))[0])
+
+
+def as_json_reads(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Values as they come back from Python's json: two halves of a surrogate pair become one character."""
+    return tuple(json.loads(json.dumps(values)))
+
+
+def test_replies_are_bounded_in_depth() -> None:
+    """A worker cannot send what is nested deeper than extracted values are; brackets in texts are no nesting."""
+    deep: Any = []
+    for _ in range(MAX_DEPTH - 1):
+        deep = [deep]
+    for extracted in (deep, "[" * 9000):
+        verified = Verified(id=1, verdict=Verdict(score=1.0, extracted=extracted), retire=False)
+        assert decode_reply(encode_reply(verified)) == verified
+    with pytest.raises(WireError, match="nested too deeply"):
+        decode_reply(encode_reply(Verified(id=1, verdict=Verdict(score=1.0, extracted=[deep]), retire=False)))
+
+
+PATCHING = """
+import json, json.decoder, json.encoder, json.scanner, math, msgspec, msgspec.json
+
+def forged(*_, **__):
+    return '["verdict",2,0.25,"forged",null,null,false]'
+
+class Forged:
+    def __init__(self, *_, **__): pass
+    def __call__(self, *_, **__): return forged()
+    def __getattr__(self, name): return forged
+
+def extract_output(output):
+    for module in (json, json.decoder, json.encoder, json.scanner, msgspec, msgspec.json):
+        for name in [name for name in vars(module) if not name.startswith("__")]:
+            value = getattr(module, name)
+            if isinstance(value, type) and not issubclass(value, Exception):
+                for method in ("encode", "decode", "raw_decode", "iterencode", "default"):
+                    try:
+                        setattr(value, method, forged)
+                    except (TypeError, AttributeError):
+                        pass
+                setattr(module, name, Forged)
+            elif callable(value) and not isinstance(value, type):
+                setattr(module, name, forged)
+    math.isfinite = math.isnan = lambda _: True
+    return output
+
+def check(solution, truth): return 0.5
+"""
+"""Replaces what of json, msgspec and math can be replaced, while its sample is verified."""
+
+
+def test_replaced_functions_of_libraries_reach_no_other_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a verifier has replaced json's functions, the same worker's next samples have their own verdicts."""
+    monkeypatch.syspath_prepend(tmp_path)
+    patching = write_bootcamp(tmp_path, "patching", PATCHING)
+    source = "def extract_output(output): return {1: [output, float('nan'), float('-inf'), None], float('nan'): 0}\n"
+    source += "def check(solution, truth): return repr(truth) == '[nan, None]' and solution[1][0] == 'token'\n"
+    honest = write_bootcamp(tmp_path, "honest", source)
+    text = write_bootcamp(tmp_path, "text", ECHO)
+    truth = [float("nan"), None]
+    verdicts = verify_all(
+        [
+            (honest, "token", truth),
+            (patching, "x", None),
+            *[(honest, "token", truth)] * 40,
+            (text, "\ud800 \u00e9", None),
+            (honest, "\ud800", truth),
+        ]
+    )
+    extracted = {"1": ["token", float("nan"), float("-inf"), None], "NaN": 0}
+    for verdict in (verdicts[0], *verdicts[2:42]):
+        assert (verdict.score, repr(verdict.extracted)) == (1.0, repr(extracted))
+    assert verdicts[1] == Verdict(score=0.5, extracted="x")
+    assert verdicts[42].extracted == "\ud800 \u00e9"
+    assert (verdicts[43].score, verdicts[43].extracted["1"][0]) == (0.0, "\ud800")
 
 
 @given(st.binary() | JSON_VALUES.map(lambda value: json.dumps(value).encode()))

@@ -1,16 +1,18 @@
 """One output and its ground truth -> a verdict; what counts as a wrong answer, and what as a failing verifier."""
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bootcamp_cli.types import Verdict, decode
+from bootcamp_cli.types import Verdict, decode, encode_exactly
 
 MAX_EXTRACTED_CHARS = 1024 * 1024
 MAX_ERROR_CHARS = 500
-_MAX_DEPTH = 100
+_is_finite, _is_nan = math.isfinite, math.isnan  # as they are before a verifier may have changed them
+
+MAX_DEPTH = 500
+"""How deep an extracted value may be nested: whoever reads it from a record can do so by recursion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ def finite_number(result: object) -> float | None:
         raise
     except Exception:  # noqa: BLE001 - the conversion is the verifier's own code
         return None
-    return value if math.isfinite(value) else None
+    return value if _is_finite(value) else None
 
 
 def object_of(ground_truth: Any) -> Any:
@@ -129,38 +131,65 @@ def object_of(ground_truth: Any) -> Any:
 
 
 def as_json(value: object) -> Any:
-    """The value after a round trip through JSON (tuples become lists), or its str() where JSON cannot hold it.
+    """The value after a round trip through Python's json, or its str() where that cannot hold it.
 
-    JSON cannot hold sets, complex and non-finite numbers, Ellipsis, keys that are not strings, or nesting deeper than
-    100 levels. Values of over 1 MiB are shortened, as text.
+    Tuples become lists, keys that are numbers, booleans or None become strings; NaN and infinities stay. JSON cannot
+    hold sets, complex numbers, Ellipsis or other keys; nesting deeper than 500 levels becomes text, too. Values of over
+    1 MiB are shortened, as text. The json module itself is not called, which a verifier may have changed.
     """
     try:
-        plain = _plain(value, _MAX_DEPTH)
-        size = len(plain) if isinstance(plain, str) else len(json.dumps(plain))
+        plain = _plain(value, MAX_DEPTH, set())
+        size = len(plain) if isinstance(plain, str) else len(encode_exactly(plain))
     except (TypeError, ValueError, RecursionError):
         plain = _shown(value, MAX_EXTRACTED_CHARS)
         size = len(plain)
     return plain if size <= MAX_EXTRACTED_CHARS else _shown(value, MAX_EXTRACTED_CHARS)
 
 
-def _plain(value: object, depth: int) -> Any:
-    if depth == 0:
+def _plain(value: object, depth: int, around: set[int]) -> Any:
+    """The value in JSON's own types; `around` has the containers that it is in.
+
+    A comprehension would cost a second frame per level, and half the depth.
+    """
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if not isinstance(value, (list, tuple, dict)):
+        raise TypeError("not a JSON value")
+    if depth == 0 or id(value) in around:
         raise ValueError("nested too deeply")
-    match value:
-        case None | bool():
-            return value
-        case str():
-            return str.__str__(value)
-        case int():
-            return int(value)
-        case float() if math.isfinite(value):
-            return float(value)
-        case list() | tuple():
-            return [_plain(item, depth - 1) for item in value]
-        case dict() if all(isinstance(key, str) for key in value):
-            return {str.__str__(key): _plain(item, depth - 1) for key, item in value.items()}
-        case _:
-            raise TypeError("not a JSON value")
+    around.add(id(value))
+    plain: Any
+    if isinstance(value, dict):
+        plain = {}
+        for key, item in value.items():
+            plain[_key(key)] = _plain(item, depth - 1, around)
+    else:
+        plain = []
+        for item in value:
+            plain.append(_plain(item, depth - 1, around))
+    around.remove(id(value))
+    return plain
+
+
+def _key(key: object) -> str:
+    """The key of a dict as Python's json writes it."""
+    if isinstance(key, str):
+        return str.__str__(key)
+    if key is None or key is True or key is False:
+        return "null" if key is None else "true" if key else "false"
+    if isinstance(key, int):
+        return int.__repr__(key)
+    if isinstance(key, float):
+        if _is_finite(key):
+            return float.__repr__(key)
+        return "NaN" if _is_nan(key) else "Infinity" if key > 0 else "-Infinity"
+    raise TypeError("not the key of a JSON object")
 
 
 def _shown(value: object, limit: int) -> str:

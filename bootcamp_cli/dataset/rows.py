@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import msgspec
 
-from bootcamp_cli.types import DATA_SOURCE_PREFIX, encode
+from bootcamp_cli.types import DATA_SOURCE_PREFIX, encode, encode_exactly
 
 MAX_LINE_BYTES = 64 * 2**20
 """A longer line is not a row but a sign of a broken file (a hole full of zeros, a missing line feed)."""
@@ -198,7 +198,7 @@ def _may_be_deep(text: bytes) -> bool:
 
 def _examined(line: bytes) -> Row:
     """Parse a line slowly and say what is wrong with it, if anything is."""
-    values = plain_values(parse_object(line))
+    values = plain_values(parse_object(line, constants=True))
     faults = list(_faults(values))
     if faults:
         raise InvalidRowError("; ".join(faults))
@@ -209,10 +209,16 @@ def _examined(line: bytes) -> Row:
     if (rb"\ud" in line or rb"\uD" in line) and _has_lone_surrogate(values):
         raise InvalidRowError("a lone surrogate escape (\\ud800 to \\udfff), which is not a character")
     prompt = values["prompt"]
-    row = Row(values["data_source"], last_user_text(prompt) or "", values["ground_truth"], values.get("id"))
+    own_id = values.get("id")
+    if isinstance(own_id, float) and not math.isfinite(own_id):
+        own_id = None
+    row = Row(values["data_source"], last_user_text(prompt) or "", values["ground_truth"], own_id)
     if isinstance(prompt, str):
         return row
-    return ChatRow(row.data_source, row.prompt, row.ground_truth, row.id, messages=encode(prompt))
+    messages = encode(prompt)
+    if messages != encode_exactly(prompt):
+        raise InvalidRowError("`prompt` holds NaN or an infinity, which no request can")
+    return ChatRow(row.data_source, row.prompt, row.ground_truth, row.id, messages=messages)
 
 
 def last_user_text(prompt: Any) -> str | None:
@@ -237,8 +243,8 @@ def _has_text(part: Any) -> bool:
     return isinstance(part, dict) and isinstance(part.get("text"), str)
 
 
-def parse_object(line: bytes) -> dict[str, Any]:
-    """The JSON object of one line.
+def parse_object(line: bytes, *, constants: bool = False) -> dict[str, Any]:
+    """The JSON object of one line; with `constants` NaN, Infinity and -Infinity are numbers, as for Python's json.
 
     Raises:
         InvalidRowError: the line is too long, not UTF-8, not JSON, or not an object.
@@ -253,7 +259,7 @@ def parse_object(line: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise InvalidRowError(f"invalid UTF-8 at byte {error.start + 1}: 0x{line[error.start]:02x}") from None
     try:
-        values = _DECODER.decode(text)
+        values = (_DECODER_WITH_CONSTANTS if constants else _DECODER).decode(text)
     except json.JSONDecodeError as error:
         what = error.msg[:1].lower() + error.msg[1:]
         raise InvalidRowError(f"invalid JSON at column {error.pos + 1}: {what}") from None
@@ -286,6 +292,7 @@ _NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
 _decode_row = msgspec.json.Decoder(Row).decode
 _decode_head = msgspec.json.Decoder(RowHead).decode
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
+_DECODER_WITH_CONSTANTS = json.JSONDecoder(parse_float=_finite_float)
 
 
 def _faults(values: dict[str, Any]) -> Iterator[str]:

@@ -33,7 +33,16 @@ from bootcamp_cli.store.records import (
 )
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.text import MAX_VALUE_CHARS, shortened
-from bootcamp_cli.types import TO_BE_VERIFIED, FailureRecord, Manifest, Record, SampleKey, decode, encode_line
+from bootcamp_cli.types import (
+    TO_BE_VERIFIED,
+    FailureRecord,
+    Manifest,
+    Record,
+    SampleKey,
+    decode,
+    encode_line,
+    encode_record,
+)
 
 OWED, SCORED, UNVERIFIED, UNSCORED = range(4)
 """The state of a sample: no record; a score; an answer for `resume` to verify; no bootcamp (waits for `rescore`)."""
@@ -371,7 +380,7 @@ class Journal:
         """The line of a record, with the other keys of the line that it was read from, if any."""
         if self._written and (written := self._written.pop(SampleKey(file, record.row, record.repeat), None)):
             return encode_onto(written, record)
-        return encode_line(record)
+        return encode_record(record)
 
     def _require_as_left(self, file: str, descriptor: int) -> None:
         """Refuse a details file that is not as this journal left it: the index would be wrong."""
@@ -540,7 +549,7 @@ class StoredRecord(NamedTuple):
 
     def encode(self, record: Record) -> bytes:
         """The line of the same record with another verdict."""
-        return encode_line(record) if self.written is None else encode_onto(self.written, record)
+        return encode_record(record) if self.written is None else encode_onto(self.written, record)
 
 
 class StoredHalf(NamedTuple):

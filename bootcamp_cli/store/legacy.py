@@ -28,7 +28,7 @@ from bootcamp_cli.store.records import (
     wrong_field,
 )
 from bootcamp_cli.store.run_dir import RunDir
-from bootcamp_cli.types import Record, bootcamp_name, encode_line
+from bootcamp_cli.types import Record, bootcamp_name, encode_exactly
 
 _SUFFIX = bootcamp_name("")
 _TOLERANCE = 1e-9
@@ -259,7 +259,7 @@ def encode_onto(written: Mapping[str, Any], record: Record) -> bytes:
         known["data_source"] = record.data_source
     if not all(key in written for key in REFERENCE_FIELDS):
         known = {key: known[key] for key in REFERENCE_FIELDS if key in known} | known
-    return encode_line(known)
+    return encode_exactly(known) + b"\n"
 
 
 REFERENCE_FIELDS = ("id", "prompt", "output", "output_len", "ground_truth", "score", "extracted_output")

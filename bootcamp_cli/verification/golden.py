@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from bootcamp_cli.bootcamps.registry import Resolver
-from bootcamp_cli.dataset.rows import MAX_NESTING, InvalidRowError, is_deeper, parse_object
+from bootcamp_cli.dataset.rows import MAX_NESTING, InvalidRowError, is_deeper, parse_object, plain_values
 from bootcamp_cli.errors import DatasetError
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.text import visible
@@ -108,7 +108,16 @@ async def _agreement(path: Path, eval_dir: Path, ref: BootcampRef | None, pool: 
 
 def _equal(case: GoldenCase, verdict: Verdict) -> bool:
     """Equal score and equal extracted output, as JSON: 1 is not 1.0 and not true."""
-    return verdict.score == case.score and _canonical(verdict.extracted) == _canonical(case.extracted)
+    return verdict.score == case.score and _canonical(as_recorded(verdict.extracted)) == _canonical(case.extracted)
+
+
+def as_recorded(extracted: Any) -> Any:
+    """An extracted value as golden cases have it, which are strict JSON: as text where NaN or an infinity is in it."""
+    try:
+        json.dumps(extracted, allow_nan=False)
+    except ValueError:
+        return str(extracted)
+    return extracted
 
 
 def _canonical(value: Any) -> str:
@@ -159,7 +168,9 @@ def _read_truths(path: Path, eval_dir: Path, cases: Sequence[GoldenCase]) -> dic
         wanted = {case.row for case in named}
         try:
             truths |= {
-                (file, n - 1): row.get("ground_truth") for n, row in _objects(eval_dir / file) if n - 1 in wanted
+                (file, n - 1): plain_values(row).get("ground_truth")
+                for n, row in _objects(eval_dir / file, constants=True)
+                if n - 1 in wanted
             }
         except DatasetError as error:
             raise DatasetError(f"{_place(path, named[0].line)}: {error.message}") from error
@@ -169,13 +180,13 @@ def _read_truths(path: Path, eval_dir: Path, cases: Sequence[GoldenCase]) -> dic
     return truths
 
 
-def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _objects(path: Path, *, constants: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
     """The JSON objects of a file with their 1-based lines."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 try:
-                    yield number, parse_object(line)
+                    yield number, parse_object(line, constants=constants)
                 except InvalidRowError as error:
                     raise DatasetError(f"{_place(path, number)}: {error}") from error
     except (OSError, ValueError) as error:  # a name that no file can have is a ValueError

@@ -7,19 +7,25 @@
                       time limit of its own, or cannot be; once per bootcamp, and for each that is only to be loaded
                       ["verdict", id, score, extracted, failure, error, retire]; retire: the worker ends after this
 
-The pool trusts nothing that comes back: it takes only JSON, checked against this form, of bounded size.
+NaN and infinities stand bare in ground truths and extracted values, as Python's json writes them.
+
+The pool trusts nothing that comes back: it takes only JSON, checked against this form, of bounded size and depth. A
+worker reads and writes without the functions of the json module, in whose place a verifier may have put its own: that
+would reach the messages about other samples.
 """
 
 import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from json.scanner import make_scanner
 from typing import Any, get_args
 
 import msgspec
 
+from bootcamp_cli.bootcamps.scoring import MAX_DEPTH
 from bootcamp_cli.bootcamps.time_limits import MOST_S
-from bootcamp_cli.types import BootcampRef, Verdict, VerifierFailure, decode, encode, encode_line
+from bootcamp_cli.types import BootcampRef, Verdict, VerifierFailure, encode, encode_exactly
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
 """More than any verdict needs: 2**20 extracted characters of at most 12 bytes each."""
@@ -107,33 +113,46 @@ def decode_batch(line: bytes) -> list[Task]:
             output=output,
             ground_truth=ground_truth,
         )
-        for id_, data_source, origin, target, path, output, ground_truth in decode(line)
+        for id_, data_source, origin, target, path, output, ground_truth in _task_rows(line)
     ]
+
+
+def _task_rows(line: bytes) -> Any:
+    """The rows of a batch; NaN and lone surrogates, which msgspec refuses, are read by the C scanner itself."""
+    try:
+        return _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _scan(line.decode(), 0)[0]
 
 
 def encode_reply(reply: Reply) -> bytes:
     """One line for the pool."""
-    row: list[Any]
     match reply:
         case Ready():
-            row = ["ready"]
+            return b'["ready"]\n'
         case Loaded(id=id_, time_limit_s=limit_s, failure=failure):
-            row = ["loaded", id_, limit_s, *((failure.failure, failure.error) if failure else (None, None))]
+            kind, error = (failure.failure, failure.error) if failure else (None, None)
+            return b'["loaded",%d,%b,%b,%b]\n' % (id_, encode(limit_s), encode(kind), encode_exactly(error))
         case Verified(id=id_, verdict=verdict, retire=retire):
-            row = ["verdict", id_, verdict.score, verdict.extracted, verdict.failure, verdict.error, retire]
-    return encode_line(row)
+            score, extracted, retires = encode(verdict.score), encode_exactly(verdict.extracted), _BOOLEANS[retire]
+            if verdict.failure is None:
+                return b'["verdict",%d,%b,%b,null,null,%b]\n' % (id_, score, extracted, retires)
+            why = encode(verdict.failure) + b"," + encode_exactly(verdict.error)
+            return b'["verdict",%d,%b,%b,%b,%b]\n' % (id_, score, extracted, why, retires)
 
 
 def decode_reply(line: bytes) -> Reply:
     """Read a worker's line.
 
     Raises:
-        WireError: it is not JSON, or none of the three forms.
+        WireError: it is not JSON, none of the three forms, or nested deeper than any extracted value.
     """
     try:
         row = _decoded(line)
     except (ValueError, RecursionError) as error:
         raise WireError(f"not a message: {error}") from error
+    if len(line) > 2 * MAX_DEPTH and line.count(b"[") + line.count(b"{") > MAX_DEPTH and _is_too_deep(row):
+        raise WireError("not a message: nested too deeply")
     if (verified := _scored(row)) is not None:
         return verified
     match row:
@@ -155,17 +174,29 @@ def _scored(row: Any) -> Verified | None:
     if type(row) is not list or len(row) != 7 or row[0] != "verdict":
         return None
     _, id_, score, extracted, failure, error, retire = row
-    if type(id_) is int and type(score) is float and failure is error is None and type(retire) is bool:
+    if type(id_) is not int or type(score) is not float or not math.isfinite(score):
+        return None
+    if failure is error is None and type(retire) is bool:
         return Verified(id=id_, verdict=Verdict(score=score, extracted=extracted), retire=retire)
     return None
 
 
 def _decoded(line: bytes) -> Any:
-    """The value of a line; what msgspec refuses is parsed again because it may hold lone surrogates."""
+    """The value of a line; what msgspec refuses is parsed again because it may hold NaN or lone surrogates."""
     try:
         return _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _STRICT_DECODER.decode(line.decode())
+
+
+def _is_too_deep(row: Any) -> bool:
+    level = [row]
+    for _ in range(MAX_DEPTH + 1):  # the row itself is a level
+        inner = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+        level = [child for child in inner if isinstance(child, (dict, list))]
+        if not level:
+            return False
+    return True
 
 
 def _finite(text: str) -> float:
@@ -176,4 +207,6 @@ def _finite(text: str) -> float:
 
 
 _decode = msgspec.json.Decoder().decode
-_STRICT_DECODER = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
+_BOOLEANS = (b"false", b"true")
+_scan = make_scanner(json.JSONDecoder())  # type: ignore[arg-type]  # its stub takes its own kind, not a decoder
+_STRICT_DECODER = json.JSONDecoder(parse_float=_finite)

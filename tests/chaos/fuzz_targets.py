@@ -107,7 +107,7 @@ def _parse_row(data: bytes) -> None:
     """Parse a row: what is taken comes back from JSON as it is."""
     with suppress(InvalidRowError):
         row = parse_row(data)
-        assert json.loads(json.dumps(row.ground_truth)) == row.ground_truth
+        assert repr(json.loads(json.dumps(row.ground_truth))) == repr(row.ground_truth)
 
 
 def _feed_reply(data: bytes) -> None:
