@@ -126,11 +126,18 @@ class CircuitBreaker:
         return None
 
     def _is_due(self, sign: str) -> bool:
+        """Whether this failure makes a row that is long enough, or the one before is being looked into."""
+        if self._paused is not None or self._looking is not None:
+            return True
         if sign != self._sign:
             self._sign, self._n_alike = sign, 0
         self._n_alike += 1
         least = 1 if sign == _AWAY else 2  # a single refusal is the sample's own
-        return self._n_alike >= max(least, min(self._n_in_work(), self._most_alike)) or self._paused is not None
+        if self._n_alike < max(least, min(self._n_in_work(), self._most_alike)):
+            return False
+        self._sign = None
+        self._most_alike *= 2  # where they are the samples' own failures, more of them are likely to come
+        return True
 
     async def _is_over(self, trouble: Trouble) -> bool:
         """Look, and wait while the server is away. False where it is not: the failure was the sample's own.
@@ -159,9 +166,6 @@ class CircuitBreaker:
         finally:
             self._looking = None
             look.over.set()
-        if look.trouble is None:
-            self._sign = None
-            self._most_alike *= 2  # these failures are the samples' own, and more of them are likely to come
         return look.trouble
 
     async def _pause(self, reason: str, trouble: Trouble, *, first_s: float) -> None:

@@ -142,8 +142,9 @@ class CompletionClient:
             raise failure.without_frames() from None
         finally:
             self._in_flight.pop(scope, None)
-        if scope in self._abandoned:
-            self._abandoned.remove(scope)
+            is_abandoned = scope in self._abandoned
+            self._abandoned.discard(scope)
+        if is_abandoned:
             raise abandoned()
         raise timed_out(shortened(f"no complete reply from {self.endpoint.base_url} within {shown_s(timeout_s)}"))
 
