@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -385,3 +386,29 @@ def finished(fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[...,
     server.stop()
     (run_dir,) = (tmp_path / "output").iterdir()
     return run_dir
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for 127.0.0.1 with its key, in one file."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    command = [
+        openssl,
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "-",
+        "-subj",
+        "/CN=test",
+        "-days",
+        "2",
+    ]
+    extension = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    path.write_bytes(subprocess.run([*command, *extension], capture_output=True, check=True).stdout)
+    return path

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 import socket
 import ssl
 import subprocess
@@ -28,6 +27,7 @@ from bootcamp_cli.server import aiohttp_transport, httpx_transport
 from bootcamp_cli.server.client import make_transport
 from bootcamp_cli.server.endpoint import endpoint
 from bootcamp_cli.server.failures import (
+    NO_CONNECTION,
     AttemptFailed,
     delay_in_body,
     html_words,
@@ -35,6 +35,7 @@ from bootcamp_cli.server.failures import (
     meaning_of,
     parse_reset,
     parse_retry_after,
+    refuses_connections,
     stated_room,
     status_failure,
     translate,
@@ -176,32 +177,6 @@ def test_retry_after_is_sensible_or_nothing(value: str) -> None:
 def test_retry_after_as_a_date(now: int, ahead: int) -> None:
     """A date is the time until then, and no time where it is past."""
     assert parse_retry_after(formatdate(now + ahead, usegmt=True), now_s=now) == max(0, ahead)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for 127.0.0.1 with its key, in one file."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl to make a certificate with")
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    command = [
-        openssl,
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-keyout",
-        "-",
-        "-subj",
-        "/CN=test",
-        "-days",
-        "2",
-    ]
-    extension = ["-addext", "subjectAltName=IP:127.0.0.1"]
-    path.write_bytes(subprocess.run([*command, *extension], capture_output=True, check=True).stdout)
-    return path
 
 
 def server_context(certificate: Path) -> ssl.SSLContext:
@@ -543,3 +518,15 @@ def test_any_reset_is_read_without_an_error(value: str) -> None:
 def test_a_limit_that_is_used_up_tells_when_it_is_reset(headers: dict[str, str], wish_s: float | None) -> None:
     """Where neither Retry-After nor the body says how long to wait, the headers of the limits do."""
     assert status_failure(429, headers, b"slow down", now_s=1e9).retry_after_s == wish_s
+
+
+def test_the_addresses_of_a_host_are_told_in_words() -> None:
+    """Where no address of a host can be reached, the system's words are told, and a refusal is seen among them."""
+    several = OSError(
+        "Multiple exceptions: [Errno 113] Connect call failed ('2001:db8::1', 9, 0, 0), "
+        "[Errno 111] Connect call failed ('127.0.0.1', 9)"
+    )
+    target = endpoint("http://dual.test:9/v1", api_key="k")
+    failure = translate(several, target, {OSError: NO_CONNECTION})
+    assert "Multiple exceptions: No route to host, Connection refused" in failure.message
+    assert refuses_connections(failure)

@@ -1,9 +1,12 @@
 """One request against real servers: whole replies, statuses and everything that can happen to a connection."""
 
+import asyncio
 import gzip
 import json
 import os
 import socket
+import ssl
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -431,5 +434,39 @@ def test_a_silent_connection_is_kept_alive() -> None:
             assert kind == "02"
             assert 0 < int(left, 16) <= 30 * os.sysconf("SC_CLK_TCK")
             tasks.cancel_scope.cancel()
+
+    anyio.run(scenario)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_kept_tls_connection_that_ends_unanswered_costs_no_attempt(
+    certificate: Path, version: ssl.TLSVersion
+) -> None:
+    """What TLS itself says at the end of a connection is no part of a reply."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    tls.maximum_version = version
+
+    async def scenario() -> None:
+        n_requests = 0
+
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal n_requests
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                for n in range(2):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]))
+                    n_requests += 1
+                    if n == 0:
+                        writer.write(http(200, completion()))
+            writer.close()
+
+        server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        async with client_of(url, ca_bundle=certificate) as client:
+            for _ in range(3):
+                assert isinstance(await outcome(client), Answer)
+        assert n_requests == 5
+        server.close()
 
     anyio.run(scenario)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
+from math import inf
 
 import anyio
 
@@ -68,8 +69,9 @@ class CircuitBreaker:
         self._looking: _Look | None = None
         self._sign: str | None = None
         self._n_alike = 0
-        self._most_alike = _MAX_ALIKE
+        self._growth = 1
         self._has_answered = False
+        self._refused_s = -inf
         self._away_since: float | None = None
 
     @property
@@ -85,11 +87,11 @@ class CircuitBreaker:
     def answered(self) -> None:
         """A completion request was answered."""
         self._has_answered = True
-        self._most_alike = _MAX_ALIKE
+        self._growth = 1
         self.replied()
 
     def replied(self) -> None:
-        """A completion request got a reply, good or bad, that the server gave itself."""
+        """A completion request got a reply, good or bad, that no gateway gave in the server's stead."""
         self._sign = None
         self._away_since = None
 
@@ -107,11 +109,12 @@ class CircuitBreaker:
             return True
         sign = self._sign_of(failure)
         if sign is None:
-            self.replied()
+            if failure.status is not None:
+                self.replied()
             return False
         if not self._is_due(sign):
             return False
-        if failure.scope == "connect":
+        if failure.scope == "connect" and self._looking is None:
             await self._pause(f"the server cannot be reached ({failure.message})", self._trouble, first_s=0.0)
             return True
         return await self._is_over(partial(self._trouble, sign))
@@ -132,12 +135,9 @@ class CircuitBreaker:
         if sign != self._sign:
             self._sign, self._n_alike = sign, 0
         self._n_alike += 1
-        least = 1 if sign == _AWAY else 2  # a single refusal is the sample's own
-        if self._n_alike < max(least, min(self._n_in_work(), self._most_alike)):
-            return False
-        self._sign = None
-        self._most_alike *= 2  # where they are the samples' own failures, more of them are likely to come
-        return True
+        n_alike = min(self._n_in_work(), _MAX_ALIKE) * self._growth
+        # a single refusal is the sample's own
+        return self._n_alike >= (min(n_alike, _MAX_ALIKE) if sign == _AWAY else max(2, n_alike))
 
     async def _is_over(self, trouble: Trouble) -> bool:
         """Look, and wait while the server is away. False where it is not: the failure was the sample's own.
@@ -166,6 +166,9 @@ class CircuitBreaker:
         finally:
             self._looking = None
             look.over.set()
+        if look.trouble is None:
+            self._sign = None
+            self._growth *= 2  # these were the samples' own failures, and more of them are likely to come
         return look.trouble
 
     async def _pause(self, reason: str, trouble: Trouble, *, first_s: float) -> None:
@@ -231,14 +234,14 @@ class CircuitBreaker:
             await self._client.models()
         except AttemptFailed as failure:
             if failure.scope == "connect":
-                return f"the server cannot be reached ({failure.message})"
+                return self._unreached(failure)
             if failure.status == HTTPStatus.NOT_FOUND and self._has_list:
                 return f"the server has no model list any more ({failure.message})"
         try:
             await probe(self._client, self._neutral_prompt)
         except AttemptFailed as failure:
             if failure.scope == "connect":
-                return f"the server cannot be reached ({failure.message})"
+                return self._unreached(failure)
             is_lost = failure.status is None and failure.kind in ("timeout", "connection")
             if is_lost or is_of_gateway(failure):
                 return f"the server is away ({failure.message})"
@@ -246,27 +249,40 @@ class CircuitBreaker:
                 return f"the server refuses a short neutral request, too ({failure.message})"
         return None
 
+    def _unreached(self, failure: AttemptFailed) -> str:
+        if refuses_connections(failure):
+            self._refused_s = time.monotonic()
+        return f"the server cannot be reached ({failure.message})"
+
     async def watch(self) -> None:
         """Look at a server that has been silent for long, as one that ends may keep its connections open for ever.
 
         Silent for long is longer than a minute, and than the longest answer so far. Only where a connection was
-        refused meanwhile is what was sent before sent again, as then nobody is working on it any more.
+        refused meanwhile, now or in a pause, is what was sent before sent again: nobody is working on it any more.
 
         Raises:
             ServerUnavailableError: it did not come back in time.
         """
         while True:
             await anyio.sleep(_SILENCE_S)
-            if self._paused is not None or self._client.silent_for_s() <= max(_SILENCE_S, self._client.longest_s):
-                continue
-            looked_s = time.monotonic()
-            try:
-                await self._client.models()
-            except AttemptFailed as failure:
-                if refuses_connections(failure):
-                    reason = f"the server is silent and cannot be reached ({failure.message})"
-                    await self._pause(reason, self._trouble, first_s=_FIRST_POLL_S)
-                    self._client.abandon(before_s=looked_s)
+            if self._paused is None and self._client.silent_for_s() > self._long_s:
+                await self._look_for_listener()
+            if self._paused is None:
+                self._client.abandon(before_s=self._refused_s, silent_s=self._long_s)
+
+    @property
+    def _long_s(self) -> float:
+        return max(_SILENCE_S, self._client.longest_s)
+
+    async def _look_for_listener(self) -> None:
+        """Pause while nobody listens."""
+        try:
+            await self._client.models()
+        except AttemptFailed as failure:
+            if refuses_connections(failure):
+                await self._pause(
+                    f"the server is silent; {self._unreached(failure)}", self._trouble, first_s=_FIRST_POLL_S
+                )
 
 
 @dataclass(slots=True, eq=False)

@@ -4,6 +4,7 @@ import asyncio
 import io
 import selectors
 import socket
+import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -68,6 +69,7 @@ class AiohttpTransport:
         self.endpoint = endpoint.behind(proxy)
         self._max_body_bytes = max_body_bytes
         self._tls = tls_context(endpoint, environ)
+        self._tls.sslobject_class = _TlsObject
         self._proxy, self._proxy_headers = _proxy(proxy)
         self._headers = {name.decode("ascii"): value.decode() for name, value in endpoint.headers}
         self._headers["Accept-Encoding"] = "identity"
@@ -199,6 +201,18 @@ class _Socket(socket.socket):
         return n_bytes
 
 
+class _TlsObject(ssl.SSLObject):
+    """A TLS connection that counts what was read of replies; TLS itself ends with a message, too."""
+
+    n_received = 0
+
+    def read(self, *args: Any, **options: Any) -> Any:
+        """Like the base method."""
+        read: Any = super().read(*args, **options)
+        self.n_received += read if isinstance(read, int) else len(read)
+        return read
+
+
 def piecewise_socket(address: aiohttp.AddrInfoType) -> _Socket:
     """A socket for the connector that is read in small pieces."""
     family, kind, protocol, _, _ = address
@@ -215,22 +229,22 @@ class _Use:
     lost, as long as no byte of a reply has come.
     """
 
-    __slots__ = ("_n_before", "_socket", "needs_new")
+    __slots__ = ("_kept", "_n_before", "needs_new")
 
     def __init__(self) -> None:
         self.needs_new = False
-        self._socket: _Socket | None = None
+        self._kept: _Socket | _TlsObject | None = None
         self._n_before = 0
 
-    def take(self, kept: _Socket | None) -> None:
+    def take(self, kept: "_Socket | _TlsObject | None") -> None:
         """The request goes out on this kept connection, or on a new one."""
-        self._socket = kept
+        self._kept = kept
         self._n_before = kept.n_received if kept is not None else 0
 
     @property
     def is_unanswered(self) -> bool:
         """Whether nothing came on a connection that had been used before."""
-        return self._socket is not None and self._socket.n_received == self._n_before
+        return self._kept is not None and self._kept.n_received == self._n_before
 
 
 _use: ContextVar[_Use] = ContextVar("_use")
@@ -262,7 +276,7 @@ class _Connector(aiohttp.TCPConnector):
             kept = self._watched.get(protocol)
             # neither read by the event loop nor waiting to be read
             if kept is None or not (use.needs_new or protocol.should_close or kept.fileno() in self._with_data()):
-                use.take(kept)
+                use.take(kept and transport.get_extra_info("ssl_object", kept))
                 if kept is None:
                     self._watched[protocol] = self._watch(transport.get_extra_info("socket").fileno())
                 return connection

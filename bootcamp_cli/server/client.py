@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from math import inf
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
@@ -46,14 +47,27 @@ _AFTER_END_S = 5.0
 _T = TypeVar("_T")
 
 
+class _Flight:
+    """A request of a sample: when it was sent and last heard of, by the clock of `time.monotonic`."""
+
+    __slots__ = ("heard_s", "is_abandoned", "sent_s")
+
+    def __init__(self) -> None:
+        self.sent_s = self.heard_s = time.monotonic()
+        self.is_abandoned = False
+
+
+_flight: ContextVar[_Flight | None] = ContextVar("_flight", default=None)
+
+
 class CompletionClient:
     """Sends prompts with one set of generation parameters to one endpoint.
 
     `timeout_s` is the deadline of one attempt, from connecting to the last byte; `idle_timeout_s` the longest silence
     within a stream that has begun. `clock` gives the seconds since the epoch.
 
-    `heard_s` is when something last came in reply to a prompt, by the clock of `time.monotonic`; `longest_s` how long
-    the longest answer took.
+    `heard_s` is when a part of an answer last came, by the clock of `time.monotonic`; `longest_s` how long the longest
+    answer took.
     """
 
     def __init__(
@@ -71,8 +85,7 @@ class CompletionClient:
         self.idle_timeout_s = idle_timeout_s
         self.heard_s = -inf
         self.longest_s = 0.0
-        self._in_flight: dict[anyio.CancelScope, float] = {}
-        self._abandoned: set[anyio.CancelScope] = set()
+        self._in_flight: dict[anyio.CancelScope, _Flight] = {}
         self._clock = clock
         self._path = "/completions" if config.api_mode == "completion" else "/chat/completions"
 
@@ -87,22 +100,23 @@ class CompletionClient:
         In chat mode, `messages` (a list as JSON) are sent in place of the prompt.
         Text and reasoning are data and stay as they are; everything else a server says is redacted.
         """
-        sent_s = time.monotonic()
-        answer = await self._within(self.timeout_s, self._fitted(prompt, repeat, messages), sent_s=sent_s)
-        self.longest_s = max(self.longest_s, time.monotonic() - sent_s)
+        flight = _Flight()
+        answer = await self._within(self.timeout_s, self._fitted(prompt, repeat, messages), flight)
+        self.longest_s = max(self.longest_s, time.monotonic() - flight.sent_s)
         return self._redacted(answer)
 
     def silent_for_s(self) -> float:
         """How long all requests in flight have been silent, in seconds; 0 where there is none."""
         if not self._in_flight:
             return 0.0
-        return time.monotonic() - max(self.heard_s, *self._in_flight.values())
+        return time.monotonic() - max(flight.heard_s for flight in self._in_flight.values())
 
-    def abandon(self, before_s: float) -> None:
-        """Give up the requests that were sent before this time, by the clock of `time.monotonic`."""
-        for scope, sent_s in list(self._in_flight.items()):
-            if sent_s < before_s:
-                self._abandoned.add(scope)
+    def abandon(self, *, before_s: float, silent_s: float) -> None:
+        """Give up requests that were sent before a time, by the clock of `time.monotonic`, and silent for so long."""
+        now_s = time.monotonic()
+        for scope, flight in list(self._in_flight.items()):
+            if flight.sent_s < before_s and now_s - flight.heard_s > silent_s:
+                flight.is_abandoned = True
                 scope.cancel()
 
     async def models(self) -> list[dict[str, Any]]:
@@ -125,16 +139,17 @@ class CompletionClient:
 
         return await self._within(min(self.timeout_s, timeout_s), exchange())
 
-    async def _within(self, timeout_s: float, exchange: Awaitable[_T], *, sent_s: float | None = None) -> _T:
+    async def _within(self, timeout_s: float, exchange: Awaitable[_T], flight: "_Flight | None" = None) -> _T:
         """Set the deadline, and make every failure's message safe to show: this is the only place that redacts it.
 
-        `sent_s` is when the request of a sample was sent: it may be given up.
+        `flight` is the request of a sample: it may be given up.
         """
         scope = anyio.move_on_after(timeout_s)
         try:
             with scope, BodyRoom():
-                if sent_s is not None:
-                    self._in_flight[scope] = sent_s
+                if flight is not None:
+                    self._in_flight[scope] = flight
+                    _flight.set(flight)
                 return await exchange
         except AttemptFailed as failure:
             kept = (self.endpoint.base_url,)
@@ -142,11 +157,15 @@ class CompletionClient:
             raise failure.without_frames() from None
         finally:
             self._in_flight.pop(scope, None)
-            is_abandoned = scope in self._abandoned
-            self._abandoned.discard(scope)
-        if is_abandoned:
+        if flight is not None and flight.is_abandoned:
             raise abandoned()
         raise timed_out(shortened(f"no complete reply from {self.endpoint.base_url} within {shown_s(timeout_s)}"))
+
+    def _heard(self) -> None:
+        """Note that a part of the answer to this task's request came."""
+        self.heard_s = time.monotonic()
+        if (flight := _flight.get()) is not None:
+            flight.heard_s = self.heard_s
 
     def _redacted(self, answer: Answer) -> Answer:
         """The answer without secrets in what the server says about it; the requested model name is not a secret."""
@@ -200,7 +219,8 @@ class CompletionClient:
         if self.config.stream:
             return await self._streamed(body)
         reply = await self.transport.post(self._path, body)
-        self.heard_s = time.monotonic()
+        if 200 <= reply.status < 300:  # others may be a gateway's
+            self._heard()
         return await self._whole(reply)
 
     async def _whole(self, reply: Reply) -> Answer:
@@ -244,7 +264,7 @@ class CompletionClient:
                 raise fell_silent(f"stream silent for {shown_s(self.idle_timeout_s)}") from None
             if not chunk:
                 return
-            self.heard_s = time.monotonic()
+            self._heard()
             if answer.n_pending_bytes > LARGE_BYTES:
                 await room_for_large()
             if answer.n_pending_bytes + len(chunk) > THREAD_BYTES or _n_lines(chunk) > THREAD_LINES:

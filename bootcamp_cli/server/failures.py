@@ -72,6 +72,8 @@ _TITLE = re.compile(r"<title\b[^<>]*>([^<]+)", re.IGNORECASE)
 _TAG = re.compile(r"<(?:style|script)\b[^<]*|<[^<>]*>", re.IGNORECASE)
 # how aiohttp and httpcore tell a CONNECT that was refused, and httpcore a SOCKS proxy that does not know the user
 _PROXY_CREDENTIALS = re.compile(r"^407\b|username|authentication", re.IGNORECASE)
+# how asyncio tells why each address of a host could not be reached
+_CONNECT_FAILED = re.compile(r"\[Errno ([0-9]{1,4})\] Connect call failed \([^()]*\)")
 _CONTEXT = re.compile(r"(?:context (?:length|size|window)\b[^0-9]{0,40}|must be <= ?)([0-9]{1,12})\b", re.IGNORECASE)
 _PROMPT = re.compile(
     r"\b([0-9]{1,12}) (?:tokens )?(?:(?:in|from|of) (?:the |your )?(?:messages|prompt|text input|input)\b)"
@@ -476,7 +478,8 @@ def _reason(cause: BaseException) -> str:
     status, message = getattr(cause, "status", None), getattr(cause, "message", None)
     if isinstance(status, int) and isinstance(message, str):  # aiohttp's own text shows the whole address
         return f"{status} {message}".strip()
-    return str(getattr(cause, "strerror", None) or cause).rstrip(".")
+    text = str(getattr(cause, "strerror", None) or cause).rstrip(".")
+    return _CONNECT_FAILED.sub(lambda found: os.strerror(int(found[1])), text)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -1,7 +1,5 @@
 """Evaluations through nginx, in front of a real llama.cpp server: what a gateway adds, and what it makes of outages."""
 
-import shutil
-import subprocess
 from pathlib import Path
 from typing import get_args
 
@@ -19,19 +17,6 @@ RATE = """
     limit_req_zone $binary_remote_addr zone=requests:1m rate=4r/s;
     limit_req_status 429;
 """
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A self-signed certificate for 127.0.0.1 with its key, in one file."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl to make a certificate with")
-    command = "req -x509 -newkey rsa:2048 -nodes -keyout - -subj /CN=test -days 2 -addext subjectAltName=IP:127.0.0.1"
-    made = subprocess.run([openssl, *command.split()], capture_output=True, check=True)
-    path = tmp_path / "gateway.pem"
-    path.write_bytes(made.stdout)
-    return path
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
