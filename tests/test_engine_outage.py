@@ -237,6 +237,7 @@ def test_a_look_without_an_answer_is_no_outage_where_others_are_answered(
                 await stream.send(piece("x"))
                 await anyio.sleep(0.01)
             await stream.send(piece("", "stop") + b"data: [DONE]\n\n")
+            await stream.aclose()
         elif n_bad <= 3:
             await stream.send(http(502, PAGE))
         else:  # the neutral completion
