@@ -161,7 +161,7 @@ class _Pipeline:
             owed={file.name: n_unanswered[file.name] + session.n_unverified(file) for file in files},
             emit=emit,
             written=self._close_samples,
-            batch=n_slots // 2,
+            batch=3 * n_slots // 4,  # the rest of what may be at risk is for verdicts to come
         )
 
     async def run(self) -> None:

@@ -9,10 +9,10 @@ from bootcamp_cli.events import Emit, FileFinished, SampleFailed, SampleRecorded
 from bootcamp_cli.store.journal import Journal
 from bootcamp_cli.types import FailureRecord, Record, RequestFailure, Sample
 
-_LINGER_S = 0.05
+_LINGER_S = 0.1
 """How long the first record of a batch waits for others: writing one costs as much as writing many."""
 
-_MAX_BATCH = 64
+_MAX_BATCH = 256
 
 _SYNC_EVERY_S = 1.0
 """How long what was written may wait to be synced, whether more comes or not: syncing for each batch would be slow."""
