@@ -470,3 +470,35 @@ def test_a_kept_tls_connection_that_ends_unanswered_costs_no_attempt(
         server.close()
 
     anyio.run(scenario)
+
+
+def test_every_request_has_its_own_deadline() -> None:
+    """Requests that began one after the other end one after the other, but for the one that is answered in time."""
+    ends: list[str] = []
+
+    async def scenario() -> None:
+        arrived = [anyio.Event() for _ in range(3)]
+
+        def answering(n: int) -> Reply:
+            async def reply(stream: ByteStream) -> None:
+                arrived[n].set()
+                await (stream.send(http(200, completion())) if n == 1 else anyio.sleep_forever())
+
+            return reply
+
+        async with (
+            serving(*map(answering, range(3))) as server,
+            client_of(server.url, timeout_s=0.3) as client,
+            anyio.create_task_group() as tasks,
+        ):
+
+            async def ask(name: str) -> None:
+                end = await outcome(client)
+                ends.append(f"{name} {end.kind if isinstance(end, AttemptFailed) else 'answered'}")
+
+            for n, name in enumerate(("first", "second", "third")):
+                tasks.start_soon(ask, name)
+                await arrived[n].wait()
+
+    anyio.run(scenario)
+    assert ends == ["second answered", "first timeout", "third timeout"]

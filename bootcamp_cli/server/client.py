@@ -1,5 +1,6 @@
 """One request: from a prompt to an answer or a failed attempt."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -86,6 +87,7 @@ class CompletionClient:
         self.heard_s = -inf
         self.longest_s = 0.0
         self._in_flight: dict[anyio.CancelScope, _Flight] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._clock = clock
         self._path = "/completions" if config.api_mode == "completion" else "/chat/completions"
 
@@ -142,14 +144,16 @@ class CompletionClient:
     async def _within(self, timeout_s: float, exchange: Awaitable[_T], flight: "_Flight | None" = None) -> _T:
         """Set the deadline, and make every failure's message safe to show: this is the only place that redacts it.
 
-        `flight` is the request of a sample: it may be given up.
+        `flight` is the request of a sample: it may be given up, and gets `timeout_s` of this client.
         """
-        scope = anyio.move_on_after(timeout_s)
+        scope = anyio.CancelScope() if flight is not None else anyio.move_on_after(timeout_s)
         try:
             with scope, BodyRoom():
                 if flight is not None:
                     self._in_flight[scope] = flight
                     _flight.set(flight)
+                    if self._timer is None:
+                        self._timer = asyncio.get_running_loop().call_later(timeout_s, self._end_late)
                 return await exchange
         except AttemptFailed as failure:
             kept = (self.endpoint.base_url,)
@@ -157,9 +161,22 @@ class CompletionClient:
             raise failure.without_frames() from None
         finally:
             self._in_flight.pop(scope, None)
+            if self._timer is not None and not self._in_flight:
+                self._timer.cancel()
+                self._timer = None
         if flight is not None and flight.is_abandoned:
             raise abandoned()
         raise timed_out(shortened(f"no complete reply from {self.endpoint.base_url} within {shown_s(timeout_s)}"))
+
+    def _end_late(self) -> None:
+        """End the requests whose time is over; the oldest is the next, so that one timer serves thousands."""
+        self._timer, now_s = None, time.monotonic()
+        for scope, flight in list(self._in_flight.items()):
+            left_s = flight.sent_s + self.timeout_s - now_s
+            if left_s > 0:
+                self._timer = asyncio.get_running_loop().call_later(left_s, self._end_late)
+                return
+            scope.cancel()
 
     def _heard(self) -> None:
         """Note that a part of the answer to this task's request came."""
