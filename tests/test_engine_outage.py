@@ -111,17 +111,32 @@ def settings_for(test_dir: Path, output_dir: Path, **changed: Any) -> Settings:
 
 def outcome_of(settings: Settings, gateway: Gateway, *, has_list: bool = True) -> Outcome:
     """Run against a gateway."""
+    return outcome_at(settings, models=gateway.models, complete=Answering(gateway.complete), has_list=has_list)
+
+
+def outcome_at(
+    settings: Settings,
+    *,
+    models: Reply,
+    complete: Reply,
+    has_list: bool = True,
+    on_event: Callable[[Event], None] = lambda _: None,
+) -> Outcome:
+    """Run against a server that replies like this to requests for the model list and for completions."""
     plan = make_plan(settings, BUILTIN_TEMPLATES[0], sys_prompt=None)
     events: list[Event] = []
     error: ServerUnavailableError | None = None
 
+    def emit(event: Event) -> None:
+        events.append(event)
+        on_event(event)
+
     async def main() -> None:
-        replies: dict[str, Reply] = {"/v1/models": gateway.models, "/v1/completions": Answering(gateway.complete)}
         async with (
-            serving_paths(replies) as server,
+            serving_paths({"/v1/models": models, "/v1/completions": complete}) as server,
             open_client(replace(settings, url=server.url), plan.generation) as client,
         ):
-            await run(session, client, events.append)
+            await run(session, client, emit)
 
     with new_session(plan, {"id": "demo"} if has_list else None, lambda _: None) as session:
         try:
@@ -257,19 +272,8 @@ def test_a_look_without_an_answer_is_no_outage_where_others_are_answered(
         max_retries=0,
         stream=True,
     )
-    plan = make_plan(settings, BUILTIN_TEMPLATES[0], sys_prompt=None)
-    events: list[Event] = []
-
-    async def main() -> None:
-        async with (
-            serving_paths({"/v1/models": models, "/v1/completions": complete}) as server,
-            open_client(replace(settings, url=server.url), plan.generation) as client,
-        ):
-            await run(session, client, events.append)
-
-    with new_session(plan, {"id": "demo"}, lambda _: None) as session:
-        anyio.run(main)
-    assert not any(isinstance(event, RunPaused) for event in events)
+    outcome = outcome_at(settings, models=models, complete=complete)
+    assert (outcome.n_pauses, outcome.error) == (0, None)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -297,26 +301,13 @@ def test_a_gateway_that_waits_for_its_server_is_no_sign_of_it(
         await anyio.sleep(0 if is_back else 0.2)
         await stream_.send(http(200, {"data": [{"id": "demo"}]}) if is_back else http(504, PAGE))
 
-    def emit(event: Event) -> None:
+    def on_event(event: Event) -> None:
         nonlocal is_back
-        events.append(event)
         is_back = is_back or isinstance(event, RunPaused)
 
     settings = settings_for(demo_test_dir, tmp_path, max_concurrent_requests=40, max_retries=3, stream=stream)
-    plan = make_plan(settings, BUILTIN_TEMPLATES[0], sys_prompt=None)
-    events: list[Event] = []
-
-    async def main() -> None:
-        async with (
-            serving_paths({"/v1/models": models, "/v1/completions": complete}) as server,
-            open_client(replace(settings, url=server.url), plan.generation) as client,
-        ):
-            await run(session, client, emit)
-
-    with new_session(plan, {"id": "demo"}, lambda _: None) as session:
-        anyio.run(main)
-        assert not session.run_dir.failures.exists()
-    assert sum(isinstance(event, RunPaused) for event in events) == 1
+    outcome = outcome_at(settings, models=models, complete=complete, on_event=on_event)
+    assert (outcome.n_pauses, outcome.failures, outcome.error) == (1, [], None)
 
 
 @dataclass(slots=True)
@@ -464,17 +455,5 @@ def test_a_silent_server_that_listens_is_left_alone(
         await stream.send(http(200, completion("[[1]]")))
 
     settings = settings_for(demo_test_dir, tmp_path, max_concurrent_requests=2, limit=2, include=("sudoku.jsonl",))
-    plan = make_plan(settings, BUILTIN_TEMPLATES[0], sys_prompt=None)
-    events: list[Event] = []
-
-    async def main() -> None:
-        async with (
-            serving_paths({"/v1/models": models, "/v1/completions": complete}) as server,
-            open_client(replace(settings, url=server.url), plan.generation) as client,
-        ):
-            await run(session, client, events.append)
-
-    with new_session(plan, {"id": "demo"}, lambda _: None) as session:
-        anyio.run(main)
-    assert n_sent == 2
-    assert not any(isinstance(event, RunPaused) for event in events)
+    outcome = outcome_at(settings, models=models, complete=complete)
+    assert (n_sent, outcome.n_pauses, outcome.error) == (2, 0, None)

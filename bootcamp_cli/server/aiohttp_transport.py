@@ -95,7 +95,10 @@ class AiohttpTransport:
     async def aclose(self) -> None:
         """Close all connections."""
         if self._opened is not None:
+            connector = self._opened.connector  # the session forgets it
             await self._opened.close()
+            if isinstance(connector, _Connector):
+                connector.unwatch()
 
     async def _whole(self, method: str, url: URL, body: bytes | None) -> Reply:
         try:
@@ -281,6 +284,10 @@ class _Connector(aiohttp.TCPConnector):
                     self._watched[protocol] = self._watch(transport.get_extra_info("socket").fileno())
                 return connection
             connection.close()
+
+    def unwatch(self) -> None:
+        """Give back what watching the connections takes, once they are closed."""
+        self._selector.close()
 
     def _new_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
         made = piecewise_socket(address)
