@@ -34,6 +34,7 @@ from bootcamp_cli.text import counted, listed, shortened
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bootcamp_cli.analysis.audit import Audit
     from bootcamp_cli.analysis.summary import RunContents, RunSummary
     from bootcamp_cli.bootcamps.registry import Ceiling
     from bootcamp_cli.engine.plan import Plan
@@ -665,6 +666,27 @@ class Run:
             self._summary = await _aside(_publish, run_dir, lock, tell)
             await _aside(end_rescoring, run_dir, settings, rescored.verifiers, self._summary, lock)
         return rescored
+
+    def audit(self, settings: Settings | None = None) -> "Audit":
+        """What the loss is made of: answers that scored 0 by cause, and bounds of what could be reached.
+
+        Nothing is written and no score changes. Some causes are found by verifying other texts, a few for an answer at
+        most; `settings` says by which verifiers and within which limits.
+
+        Raises:
+            RunDirectoryError: the details cannot be read.
+            UsageError: nothing tells the data source of a record.
+        """
+        return _blocking("audit", lambda: self.audit_async(settings))
+
+    async def audit_async(self, settings: Settings | None = None) -> "Audit":
+        """As `audit`, in the running event loop."""
+        return await _to_its_end(lambda: self._audited(settings or Settings()))
+
+    async def _audited(self, settings: Settings) -> "Audit":
+        from bootcamp_cli.analysis.audit import audit_run
+
+        return await audit_run(await _aside(open_run_dir, self.path), settings)
 
     def write_reports(self, on_event: "Emit | None" = None) -> None:
         """Rebuild meta.jsonl and the workbook from details, and read the summary anew.

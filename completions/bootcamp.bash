@@ -50,6 +50,7 @@ _bootcamp() {
             "/check-model") path="check-model" ;;
             "/demo") path="demo" ;;
             "/report") path="report" ;;
+            "/audit") path="audit" ;;
             "/rescore") path="rescore" ;;
             "/templates") path="templates" ;;
             "templates/list") path="templates list" ;;
@@ -113,6 +114,7 @@ _bootcamp() {
             "check-model") _bootcamp_words --probe --url --api-key --model-name --headers --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --api-mode --max-tokens-field --omit --extra-body --timeout --config --profile --json --quiet --debug --help ;;
             "demo") _bootcamp_words --serve --rows --seed --latency --tokens --test-dir --port --api-key --max-model-len --fault --api-mode --template --max-concurrent-requests --stream --no-stream --output-dir --json --quiet --debug --help ;;
             "report") _bootcamp_words --format --sort --reverse --filter --json --quiet --debug --help ;;
+            "audit") _bootcamp_words --bootcamps --bootcamps-path --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "rescore") _bootcamp_words --dry-run --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "templates") _bootcamp_words --help ;;
             "templates list") _bootcamp_words --config --profile --json --quiet --debug --help ;;
@@ -128,9 +130,10 @@ _bootcamp() {
         return
     fi
     case "$path" in
-        "") _bootcamp_words eval resume check-model demo report rescore templates bootcamps config completion ;;
+        "") _bootcamp_words eval resume check-model demo report audit rescore templates bootcamps config completion ;;
         "resume") _bootcamp_run_dirs ;;
         "report") _bootcamp_run_dirs ;;
+        "audit") _bootcamp_run_dirs ;;
         "rescore") _bootcamp_run_dirs ;;
         "templates") _bootcamp_words list show ;;
         "templates show") _bootcamp_words r1 qwen internthinker internbootcamp internbootcamp_v2 chatml deepseek_v3 qwq ;;

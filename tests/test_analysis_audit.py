@@ -3,16 +3,20 @@
 import copy
 import json
 import time
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bootcamp_cli import open_run
 from bootcamp_cli.analysis.audit import (
     MAX_EXAMPLES,
     Audit,
@@ -53,7 +57,8 @@ from bootcamp_cli.bootcamps.asked_formats import (
 )
 from bootcamp_cli.bootcamps.registry import CATALOG, ceilings, load_builtin
 from bootcamp_cli.bootcamps.scoring import CheckVerifier, score
-from bootcamp_cli.types import Record, SampleKey
+from bootcamp_cli.types import Record, SampleKey, encode_line
+from tests.conftest import RunBootcamp
 
 BINAIRO = {"puzzle": [], "solution": [[0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 1, 0], [1, 0, 0, 1]]}
 GRID = "0 1 0 1\n1 0 1 0\n0 1 1 0\n1 0 0 1"
@@ -601,6 +606,92 @@ def test_answers_without_a_score_do_not_count() -> None:
     assert (result.n_scored, result.n_zero, result.loss, result.causes) == (1, 0, 0.75, ())
     assert audit([]) == Audit(groups=(), causes=())
     assert (audit([]).reached, audit([]).forgiven, audit([]).avg_score) == (None, None, None)
+
+
+def test_several_answers_are_examined_at_once_in_their_order() -> None:
+    """With an executor the audit is the same, examples included."""
+    with ThreadPoolExecutor(4) as executor:
+        assert audit(faulty_run(), verify, executor=executor) == audit(faulty_run(), verify)
+
+
+def test_memory_does_not_grow_with_the_records() -> None:
+    """20,000 answers of 1 kB leave counts and a few examples behind."""
+    answer = record("Mine", "x" * 1000, {})
+    tracemalloc.start()
+    try:
+        result = audit(("a.jsonl", copy.copy(answer)) for _ in range(20_000))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert result.n_zero == 20_000
+    assert peak < 2_000_000
+
+
+# The command
+
+
+@pytest.fixture
+def faulty_dir(tmp_path: Path) -> Path:
+    """The answers of `faulty_run` as details, in files whose names a terminal must not see as they are."""
+    details = tmp_path / "run" / "details"
+    details.mkdir(parents=True)
+    for file, answer in faulty_run():
+        with (details / file.replace("stars", "\x1b[31mstars")).open("ab") as lines:
+            lines.write(encode_line(answer))
+    return tmp_path / "run"
+
+
+def test_the_command_shows_causes_and_bounds(faulty_dir: Path, run_bootcamp: RunBootcamp) -> None:
+    """Each cause has its line with count, share and examples; bounds are called bounds; nothing is written."""
+    before = sorted(faulty_dir.rglob("*"))
+    done = run_bootcamp("audit", faulty_dir)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert lines[0] == "18 of 30 scored answers scored 0; points lost: 18.0"
+    assert (
+        "a block in another format than asked 3 16.7% 3 binairo.jsonl:10, binairo.jsonl:11, binairo.jsonl:12" in lines
+    )
+    assert (
+        r"the row cannot be won 4 22.2% 0 \x1b[31mstars.jsonl:0, \x1b[31mstars.jsonl:1, \x1b[31mstars.jsonl:2" in lines
+    )
+    assert "none: wrong in the right format 4 22.2%" in lines
+    assert sum(line.startswith("bounds, no scores: ") for line in lines) == 2
+    assert "\x1b" not in done.stdout
+    assert sorted(faulty_dir.rglob("*")) == before
+
+
+def test_the_command_gives_json(faulty_dir: Path, run_bootcamp: RunBootcamp) -> None:
+    """The figures of the run and of each entry, as the API gives them."""
+    data = json.loads(run_bootcamp("audit", faulty_dir, "--json").stdout)
+    assert [(cause["cause"], cause["n"]) for cause in data["causes"]] == [
+        ("unwinnable", 4),
+        ("empty", 2),
+        ("repetition_loop", 3),
+        ("truncated", 2),
+        ("other_format", 3),
+    ]
+    assert [(entry["bootcamp"], entry["n_zero"], entry["n_unexplained"]) for entry in data["bootcamps"]] == [
+        ("KorOperationUnicode2605bootcamp", 4, 0),
+        ("Binairobootcamp", 14, 4),
+    ]
+    assert data["bounds"]["share_of_reachable"] == pytest.approx({"low": 0.65, "high": 0.65})
+    assert data["bounds"]["if_format_losses_forgiven"] == pytest.approx({"low": 0.525, "high": 0.525})
+    assert data["avg_score"] == pytest.approx(0.45)
+
+
+def test_a_run_can_be_audited_from_python(faulty_dir: Path) -> None:
+    """`Run.audit` gives what the command shows, and `audit_async` the same in a running loop."""
+    run = open_run(faulty_dir)
+    result = run.audit()
+    assert counts(result) == counts(audit(faulty_run(), verify))
+    assert anyio.run(run.audit_async) == result
+
+
+def test_nothing_to_audit_is_said(tmp_path: Path, run_bootcamp: RunBootcamp) -> None:
+    """A run without a scored answer has no figures."""
+    (tmp_path / "run" / "details").mkdir(parents=True)
+    done = run_bootcamp("audit", "run")
+    assert (done.returncode, done.stdout) == (0, "no answer has a score\n")
 
 
 # The recorded outputs and the public rows

@@ -153,7 +153,7 @@ def test_words_are_completed(shell: str, line: str, offered: set[str], not_offer
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-@pytest.mark.parametrize("command", ["resume", "report", "rescore"])
+@pytest.mark.parametrize("command", ["resume", "report", "audit", "rescore"])
 def test_run_directories_are_completed(shell: str, command: str, place: Path) -> None:
     """Run directories, known by their eval_args.json, are offered: those under output and those of a path given."""
     offers = SHELLS[shell](f"bootcamp {command} ", place)

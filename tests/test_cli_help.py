@@ -145,6 +145,7 @@ def test_help_of_a_command_imports_only_its_own(words: tuple[str, ...]) -> None:
         ("bootcamps", "list"),
         ("config", "show"),
         ("report", "RUN"),
+        ("audit", "RUN"),
         ("rescore", "RUN", "--dry-run"),
         ("demo", "--rows", "1", "--quiet", "--output-dir", "OUTPUT"),
     ],

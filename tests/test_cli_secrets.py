@@ -39,6 +39,7 @@ def test_no_command_prints_a_secret_of_the_settings(
         ("bootcamps", "list"): 0,
         ("eval", "--model-name", "demo", *few): 0,
         ("report", "RUN"): 0,
+        ("audit", "RUN"): 0,
         ("rescore", "RUN"): 0,
         ("resume", "RUN"): 0,
     }

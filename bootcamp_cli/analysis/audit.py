@@ -10,12 +10,17 @@ the first that fits counts: an answer has one cause or none. What is known of th
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import islice
 from typing import Any
+
+import anyio
+from anyio.lowlevel import current_token
 
 from bootcamp_cli.analysis.summary import detail_files, exact_mean, exact_sum
 from bootcamp_cli.bootcamps.asked_formats import (
@@ -29,10 +34,13 @@ from bootcamp_cli.bootcamps.asked_formats import (
     is_defective,
     stored_solutions,
 )
+from bootcamp_cli.bootcamps.registry import Resolver
+from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.store.journal import read_records, rows_by_file
 from bootcamp_cli.store.legacy import data_source_by_file
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import Record, SampleKey, bootcamp_name, verified_text
+from bootcamp_cli.verification.pool import verifier_pool
 
 
 class Cause(StrEnum):
@@ -365,20 +373,21 @@ def _mean_bounds(bounds: Iterable[ShareBounds | None]) -> ShareBounds | None:
     return None if low is None or high is None else ShareBounds(low=low, high=high)
 
 
-def audit(records: Iterable[tuple[str, Record]], verify: VerifyText | None = None) -> Audit:
+def audit(
+    records: Iterable[tuple[str, Record]], verify: VerifyText | None = None, *, executor: Executor | None = None
+) -> Audit:
     """Audit records, each with the name of its test file; those without a score do not count.
 
-    `verify` scores other texts, a few for an answer at most; without it the causes that need it are not found. Memory
-    does not grow with the number of records.
+    `verify` scores other texts, a few for an answer at most; without it the causes that need it are not found. With an
+    `executor` several answers are examined at once, and `verify` is called by its threads. Memory does not grow with
+    the number of records.
     """
     tallies: dict[tuple[str, str], _Tally] = {}
-    for file, record in records:
-        if record.score is None:
-            continue
+    for file, record, finding in _examined(records, verify, executor):
         key = (file, record.data_source)
         if key not in tallies:
             tallies[key] = _Tally(file=file, data_source=record.data_source)
-        tallies[key].add(record, verify)
+        tallies[key].add(record, finding)
     ordered = [tallies[key] for key in sorted(tallies, key=lambda key: key[0])]
     groups = tuple(tally.audit() for tally in ordered)
     loss = exact_sum([group.loss for group in groups])
@@ -396,6 +405,42 @@ def audit(records: Iterable[tuple[str, Record]], verify: VerifyText | None = Non
     )
     return Audit(groups=groups, causes=causes)
 
+
+def _examined(
+    records: Iterable[tuple[str, Record]], verify: VerifyText | None, executor: Executor | None
+) -> Iterator[tuple[str, Record, Finding | None]]:
+    """The records that have a score, in their order, each with the cause of its 0."""
+    ahead: deque[tuple[str, Record, Future[Finding | None]]] = deque()
+    n_chars = 0
+    for file, record in records:
+        if record.score is None:
+            continue
+        zero = zero_score(record)
+        if zero is None or executor is None:
+            finding = examine(zero, _bound(verify, record)) if zero else None
+            examined: Future[Finding | None] = Future()
+            examined.set_result(finding)
+        else:
+            examined = executor.submit(examine, zero, _bound(verify, record))
+        ahead.append((file, record, examined))
+        n_chars += len(record.output)
+        while ahead and (ahead[0][2].done() or len(ahead) > _MAX_AHEAD or n_chars > _MAX_CHARS_AHEAD):
+            n_chars -= len(ahead[0][1].output)
+            yield _result(ahead.popleft())
+    while ahead:
+        yield _result(ahead.popleft())
+
+
+def _result(
+    awaited: tuple[str, Record, "Future[Finding | None]"],
+) -> tuple[str, Record, Finding | None]:
+    file, record, examined = awaited
+    return file, record, examined.result()
+
+
+_N_THREADS = 32
+_MAX_AHEAD = 256
+_MAX_CHARS_AHEAD = 8 * 1024 * 1024
 
 MAX_EXAMPLES = 3
 
@@ -425,7 +470,7 @@ class _Tally:
     found: dict[Cause, list[int]] = field(default_factory=dict)
     examples: dict[Cause, list[SampleKey]] = field(default_factory=dict)
 
-    def add(self, record: Record, verify: VerifyText | None) -> None:
+    def add(self, record: Record, finding: Finding | None) -> None:
         score = record.score or 0.0
         self.n_scored += 1
         self.score_sum += score
@@ -434,11 +479,7 @@ class _Tally:
             self.n_unwinnable += 1
         elif score < 1 and is_defective(record.data_source, record.ground_truth):
             self.n_unreached += 1
-        zero = zero_score(record)
-        if zero is None:
-            return
-        self.n_zero += 1
-        finding = examine(zero, _bound(verify, record) if verify else None)
+        self.n_zero += score == 0
         if finding is None:
             return
         counts = self.found.setdefault(finding.cause, [0, 0])
@@ -473,9 +514,40 @@ class _Tally:
         )
 
 
-def _bound(verify: VerifyText, record: Record) -> Verify:
+def _bound(verify: VerifyText | None, record: Record) -> Verify | None:
     """The scores of other texts as answers to the row of a record."""
-    return lambda text: verify(record.data_source, text, record.ground_truth)
+    return None if verify is None else lambda text: verify(record.data_source, text, record.ground_truth)
+
+
+async def audit_run(run_dir: RunDir, settings: Settings) -> Audit:
+    """Audit a run directory; texts are verified in worker processes, as the settings say.
+
+    Raises:
+        RunDirectoryError: a line of details is not a record; the message names it.
+        UsageError: nothing tells the data source of a record.
+    """
+    resolver = await anyio.to_thread.run_sync(Resolver, settings.bootcamps, settings.bootcamps_path)
+    resolve = cache(resolver.resolve)
+
+    def records() -> Iterator[tuple[str, Record]]:
+        for found in run_records(run_dir):
+            anyio.from_thread.check_cancelled()
+            yield found
+
+    async with await verifier_pool(settings) as pool:
+        token = current_token()
+
+        def verify(data_source: str, text: str, ground_truth: Any) -> float | None:
+            ref = resolve(data_source)
+            if ref is None:
+                return None
+            return anyio.from_thread.run(pool.verify, ref, text, ground_truth, token=token).score
+
+        def work() -> Audit:
+            with ThreadPoolExecutor(_N_THREADS, thread_name_prefix="bootcamp audit") as executor:
+                return audit(records(), verify, executor=executor)
+
+        return await anyio.to_thread.run_sync(work)
 
 
 def run_records(run_dir: RunDir) -> Iterator[tuple[str, Record]]:

@@ -62,6 +62,11 @@ COMMANDS: Mapping[str, Entry | EntryGroup] = {
         help="Rebuild meta.jsonl and the workbook from details, and show the results.",
         section="Results",
     ),
+    "audit": Entry(
+        target="bootcamp_cli.cli.audit:audit_command",
+        help="Show what a loss is made of: answers that scored 0, by cause.",
+        section="Results",
+    ),
     "rescore": Entry(
         target="bootcamp_cli.cli.rescore:rescore_command",
         help="Verify the kept outputs of a run directory again, without any request.",
