@@ -2,6 +2,7 @@
 
 import copy
 import json
+import threading
 import time
 import tracemalloc
 from collections import Counter
@@ -685,6 +686,32 @@ def test_a_run_can_be_audited_from_python(faulty_dir: Path) -> None:
     result = run.audit()
     assert counts(result) == counts(audit(faulty_run(), verify))
     assert anyio.run(run.audit_async) == result
+
+
+def test_a_cancelled_audit_ends_at_once(faulty_dir: Path) -> None:
+    """Cancelled while verifiers are asked, it ends and leaves no thread behind."""
+    (details,) = faulty_dir.glob("details/binairo.jsonl")
+    details.write_bytes(details.read_bytes() * 2000)
+    run = open_run(faulty_dir)
+
+    async def cancelled() -> bool:
+        with anyio.move_on_after(1) as scope:
+            await run.audit_async()
+        return scope.cancelled_caught
+
+    start = time.perf_counter()
+    assert anyio.run(cancelled)
+    assert time.perf_counter() - start < 20
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("bootcamp audit")] == []
+
+
+def test_a_damaged_line_is_named(faulty_dir: Path, run_bootcamp: RunBootcamp) -> None:
+    """What is no record ends the audit, with file and line."""
+    (details,) = faulty_dir.glob("details/binairo.jsonl")
+    details.write_bytes(b"{}\n" + details.read_bytes())
+    done = run_bootcamp("audit", faulty_dir)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "binairo.jsonl:1" in done.stderr
 
 
 def test_nothing_to_audit_is_said(tmp_path: Path, run_bootcamp: RunBootcamp) -> None:

@@ -10,9 +10,11 @@ the first that fits counts: an answer has one cause or none. What is known of th
 """
 
 import re
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache, cached_property, partial
@@ -20,7 +22,7 @@ from itertools import islice
 from typing import Any
 
 import anyio
-from anyio.lowlevel import current_token
+import anyio.lowlevel
 
 from bootcamp_cli.analysis.summary import detail_files, exact_mean, exact_sum
 from bootcamp_cli.bootcamps.asked_formats import (
@@ -35,6 +37,7 @@ from bootcamp_cli.bootcamps.asked_formats import (
     stored_solutions,
 )
 from bootcamp_cli.bootcamps.registry import Resolver
+from bootcamp_cli.errors import ungrouped
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.store.journal import read_records, rows_by_file
 from bootcamp_cli.store.legacy import data_source_by_file
@@ -522,22 +525,53 @@ def _bound(verify: VerifyText | None, record: Record) -> Verify | None:
 async def audit_run(run_dir: RunDir, settings: Settings) -> Audit:
     """Audit a run directory; texts are verified in worker processes, as the settings say.
 
+    Once cancelled it reads and verifies no more; the workers live until the threads that wait for them have ended.
+
     Raises:
         RunDirectoryError: a line of details is not a record; the message names it.
         UsageError: nothing tells the data source of a record.
     """
+    stopping = threading.Event()
+    results: list[Audit] = []
+    with ungrouped():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_set_when_cancelled, stopping)
+            with anyio.CancelScope(shield=True), suppress(_StoppedError):
+                results.append(await _audited(run_dir, settings, stopping))
+            await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+    return results[0]
+
+
+class _StoppedError(Exception):
+    """Ends a thread whose audit nobody waits for any more."""
+
+
+async def _set_when_cancelled(event: threading.Event) -> None:
+    try:
+        await anyio.sleep_forever()
+    finally:
+        event.set()
+
+
+async def _audited(run_dir: RunDir, settings: Settings, stopping: threading.Event) -> Audit:
     resolver = await anyio.to_thread.run_sync(Resolver, settings.bootcamps, settings.bootcamps_path)
     resolve = cache(resolver.resolve)
+    token = anyio.lowlevel.current_token()
+
+    def go_on() -> None:
+        if stopping.is_set():
+            raise _StoppedError
 
     def records() -> Iterator[tuple[str, Record]]:
         for found in run_records(run_dir):
-            anyio.from_thread.check_cancelled()
+            go_on()
             yield found
 
     async with await verifier_pool(settings) as pool:
-        token = current_token()
 
         def verify(data_source: str, text: str, ground_truth: Any) -> float | None:
+            go_on()
             ref = resolve(data_source)
             if ref is None:
                 return None
