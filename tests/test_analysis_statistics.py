@@ -36,7 +36,7 @@ from bootcamp_cli.analysis.statistics import (
     weighted_mean,
     wilson_interval,
 )
-from tests.simulated_intervals import answers, group_coverage, group_limits, question_chances, run_coverage, run_limits
+from tests.simulated_runs import answers, group_coverage, group_limits, question_chances, run_coverage, run_limits
 
 SHARES = st.floats(0, 1)
 RIGHT_OR_WRONG = st.sampled_from([0.0, 1.0])

@@ -1,0 +1,709 @@
+"""Two or more runs that answered the same questions: what pairs, which differences are real, which gates they pass.
+
+Questions pair by data source and prompt; where several share these, by ground truth, then in the order of file and row.
+(Ground truths cannot be the key: verifiers of run_eval.py change those in its details.) Three levels are tested: the
+run, then families (Holm), then bootcamps (Holm for which got worse or better with hardly a false one among them,
+Benjamini-Hochberg for which changed with few false ones). The statistics of pairs are in paired.py.
+
+Questions are held in columns: a million pairs take seconds and some hundred megabytes.
+"""
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from hashlib import blake2b
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from bootcamp_cli.analysis.paired import (
+    ALPHA,
+    MAX_FLIPPED,
+    Gate,
+    GateShares,
+    Outcome,
+    PairedMoments,
+    benjamini_hochberg,
+    difference_error,
+    gate_bounds,
+    gate_outcome,
+    gate_shares,
+    holm,
+    mcnemar_mid_p,
+    normal_sign_flip_p,
+    repeats_to_decide,
+    sign_flip_p,
+    smallest_detectable,
+    tango_interval,
+)
+from bootcamp_cli.analysis.statistics import Z95, Interval
+from bootcamp_cli.analysis.summary import exact_mean
+from bootcamp_cli.errors import UsageError
+
+OVERALL = "overall"
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a run has of one question.
+
+    `scores` holds the score of each repeat, None where an answer has none or is missing. `prompt` and `ground_truth`
+    are compared only: decoded texts, or JSON in one spelling.
+    """
+
+    data_source: str
+    family: str
+    prompt: str
+    ground_truth: str
+    file: str
+    row: int
+    scores: Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionScores:
+    """The questions of one run in columns, in the order of file name and row.
+
+    `names` are the data sources, `families` their families, `source` an index into both; `file` is one into `files`.
+    `total` is the sum of the `n_scored` scores of a question, `n_right` the number of them that reach the threshold,
+    `noise` the variance of their mean (NaN with one score). `unverifiable` are the data sources without a bootcamp.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    families: tuple[str, ...]
+    files: tuple[str, ...]
+    unverifiable: frozenset[str]
+    source: Integers
+    file: Integers
+    row: Integers
+    key: npt.NDArray[np.uint64]
+    truth: npt.NDArray[np.uint64]
+    total: Floats
+    n_scored: Integers
+    n_missing: Integers
+    n_right: Integers
+    noise: Floats
+    is_binary: npt.NDArray[np.bool_]
+    is_bounded: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def place(self, i: int) -> tuple[str, int]:
+        """File and row of a question."""
+        return self.files[self.file[i]], int(self.row[i])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One entry of a comparison: the run, a family or a bootcamp.
+
+    `difference` is that of the mean scores of the `n_pairs` questions with a score in both runs, of a run and a family
+    the unweighted mean over its `n_groups`. `significant` means `p_adjusted` < 0.05, adjusted by Holm over the entries
+    of the level; `p_changed` is adjusted by Benjamini & Hochberg instead (of bootcamps only). `disagrees` says that p
+    and interval do not tell the same of 0: about one null comparison in twenty where few pairs differ.
+    `smallest_detectable` is the smallest difference that would have been found with 80 %, None where none would.
+    `discordance` is the share of pairs whose scores differ.
+    """
+
+    name: str
+    n_pairs: int
+    n_groups: int
+    difference: float
+    interval: Interval
+    p: float
+    p_adjusted: float
+    significant: bool
+    smallest_detectable: float | None
+    discordance: float
+    disagrees: bool
+    p_changed: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flip:
+    """A question that most repeats got right in one run and most got wrong in the other."""
+
+    data_source: str
+    file: str
+    row: int
+    baseline_file: str
+    baseline_row: int
+    baseline_score: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateResult:
+    """What became of a gate.
+
+    `low` and `high` are the one-sided 95 % bounds of the difference with the `n_missing` samples without a score
+    counted as worst and as best; the outcome is undecided where these two differ. `if_unchanged` is how often a gate of
+    this margin passes, fails and stays undecided where nothing changed. `repeats_needed` would decide it if the
+    difference of the scores that there are stayed; None where it is decided, or more repeats would not decide it.
+    """
+
+    gate: Gate
+    outcome: Outcome
+    difference: float
+    low: float
+    high: float
+    n_missing: int
+    if_unchanged: GateShares
+    repeats_needed: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunComparison:
+    """One run against the baseline.
+
+    `n_unpaired` questions of the run, and `n_unpaired_baseline` of the baseline, are not in the other;
+    `n_without_score` pairs lack a score on one side. `left_out` are the data sources that have no bootcamp in both.
+    `repeats` is the smaller mean number of scored repeats, 1 where the repeats of a run never differ.
+    """
+
+    name: str
+    baseline: str
+    n_pairs: int
+    n_unpaired: int
+    n_unpaired_baseline: int
+    n_without_score: int
+    left_out: tuple[str, ...]
+    repeats: float
+    run: Difference
+    families: tuple[Difference, ...]
+    bootcamps: tuple[Difference, ...]
+    worse: tuple[Flip, ...]
+    better: tuple[Flip, ...]
+    gates: tuple[GateResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """One of several runs in order: its own unweighted mean over groups, and its difference from the run before it."""
+
+    name: str
+    mean: float | None
+    step: Difference | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Runs against a baseline, with the corrections made over all of them; the curve is of three or more runs."""
+
+    baseline: str
+    runs: tuple[RunComparison, ...]
+    curve: tuple[CurvePoint, ...]
+
+
+def collect_scores(
+    name: str, questions: Iterable[Question], *, threshold: float = 1.0, unverifiable: Collection[str] = ()
+) -> QuestionScores:
+    """The questions of a run, in any order, as columns; a score is right from `threshold` on."""
+    names, files = _Codes(), _Codes()
+    families: dict[int, str] = {}
+    source, file, row = array("q"), array("q"), array("q")
+    digests = bytearray()
+    total, noise = array("d"), array("d")
+    n_scored, n_missing, n_right = array("q"), array("q"), array("q")
+    is_binary, is_bounded = bytearray(), bytearray()
+    for question in questions:
+        scores = [score for score in question.scores if score is not None]
+        code = names[question.data_source]
+        families.setdefault(code, question.family)
+        source.append(code)
+        file.append(files[question.file])
+        row.append(question.row)
+        digests += _digest(question.data_source, question.prompt, size=16)
+        digests += _digest(question.ground_truth, size=8)
+        total.append(math.fsum(scores))
+        n_scored.append(len(scores))
+        n_missing.append(len(question.scores) - len(scores) if question.scores else 1)
+        n_right.append(sum(score >= threshold for score in scores))
+        noise.append(_noise(scores))
+        is_binary.append(all(score in (0, 1) for score in scores))
+        is_bounded.append(all(0 <= score <= 1 for score in scores))
+    ranks = np.argsort(np.argsort(np.array(list(files), dtype=object))) if files else np.empty(0, dtype=np.int64)
+    file_codes = np.frombuffer(file, dtype=np.int64)
+    order = np.lexsort((np.frombuffer(row, dtype=np.int64), ranks[file_codes]))
+    words = np.frombuffer(bytes(digests), dtype=np.uint64).reshape(len(row), 3)[order]
+    return QuestionScores(
+        name=name,
+        names=tuple(names),
+        families=tuple(families[code] for code in range(len(names))),
+        files=tuple(files),
+        unverifiable=frozenset(unverifiable),
+        source=np.frombuffer(source, dtype=np.int64)[order],
+        file=file_codes[order],
+        row=np.frombuffer(row, dtype=np.int64)[order],
+        key=words[:, :2],
+        truth=words[:, 2],
+        total=np.frombuffer(total, dtype=np.float64)[order],
+        n_scored=np.frombuffer(n_scored, dtype=np.int64)[order],
+        n_missing=np.frombuffer(n_missing, dtype=np.int64)[order],
+        n_right=np.frombuffer(n_right, dtype=np.int64)[order],
+        noise=np.frombuffer(noise, dtype=np.float64)[order],
+        is_binary=np.frombuffer(bytes(is_binary), dtype=np.bool_)[order],
+        is_bounded=np.frombuffer(bytes(is_bounded), dtype=np.bool_)[order],
+    )
+
+
+class _Codes(dict[str, int]):
+    """Numbers texts in the order of their first use."""
+
+    def __missing__(self, text: str) -> int:
+        self[text] = code = len(self)
+        return code
+
+
+def _digest(*texts: str, size: int) -> bytes:
+    return blake2b("\0".join(texts).encode(errors="surrogatepass"), digest_size=size).digest()
+
+
+def _noise(scores: Sequence[float]) -> float:
+    """The variance of the mean of the scores of a question; NaN with fewer than two."""
+    n = len(scores)
+    if n < 2:
+        return math.nan
+    mean = math.fsum(scores) / n
+    return math.fsum([(score - mean) ** 2 for score in scores]) / (n - 1) / n
+
+
+def halves(questions: Iterable[Question]) -> Iterator[tuple[Question, Question]]:
+    """Of each question its even and its odd repeats: a run against itself."""
+    for question in questions:
+        yield replace(question, scores=question.scores[::2]), replace(question, scores=question.scores[1::2])
+
+
+def pair(a: QuestionScores, b: QuestionScores) -> tuple[Integers, Integers]:
+    """The questions of two runs that are the same: their indices in the one and the other, in the order of the first.
+
+    By data source and prompt; where several share these, by ground truth, then in the order of file and row.
+    """
+    keys = np.concatenate([a.key, b.key])
+    by_key = _ids(keys[:, 0], keys[:, 1])
+    by_truth = _ids(by_key, np.concatenate([a.truth, b.truth]))
+    index_a, index_b = np.arange(len(a)), np.arange(len(b))
+    first_a, first_b = _matches(by_truth[: len(a)], by_truth[len(a) :])
+    rest_a, rest_b = np.setdiff1d(index_a, first_a), np.setdiff1d(index_b, first_b)
+    second_a, second_b = _matches(by_key[: len(a)][rest_a], by_key[len(a) :][rest_b])
+    paired_a = np.concatenate([first_a, rest_a[second_a]])
+    paired_b = np.concatenate([first_b, rest_b[second_b]])
+    order = np.argsort(paired_a)
+    return paired_a[order], paired_b[order]
+
+
+def _ids(*columns: npt.NDArray[np.generic]) -> Integers:
+    """Numbers of the different rows of columns."""
+    order = np.lexsort(columns)
+    is_new = np.zeros(len(order), dtype=np.bool_)
+    for column in columns:
+        is_new[1:] |= np.diff(column[order].astype(np.uint64)) != 0
+    ids = np.empty(len(order), dtype=np.int64)
+    ids[order] = np.cumsum(is_new)
+    return ids
+
+
+def _matches(a: Integers, b: Integers) -> tuple[Integers, Integers]:
+    """Where the ids of two runs meet: the first of each id with the first, the second with the second."""
+    n = max(len(a), len(b), 1)
+    _, in_a, in_b = np.intersect1d(
+        a * n + _occurrences(a), b * n + _occurrences(b), assume_unique=True, return_indices=True
+    )
+    return in_a, in_b
+
+
+def _occurrences(ids: Integers) -> Integers:
+    """How many times each id stands before in the same array."""
+    order = np.argsort(ids, kind="stable")
+    ordered = ids[order]
+    starts = np.searchsorted(ordered, ordered, side="left")
+    counts = np.empty(len(ids), dtype=np.int64)
+    counts[order] = np.arange(len(ids)) - starts
+    return counts
+
+
+def compare(
+    baseline: QuestionScores, others: Sequence[QuestionScores], *, gates: Sequence[Gate] = (), seed: int = 0
+) -> Comparison:
+    """Compare runs with a baseline, and, where there are three or more, each with the one before it.
+
+    With several runs each correction is over the entries of its level in all of them.
+
+    Raises:
+        UsageError: no question pairs, or none has a score in both runs; with gates, also where runs do not ask the same
+            questions or have no family of that name.
+    """
+    paired = [_Paired(baseline, other) for other in others]
+    checked = [_gates(pairs, gates) for pairs in paired]
+    runs, families, bootcamps = (
+        _level([groups(pairs) for pairs in paired], seed=seed) for groups in (_of_run, _of_families, _of_bootcamps)
+    )
+    compared = tuple(
+        RunComparison(
+            name=pairs.b.name,
+            baseline=baseline.name,
+            n_pairs=len(pairs.in_a),
+            n_unpaired=len(pairs.b) - len(pairs.in_b),
+            n_unpaired_baseline=len(baseline) - len(pairs.in_a),
+            n_without_score=pairs.n_without_score,
+            left_out=pairs.left_out,
+            repeats=pairs.repeats,
+            run=of_run[0],
+            families=of_families,
+            bootcamps=of_bootcamps,
+            worse=pairs.flips(worse=True),
+            better=pairs.flips(worse=False),
+            gates=results,
+        )
+        for pairs, of_run, of_families, of_bootcamps, results in zip(
+            paired, runs, families, bootcamps, checked, strict=True
+        )
+    )
+    return Comparison(baseline=baseline.name, runs=compared, curve=_curve([baseline, *others], paired, seed))
+
+
+class _Paired:
+    """Two runs with their pairs: those with a score in both, by group (a data source in one file of the baseline)."""
+
+    def __init__(self, a: QuestionScores, b: QuestionScores) -> None:
+        self.a, self.b = a, b
+        self.in_a, self.in_b = pair(a, b)
+        if not len(self.in_a):
+            raise UsageError(
+                f"{b.name} and {a.name} have no question in common",
+                hint="compare runs of the same test dir",
+            )
+        self.left_out = tuple(sorted(a.unverifiable & b.unverifiable & {*a.names}))
+        self.is_counted = ~np.isin(a.source[self.in_a], [a.names.index(name) for name in self.left_out])
+        has_scores = (a.n_scored[self.in_a] > 0) & (b.n_scored[self.in_b] > 0)
+        self.n_without_score = int(np.count_nonzero(self.is_counted & ~has_scores))
+        chosen = self.is_counted & has_scores
+        if not chosen.any():
+            raise UsageError(
+                f"no question has a score in both {b.name} and {a.name}", hint="score the answers with bootcamp rescore"
+            )
+        self.groups = _grouped(a, b, self.in_a[chosen], self.in_b[chosen])
+        self.repeats = _repeats(a, b, self.in_a[chosen], self.in_b[chosen])
+
+    def flips(self, *, worse: bool) -> tuple[Flip, ...]:
+        """The questions that most repeats got right in one run and wrong in the other, the largest change first."""
+        a, b = self.a, self.b
+        n_a, n_b = a.n_scored[self.in_a], b.n_scored[self.in_b]
+        with np.errstate(invalid="ignore"):
+            share_a, share_b = a.n_right[self.in_a] / n_a, b.n_right[self.in_b] / n_b
+        flipped = (share_a > 0.5) & (share_b < 0.5) if worse else (share_a < 0.5) & (share_b > 0.5)
+        found = np.flatnonzero(flipped & self.is_counted)
+        found = found[np.argsort(-np.abs(share_b[found] - share_a[found]), kind="stable")]
+        result = []
+        for i, j in zip(self.in_a[found].tolist(), self.in_b[found].tolist(), strict=True):
+            (file, row), (baseline_file, baseline_row) = b.place(j), a.place(i)
+            result.append(
+                Flip(
+                    data_source=a.names[a.source[i]],
+                    file=file,
+                    row=row,
+                    baseline_file=baseline_file,
+                    baseline_row=baseline_row,
+                    baseline_score=float(a.total[i] / a.n_scored[i]),
+                    score=float(b.total[j] / b.n_scored[j]),
+                )
+            )
+        return tuple(result)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """The pairs of one data source in one file of the baseline, with a score in both runs.
+
+    `exact` gives the differences that are not 0 as fractions. `discordant` counts the pairs that got worse and better
+    where each has one 0/1 score in both runs, else it is None.
+    """
+
+    name: str
+    family: str
+    differences: Floats
+    moments: PairedMoments
+    n_changed: int
+    is_bounded: bool
+    discordant: tuple[int, int] | None
+    exact: Callable[[], list[Fraction]]
+
+
+def _grouped(a: QuestionScores, b: QuestionScores, in_a: Integers, in_b: Integers) -> list[_Group]:
+    """The groups of pairs, sorted by data source and file."""
+    ids = a.source[in_a] * max(len(a.files), 1) + a.file[in_a]
+    order = np.argsort(ids, kind="stable")
+    in_a, in_b, ids = in_a[order], in_b[order], ids[order]
+    starts = np.flatnonzero(np.diff(ids, prepend=-1))
+    places = [(a.names[a.source[i]], a.files[a.file[i]]) for i in in_a[starts].tolist()]
+    n_files = Counter(source for source, _ in places)
+    total_a, total_b, n_a, n_b = a.total[in_a], b.total[in_b], a.n_scored[in_a], b.n_scored[in_b]
+    differences = total_b / n_b - total_a / n_a
+    differences[np.abs(differences) < 1e-12] = 0.0
+    is_once = (n_a == 1) & (n_b == 1) & a.is_binary[in_a] & b.is_binary[in_b]
+    is_bounded = a.is_bounded[in_a] & b.is_bounded[in_b]
+    groups = []
+    for (source, file), start, end in zip(places, starts, [*starts[1:], len(ids)], strict=True):
+        part = slice(start, end)
+        own = differences[part]
+        groups.append(
+            (
+                (source, file),
+                _Group(
+                    name=source if n_files[source] == 1 else f"{source} ({file})",
+                    family=a.families[a.source[in_a[start]]],
+                    differences=own,
+                    moments=_moments(own, a.noise[in_a[part]], b.noise[in_b[part]]),
+                    n_changed=int(np.count_nonzero(own)),
+                    is_bounded=bool(is_bounded[part].all()),
+                    discordant=(int((own < 0).sum()), int((own > 0).sum())) if is_once[part].all() else None,
+                    exact=partial(_fractions, total_a[part], n_a[part], total_b[part], n_b[part], own),
+                ),
+            )
+        )
+    return [group for _, group in sorted(groups, key=lambda entry: entry[0])]
+
+
+def _moments(differences: Floats, noise_a: Floats, noise_b: Floats) -> PairedMoments:
+    """The moments of differences; what is within comes from the variances of questions asked several times."""
+    values = differences.tolist()
+    square = math.fsum([value * value for value in values]) / len(values)
+    known_a, known_b = noise_a[~np.isnan(noise_a)], noise_b[~np.isnan(noise_b)]
+    within = square  # asked once, nothing tells chance from change
+    if len(known_a) and len(known_b):
+        within = min(square, math.fsum(known_a) / len(known_a) + math.fsum(known_b) / len(known_b))
+    return PairedMoments(n=len(values), mean=math.fsum(values) / len(values), square=square, within=within)
+
+
+def _fractions(total_a: Floats, n_a: Integers, total_b: Floats, n_b: Integers, differences: Floats) -> list[Fraction]:
+    """The differences that are not 0, exactly."""
+    changed = np.flatnonzero(differences)
+    columns = (column[changed].tolist() for column in (total_a, n_a, total_b, n_b))
+    return [_fraction(tb) / kb - _fraction(ta) / ka for ta, ka, tb, kb in zip(*columns, strict=True)]
+
+
+def _fraction(value: float) -> Fraction:
+    """The number that a float stands for: 1/3 and 0.1 themselves, not the floats next to them."""
+    if value.is_integer():
+        return Fraction(int(value))
+    near = Fraction(value).limit_denominator(1000)
+    return near if abs(float(near) - value) <= 1e-12 * max(1.0, abs(value)) else Fraction(repr(value))
+
+
+def _repeats(a: QuestionScores, b: QuestionScores, in_a: Integers, in_b: Integers) -> float:
+    """The smaller run's mean number of scored repeats; a run whose repeats never differ asked once."""
+    means = []
+    for scores, chosen in ((a, in_a), (b, in_b)):
+        differs = np.nan_to_num(scores.noise[chosen]).any()
+        means.append(float(scores.n_scored[chosen].mean()) if differs else 1.0)
+    return min(means)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """An entry before the tests of its level are corrected: its groups, and what smooths their variances."""
+
+    name: str
+    groups: Sequence[_Group]
+    repeats: float
+    pseudo: float
+    is_bootcamp: bool = False
+
+
+def _of_run(pairs: _Paired) -> list[_Entry]:
+    return [_entry(OVERALL, pairs.groups, pairs.repeats)]
+
+
+def _of_families(pairs: _Paired) -> list[_Entry]:
+    return [_entry(family, groups, pairs.repeats) for family, groups in _by_family(pairs.groups).items()]
+
+
+def _of_bootcamps(pairs: _Paired) -> list[_Entry]:
+    return [
+        _Entry(name=group.name, groups=[group], repeats=pairs.repeats, pseudo=1.0, is_bootcamp=True)
+        for group in pairs.groups
+    ]
+
+
+def _entry(name: str, groups: Sequence[_Group], repeats: float) -> _Entry:
+    return _Entry(name=name, groups=groups, repeats=repeats, pseudo=1 / math.sqrt(repeats))
+
+
+def _by_family(groups: Sequence[_Group]) -> dict[str, list[_Group]]:
+    families: dict[str, list[_Group]] = {family: [] for family in sorted({group.family for group in groups})}
+    for group in groups:
+        families[group.family].append(group)
+    return families
+
+
+def _level(entries: Sequence[Sequence[_Entry]], *, seed: int) -> list[tuple[Difference, ...]]:
+    """The differences of one level in each of several runs, corrected over all of them."""
+    flat = [entry for of_run in entries for entry in of_run]
+    p_values = [_p_value(entry, n_tests=len(flat), seed=seed) for entry in flat]
+    adjusted, changed = holm(p_values), benjamini_hochberg(p_values)
+    differences = iter(
+        [
+            _difference(entry, p, n_tests=len(flat), p_adjusted=p_holm, p_changed=p_bh if entry.is_bootcamp else None)
+            for entry, p, p_holm, p_bh in zip(flat, p_values, adjusted, changed, strict=True)
+        ]
+    )
+    return [tuple(next(differences) for _ in of_run) for of_run in entries]
+
+
+def _p_value(entry: _Entry, *, n_tests: int, seed: int) -> float:
+    """Mid-p McNemar for a bootcamp with 0/1 scores asked once, else the sign flip, stratified by group."""
+    only = entry.groups[0]
+    if entry.is_bootcamp and only.discordant is not None:
+        return mcnemar_mid_p(*only.discordant)
+    if sum(group.n_changed for group in entry.groups) > MAX_FLIPPED:
+        weighted_floats = [group.differences / group.moments.n for group in entry.groups]
+        return normal_sign_flip_p(np.concatenate(weighted_floats).tolist())
+    weighted = [value / group.moments.n for group in entry.groups for value in group.exact()]
+    unit = math.lcm(*(value.denominator for value in weighted))
+    return sign_flip_p((int(value * unit) for value in weighted), n_tests=n_tests, seed=seed)
+
+
+def _difference(entry: _Entry, p: float, *, n_tests: int, p_adjusted: float, p_changed: float | None) -> Difference:
+    moments = [group.moments for group in entry.groups]
+    n_pairs, difference, interval = sum(m.n for m in moments), _mean_difference(moments), _interval(entry)
+    return Difference(
+        name=entry.name,
+        n_pairs=n_pairs,
+        n_groups=len(moments),
+        difference=difference,
+        interval=interval,
+        p=p,
+        p_adjusted=p_adjusted,
+        significant=p_adjusted < ALPHA,
+        smallest_detectable=smallest_detectable(moments, repeats=entry.repeats, n_tests=n_tests),
+        discordance=sum(group.n_changed for group in entry.groups) / n_pairs,
+        disagrees=(p < ALPHA) == (interval.low <= 0 <= interval.high),
+        p_changed=p_changed,
+    )
+
+
+def _mean_difference(moments: Sequence[PairedMoments]) -> float:
+    return math.fsum([m.mean for m in moments]) / len(moments)
+
+
+def _interval(entry: _Entry) -> Interval:
+    """Tango's for a bootcamp with 0/1 scores asked once, else estimate +- z SE; within [-1, 1] where scores are."""
+    only = entry.groups[0]
+    if entry.is_bootcamp and only.discordant is not None:
+        return tango_interval(*only.discordant, only.moments.n)
+    moments = [group.moments for group in entry.groups]
+    difference, half = _mean_difference(moments), Z95 * difference_error(moments, entry.pseudo)
+    low, high = difference - half, difference + half
+    if all(group.is_bounded for group in entry.groups):
+        low, high = max(-1.0, low), min(1.0, high)
+    return Interval(low=low, high=high)
+
+
+def _gates(pairs: _Paired, gates: Sequence[Gate]) -> tuple[GateResult, ...]:
+    """What becomes of each gate."""
+    if not gates:
+        return ()
+    a, b = pairs.a, pairs.b
+    n_unpaired = len(a) + len(b) - 2 * len(pairs.in_a)
+    if n_unpaired:
+        raise UsageError(
+            f"{b.name} and {a.name} do not ask the same questions: {n_unpaired} are in one of them only",
+            hint="a gate needs runs of the same questions",
+        )
+    in_a, in_b = pairs.in_a[pairs.is_counted], pairs.in_b[pairs.is_counted]
+    worst = _grouped(_filled(a, 1.0), _filled(b, 0.0), in_a, in_b)
+    best = _grouped(_filled(a, 0.0), _filled(b, 1.0), in_a, in_b)
+    n_missing = _missing(pairs, in_a, in_b)
+    return tuple(_gate(pairs, gate, worst, best, n_missing) for gate in gates)
+
+
+def _filled(scores: QuestionScores, score: float) -> QuestionScores:
+    """The same questions with every missing score taken for this one."""
+    return replace(scores, total=scores.total + score * scores.n_missing, n_scored=scores.n_scored + scores.n_missing)
+
+
+def _missing(pairs: _Paired, in_a: Integers, in_b: Integers) -> Mapping[str, int]:
+    """The samples without a score by family."""
+    a, b = pairs.a, pairs.b
+    missing = np.bincount(
+        a.source[in_a], weights=a.n_missing[in_a] + b.n_missing[in_b], minlength=len(a.names)
+    ).tolist()
+    result: dict[str, int] = {}
+    for family, n in zip(a.families, missing, strict=True):
+        result[family] = result.get(family, 0) + int(n)
+    return result
+
+
+def _gate(
+    pairs: _Paired, gate: Gate, worst: Sequence[_Group], best: Sequence[_Group], n_missing: Mapping[str, int]
+) -> GateResult:
+    is_meant = partial(_is_meant, gate.name, {group.family for group in worst})
+    pseudo, margin = 1 / math.sqrt(pairs.repeats), gate.margin
+    sides = [[group.moments for group in groups if is_meant(group.family)] for groups in (worst, best)]
+    bounds, outcomes = [], set[Outcome]()
+    for moments in sides:
+        difference, error = _mean_difference(moments), difference_error(moments, pseudo)
+        bounds.append(gate_bounds(difference, error))
+        outcomes.add(gate_outcome(difference, error, margin))
+    found = [group for group in pairs.groups if is_meant(group.family)]
+    scored = [group.moments for group in found] or sides[0]
+    missing = sum(n for family, n in n_missing.items() if is_meant(family))
+    is_bounded = all(group.is_bounded for group in found)
+    # what is missing has no worst and no best where scores are outside [0, 1]
+    outcome: Outcome = outcomes.pop() if len(outcomes) == 1 and (is_bounded or not missing) else "undecided"
+    difference, error = _mean_difference(scored), difference_error(scored, pseudo)
+    repeats_needed = None
+    if outcome == "undecided" and any(moments.within for moments in scored) and not missing:
+        repeats_needed = repeats_to_decide(
+            scored, difference=difference, margin=margin, repeats=pairs.repeats, pseudo=pseudo
+        )
+    return GateResult(
+        gate=gate,
+        outcome=outcome,
+        difference=difference,
+        low=bounds[0][0],
+        high=bounds[1][1],
+        n_missing=missing,
+        if_unchanged=gate_shares(scored, error=error, margin=margin),
+        repeats_needed=repeats_needed,
+    )
+
+
+def _is_meant(name: str, families: Collection[str], family: str) -> bool:
+    """Whether a gate of this name is about a family."""
+    if name != OVERALL and name not in families:
+        raise UsageError(f"no family is named {name!r}", hint=f"use {OVERALL} or one of {', '.join(sorted(families))}")
+    return name in (OVERALL, family)
+
+
+def _curve(runs: Sequence[QuestionScores], paired: Sequence[_Paired], seed: int) -> tuple[CurvePoint, ...]:
+    """The runs in order, each against the one before it."""
+    if len(runs) < 3:
+        return ()
+    later = [_Paired(a, b) for a, b in pairwise(runs[1:])]
+    steps = _level([_of_run(pairs) for pairs in (paired[0], *later)], seed=seed)
+    return tuple(
+        CurvePoint(name=run.name, mean=_own_mean(run), step=step)
+        for run, step in zip(runs, (None, *(step[0] for step in steps)), strict=True)
+    )
+
+
+def _own_mean(run: QuestionScores) -> float | None:
+    """The unweighted mean over the groups of a run."""
+    scored = run.n_scored > 0
+    ids = run.source[scored] * max(len(run.files), 1) + run.file[scored]
+    order = np.argsort(ids, kind="stable")
+    means = (run.total[scored] / run.n_scored[scored])[order]
+    starts = np.flatnonzero(np.diff(ids[order], prepend=-1))
+    groups = np.split(means, starts[1:]) if len(means) else []
+    return exact_mean([math.fsum(group.tolist()) / len(group) for group in groups])
