@@ -39,7 +39,7 @@ from bootcamp_cli.bootcamps.asked_formats import (
 from bootcamp_cli.bootcamps.registry import Resolver
 from bootcamp_cli.errors import ungrouped
 from bootcamp_cli.settings.model import Settings
-from bootcamp_cli.store.journal import read_records, rows_by_file
+from bootcamp_cli.store.journal import StoredRecord, read_foreign_records, read_records, rows_by_file
 from bootcamp_cli.store.legacy import data_source_by_file
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import Record, SampleKey, bootcamp_name, verified_text
@@ -596,8 +596,8 @@ def run_records(run_dir: RunDir) -> Iterator[tuple[str, Record]]:
     data_sources = data_source_by_file(run_dir) if rows is None else {}
     paths, _ = detail_files(run_dir, rows)
     for path in paths:
-        for stored in read_records(path, data_sources.get(path.name)):
-            yield path.name, stored.record
+        stored = read_records(path) if rows else read_foreign_records(path, data_sources.get(path.name))
+        yield from ((path.name, each.record) for each in stored if isinstance(each, StoredRecord))
 
 
 # Detectors
