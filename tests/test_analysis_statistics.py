@@ -99,6 +99,11 @@ def test_t_cdf_of_its_quantile_is_the_chance(p: float, df: int) -> None:
     assert math.isclose(t_cdf(t_quantile(p, df), df), p, rel_tol=1e-12)
 
 
+def test_t_cdf_ends_at_zero_and_one() -> None:
+    """Where no float holds the square of a value, the chance is that of infinity."""
+    assert (t_cdf(-1e200, 3), t_cdf(1e200, 3)) == (0.0, 1.0)
+
+
 @pytest.mark.parametrize("p", [0.0, 1.0, -0.1, math.nan])
 def test_t_quantile_of_no_chance_is_refused(p: float) -> None:
     """A chance that is not between 0 and 1 has no quantile."""
@@ -144,6 +149,7 @@ def test_interval_outside_the_unit_may_be_missing() -> None:
     assert group([[2.0]]).error_new_questions is None
     assert group([[2.0], [2.0], [2.0]]).interval is None
     assert t_interval([1e308, -1e308]) is None
+    assert t_interval([1e154, -1e154] * 2) is None
 
 
 def test_scores_decide_the_method_not_their_means() -> None:
