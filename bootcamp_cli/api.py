@@ -115,7 +115,7 @@ async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | Non
     nearest = await _aside(lambda: nearest_run(plan, most=most))
     if nearest is not None and not nearest.differences:
         if plan.settings.resume:
-            return await _resumed(plan, nearest.run_dir, tell, stop)
+            return await _resumed(nearest.plan, nearest.run_dir, tell, stop)
         if not nearest.manifest.complete:
             path = shlex.quote(str(nearest.run_dir.path))
             tell.note(f"an unfinished run has the same settings: `bootcamp resume {path}` would continue it")
@@ -483,7 +483,8 @@ def _plan_continuation(run_dir: "RunDir", settings: Settings, tell: "_Tell") -> 
         bos=manifest.template.bos,
         origin="the run",
     )
-    plan = replace(make_plan(settings, template, sys_prompt=manifest.sys_prompt), redo_of=manifest.redo_of)
+    plan = make_plan(settings, template, sys_prompt=manifest.sys_prompt, started=manifest.files)
+    plan = replace(plan, redo_of=manifest.redo_of)
     _tell_about_data(plan, tell)
     return plan
 

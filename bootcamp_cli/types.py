@@ -260,7 +260,8 @@ class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
     """A test file as it was when the run started: SHA-256 and size of the whole file, and the rows that the run takes.
 
     `n_invalid` counts the rows that were left out as invalid; None where the manifest lacks it. `data_sources` maps
-    each data source to its number of rows, in order of first appearance.
+    each data source to its number of rows, in order of first appearance. Where rows were drawn, these are the rows that
+    the run takes, drawn from `n_drawn_from` rows in the first `size_bytes`: what is appended later is not drawn.
     """
 
     name: str
@@ -270,6 +271,7 @@ class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
     n_invalid: Count | None = None
     id_rule: IdRule
     data_sources: tuple[tuple[str, Count], ...]
+    n_drawn_from: Count | None = None
 
 
 class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -219,7 +219,7 @@ def test_the_order_of_the_workbook() -> None:
     prompt = ("template", "template_text", "bos", "sys_prompt")
     first = ("model_name", "api_mode", *prompt, "max_tokens", "temperature", "top_p")
     assert keys[: len(first)] == first
-    assert keys[-5:] == ("stop", "extra_body", "include", "exclude", "limit")
+    assert keys[-7:] == ("stop", "extra_body", "include", "exclude", "limit", "sample", "sample_seed")
 
 
 @pytest.mark.parametrize("missing", [key for key in identity_keys() if key != VERIFIERS])

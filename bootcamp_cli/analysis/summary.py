@@ -146,11 +146,21 @@ class Redone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """That a run took `n` questions of each test file, drawn with `seed`; `n_rows` counts by file what there was."""
+
+    n: int
+    seed: int
+    n_rows: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
     """The whole run: its rows (files in name order, data sources in order of first appearance) and their totals.
 
     Totals are derived from the rows, so a summary with some of the rows has the totals of those rows.
-    `test_dir` is the name of the test dir, not its path. `tokens` are those of all answers, scored or not.
+    `test_dir` is the name of the test dir, not its path. `tokens` are those of all answers, scored or not. `drawn` is
+    None where all questions were taken.
     """
 
     model_name: str
@@ -160,6 +170,7 @@ class RunSummary:
     redone: tuple[Redone, ...] = ()
     redo_of: str | None = None
     tokens: TokenTotals = field(default_factory=TokenTotals)
+    drawn: Drawn | None = None
 
     @property
     def avg_score(self) -> float | None:
@@ -360,10 +371,21 @@ def _read_alone(run_dir: RunDir) -> RunContents:
     return RunContents(
         manifest=manifest,
         eval_args=eval_args,
-        summary=replace(summary, redo_of=redo_of.run if redo_of else None),
+        summary=replace(summary, redo_of=redo_of.run if redo_of else None, drawn=_drawn(manifest)),
         left_out=tuple(path.name for path in left_out),
         halves=tuple(halves),
     )
+
+
+def _drawn(manifest: Manifest | None) -> Drawn | None:
+    """How the questions of a run were drawn, where they were."""
+    if manifest is None:
+        return None
+    n, seed = manifest.identity.get("sample"), manifest.identity.get("sample_seed")
+    if not isinstance(n, int) or not isinstance(seed, int):
+        return None
+    n_rows = {file.name: file.n_drawn_from for file in manifest.files if file.n_drawn_from is not None}
+    return Drawn(n=n, seed=seed, n_rows=n_rows)
 
 
 def _redone(run_dir: RunDir) -> tuple[Redone, ...]:

@@ -6,13 +6,14 @@ The digests later tell whether a test file is the same as in an earlier run, or 
 import hashlib
 import os
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
+from bootcamp_cli.dataset.draw import Draw, Places
 from bootcamp_cli.dataset.rows import ChatRow, InvalidRowError, LineReader, Row, parse_heads, parse_row
 from bootcamp_cli.errors import DatasetError
 from bootcamp_cli.text import listed, visible
@@ -44,7 +45,9 @@ class TestFile:
     `digest` is the SHA-256 (hex) of the whole file of `size_bytes`; `span_digest` that of its first `span_bytes`, which
     hold all selected rows (the whole file, or up to the last row that `limit` lets in). `n_rows` counts the selected
     rows, `data_sources` holds their data sources with row counts in order of first appearance, `n_invalid` counts
-    the rows that `skip_invalid` leaves out, `n_chats` the selected rows whose prompt is a list of messages.
+    the rows that `skip_invalid` leaves out, `n_chats` the selected rows whose prompt is a list of messages. Where rows
+    were drawn, these are the selected ones: `drawn` holds their line numbers from 0, ascending, `n_drawn_from` counts
+    the rows that they were drawn from.
     """
 
     __test__ = False  # not a pytest class, despite its name
@@ -60,6 +63,8 @@ class TestFile:
     id_rule: IdRule
     n_invalid: int
     n_chats: int = 0
+    drawn: "array[int] | None" = field(default=None, hash=False)
+    n_drawn_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +93,16 @@ def scan_test_dir(
     exclude: Sequence[str] = (),
     limit: int | None = None,
     skip_invalid: bool = False,
+    draw: Draw | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> TestSet:
     """Read every `*.jsonl` file directly in the directory, in name order, and check every row.
 
     `include` and `exclude` are shell globs on test file name (with or without `.jsonl`) or data source; `limit` admits
-    only the first selected rows of each file; `skip_invalid` leaves out bad rows instead of refusing them. A file that
-    is excluded by name is not read, and problems in a file that `include` does not select are ignored.
+    only the first selected rows of each file; `skip_invalid` leaves out bad rows instead of refusing them; `draw` takes
+    some of the rows that all these let in. A file that is excluded by name is not read, and problems in a file that
+    `include` does not select are ignored. Of a file that has an entry in `sizes` only that many bytes are read: what
+    was appended since does not exist for the scan.
 
     Raises:
         DatasetError: something cannot be used; `problems` has the first 20 as `file:line: what`.
@@ -105,7 +114,8 @@ def scan_test_dir(
         selection = _FileSelection(path.name, include=include, exclude=exclude)
         if selection.is_excluded:
             continue
-        scan = _scan_file(path, selection, limit=limit)
+        reader = LineReader(n_bytes=sizes.get(path.name) if sizes else None)
+        scan = _scan_file(path, reader, selection, limit=limit, draw=draw)
         data_sources.update(selection.data_sources_seen)
         scans.append(scan if scan.test_file or selection.is_included else _without_problems(scan))
     n_problems = sum(scan.n_problems for scan in scans)
@@ -233,36 +243,50 @@ class _Problems:
             self.add(line, "blank line")
 
 
-def _scan_file(path: Path, selection: _FileSelection, *, limit: int | None) -> _FileScan:
+def _scan_file(
+    path: Path, reader: LineReader, selection: _FileSelection, *, limit: int | None, draw: Draw | None
+) -> _FileScan:
     """Read a test file once, row by row. Its problems are part of the result, not an exception."""
     problems = _Problems(path.name)
     try:
-        test_file = _read(path, selection, limit, problems)
+        test_file = _read(path, reader, selection, problems, limit=limit, draw=draw)
     except OSError as error:
         problems.add(1, f"cannot be read: {error.strerror or error}")
         return _FileScan(test_file=None, is_readable=False, problems=tuple(problems.first), n_problems=problems.n)
     return _FileScan(test_file=test_file, is_readable=True, problems=tuple(problems.first), n_problems=problems.n)
 
 
-def _read(path: Path, selection: _FileSelection, limit: int | None, problems: _Problems) -> TestFile | None:
+def _read(
+    path: Path,
+    reader: LineReader,
+    selection: _FileSelection,
+    problems: _Problems,
+    *,
+    limit: int | None,
+    draw: Draw | None,
+) -> TestFile | None:
     ids = _OwnIds()
+    places = Places() if draw else None
     counts: dict[str, int] = {}
     n_rows = n_chats = 0
     span: tuple[str, int] | None = None
     with path.open("rb") as file:
-        reader = LineReader()
-        for row in _rows(reader, file, problems, n_bytes=_BATCH_BYTES if limit is None else 1):
+        rows = _rows(reader, file, problems, n_bytes=_BATCH_BYTES if limit is None else 1)
+        for n_before, row in enumerate(rows):
             ids.add(row.own_id)
             if selection.selects(row.data_source) and (limit is None or n_rows < limit):
                 n_rows += 1
-                n_chats += isinstance(row, ChatRow)
+                is_chat = isinstance(row, ChatRow)
+                n_chats += is_chat
                 counts[row.data_source] = counts.get(row.data_source, 0) + 1
+                if places is not None:  # every line before this one was a row or a problem
+                    places.add(n_before + problems.n, row.data_source, is_chat=is_chat)
                 if n_rows == limit:
                     span = reader.digest(), reader.n_read
     if n_rows == 0:
         return None
     span_digest, span_bytes = span or (reader.digest(), reader.n_read)
-    return TestFile(
+    test_file = TestFile(
         name=path.name,
         path=path,
         digest=reader.digest(),
@@ -274,6 +298,25 @@ def _read(path: Path, selection: _FileSelection, limit: int | None, problems: _P
         id_rule=ids.rule(),
         n_invalid=problems.n,
         n_chats=n_chats,
+    )
+    return test_file if draw is None or places is None else _drawn(test_file, draw, places)
+
+
+def _drawn(test_file: TestFile, draw: Draw, places: Places) -> TestFile:
+    """The test file with some of its selected rows in their place."""
+    counts: dict[str, int] = {}
+    lines, n_chats = array("q"), 0
+    for line, data_source, is_chat in places.at(draw.positions(test_file.name, test_file.n_rows)):
+        lines.append(line)
+        counts[data_source] = counts.get(data_source, 0) + 1
+        n_chats += is_chat
+    return replace(
+        test_file,
+        n_rows=len(lines),
+        data_sources=tuple(counts.items()),
+        n_chats=n_chats,
+        drawn=lines,
+        n_drawn_from=test_file.n_rows,
     )
 
 

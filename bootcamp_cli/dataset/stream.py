@@ -1,6 +1,8 @@
 """Test file -> samples, lazily: the second pass, after the scan found everything in order."""
 
-from collections.abc import Callable, Iterator
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 
 from bootcamp_cli.dataset.rows import ChatRow, InvalidRowError, LineReader, Row, parse_known_row, parse_row
 from bootcamp_cli.dataset.scan import TestFile
@@ -16,8 +18,8 @@ def iter_samples(
 ) -> Iterator[Sample]:
     """The samples of the selected rows in order of row, then repeat, never more than a few rows in memory.
 
-    Samples for which `skip(row, repeat)` is true are left out, and rows without any other are not parsed; rows that the
-    scan left out stay out, silently. Rows appended since the scan are not read.
+    Samples for which `skip(row, repeat)` is true are left out, and rows without any other are not parsed, nor are rows
+    that were not drawn; rows that the scan left out stay out, silently. Rows appended since the scan are not read.
 
     Raises:
         DatasetError: the file cannot be read, or its content is not what was scanned (noticed with the next lines
@@ -29,7 +31,7 @@ def iter_samples(
     reader = LineReader(n_bytes=test_file.span_bytes)
     n_lines = 0
     while lines := _next_lines(test_file, reader):
-        for row, line in enumerate(lines, start=n_lines):
+        for row, line in _taken(lines, n_lines, test_file.drawn):
             owed = repeats if skip is None else [repeat for repeat in repeats if not skip(row, repeat)]
             if not owed:
                 continue
@@ -43,6 +45,14 @@ def iter_samples(
         n_lines += len(lines)
     if reader.digest() != test_file.span_digest:
         raise _changed(test_file)
+
+
+def _taken(lines: list[bytes], start: int, drawn: "array[int] | None") -> Iterable[tuple[int, bytes]]:
+    """The lines that count, each with its number; `start` is that of the first."""
+    if drawn is None:
+        return enumerate(lines, start=start)
+    first, end = bisect_left(drawn, start), bisect_left(drawn, start + len(lines))
+    return ((row, lines[row - start]) for row in drawn[first:end])
 
 
 def _next_lines(test_file: TestFile, reader: LineReader) -> list[bytes]:

@@ -1,12 +1,13 @@
 """What a run will do, decided before its first request: settings, template, test set and verifiers together."""
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bootcamp_cli.bootcamps.digest import verifier_version
 from bootcamp_cli.bootcamps.registry import Resolver
+from bootcamp_cli.dataset.draw import Draw
 from bootcamp_cli.dataset.scan import TestFile, TestSet, scan_test_dir
 from bootcamp_cli.engine.identity import VERIFIERS, as_written
 from bootcamp_cli.errors import SettingsError, UnknownBootcampError
@@ -25,7 +26,7 @@ from bootcamp_cli.settings.model import (
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.templates.template import Template
 from bootcamp_cli.text import counted, listed
-from bootcamp_cli.types import BootcampRef, RedoOf, VerifierVersion, bootcamp_name
+from bootcamp_cli.types import BootcampRef, ManifestFile, RedoOf, VerifierVersion, bootcamp_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +132,15 @@ class Plan:
             raise _unloadable(reasons)
         return replace(self, unloadable=reasons)
 
+    def as_started(self, files: Sequence[ManifestFile]) -> "Plan":
+        """The same plan with the questions drawn from what these files of an earlier run held at its start.
+
+        Raises:
+            DatasetError, UnknownBootcampError: as `make_plan` does.
+        """
+        settings, prompt = self.settings, self.generation.sys_prompt
+        return replace(make_plan(settings, self.template, sys_prompt=prompt, started=files), redo_of=self.redo_of)
+
     def identity(self) -> dict[str, Any]:
         """What decides the answers and the scores: see `engine.identity`."""
         args = to_eval_args(self.settings)
@@ -147,10 +157,13 @@ class Plan:
         return identity if self.redo_of is None else identity | {"redo_of": self.redo_of.run}
 
 
-def make_plan(settings: Settings, template: Template, *, sys_prompt: str | None) -> Plan:
+def make_plan(
+    settings: Settings, template: Template, *, sys_prompt: str | None, started: Sequence[ManifestFile] = ()
+) -> Plan:
     """Check everything that can be checked without the server.
 
-    `sys_prompt` is the system prompt of chat mode, whether it came from the settings or from the template.
+    `sys_prompt` is the system prompt of chat mode, whether it came from the settings or from the template. `started`
+    are the files of a run that is continued: where questions are drawn, it is from what these held at its start.
 
     Raises:
         SettingsError: a required parameter is missing, or two have the same key in the request body.
@@ -165,6 +178,8 @@ def make_plan(settings: Settings, template: Template, *, sys_prompt: str | None)
         exclude=settings.exclude,
         limit=settings.limit,
         skip_invalid=settings.skip_invalid,
+        draw=None if settings.sample is None else Draw(n=settings.sample, seed=settings.sample_seed),
+        sizes=None if settings.sample is None else {file.name: file.size_bytes for file in started},
     )
     refs = resolve_all(settings, test_set)
     unknown = [name for name, ref in refs.items() if ref is None]

@@ -320,8 +320,12 @@ def end_rescoring(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earlier:
-    """An earlier run under output_dir: what decides its answers otherwise than a plan says, by key and in words."""
+    """An earlier run under output_dir: what decides its answers otherwise than a plan says, by key and in words.
 
+    `plan` is that plan as it would continue the run.
+    """
+
+    plan: Plan
     run_dir: RunDir
     manifest: Manifest
     differences: tuple[str, ...]
@@ -331,19 +335,44 @@ class Earlier:
 def nearest_run(plan: Plan, *, most: int | None = None) -> Earlier | None:
     """The run under output_dir, finished or not, that is most alike, of equally alike ones the newest.
 
-    `most` of the most recently changed directories are looked into, or all.
+    `most` of the most recently changed directories are looked into, or all. Where a run is to be continued, one that
+    drew its questions is the same although rows were appended to its test files since.
     """
     nearest: Earlier | None = None
     best: tuple[int, tuple[str, str]] | None = None
     for run_dir, manifest in readable_runs(plan.settings.output_dir, most=most):
         before = identity_of(manifest)
+        ours = plan
         after = plan.beside(before).identity()
         keys = tuple(answer_differences(before, after))
+        if keys == ("files",) and plan.settings.resume and _has_grown(plan, manifest):
+            ours = plan.as_started(manifest.files)
+            after = ours.beside(before).identity()
+            keys = tuple(answer_differences(before, after))
         rank = -len(keys), age_key(run_dir, manifest)
         if best is None or rank > best:
             words = described(keys, before, after)
-            nearest, best = Earlier(run_dir=run_dir, manifest=manifest, differences=keys, described=words), rank
+            nearest = Earlier(plan=ours, run_dir=run_dir, manifest=manifest, differences=keys, described=words)
+            best = rank
     return nearest
+
+
+def _has_grown(plan: Plan, manifest: Manifest) -> bool:
+    """Whether the test files are those of a run that drew its questions, some of them with rows appended since."""
+    current = {file.name: file for file in plan.test_set.files}
+    if plan.settings.sample is None or current.keys() != {entry.name for entry in manifest.files}:
+        return False
+    return all(_holds(current[entry.name], entry) for entry in manifest.files)
+
+
+def _holds(file: TestFile, entry: ManifestFile) -> bool:
+    """Whether a test file is as it was when a run started, or has only rows appended."""
+    if file.digest == entry.digest:
+        return True
+    try:
+        return digest_of_prefix(file.path, entry.size_bytes) == entry.digest
+    except DatasetError:
+        return False
 
 
 def manifest_of(plan: Plan, model_entry: dict[str, Any] | None = None) -> Manifest:
@@ -386,6 +415,7 @@ def _files(plan: Plan) -> tuple[ManifestFile, ...]:
             n_invalid=file.n_invalid,
             id_rule=file.id_rule,
             data_sources=file.data_sources,
+            n_drawn_from=file.n_drawn_from,
         )
         for file in plan.test_set.files
     )
@@ -437,13 +467,7 @@ def _check_files(plan: Plan, files: Sequence[ManifestFile]) -> None:
         file = current.get(entry.name)
         if file is None:
             raise _other_data(f"{entry.name} is missing")
-        if file.digest == entry.digest:
-            continue
-        try:
-            appended = digest_of_prefix(file.path, entry.size_bytes) == entry.digest
-        except DatasetError:
-            appended = False
-        if not appended or file.id_rule != entry.id_rule:
+        if file.digest != entry.digest and (not _holds(file, entry) or file.id_rule != entry.id_rule):
             raise _other_data(f"{entry.name} changed since the run started")
 
 

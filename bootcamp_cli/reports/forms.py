@@ -25,6 +25,7 @@ unverified         {kind: int}: answers without a verdict
 redone             [object]: run directories that redo samples of this one with a larger max_tokens: run_dir,
                    selection, max_tokens, n, n_scored, n_truncated, score
 redo_of            str | null: the run of which this one redoes samples
+drawn              object | null: n questions of each file were drawn with seed, of n_rows by file
 groups             [object]: the keys of a line of meta.jsonl, and failures and unverified by kind
 """
 
@@ -255,6 +256,7 @@ def json_object(shown: "RunSummary", *, n_all: int) -> dict[str, Any]:
         "unverified": shown.unverified,
         "redone": [asdict(redone) for redone in shown.redone],
         "redo_of": shown.redo_of,
+        "drawn": None if shown.drawn is None else asdict(shown.drawn),
         "groups": [_group(group) for group in shown.groups],
     }
 

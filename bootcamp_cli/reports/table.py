@@ -13,7 +13,7 @@ from bootcamp_cli.reports.columns import COLUMNS, Cell, Column, Kind
 from bootcamp_cli.text import counted, shortened, visible
 
 if TYPE_CHECKING:
-    from bootcamp_cli.analysis.summary import GroupSummary, Redone, RunSummary
+    from bootcamp_cli.analysis.summary import Drawn, GroupSummary, Redone, RunSummary
 
 TOTAL = "Total Average"
 _STARTERS = frozenset("=+-@\t\r\n＝＋－＠")
@@ -97,6 +97,8 @@ def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
     if run.redo_of is not None:
         samples, questions = counted(run.n_samples, "sample"), counted(run.n_questions, "question")
         yield f"only what is redone from {visible(run.redo_of)}: {samples} of {questions}"
+    if run.drawn is not None and run.redo_of is None:
+        yield _drawn(run, run.drawn)
     if run.repeats > 1:
         asked = "" if run.redo_of else f"{counted(run.n_questions, 'question')} asked {run.repeats:,} times: "
         yield f"{asked}averages are means of question means"
@@ -117,6 +119,17 @@ def _about_answers(run: "RunSummary") -> Iterator[str]:
         yield f"without a known finish_reason: {run.n_unknown_end:,} of {run.n_answered:,} answers"
     if run.n_len_estimated:
         yield f"lengths that are estimates (server sent no usage): {run.n_len_estimated:,} of {run.n_answered:,}"
+
+
+def _drawn(run: "RunSummary", drawn: "Drawn") -> str:
+    """How the questions of the files shown were drawn: `20 of 68 questions per file drawn with seed 1`."""
+    sizes = {drawn.n_rows[group.file] for group in run.groups if group.file in drawn.n_rows} or {drawn.n}
+    smallest, largest = min(sizes), max(sizes)
+    if largest <= drawn.n:
+        return f"all questions of each file, as no more than {drawn.n:,} were to be drawn"
+    most = "up to " if smallest < drawn.n else ""
+    of = f"{largest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
+    return f"{most}{drawn.n:,} of {of} questions per file drawn with seed {drawn.seed}"
 
 
 def _redone(redone: "Redone") -> str:

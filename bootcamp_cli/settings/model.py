@@ -276,6 +276,26 @@ class Settings:
             default_text="all rows",
         ),
     ] = None
+    sample: Annotated[
+        int | None,
+        Param(
+            help="draw so many questions from each file, spread over it; with limit, over its first rows",
+            group="Test data",
+            kind="integer",
+            minimum=1,
+            decides="answers",
+            default_text="all rows",
+        ),
+    ] = None
+    sample_seed: Annotated[
+        int,
+        Param(
+            help="seed of the draw: the same seed draws the same questions",
+            group="Test data",
+            kind="integer",
+            decides="answers",
+        ),
+    ] = 0
     include: Annotated[
         tuple[str, ...],
         Param(
@@ -691,8 +711,8 @@ def identity_keys() -> tuple[str, ...]:
 def listed_keys() -> tuple[str, ...]:
     """The keys of eval_args.json and of the identity that the workbook lists, in its order.
 
-    These are what decides the answers, with the choice of rows last: patterns first, then the limit. The digests of the
-    files are not a parameter.
+    These are what decides the answers, with the choice of rows last: patterns first, then limit and draw. The digests
+    of the files are not a parameter.
     """
     deciding = [p for p in parameters() if p.param.decides == "answers" and p.param.held_as != "files"]
     rows = [parameter for parameter in deciding if parameter.param.group == "Test data"]

@@ -17,6 +17,7 @@ def mode_warnings(resolved: Resolved, *, template_system_prompt: str | None = No
     of the chosen template, which chat mode uses.
     """
     return [
+        *_of_the_data(resolved),
         *_of_the_mode(resolved, template_system_prompt),
         *_of_sampling(resolved),
         *_of_requests(resolved),
@@ -30,6 +31,12 @@ def template_note(resolved: Resolved) -> str | None:
     if settings.api_mode != "completion" or resolved.chosen("template"):
         return None
     return f"no template chosen: using {settings.template}"
+
+
+def _of_the_data(resolved: Resolved) -> list[str]:
+    if resolved.settings.sample is None and resolved.chosen("sample_seed"):
+        return [f"{_place(resolved, 'sample_seed')}: no effect without sample"]
+    return []
 
 
 def _of_the_mode(resolved: Resolved, template_system_prompt: str | None) -> list[str]:

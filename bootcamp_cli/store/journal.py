@@ -96,7 +96,7 @@ def _times(n: int) -> str:
 
 def rows_by_file(manifest: Manifest) -> dict[str, RunRows]:
     """What the manifest tells about the rows of each test file."""
-    all_selected = not manifest.identity.get("include") and not manifest.identity.get("exclude")
+    all_selected = not any(manifest.identity.get(key) for key in ("include", "exclude", "sample"))
     return {
         file.name: RunRows(
             data_sources=frozenset(name for name, _ in file.data_sources),
