@@ -24,7 +24,8 @@ _OPEN_FILES_OF_SERVER = 256
     rest="defaults",
     example="bootcamp demo\n"
     "bootcamp demo --rows 50 --latency 0.2 --output-dir /tmp/demo\n"
-    "bootcamp demo --serve --port 8000 --tokens 2000",
+    "bootcamp demo --serve --port 8000 --tokens 2000\n"
+    "bootcamp demo --loss grids:0.15 --flaw other_format:0.1",
 )
 def demo_command(  # noqa: PLR0913 - the options of the command
     call: Call,
@@ -47,6 +48,31 @@ def demo_command(  # noqa: PLR0913 - the options of the command
     test_dir: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="answer this test dir instead of a generated one", rich_help_panel="Demo"),
+    ] = None,
+    skill: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="share of right answers; by default it differs from bootcamp to bootcamp",
+            rich_help_panel="Demo",
+        ),
+    ] = None,
+    loss: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FAMILY:SHARE",
+            help="lower the share of right answers of a family's bootcamps (kor_logic:0.15), repeatable",
+            rich_help_panel="Demo",
+        ),
+    ] = None,
+    flaw: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND:SHARE",
+            help="let a share of all answers be truncated, empty, a repetition_loop or in other_format, repeatable; "
+            "that is right, but in another block than asked",
+            rich_help_panel="Demo",
+        ),
     ] = None,
     port: Annotated[
         int,
@@ -78,7 +104,7 @@ def demo_command(  # noqa: PLR0913 - the options of the command
     """
     from tempfile import TemporaryDirectory
 
-    from bootcamp_cli.demo.config import DemoConfig, parse_fault
+    from bootcamp_cli.demo.config import DemoConfig, parse_fault, parse_flaw, parse_loss
     from bootcamp_cli.demo.instances import make_test_dir
 
     if rows < 1:
@@ -99,6 +125,9 @@ def demo_command(  # noqa: PLR0913 - the options of the command
             n_tokens=tokens,
             faults=tuple(parse_fault(spec) for spec in faults),
             seed=seed,
+            skill=skill,
+            losses=dict(map(parse_loss, loss or ())),
+            flaws=dict(map(parse_flaw, flaw or ())),
         )
         if test_dir is None:
             make_test_dir(directory, seed=seed, rows=rows)
@@ -136,6 +165,8 @@ def _evaluate(call: Call, config: "DemoConfig", test_dir: Path, faults: tuple[st
 
     with _served(config) as url:
         shown = f", faults {', '.join(faults)}" if faults else ""
+        for what, shares in (("losses", config.losses), ("flaws", config.flaws)):
+            shown += f", {what} {', '.join(f'{name}:{share:g}' for name, share in shares.items())}" if shares else ""
         call.console.notify(f"demo server at {url}, mean latency {config.latency_s} s{shown}")
         resolved = _resolved(call, config, url, test_dir)
         # both ends of every connection belong to this process

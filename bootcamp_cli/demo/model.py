@@ -11,22 +11,30 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import anyio
 
+from bootcamp_cli.bootcamps.asked_formats import ANGLE_TAGS, ASKED_FORMATS, BOXED, TAGS, WIDE_BRACKETS
 from bootcamp_cli.bootcamps.registry import CATALOG, BuiltinBootcamp, load_builtin
 from bootcamp_cli.bootcamps.scoring import CheckVerifier, score
 from bootcamp_cli.errors import SettingsError
 
 FinishReason = Literal["stop", "length"]
 
+Flaw = Literal["other_format", "truncated", "empty", "repetition_loop"]
+"""What can be wrong with an answer besides its contents, by the name that an audit has for it."""
+
 THINK_END = "</think>"
 
 OTHER_BOOTCAMPS = "*"
 """The key in `skills` for every bootcamp without a key of its own."""
 
+FLAWS: tuple[Flaw, ...] = get_args(Flaw)
+
 _MAX_KNOWN_ANSWERS = 10_000
+_N_LOOPS = 24
+_OPENING = "Here is my answer."
 _NO_ANSWER = "I could not find an answer that I trust."
 _MARKERS = re.compile(r"\[/?answer\]|```\w*|\\[a-z]+|<[^>]*>")
 _MUTABLE = re.compile(r"[0-9A-Za-z]", re.ASCII)
@@ -60,13 +68,17 @@ class DemoModel:
     """How well the model answers, and at what length.
 
     `skills` are the shares of right answers by data source; without an entry they differ from bootcamp to bootcamp, as
-    with a real model. `n_tokens` is the mean length of answers in tokens, which are words here; without it, answers
-    have their natural length.
+    with a real model. `losses` lower the shares of all bootcamps of a family: some answers that would be right are
+    wrong, and nothing else changes. `flaws` are shares of all answers that have a flaw, whatever they would have been.
+    `n_tokens` is the mean length of answers in tokens, which are words here; without it, answers have their natural
+    length.
     """
 
     seed: int = 0
     skills: Mapping[str, float] = field(default_factory=dict)
     n_tokens: int | None = None
+    losses: Mapping[str, float] = field(default_factory=dict)
+    flaws: Mapping[Flaw, float] = field(default_factory=dict)
 
     def answer(self, prompt: str, sample: "KnownSample | None") -> Generated:
         """Answer a prompt, given by its digest, as well as the skill for its bootcamp allows.
@@ -76,20 +88,60 @@ class DemoModel:
         """
         if sample is not None and sample.answer is not None:
             return Generated(text=sample.answer, finish_reason="stop")
-        skill = self._skill(sample.data_source if sample else "")
-        random = Random(f"{self.seed} {prompt}")  # noqa: S311 - puzzles, not secrets
-        thoughts = _thoughts(random, n=4 + int(24 * (1.2 - skill) * random.random()))
-        if random.random() >= skill:
-            fate = random.random()
-            if fate < 0.25:
+        data_source = sample.data_source if sample else ""
+        random, thoughts, is_able = self._begun(prompt, data_source)
+        flaw = self.flaw(prompt)
+        fate = 1.0 if is_able else random.random()
+        match flaw:
+            case "empty":
+                return Generated(text="", finish_reason="stop")
+            case "repetition_loop":
+                loop = " ".join([random.choice(_THOUGHTS)] * _N_LOOPS)
+                thoughts = f"{self._fitted(thoughts, prompt, n_other=len(loop.split()))} {loop}"
+                return Generated(text=thoughts, finish_reason="length")
+            case "other_format":
+                answer = _in_another_block(sample, random)
+            case None if is_able and not self._loses(prompt, data_source):
+                answer = _right_answer(sample)
+            case None if 0.25 <= fate < 0.35:
+                answer = _NO_ANSWER
+            case None if fate >= 0.35:
+                answer = _wrong_answer(sample, random)
+            case _:
                 thoughts = f"{thoughts} {_thoughts(random, n=30)} So the next"
                 return Generated(text=self._fitted(thoughts, prompt, n_other=0), finish_reason="length")
-            answer = _NO_ANSWER if fate < 0.35 else _wrong_answer(sample, random)
-        else:
-            answer = _right_answer(sample)
-        ending = f"{THINK_END}\n\nHere is my answer.\n\n{answer}"
+        ending = f"{THINK_END}\n\n{_OPENING}\n\n{answer}"
         fitted = self._fitted(thoughts, prompt, n_other=len(ending.split()))
         return Generated(text=f"{fitted}\n{ending}", finish_reason="stop")
+
+    def is_right(self, prompt: str, data_source: str) -> bool:
+        """Whether the answer to a prompt, given by its digest, is to be right; nothing is solved to know it."""
+        _, _, is_able = self._begun(prompt, data_source)
+        return is_able and self.flaw(prompt) is None and not self._loses(prompt, data_source)
+
+    def flaw(self, prompt: str) -> Flaw | None:
+        """The flaw of the answer to a prompt, given by its digest; the shares of several add up."""
+        if not self.flaws:
+            return None
+        draw, share = chance(self.seed, "flaw", prompt), 0.0
+        for flaw in FLAWS:
+            share += self.flaws.get(flaw, 0.0)
+            if draw < share:
+                return flaw
+        return None
+
+    def _begun(self, prompt: str, data_source: str) -> tuple[Random, str, bool]:
+        """The random numbers of an answer, how it begins, and whether the skill suffices."""
+        skill = self._skill(data_source)
+        random = Random(f"{self.seed} {prompt}")  # noqa: S311 - puzzles, not secrets
+        thoughts = _thoughts(random, n=4 + int(24 * (1.2 - skill) * random.random()))
+        return random, thoughts, random.random() < skill
+
+    def _loses(self, prompt: str, data_source: str) -> bool:
+        """Whether an answer for which the skill suffices is lost, so that the share of right ones falls by the loss."""
+        entry = CATALOG.get(data_source) if self.losses else None
+        loss = self.losses.get(entry.family, 0.0) if entry else 0.0
+        return chance(self.seed, "loss", prompt) * self._skill(data_source) < loss
 
     def latency_s(self, prompt: str, *, mean_s: float) -> float:
         """How long the answer to a prompt takes, in seconds: exponentially distributed over the prompts."""
@@ -290,6 +342,29 @@ def _right_answer(sample: KnownSample | None) -> str:
     if sample is None or sample.data_source not in CATALOG:
         return _NO_ANSWER
     return _solved(load_builtin(sample.data_source), sample.truth()) or _NO_ANSWER
+
+
+def _in_another_block(sample: KnownSample | None, random: Random) -> str:
+    """The contents of the right answer in a block of another kind than asked, of which the verifier reads nothing.
+
+    No answer where there is no such block.
+    """
+    answer = _right_answer(sample)
+    asked = ASKED_FORMATS.get(sample.data_source) if sample else None
+    spans = asked.block.spans(answer) if asked else []
+    if sample is None or asked is None or not spans:
+        return _NO_ANSWER
+    bootcamp = load_builtin(sample.data_source)
+    verifier = CheckVerifier(extract_output=bootcamp.extract_output, check=bootcamp.check)
+    for block in random.sample(_OTHER_BLOCKS, len(_OTHER_BLOCKS)):
+        answer = block.wrapped(spans[-1].content)
+        verdict = score(verifier, f"{THINK_END}\n\n{_OPENING}\n\n{answer}", sample.truth())
+        if verdict.score == 0 and (verdict.extracted is None or asked.is_unread(verdict.extracted)):
+            return answer
+    return _NO_ANSWER
+
+
+_OTHER_BLOCKS = (TAGS, ANGLE_TAGS, BOXED, WIDE_BRACKETS)
 
 
 def _wrong_answer(sample: KnownSample | None, random: Random) -> str:

@@ -112,9 +112,9 @@ def answer_body(ask: Ask, generated: Generated, *, name: str) -> dict[str, Any]:
     n_prompt = count_prompt_tokens(ask)
     choice: dict[str, Any] = {"index": 0, "finish_reason": finish_reason, "logprobs": None}
     if ask.is_chat:
-        choice["message"] = {"role": "assistant", "content": f"<think>\n{text}"}
+        choice["message"] = {"role": "assistant", "content": text and f"<think>\n{text}"}
     else:
-        opening = "" if ask.text.endswith("<think>\n") else "<think>\n"
+        opening = "" if not text or ask.text.endswith("<think>\n") else "<think>\n"
         choice["text"] = opening + text
     return {
         "id": f"{'chatcmpl' if ask.is_chat else 'cmpl'}-{name}",

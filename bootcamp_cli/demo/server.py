@@ -9,7 +9,7 @@ import anyio
 from aiohttp import web
 
 from bootcamp_cli.demo.config import DemoConfig, Fault, choose_fault
-from bootcamp_cli.demo.model import Answers, DemoModel, KnownSample, SampleIndex, load_samples
+from bootcamp_cli.demo.model import Answers, KnownSample, SampleIndex, load_samples
 from bootcamp_cli.demo.protocol import (
     CHAT_PATH,
     COMPLETIONS_PATH,
@@ -72,7 +72,7 @@ class _DemoServer:
 
     def __init__(self, config: DemoConfig, samples: SampleIndex) -> None:
         self._config = config
-        self._model = DemoModel(seed=config.seed, n_tokens=config.n_tokens)
+        self._model = config.model
         self._samples = samples
         self._answers = Answers(self._model)
         self._n_attempts: Counter[str] = Counter()
