@@ -218,6 +218,36 @@ def test_drawn_questions_are_asked_again(
     assert rows_in(beside) == [ROWS[0]]
 
 
+def test_a_draw_among_what_else_is_selected(
+    evaluate: Callable[..., Any], run_bootcamp: RunBootcamp, test_dir: Path, tmp_path: Path
+) -> None:
+    """With bad rows left out, a pattern, a limit and repeats the draw is among the first rows that these let in."""
+    sudokus, ladders = (
+        (test_dir / name).read_bytes().splitlines(keepends=True)
+        for name in ("sudoku.jsonl", "korpuzzlewordladder.jsonl")
+    )
+    mixed = [line for pair in zip(sudokus, ladders, strict=True) for line in (b"{\n", *pair)]
+    for path in test_dir.iterdir():
+        path.unlink()
+    (test_dir / "mixed.jsonl").write_bytes(b"".join(mixed))
+    options = ("--skip-invalid", "--include", "Sudoku", "--limit", "12", "--repeats", "2", "--sample", "4")
+    done = evaluate(*options)
+    assert done.returncode == 0, done.stderr
+    assert "4 of 12 questions per file drawn with seed 0" in done.stdout
+    rows = [3 * position + 1 for position in Draw(n=4, seed=0).positions("mixed.jsonl", 12)]
+    [run_dir] = runs(tmp_path)
+    details = run_dir / "details" / "mixed.jsonl"
+    whole = details.read_bytes()
+    assert rows_in(run_dir, "mixed.jsonl") == [row for row in rows for _ in range(2)]
+    details.write_bytes(b"".join(whole.splitlines(keepends=True)[2:5]))
+    with (test_dir / "mixed.jsonl").open("ab") as file:
+        file.writelines(mixed)
+    assert run_bootcamp("resume", run_dir).returncode == 0
+    assert rows_in(run_dir, "mixed.jsonl") == [row for row in rows for _ in range(2)]
+    assert run_bootcamp("rescore", run_dir).returncode == 0
+    assert open_run(run_dir).summary.complete
+
+
 def group(file: str) -> GroupSummary:
     """A row of a report."""
     return GroupSummary(bootcamp="Sudokubootcamp", file=file, n=1, n_answered=1, n_scored=1)
