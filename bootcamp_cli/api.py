@@ -7,6 +7,7 @@ template does not load the engine.
 """
 
 import contextlib
+import math
 import shlex
 import threading
 import time
@@ -689,30 +690,34 @@ class Run:
 
         return await audit_run(await _aside(open_run_dir, self.path), settings)
 
-    def write_reports(self, on_event: "Emit | None" = None) -> None:
+    def write_reports(self, on_event: "Emit | None" = None, *, right_at: float | None = None) -> None:
         """Rebuild meta.jsonl and the workbook from details, and read the summary anew.
 
+        `right_at` is the least score of a right answer in the summary, by default 1; the files have that in any case.
         While a run writes, or where nothing can be written, it only reads, and says so.
 
         Raises:
             RunDirectoryError: the details cannot be read.
+            UsageError: `right_at` is not a number.
         """
         from bootcamp_cli.store.lock import acquire
 
+        if right_at is not None and not math.isfinite(right_at):
+            raise UsageError(f"right_at: must be a number, got {right_at}")
         run_dir, tell = open_run_dir(self.path), _Tell(on_event)
         if (manifest := run_dir.read_manifest()) is not None and manifest.rescoring:
             tell.warn(f"{run_dir.path}: a rescore has not come to its end: the scores may be of two kinds of verifiers")
         try:
             with acquire(run_dir.path, notify=tell.note) as lock:
-                self._summary = _publish(run_dir, lock, tell)
+                self._summary = _publish(run_dir, lock, tell, right_at)
                 return
         except RunLockedError as locked:
             tell.warn(f"{locked.message}: showing the results so far, writing nothing")
         except DiskError as error:
-            self._summary = _read(run_dir, tell).summary  # raises if it cannot be read either
+            self._summary = _read(run_dir, tell, right_at).shown  # raises if it cannot be read either
             tell.warn(f"{error.message}: showing the results, writing nothing")
             return
-        self._summary = _read(run_dir, tell).summary
+        self._summary = _read(run_dir, tell, right_at).shown
 
 
 def open_run(path: str | Path) -> Run:
@@ -751,14 +756,14 @@ def newest_unfinished(output_dir: Path, on_event: "Emit | None" = None) -> Run:
     raise RunDirectoryError(f"no unfinished run under {output_dir}", hint="give the run directory or --output-dir")
 
 
-def _publish(run_dir: "RunDir", lock: "RunLock", tell: "_Tell") -> "RunSummary":
-    """Write the reports from details, under the lock of the run directory.
+def _publish(run_dir: "RunDir", lock: "RunLock", tell: "_Tell", right_at: float | None = None) -> "RunSummary":
+    """Write the reports from details, under the lock of the run directory; gives what is shown, right at `right_at`.
 
     A meta.jsonl of the reference script is kept where it names bootcamps that nothing assigns to a file.
     """
     from bootcamp_cli.reports.forms import REPORTS, FileForm, write_report
 
-    contents = _read(run_dir, tell)
+    contents = _read(run_dir, tell, right_at)
     reports = dict(REPORTS)
     if (unnamed := contents.unnamed_file) and run_dir.meta.exists():
         tell.warn(
@@ -770,14 +775,14 @@ def _publish(run_dir: "RunDir", lock: "RunLock", tell: "_Tell") -> "RunSummary":
     for form in reports.values():
         if isinstance(form, FileForm):
             write_report(form, run_dir, contents.summary, parameters, lock.check)
-    return contents.summary
+    return contents.shown
 
 
-def _read(run_dir: "RunDir", tell: "_Tell") -> "RunContents":
+def _read(run_dir: "RunDir", tell: "_Tell", right_at: float | None = None) -> "RunContents":
     """What the run directory holds; warns about details that are left out."""
-    from bootcamp_cli.analysis.summary import read_run
+    from bootcamp_cli.analysis.summary import RIGHT_AT, read_run
 
-    contents = read_run(run_dir)
+    contents = read_run(run_dir, right_at=RIGHT_AT if right_at is None else right_at)
     for name in contents.left_out:
         tell.warn(f"details/{name} does not belong to any test file of this run and is left out: move it elsewhere")
     for warning in (_halves(contents), _repeats_alike(contents)):

@@ -35,6 +35,9 @@ MAX_ROW = 1_000_000_000
 MAX_REPEATS = 10_000
 """No question is asked as often."""
 
+LATENCY_UNIT_S = 0.0001
+"""What latencies are counted in: records have them to four decimals."""
+
 KNOWN_ENDS = frozenset({"stop", "length", "content_filter", "tool_calls", "function_call"})
 """The finish_reasons that OpenAI documents; whatever else ends an answer is counted, for what it means is not known."""
 

@@ -228,9 +228,11 @@ complete -c bootcamp -n '__bootcamp_in demo; and __fish_prev_arg_in --serve --st
 
 complete -c bootcamp -n '__bootcamp_in report' -a '(__bootcamp_run_dirs)'
 complete -c bootcamp -n '__bootcamp_in report' -l format -x -a 'table markdown csv tsv json' -d 'form of the output'
-complete -c bootcamp -n '__bootcamp_in report' -l sort -x -a 'bootcamp score length file data_source ceiling n scored failed missing truncated unverified estimated low high questions repeats empty filtered unknown-end' -d 'what rows are sorted by'
+complete -c bootcamp -n '__bootcamp_in report' -l sort -x -a 'bootcamp score length file data_source ceiling n scored failed missing all-truncated unverified estimated low high questions repeats all-empty all-filtered unknown-end low95 high95 rerun correct wrong truncated empty filtered' -d 'what rows are sorted by'
 complete -c bootcamp -n '__bootcamp_in report' -l reverse -d 'sort the other way round'
 complete -c bootcamp -n '__bootcamp_in report' -l filter -x -d 'only matching bootcamps, files, data sources'
+complete -c bootcamp -n '__bootcamp_in report' -l by -x -a 'family bootcamp both' -d 'what the rows of tables are'
+complete -c bootcamp -n '__bootcamp_in report' -l right-at -x -d 'least score of a right answer'
 complete -c bootcamp -n '__bootcamp_in report' -l json -d 'print the result as JSON'
 complete -c bootcamp -n '__bootcamp_in report' -l quiet -d 'print nothing but the result and errors'
 complete -c bootcamp -n '__bootcamp_in report' -l debug -d 'show the traceback of an error'

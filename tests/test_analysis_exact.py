@@ -7,7 +7,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.analysis.summary import exact_mean, exact_sum
+from bootcamp_cli.analysis.statistics import exact_mean, exact_sum
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 

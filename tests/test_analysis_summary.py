@@ -1,18 +1,34 @@
 """Records and failures become the summary of a run."""
 
+import math
 import random
 import tracemalloc
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Raw
+from msgspec import Raw, structs
+from scipy.stats import hypergeom, norm, sem
 
-from bootcamp_cli.analysis.summary import Aggregator, Bounds, FileGroups, GroupPlan, GroupSummary, RunSummary
+from bootcamp_cli.analysis.statistics import Bounds, Distribution, DistributionCounter, group_mean
+from bootcamp_cli.analysis.summary import (
+    Account,
+    Aggregator,
+    AnswerHead,
+    FileGroups,
+    GroupPlan,
+    GroupSummary,
+    RunSummary,
+)
+from bootcamp_cli.api import Run, open_run
 from bootcamp_cli.store.records import RecordHead, UsageHead
-from bootcamp_cli.types import FailureRecord, TokenTotals
+from bootcamp_cli.types import FailureRecord, TokenTotals, encode, encode_line
+from tests.test_store_journal import a_record
+from tests.test_store_run_dir import MANIFEST
 
 
 def record(row: int | None, *, data_source: str | None = "Sudoku", score: Any = 1.0, **fields: Any) -> RecordHead:
@@ -110,6 +126,12 @@ def test_every_sample_is_counted_under_what_became_of_it() -> None:
     aggregator.add_failure(failure("a.jsonl", 7, "timeout"))
     group = only_group(aggregator)
     assert group == GroupSummary(
+        mean=group_mean([[1.0], [0.0], [1.0]]),
+        family="grids",
+        n_correct=2,
+        n_lost_truncated=1,
+        score_if_truncated_right=1.0,
+        length=Distribution(n=3, total=30, counts={10: 3}),
         bootcamp="Sudokubootcamp",
         file="a.jsonl",
         data_source="Sudoku",
@@ -265,6 +287,156 @@ def test_a_run_without_rows_has_no_averages() -> None:
     run = summed(Aggregator())
     assert (run.avg_score, run.avg_len, run.weighted_score, run.weighted_len) == (None, None, None, None)
     assert (run.bounds, run.weighted_bounds, run.n_samples, run.failures, run.unverified) == (None, None, 0, {}, {})
+
+
+def test_each_sample_counts_once_in_the_first_part_that_fits() -> None:
+    """A right answer is correct however it ended; the others count as truncated, empty, filtered, then wrong."""
+    aggregator = Aggregator([planned("a.jsonl", Sudoku=10)])
+    nothing = Raw(b'""')
+    ends: tuple[dict[str, Any], ...] = (
+        {"score": 1.0, "finish_reason": "length"},
+        {"score": 0.0, "finish_reason": "length", "output": nothing},
+        {"score": 0.0, "finish_reason": "content_filter", "output": nothing},
+        {"score": 0.0, "finish_reason": "content_filter", "output": Raw(b'"a"')},
+        {"score": 0.5, "finish_reason": "stop"},
+        {"score": None, "failure": "verifier_crash", "finish_reason": "length"},
+    )
+    for row, fields in enumerate(ends):
+        aggregator.add_record("a.jsonl", record(row, **fields))
+    aggregator.add_failure(failure("a.jsonl", 6, "timeout"))
+    group = only_group(aggregator)
+    assert group.account == Account(
+        correct=1, wrong=1, truncated=1, empty=1, filtered=1, without_answer=4, without_verdict=1
+    )
+    assert group.account.total == group.n == 10
+    assert summed(aggregator).account == group.account
+    assert group.n_truncated == 3, "the share in the headline is of all answers that were cut"
+    assert group.score_if_truncated_right == (1 + 1 + 0 + 0 + 0.5 + 1) / 6
+    lenient = aggregator.summary(model_name="m", test_dir="t", right_at=0.5).groups[0]
+    assert (lenient.n_correct, lenient.n_wrong, lenient.avg_score) == (2, 0, group.avg_score)
+
+
+def test_scores_outside_the_unit_range_have_errors_without_bounds() -> None:
+    """Student's t takes the place of Wilson's interval, and no bound of truncated answers is given."""
+    aggregator = Aggregator([planned("a.jsonl", Sudoku=3)])
+    for row, score in enumerate((-1.0, 2.0, 1.5)):
+        aggregator.add_record("a.jsonl", record(row, score=score, finish_reason="length"))
+    group = only_group(aggregator)
+    assert group.mean is not None
+    assert group.interval is not None
+    assert group.mean.method == "t"
+    assert group.interval.low < -1
+    assert group.score_if_truncated_right is None
+
+
+def test_families_are_the_catalogues_else_other() -> None:
+    """Rows go by the catalogue, also with a prefix or by the bootcamp's name alone; unknown ones are other."""
+    aggregator = Aggregator(
+        [planned("a.jsonl", Sudoku=1, Riddles=1), FileGroups(file="b.jsonl", fallback="Cipherbootcamp")]
+    )
+    for source in ("Sudoku", "bootcamp/Maze", "Riddles"):
+        aggregator.add_record("a.jsonl", record(0, data_source=source))
+    aggregator.add_record("b.jsonl", RecordHead(score=0.5))
+    run = summed(aggregator)
+    assert {name: [row.bootcamp for row in family.groups] for name, family in run.families.items()} == {
+        "grids": ["Sudokubootcamp", "bootcamp/Mazebootcamp"],
+        "other": ["Riddlesbootcamp"],
+        "text": ["Cipherbootcamp"],
+    }
+    assert run.families["text"].avg_score == 0.5
+
+
+def test_what_an_answer_took_is_counted_apart() -> None:
+    """Latencies, speed and retries are of all answers, implausible ones left out; failures have retries too."""
+    aggregator = Aggregator([planned("a.jsonl", Sudoku=9)])
+    seconds = (0.5, 1.5, -1.0, float("inf"), 2.0)
+    for row, latency in enumerate(seconds):
+        head = AnswerHead(row=row, data_source="Sudoku", score=1.0, output_len=100, latency_s=latency, retries=("x",))
+        aggregator.add_record("a.jsonl", head)
+    aggregator.add_failure(structs.replace(failure("a.jsonl", 6, "timeout"), retries=("x", "y")))
+    run = summed(aggregator)
+    assert (run.latency.n, run.latency.mean, run.latency.quantile(0.5)) == (3, 40_000 / 3, 15_000)
+    assert run.tokens_per_second == pytest.approx(300 / 4)
+    assert run.retries == {"x": 6, "y": 1}
+
+
+@given(st.lists(st.integers(0, 2**53), min_size=1), st.sampled_from([0.5, 0.95]))
+def test_quantiles_are_numbers_that_came_within_a_thousandth(numbers: list[int], p: float) -> None:
+    """The quantile is the number at its rank, rounded down by less than a thousandth; sum and mean are exact."""
+    counter = DistributionCounter()
+    for number in numbers:
+        counter.add(number)
+    found, exact = counter.distribution(), sorted(numbers)[max(math.ceil(p * len(numbers)), 1) - 1]
+    quantile = found.quantile(p)
+    assert quantile is not None
+    assert quantile <= exact <= quantile + quantile / 1000
+    assert (found.n, found.total) == (len(numbers), sum(numbers))
+
+
+def run_of_four_repeats(path: Path) -> Run:
+    """A run directory of two bootcamps of twelve questions, each with a chance of its own to be answered rightly."""
+    source, files = np.random.default_rng(0), []
+    (path / "details").mkdir()
+    for name in ("Cipher", "Sudoku"):
+        lines = []
+        for row in range(12):
+            chance = source.random()
+            for repeat in range(4):
+                score = float(source.random() < chance)
+                fields = {"data_source": name, "score": score, "extracted_output": score}
+                lines.append(structs.replace(a_record(row), repeat=repeat, **fields))
+        (path / "details" / f"{name}.jsonl").write_bytes(b"".join(map(encode_line, lines)))
+        one = structs.replace(MANIFEST.files[0], name=f"{name}.jsonl", n_rows=12, size_bytes=1200)
+        files.append(structs.replace(one, data_sources=((name, 12),)))
+    manifest = structs.replace(MANIFEST, repeats=4, files=tuple(files))
+    (path / "manifest.json").write_bytes(encode(manifest))
+    return open_run(path)
+
+
+def test_a_run_of_four_repeats_has_the_figures_of_its_samples(tmp_path: Path) -> None:
+    """Means, errors, variances, pass@k, pass^k, maj@4 are what numpy and scipy compute of the frame of samples."""
+    run = run_of_four_repeats(tmp_path)
+    frame = run.samples()
+    means, reruns = [], []
+    for group in run.summary.groups:
+        scores = frame[frame.data_source == group.data_source].score.to_numpy().reshape(12, 4)
+        assert group.mean is not None
+        assert group.interval is not None
+        assert group.avg_score == pytest.approx(scores.mean())
+        variances = scores.var(axis=1, ddof=1)
+        assert group.mean.within == pytest.approx(variances.mean())
+        between = scores.mean(axis=1).var(ddof=1) - variances.mean() / 4
+        assert group.mean.between == pytest.approx(max(between, 0))
+        rerun = math.sqrt((variances / 4).sum()) / 12
+        assert group.mean.error_rerun == pytest.approx(rerun)
+        smoothed = np.append(scores.mean(axis=1), [0, 1])
+        size = smoothed.mean() * (1 - smoothed.mean()) / (sem(smoothed) ** 2)
+        size = min(max(size, 12), 48)
+        z = norm.ppf(0.975)
+        for limit in (group.interval.low, group.interval.high):
+            assert (limit - scores.mean()) ** 2 == pytest.approx(z**2 * limit * (1 - limit) / size)
+        right = scores.sum(axis=1)
+        assert group.passes[-1].pass_at is not None
+        assert group.passes[-1].pass_hat is not None
+        assert [each.k for each in group.passes] == [1, 2, 4]
+        assert group.passes[-1].pass_at.mean == pytest.approx((right > 0).mean())
+        assert group.passes[-1].pass_hat.mean == pytest.approx((right == 4).mean())
+        none_right = hypergeom(4, right, 2).pmf(0)
+        assert group.passes[1].pass_at is not None
+        assert group.passes[1].pass_at.mean == pytest.approx((1 - none_right).mean())
+        if group.data_source == "Cipher":
+            assert group.majority is not None
+            assert group.majority.mean is not None
+            assert group.majority.mean.mean == pytest.approx(((right > 2) + (right == 2) / 2).mean())
+        else:
+            assert group.majority is None
+        means.append(scores.mean())
+        reruns.append(rerun)
+    mean = run.summary.mean
+    assert mean is not None
+    assert mean.mean == pytest.approx(np.mean(means))
+    assert mean.error_rerun == pytest.approx(np.sqrt(np.square(reruns).sum()) / 2)
+    assert mean.error_other_bootcamps == pytest.approx(sem(means))
 
 
 def tokens_of(*usages: UsageHead | None) -> TokenTotals:

@@ -49,6 +49,25 @@ def test_report_formats_agree(finished: Path, run_bootcamp: Callable[..., Any]) 
     assert json.loads(run_bootcamp("report", str(finished), "--json").stdout)["groups"]
 
 
+def test_report_at_another_threshold_changes_what_is_shown_alone(
+    finished: Path, run_bootcamp: Callable[..., Any]
+) -> None:
+    """`--right-at` counts other answers as correct, `--by` shows one table, and no file of the run changes."""
+    before = report_bytes(finished)
+    shown = [
+        json.loads(run_bootcamp("report", str(finished), "--json", *options).stdout)
+        for options in ((), ("--right-at", "0"))
+    ]
+    assert [run["right_at"] for run in shown] == [1.0, 0.0]
+    assert shown[1]["account"]["correct"] == shown[1]["n_scored"] > shown[0]["account"]["correct"]
+    assert shown[0]["interval"] == shown[1]["interval"]
+    families = run_bootcamp("report", str(finished), "--by", "family").stdout
+    assert families.startswith("family")
+    assert report_bytes(finished) == before
+    for option, value in (("--by", "file"), ("--right-at", "nan")):
+        assert run_bootcamp("report", str(finished), option, value).returncode == 2
+
+
 def test_report_reads_run_directories_of_the_reference_script(
     finished: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -10,13 +10,15 @@ from io import StringIO
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import Raw
 from rich.cells import cell_len
 
-from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
+from bootcamp_cli.analysis.summary import Aggregator, AnswerHead, FileGroups, GroupPlan, GroupSummary, RunSummary
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports import forms as json_text
 from bootcamp_cli.reports.forms import TEXT_FORMS, meta_lines, render
 from bootcamp_cli.reports.table import SORT_KEYS, is_formula
+from bootcamp_cli.store.records import UsageHead
 from bootcamp_cli.text import visible
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
@@ -84,7 +86,7 @@ def test_notes_tell_what_is_missing() -> None:
         "bounds: average score 0.2000 if all samples without a score were wrong, 0.8667 if all were right",
         "without an answer: timeout 90, http_400 10",
         "without a verdict: unscored 150, verifier_timeout 50",
-        "truncated at the token limit: 30 of 1,200 answers",
+        "truncated at the token limit: 30 of 1,200 answers (2.5%)",
         "lengths that are estimates (server sent no usage): 7 of 1,200",
     ):
         assert note in text.splitlines()
@@ -93,24 +95,28 @@ def test_notes_tell_what_is_missing() -> None:
 def test_columns_that_say_nothing_are_left_out() -> None:
     """Failed, missing, truncated and the like stand only where there are any, files only to tell rows apart."""
     head = render(run_of(INCOMPLETE, EMPTY), "table").splitlines()[0].split()
-    counts = ["n", "scored", "failed", "missing", "truncated", "unverified"]
+    counts = ["n", "scored", "failed", "missing", "unverified"]
     assert head == ["bootcamp", "score", "length", *counts, "low", "high"]
     two_files = run_of(scored("Maze", file="a.jsonl"), scored("Maze", file="b.jsonl"))
     assert render(two_files, "table").splitlines()[0].split() == ["bootcamp", "score", "length", "file", "n"]
 
 
 def test_new_columns_stand_behind_the_others() -> None:
-    """Empty, filtered and oddly ended answers are columns and notes where there are any, and keys in every case."""
+    """Oddly ended answers are columns and notes where there are any, and keys in every case."""
     odd = replace(scored("Sudoku", n=9), n_empty=1, n_filtered=2, n_unknown_end=3)
     lines = render(run_of(odd), "table").splitlines()
-    assert lines[0].endswith("n  empty  filtered  unknown-end")
+    assert lines[0].endswith("n  unknown-end")
     for note in (
         "complete: 9 of 9 samples scored; 1 answers empty",
         "ended by the server's content filter: 2 of 9 answers",
         "without a known finish_reason: 3 of 9 answers",
     ):
         assert note in lines
-    assert list(json.loads(meta_lines(run_of(scored("Maze")))))[-3:] == ["n_empty", "n_filtered", "n_unknown_end"]
+    keys = list(json.loads(meta_lines(run_of(scored("Maze")))))
+    assert keys[keys.index("n_empty") :] == [
+        *("n_empty", "n_filtered", "n_unknown_end", "score_low95", "score_high95", "error_rerun"),
+        *("n_correct", "n_wrong", "n_lost_truncated", "n_lost_empty", "n_lost_filtered"),
+    ]
     shown = json.loads(render(run_of(odd), "json"))
     assert (shown["n_empty"], shown["n_filtered"], shown["n_unknown_end"]) == (1, 2, 3)
 
@@ -210,6 +216,110 @@ def test_json_is_the_documented_object() -> None:
     meta = [json.loads(line) for line in meta_lines(run_of(INCOMPLETE, EMPTY)).splitlines()]
     assert [{key: group[key] for key in meta[0]} for group in got["groups"]] == meta
     assert got["groups"][0]["unverified"] == {"unscored": 150, "verifier_timeout": 50}
+
+
+def of_families() -> RunSummary:
+    """A run of three rows in two families whose samples ended in every way, two questions of each asked twice."""
+    aggregator = Aggregator(
+        [
+            FileGroups(file=f"{name}.jsonl", groups=(GroupPlan(bootcamp=f"{name}bootcamp", data_source=name, n=4),))
+            for name in ("Cipher", "Maze", "Sudoku")
+        ],
+        repeats=2,
+    )
+    ends = {"Cipher": "length", "Maze": "content_filter", "Sudoku": "stop"}
+    for name, end in ends.items():
+        scores = (1.0, 0.5, 0.0, None)
+        for place, score in enumerate(scores):
+            head = AnswerHead(
+                row=place // 2,
+                repeat=place % 2,
+                data_source=name,
+                score=score,
+                failure=None if score is not None else "verifier_error",
+                finish_reason=end,
+                output_len=100,
+                latency_s=0.25,
+                retries=("http_500",) * (place == 0),
+                extracted_output=Raw(b'"x"'),
+                usage=UsageHead(prompt_tokens=7, completion_tokens=100),
+            )
+            aggregator.add_record(f"{name}.jsonl", head)
+    return aggregator.summary(model_name="m", test_dir="t")
+
+
+def test_families_have_a_table_of_their_own_before_the_long_one() -> None:
+    """By default the table of families stands first; each can be had alone, and no other word is taken."""
+    run = of_families()
+    both, families, rows = (render(run, "table", by=by) for by in ("both", "family", "bootcamp"))
+    assert both.startswith("family")
+    assert "\nbootcamp  " in both
+    assert families.startswith("family")
+    assert "Mazebootcamp" not in families
+    assert rows.startswith("bootcamp")
+    assert "\ngrids  " not in rows
+    assert "grids" in both.splitlines()[2]
+    assert render(run, "csv", by="family").splitlines()[1].startswith("grids,2,")
+    with pytest.raises(UsageError, match=r"--by: must be one of family, bootcamp, both, got 'file'"):
+        render(run, "table", by="file")
+
+
+def test_every_score_stands_with_its_n_and_its_errors_by_name() -> None:
+    """Both tables have n and the interval, and the notes name each error."""
+    lines = render(of_families(), "table").splitlines()
+    for head in (line.split() for line in lines if line.startswith(("family", "bootcamp"))):
+        assert {"score", "low95", "high95", "rerun", "pass@2", "pass^2", "maj@2", "n", "correct"} <= set(head)
+    text = "\n".join(lines)
+    for note in (
+        "account: 3 correct (score at least 1) + 2 wrong + 2 truncated + 2 filtered + 3 without a verdict = 12 samples",
+        "for new questions of these bootcamps",
+        "for other bootcamps than these",
+        "for rerun of the same questions, the noise floor",
+        "pass@k, any of k answers is right: k=1 0.2500  k=2 1.0000",
+        "pass^k, all k are right: k=1 0.2500  k=2 0.0000",
+        "questions with too few scores for a value: k=2 3",
+        "maj@2, the most frequent answer: 0.5000",
+        "if all of them were right",
+        "latency: mean 0.25 s, p50 0.25 s, p95 0.25 s; 400.0 tokens/s of an answer",
+        "retries: http_500 3",
+        "tokens: 84 prompt, 1,200 completion, as counted for 12 of 12 answers",
+    ):
+        assert note in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_tables_of_families_keep_to_their_width(width: int) -> None:
+    """With all columns of repeats no line is longer than the terminal, and each table keeps score and n."""
+    lines = render(of_families(), "table", width=width).splitlines()
+    assert max(map(cell_len, lines)) <= width
+    heads = [line.split() for line in lines if line.startswith(("family ", "bootcamp "))]
+    assert len(heads) == 2
+    assert all({"score", "low95", "high95", "n"} <= set(head) for head in heads)
+
+
+def test_json_has_the_same_figures_of_groups_families_and_the_run() -> None:
+    """Interval, errors, account, pass@k and the rest stand in all three under the same keys; accounts add up."""
+    run = of_families()
+    got = json.loads(render(run, "json"))
+    assert [family["family"] for family in got["families"]] == ["grids", "text"]
+    (text,), parts = [family for family in got["families"] if family["family"] == "text"], got["groups"]
+    for key in ("interval", "error_new_questions", "error_rerun", "account", "pass", "majority", "length", "retries"):
+        assert all(key in part for part in (got, *got["families"], *parts))
+    for row in (*got["families"], *parts):
+        assert sum(row["account"].values()) == row["n"]
+        assert row["interval"][0] <= row["avg_score"] <= row["interval"][1]
+    cipher = next(part for part in parts if part["data_source"] == "Cipher")
+    assert text["interval"] == cipher["interval"], "a family of one row has the interval of the row"
+    assert cipher["account"] == {
+        "correct": 1,
+        "wrong": 0,
+        "truncated": 2,
+        "empty": 0,
+        "filtered": 0,
+        "without_answer": 0,
+        "without_verdict": 1,
+    }
+    assert (got["right_at"], got["latency_s"]["p95"], got["majority"]["n_without"]) == (1.0, 0.25, 1)
 
 
 def test_sorting_puts_large_numbers_first_and_rows_without_value_last() -> None:

@@ -128,6 +128,25 @@ def test_further_sheets_tell_totals_failures_and_parameters() -> None:
     ]
 
 
+def test_families_and_repeats_have_sheets_behind_the_others() -> None:
+    """Families stand behind the older sheets, with their errors; pass@k and the like only with repeats."""
+    once, book = scores_workbook(eighty_rows(), PARAMETERS), openpyxl.load_workbook
+    older = ["Scores", "Totals", "Failures", "Parameters"]
+    assert book(BytesIO(once)).sheetnames == [*older, "Families"]
+    head, other, total = cells(once, "Families")
+    assert head[:3] == ("Family", "Rows", "Average Score")
+    assert (other[:2], total[0]) == (("other", 80), "Total Average")
+    assert other[head.index("Low 95 %, New Questions")] < other[2] < other[head.index("High 95 %, New Questions")]
+    aggregator = Aggregator([FileGroups(file="a.jsonl")], repeats=2)
+    for repeat, score in enumerate((0.0, 1.0)):
+        aggregator.add_record("a.jsonl", RecordHead(row=0, repeat=repeat, data_source="Cipher", score=score))
+    twice = scores_workbook(aggregator.summary(model_name="m", test_dir="t"), PARAMETERS)
+    assert book(BytesIO(twice)).sheetnames == [*older, "Families", "Repeats"]
+    head, row, _ = cells(twice, "Repeats")
+    found = dict(zip(head, row, strict=True))
+    assert (found["pass@1"], found["pass@2"], found["pass^2"], found["Variance Within Questions"]) == (0.5, 1, 0, 0.5)
+
+
 def test_same_answers_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Written at another time, in another zone and under another hash seed, the workbook has the same bytes."""
     first = scores_workbook(eighty_rows(), PARAMETERS)

@@ -41,8 +41,7 @@ from bootcamp_cli.analysis.paired import (
     smallest_detectable,
     tango_interval,
 )
-from bootcamp_cli.analysis.statistics import Z95, Interval
-from bootcamp_cli.analysis.summary import exact_mean
+from bootcamp_cli.analysis.statistics import Z95, Interval, exact_mean
 from bootcamp_cli.errors import UsageError
 
 OVERALL = "overall"

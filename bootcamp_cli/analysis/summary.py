@@ -1,25 +1,42 @@
 """The results of a run: records and failures summed up in one row per test file and data source, with totals.
 
 An average is a mean of question means: each question counts alike, however many of its repeats have a score. Samples in
-any order give the same bits: sums of floats are rounded once.
+any order give the same bits: sums of floats are rounded once, quantiles come from counts.
 """
 
 import math
-import sys
 from array import array
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from dataclasses import dataclass, field, fields, replace
 from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType, structs
 
-from bootcamp_cli.bootcamps.registry import ceilings_by_digest
+from bootcamp_cli.analysis.statistics import (
+    Bounds,
+    Distribution,
+    DistributionCounter,
+    GroupMean,
+    Interval,
+    PassK,
+    RunMean,
+    WeightedMean,
+    added_distributions,
+    exact_mean,
+    exact_sum,
+    group_mean,
+    majority_score,
+    mean_of_values,
+    missing_bounds,
+    pass_curve,
+    run_mean,
+    weighted_mean,
+)
+from bootcamp_cli.bootcamps.registry import OTHER_FAMILY, catalog_entry, ceilings_by_digest
 from bootcamp_cli.errors import RunDirectoryError
 from bootcamp_cli.store.journal import RunRows, empty_index, read_failures, replay_lines, rows_by_file
 from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
@@ -27,6 +44,7 @@ from bootcamp_cli.store.records import HalfRecord, HeadLine, RecordHead, UsageHe
 from bootcamp_cli.store.run_dir import RunDir, redo_dirs
 from bootcamp_cli.types import (
     KNOWN_ENDS,
+    LATENCY_UNIT_S,
     MAX_LEN,
     TO_BE_VERIFIED,
     FailureRecord,
@@ -38,13 +56,63 @@ from bootcamp_cli.types import (
     reasoning_tokens,
 )
 
+RIGHT_AT = 1.0
+"""The least score of a right answer, where nothing else is said."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """The average score if every sample without a score were wrong (0), and if every one were right (1)."""
+class Account:
+    """What became of the samples: each counts once, so that these add up to all.
 
-    low: float
-    high: float
+    A sample counts as the first of these that fits: without an answer (failed or not tried yet), without a verdict,
+    correct (its score reaches the threshold), truncated at the token limit, empty, ended by the content filter, wrong.
+    """
+
+    correct: int = 0
+    wrong: int = 0
+    truncated: int = 0
+    empty: int = 0
+    filtered: int = 0
+    without_answer: int = 0
+    without_verdict: int = 0
+
+    @property
+    def total(self) -> int:
+        """All samples."""
+        return sum(getattr(self, name) for name in ACCOUNT)
+
+
+ACCOUNT: tuple[str, ...] = tuple(field.name for field in fields(Account))
+"""The parts of an account."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Majority:
+    """maj@K of one group: the score of the most frequent answer of each question, the mean over questions.
+
+    `n_without` questions have less than K scored answers, and no value.
+    """
+
+    mean: GroupMean | None
+    n_without: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPassK:
+    """pass@k and pass^k of several groups, each the unweighted mean of those that have one."""
+
+    k: int
+    pass_at: RunMean | None
+    pass_hat: RunMean | None
+    n_without: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunMajority:
+    """maj@K, the unweighted mean of the groups whose answers can vote."""
+
+    mean: RunMean | None
+    n_without: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +121,22 @@ class GroupSummary:
 
     `n` is the number of samples that the test file owes, `repeats` for each of its `n_questions`; where that is unknown
     (`n_known` false), the number found. `score_sum`, `len_sum` and `n_len` are over the answers that have a score (and
-    a length, in tokens or words); `question_score` and `question_len` are the means of the question means of the same
-    answers where each question is asked several times, else None. `n_compared` counts the questions with two or more
-    answers, `n_alike` those of them whose answers are all the same text. `n_truncated`, `n_len_estimated`, `n_empty`
-    (neither text nor reasoning), `n_filtered` (by the server's content filter) and `n_unknown_end` (a finish_reason
-    that OpenAI does not document, or null) are over all answers. `unverified` counts the answers without a score by
-    kind, `failures` the samples that ended without an answer by kind; both are sorted by kind. `ceiling` is the highest
-    average score that any outputs can reach, None where it is not known.
+    a length, in tokens or words), of which `length` is the distribution; `mean` is the mean score with its errors, None
+    where only the sums are known, `question_len` the mean of the question means of the lengths where each question is
+    asked several times, else None. `n_compared` counts the questions with two or more answers, `n_alike` those of them
+    whose answers are all the same text. `n_truncated`, `n_len_estimated`, `n_empty` (neither text nor reasoning),
+    `n_filtered` (by the server's content filter) and `n_unknown_end` (a finish_reason that OpenAI does not document, or
+    null) are over all answers. `unverified` counts the answers without a score by kind, `failures` the samples that
+    ended without an answer by kind; both are sorted by kind. `ceiling` is the highest average score that any outputs
+    can reach, None where it is not known.
+
+    `n_correct`, `n_wrong` and the `n_lost...` are the scored answers by what became of them, see `Account`; right is a
+    score of `right_at` or more. `score_if_truncated_right` is the average if every truncated answer were right, None
+    where scores are outside [0, 1]. `passes` has pass@k and pass^k where each question is asked several times,
+    `majority` is None where answers cannot vote.
+
+    `latency` is in units of LATENCY_UNIT_S, over the answers that have one; `n_tokens_timed` tokens by the server's
+    count came in `timed` of these units. `retries` counts repeated attempts by kind, of answers and failures.
     """
 
     bootcamp: str
@@ -74,7 +151,7 @@ class GroupSummary:
     score_sum: float = 0.0
     len_sum: int = 0
     n_len: int = 0
-    question_score: float | None = None
+    mean: GroupMean | None = None
     question_len: float | None = None
     n_compared: int = 0
     n_alike: int = 0
@@ -86,11 +163,60 @@ class GroupSummary:
     n_empty: int = 0
     n_filtered: int = 0
     n_unknown_end: int = 0
+    family: str = OTHER_FAMILY
+    right_at: float = RIGHT_AT
+    n_correct: int = 0
+    n_wrong: int = 0
+    n_lost_truncated: int = 0
+    n_lost_empty: int = 0
+    n_lost_filtered: int = 0
+    score_if_truncated_right: float | None = None
+    passes: tuple[PassK, ...] = ()
+    majority: Majority | None = None
+    length: Distribution = field(default_factory=Distribution)
+    latency: Distribution = field(default_factory=Distribution)
+    n_tokens_timed: int = 0
+    timed: int = 0
+    tokens: TokenTotals = field(default_factory=TokenTotals)
+    retries: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def avg_score(self) -> float | None:
         """Mean score of the questions that have one: of each, the mean of its answers that have one."""
-        return self.question_score if self.repeats > 1 else _mean(self.score_sum, self.n_scored)
+        return _mean(self.score_sum, self.n_scored) if self.mean is None else self.mean.mean
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % interval of the average score for new questions of the same kind."""
+        return self.mean.interval if self.mean else None
+
+    @property
+    def variance_within(self) -> float | None:
+        """The variance of the scores within a question; None without repeats."""
+        return self.mean.within if self.mean else None
+
+    @property
+    def variance_between(self) -> float | None:
+        """The variance of the questions' true means; None without repeats."""
+        return self.mean.between if self.mean else None
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """How fast an answer comes: the tokens of answers that have a count and a latency, over these latencies."""
+        return _speed(self.n_tokens_timed, self.timed)
+
+    @property
+    def account(self) -> Account:
+        """What became of the samples, each counted once."""
+        return Account(
+            correct=self.n_correct,
+            wrong=self.n_wrong,
+            truncated=self.n_lost_truncated,
+            empty=self.n_lost_empty,
+            filtered=self.n_lost_filtered,
+            without_answer=self.n - self.n_answered,
+            without_verdict=self.n_unverified,
+        )
 
     @property
     def avg_len(self) -> float | None:
@@ -159,8 +285,8 @@ class RunSummary:
     """The whole run: its rows (files in name order, data sources in order of first appearance) and their totals.
 
     Totals are derived from the rows, so a summary with some of the rows has the totals of those rows.
-    `test_dir` is the name of the test dir, not its path. `tokens` are those of all answers, scored or not. `drawn` is
-    None where all questions were taken.
+    `test_dir` is the name of the test dir, not its path. `drawn` is None where all questions were taken. Right is a
+    score of `right_at` or more.
     """
 
     model_name: str
@@ -169,8 +295,119 @@ class RunSummary:
     repeats: int = 1
     redone: tuple[Redone, ...] = ()
     redo_of: str | None = None
-    tokens: TokenTotals = field(default_factory=TokenTotals)
     drawn: Drawn | None = None
+    right_at: float = RIGHT_AT
+
+    @property
+    def families(self) -> dict[str, "RunSummary"]:
+        """The rows of each family with their totals, by the family's name, sorted."""
+        by_family: defaultdict[str, list[GroupSummary]] = defaultdict(list)
+        for group in self.groups:
+            by_family[group.family].append(group)
+        return {name: replace(self, groups=tuple(by_family[name]), redone=()) for name in sorted(by_family)}
+
+    @property
+    def mean(self) -> RunMean | None:
+        """The total average with its errors: for new questions, for other bootcamps, and for asking again."""
+        return run_mean([group.mean for group in self.groups if group.mean])
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % interval of the total average for new questions of these bootcamps."""
+        mean = self.mean
+        return mean.interval if mean else None
+
+    @property
+    def weighted_mean(self) -> WeightedMean | None:
+        """The mean over all questions, every question alike, with its error for new questions."""
+        return weighted_mean([group.mean for group in self.groups if group.mean])
+
+    @property
+    def weighted_interval(self) -> Interval | None:
+        """The 95 % interval of the mean over all questions, for new questions."""
+        mean = self.weighted_mean
+        return mean.interval if mean else None
+
+    @property
+    def variance_within(self) -> float | None:
+        """The variance of the scores within a question, the mean over the rows; None without repeats."""
+        return exact_mean([g.mean.within for g in self.groups if g.mean and g.mean.within is not None])
+
+    @property
+    def variance_between(self) -> float | None:
+        """The variance of the questions' true means within a row, the mean over the rows; None without repeats."""
+        return exact_mean([g.mean.between for g in self.groups if g.mean and g.mean.between is not None])
+
+    @property
+    def passes(self) -> tuple[RunPassK, ...]:
+        """pass@k and pass^k, unweighted means of the rows that have a value."""
+        return tuple(
+            RunPassK(
+                k=each[0].k,
+                pass_at=run_mean([row.pass_at for row in each if row.pass_at]),
+                pass_hat=run_mean([row.pass_hat for row in each if row.pass_hat]),
+                n_without=sum(row.n_without for row in each),
+            )
+            for each in zip(*(group.passes for group in self.groups if group.passes), strict=True)
+        )
+
+    @property
+    def majority(self) -> RunMajority | None:
+        """maj@K, the unweighted mean of the rows whose answers can vote; None where there are none."""
+        voted = [group.majority for group in self.groups if group.majority]
+        if not voted:
+            return None
+        return RunMajority(
+            mean=run_mean([each.mean for each in voted if each.mean]), n_without=sum(each.n_without for each in voted)
+        )
+
+    @property
+    def account(self) -> Account:
+        """What became of the samples, each counted once."""
+        accounts = [group.account for group in self.groups]
+        return Account(**{name: sum(getattr(account, name) for account in accounts) for name in ACCOUNT})
+
+    @property
+    def score_if_truncated_right(self) -> float | None:
+        """The total average if every truncated answer were right; None where that is not known."""
+        rows = [group for group in self.groups if group.n_answered]
+        scores = [row.score_if_truncated_right for row in rows if row.score_if_truncated_right is not None]
+        return exact_mean(scores) if len(scores) == len(rows) else None
+
+    @property
+    def length(self) -> Distribution:
+        """The output lengths of the answers that have a score."""
+        return added_distributions(group.length for group in self.groups)
+
+    @property
+    def latency(self) -> Distribution:
+        """The latencies of the answers that have one, in units of LATENCY_UNIT_S."""
+        return added_distributions(group.latency for group in self.groups)
+
+    @property
+    def n_tokens_timed(self) -> int:
+        """Tokens by the server's count of the answers that have a latency."""
+        return sum(group.n_tokens_timed for group in self.groups)
+
+    @property
+    def timed(self) -> int:
+        """The latencies of these answers added up, in units of LATENCY_UNIT_S."""
+        return sum(group.timed for group in self.groups)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """How fast an answer comes: the tokens of answers that have a count and a latency, over these latencies."""
+        return _speed(self.n_tokens_timed, self.timed)
+
+    @property
+    def tokens(self) -> TokenTotals:
+        """The tokens of all answers, scored or not."""
+        return _added_tokens([group.tokens for group in self.groups])
+
+    @property
+    def retries(self) -> dict[str, int]:
+        """Repeated attempts by kind, sorted by kind."""
+        return _added(group.retries for group in self.groups)
 
     @property
     def avg_score(self) -> float | None:
@@ -311,13 +548,15 @@ class RunContents:
     """The contents of a run directory, from one reading.
 
     `manifest` is None where this tool did not make the directory, `eval_args` holds the parameters as they were
-    written. `left_out` names the details files that do not belong to any test file of the run; `halves` are the half
-    records of run_eval.py, which count where they have a score.
+    written. `shown` is the summary at the threshold that was asked for, `summary` that at the usual one, which files
+    are made of. `left_out` names the details files that do not belong to any test file of the run; `halves` are the
+    half records of run_eval.py, which count where they have a score.
     """
 
     manifest: Manifest | None
     eval_args: Mapping[str, Any]
     summary: RunSummary
+    shown: RunSummary
     left_out: tuple[str, ...]
     halves: tuple[HalfRecord, ...] = ()
 
@@ -329,8 +568,8 @@ class RunContents:
         return next((group.file for group in self.summary.groups if group.data_source is None and group.n), None)
 
 
-def read_run(run_dir: RunDir) -> RunContents:
-    """Read everything that a run directory holds.
+def read_run(run_dir: RunDir, *, right_at: float = RIGHT_AT) -> RunContents:
+    """Read everything that a run directory holds, once; an answer is right where its score is `right_at` or more.
 
     What each test file owes comes from the manifest. Without one (the reference script, outputs from elsewhere) it is
     what is found; records without a data source then belong to the one that meta.jsonl or the file's name tells, else
@@ -340,11 +579,13 @@ def read_run(run_dir: RunDir) -> RunContents:
         RunDirectoryError: a line of details or failures is not a record, or does not belong to the run, or its sample
             already has a record; the message names it.
     """
-    contents = _read_alone(run_dir)
-    return replace(contents, summary=replace(contents.summary, redone=_redone(run_dir)))
+    contents, redone = _read_alone(run_dir, right_at), _redone(run_dir)
+    return replace(
+        contents, summary=replace(contents.summary, redone=redone), shown=replace(contents.shown, redone=redone)
+    )
 
 
-def _read_alone(run_dir: RunDir) -> RunContents:
+def _read_alone(run_dir: RunDir, right_at: float = RIGHT_AT) -> RunContents:
     """Everything that a run directory holds, without those beside it that redo samples of it."""
     manifest, eval_args = run_dir.read_manifest(), run_dir.read_eval_args() or {}
     rows = None if manifest is None else rows_by_file(manifest)
@@ -358,20 +599,30 @@ def _read_alone(run_dir: RunDir) -> RunContents:
     halves: list[HalfRecord] = []
     for path in paths:
         if rows is None:
-            lines = read_foreign_heads(path, data_sources.get(path.name), on_half=halves.append)
+            lines = read_foreign_heads(path, data_sources.get(path.name), AnswerHead, on_half=halves.append)
         else:
-            lines = replay_lines(path, empty_index(rows[path.name]), rows[path.name])
+            lines = replay_lines(path, empty_index(rows[path.name]), rows[path.name], AnswerHead)
         _add_file(aggregator, path.name, lines, failures)
     for failure in failures.values():
         aggregator.add_failure(failure)
-    summary = aggregator.summary(
-        model_name=_model_name(eval_args, run_dir), test_dir=_test_dir_name(eval_args, run_dir)
-    )
     redo_of = manifest.redo_of if manifest is not None else None
+    summaries = {
+        threshold: replace(
+            aggregator.summary(
+                model_name=_model_name(eval_args, run_dir),
+                test_dir=_test_dir_name(eval_args, run_dir),
+                right_at=threshold,
+            ),
+            redo_of=redo_of.run if redo_of else None,
+            drawn=_drawn(manifest),
+        )
+        for threshold in {RIGHT_AT, right_at}
+    }
     return RunContents(
         manifest=manifest,
         eval_args=eval_args,
-        summary=replace(summary, redo_of=redo_of.run if redo_of else None, drawn=_drawn(manifest)),
+        summary=summaries[RIGHT_AT],
+        shown=summaries[right_at],
         left_out=tuple(path.name for path in left_out),
         halves=tuple(halves),
     )
@@ -487,12 +738,25 @@ def _test_dir_name(eval_args: Mapping[str, Any], run_dir: RunDir) -> str:
     return str(named).rstrip("/").rpartition("/")[2] if named else run_dir.path.resolve().name
 
 
+class AnswerHead(RecordHead, frozen=True, kw_only=True, gc=False):
+    """The head of a record with what a summary counts beyond what every reader needs."""
+
+    latency_s: float | UnsetType = UNSET
+    retries: tuple[str, ...] | UnsetType = UNSET
+    extracted_output: Raw | UnsetType = UNSET
+
+    def without_texts(self) -> RecordHead:
+        """The same without the parts that keep the whole line in memory."""
+        return structs.replace(self, output=UNSET, reasoning_content=UNSET, ground_truth=UNSET, extracted_output=UNSET)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupPlan:
     """One data source of a test file and how many samples it owes.
 
     `data_source` is None where the records do not name theirs (the reference's run directories), `n` where it is
-    unknown. `ceiling` is the highest average score that any outputs can reach, where that is known.
+    unknown. `ceiling` is the highest average score that any outputs can reach, where that is known; `family` is what a
+    bootcamp that is not built in says of itself.
     """
 
     bootcamp: str
@@ -500,6 +764,7 @@ class GroupPlan:
     n: int | None = None
     n_questions: int | None = None
     ceiling: float | None = None
+    family: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -520,59 +785,35 @@ class Aggregator:
 
     The summary does not depend on the order in which samples arrive, to the last bit of each average. Only data sources
     that no plan lists are ordered by their first row, or by arrival where records have no row. Each question is asked
-    `repeats` times. Memory: 8 bytes per score; some 300 per question that is asked several times.
+    `repeats` times. Memory: 9 bytes per answer, 41 where each question is asked several times.
     """
 
     def __init__(self, files: Iterable[FileGroups] = (), *, repeats: int = 1) -> None:
         self._repeats = repeats
-        self._files = {plan.file: _File(plan) for plan in files}
-        self._tokens = TokenCounter()
+        self._files = {plan.file: _File(plan, repeats) for plan in files}
 
     def add_record(self, file: str, record: RecordHead) -> None:
         """Count one record of details/{file}; one with neither a score nor a `failure` is `unscored`."""
-        group = self._file(file).group(record.data_source, record.row)
-        group.n_answered += 1
-        group.n_truncated += record.finish_reason == "length"
-        group.n_len_estimated += record.output_len_estimated is True
-        group.n_empty += record.is_empty and record.output is not UNSET
-        if record.finish_reason not in KNOWN_ENDS and record.finish_reason is not UNSET:
-            group.n_unknown_end += 1
-        elif record.finish_reason == "content_filter":
-            group.n_filtered += 1
-        if record.usage is not None:
-            self._tokens.add(record.usage)
-        row = record.row if self._repeats > 1 else None
-        if row is not None:
-            group.compare(row, record.output)
-        if not isinstance(record.score, float):
-            group.unverified[record.failure or "unscored"] += 1
-            return
-        group.scores.append(record.score)
-        if row is not None:
-            group.scored_rows.append(row)
-        if record.output_len is not None:
-            group.len_sum += record.output_len
-            group.n_len += 1
-            if row is not None:
-                total, n = group.lengths.get(row, (0, 0))
-                group.lengths[row] = total + record.output_len, n + 1
+        self._file(file).group(record.data_source, record.row).add(record)
 
     def add_failure(self, failure: FailureRecord) -> None:
         """Count one sample without an answer."""
-        self._file(failure.file).group(failure.data_source, failure.row).failures[failure.kind] += 1
+        group = self._file(failure.file).group(failure.data_source, failure.row)
+        group.failures[failure.kind] += 1
+        group.retries.update(failure.retries)
 
-    def summary(self, *, model_name: str, test_dir: str) -> RunSummary:
-        """The summary of everything so far; more may be added afterwards."""
+    def summary(self, *, model_name: str, test_dir: str, right_at: float = RIGHT_AT) -> RunSummary:
+        """The summary of everything so far; more may be added afterwards. Right is a score of `right_at` or more."""
         files = (self._files[name] for name in sorted(self._files))
-        groups = tuple(group.summary(file.name, self._repeats) for file in files for group in file.ordered())
+        groups = tuple(group.summary(file.name, right_at) for file in files for group in file.ordered())
         return RunSummary(
-            model_name=model_name, test_dir=test_dir, groups=groups, repeats=self._repeats, tokens=self._tokens.totals()
+            model_name=model_name, test_dir=test_dir, groups=groups, repeats=self._repeats, right_at=right_at
         )
 
     def _file(self, name: str) -> "_File":
         file = self._files.get(name)
         if file is None:
-            file = self._files[name] = _File(FileGroups(file=name))
+            file = self._files[name] = _File(FileGroups(file=name), self._repeats)
         return file
 
 
@@ -617,15 +858,11 @@ class TokenCounter:
 class _File:
     """The groups of one test file: those of its plan, then those found."""
 
-    def __init__(self, plan: FileGroups) -> None:
+    def __init__(self, plan: FileGroups, repeats: int) -> None:
         self.name = plan.file
+        self.repeats = repeats
         self.fallback = plan.fallback or plan.file.removesuffix(".jsonl")
-        self.planned = {
-            g.data_source: _Group(
-                bootcamp=g.bootcamp, data_source=g.data_source, n=g.n, n_questions=g.n_questions, ceiling=g.ceiling
-            )
-            for g in plan.groups
-        }
+        self.planned = {g.data_source: _Group(g, repeats) for g in plan.groups}
         self.found: dict[str | None, _Group] = {}
         self.n_taken = 0
 
@@ -639,7 +876,9 @@ class _File:
         group = self.found.get(data_source)
         if group is None:
             bootcamp = self.fallback if data_source is None else bootcamp_name(data_source)
-            group = self.found[data_source] = _Group(bootcamp=bootcamp, data_source=data_source)
+            group = self.found[data_source] = _Group(
+                GroupPlan(bootcamp=bootcamp, data_source=data_source), self.repeats
+            )
         group.first = min(group.first, (1, self.n_taken) if row is None else (0, row))
         return group
 
@@ -649,90 +888,235 @@ class _File:
         An empty planned group of unknown size is listed only where the file has no other.
         """
         found = sorted(self.found.values(), key=lambda group: group.first)
-        groups = [*self.planned.values(), *found] or [_Group(bootcamp=self.fallback)]
-        return [group for group in groups if group.n is not None or group.n_taken] or groups[:1]
+        groups = [*self.planned.values(), *found] or [_Group(GroupPlan(bootcamp=self.fallback), self.repeats)]
+        return [group for group in groups if group.plan.n is not None or group.n_taken] or groups[:1]
 
 
-@dataclass(slots=True, kw_only=True)
 class _Group:
     """The running counts of one row of the summary."""
 
-    bootcamp: str
-    data_source: str | None = None
-    n: int | None = None
-    n_questions: int | None = None
-    ceiling: float | None = None
-    first: tuple[int, int] = (2, 0)
-    scores: "array[float]" = field(default_factory=lambda: array("d"))
-    scored_rows: "array[int]" = field(default_factory=lambda: array("q"))
-    lengths: dict[int, tuple[int, int]] = field(default_factory=dict)
-    texts: dict[int, int | None] = field(default_factory=dict)
-    compared: set[int] = field(default_factory=set)
-    n_answered: int = 0
-    n_truncated: int = 0
-    n_len_estimated: int = 0
-    n_empty: int = 0
-    n_filtered: int = 0
-    n_unknown_end: int = 0
-    len_sum: int = 0
-    n_len: int = 0
-    unverified: Counter[str] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)
+    def __init__(self, plan: "GroupPlan", repeats: int) -> None:
+        self.plan = plan
+        self.repeats = repeats
+        entry = catalog_entry(plan.data_source or plan.bootcamp.removesuffix(bootcamp_name("")))
+        self.family = plan.family or (entry.family if entry else OTHER_FAMILY)
+        self.can_vote = entry is not None and entry.is_canonical
+        self.first: tuple[int, int] = (2, 0)
+        self.answers = _Answers(is_repeated=repeats > 1)
+        self.n_answered = self.n_scored = self.n_len_estimated = 0
+        self.n_truncated = self.n_empty = self.n_filtered = self.n_unknown_end = 0
+        self.length, self.latency = DistributionCounter(), DistributionCounter()
+        self.n_tokens_timed = self.timed = 0
+        self.tokens = TokenCounter()
+        self.unverified: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+        self.retries: Counter[str] = Counter()
 
     @property
     def n_taken(self) -> int:
         return self.n_answered + self.failures.total()
 
-    def compare(self, row: int, output: Any) -> None:
-        """Note whether the answers to a question are the same text; empty ones do not count."""
-        content = bytes(output) if isinstance(output, Raw) else b""
-        if len(content) <= len(b'""'):
+    def add(self, record: RecordHead) -> None:
+        """Count an answer; what only AnswerHead reads is unknown of other heads."""
+        is_truncated, is_filtered = record.finish_reason == "length", record.finish_reason == "content_filter"
+        is_empty = record.is_empty and record.output is not UNSET
+        self.n_answered += 1
+        self.n_truncated += is_truncated
+        self.n_empty += is_empty
+        self.n_filtered += is_filtered
+        self.n_unknown_end += record.finish_reason not in KNOWN_ENDS and record.finish_reason is not UNSET
+        self.n_len_estimated += record.output_len_estimated is True
+        if record.usage is not None:
+            self.tokens.add(record.usage)
+        end = _TRUNCATED if is_truncated else _EMPTY if is_empty else _FILTERED if is_filtered else _PLAIN
+        score = record.score if isinstance(record.score, float) else None
+        self.answers.add(record, score, end, vote=self.can_vote)
+        if isinstance(record, AnswerHead):
+            self._add_effort(record)
+        if score is None:
+            self.unverified[record.failure or "unscored"] += 1
             return
-        text = hash(content)
-        if row not in self.texts:
-            self.texts[row] = text
+        self.n_scored += 1
+        if record.output_len is not None:
+            self.length.add(record.output_len)
+
+    def _add_effort(self, record: "AnswerHead") -> None:
+        """Count what differs between runs with the same answers: time and repeated attempts."""
+        if isinstance(record.retries, tuple):
+            self.retries.update(record.retries)
+        if not isinstance(record.latency_s, float) or not 0 <= record.latency_s <= MAX_LEN:
             return
-        self.compared.add(row)
-        if self.texts[row] != text:
-            self.texts[row] = None
+        latency = round(record.latency_s / LATENCY_UNIT_S)
+        self.latency.add(latency)
+        if record.output_len is not None and record.output_len_estimated is not True:
+            self.n_tokens_timed += record.output_len
+            self.timed += latency
 
-    def question_score(self) -> float | None:
-        """The mean of the mean scores of the questions."""
-        by_row = sorted(zip(self.scored_rows, self.scores, strict=True))
-        means = [exact_mean([score for _, score in group]) for _, group in groupby(by_row, key=itemgetter(0))]
-        return exact_mean([mean for mean in means if mean is not None])
-
-    def question_len(self) -> float | None:
-        """The mean of the mean output lengths of the questions."""
-        return exact_mean([total / n for total, n in self.lengths.values()])
-
-    def summary(self, file: str, repeats: int) -> GroupSummary:
+    def summary(self, file: str, right_at: float) -> GroupSummary:
+        answers = self.answers
+        lost = Counter(
+            end for score, end in zip(answers.scores, answers.ends, strict=True) if score < right_at
+        )  # NaN is not less
+        length, mean = self.length.distribution(), group_mean(answers.scores_by_question())
+        is_bounded = mean is None or mean.method == "wilson"
+        n_compared, n_alike = answers.alike()
         return GroupSummary(
-            bootcamp=self.bootcamp,
+            bootcamp=self.plan.bootcamp,
             file=file,
-            data_source=self.data_source,
-            n=max(self.n or 0, self.n_taken),
-            n_known=self.n is not None,
-            n_questions_planned=self.n_questions,
-            ceiling=self.ceiling,
+            data_source=self.plan.data_source,
+            n=max(self.plan.n or 0, self.n_taken),
+            n_known=self.plan.n is not None,
+            n_questions_planned=self.plan.n_questions,
+            ceiling=self.plan.ceiling,
             n_answered=self.n_answered,
-            n_scored=len(self.scores),
+            n_scored=self.n_scored,
             n_truncated=self.n_truncated,
             n_len_estimated=self.n_len_estimated,
             n_empty=self.n_empty,
             n_filtered=self.n_filtered,
             n_unknown_end=self.n_unknown_end,
-            score_sum=exact_sum(self.scores),
-            len_sum=self.len_sum,
-            n_len=self.n_len,
-            question_score=self.question_score() if repeats > 1 else None,
-            question_len=self.question_len() if repeats > 1 else None,
-            n_compared=len(self.compared),
-            n_alike=sum(self.texts[row] is not None for row in self.compared),
-            repeats=repeats,
+            score_sum=exact_sum([score for score in answers.scores if not math.isnan(score)]),
+            len_sum=length.total,
+            n_len=length.n,
+            mean=mean,
+            question_len=answers.question_len(),
+            n_compared=n_compared,
+            n_alike=n_alike,
+            repeats=self.repeats,
             unverified=dict(sorted(self.unverified.items())),
             failures=dict(sorted(self.failures.items())),
+            family=self.family,
+            right_at=right_at,
+            n_correct=self.n_scored - lost.total(),
+            n_wrong=lost[_PLAIN],
+            n_lost_truncated=lost[_TRUNCATED],
+            n_lost_empty=lost[_EMPTY],
+            n_lost_filtered=lost[_FILTERED],
+            score_if_truncated_right=answers.score_if_truncated_right() if is_bounded else None,
+            passes=answers.passes(self.repeats, right_at),
+            majority=answers.majority(self.repeats, right_at) if self.can_vote else None,
+            length=length,
+            latency=self.latency.distribution(),
+            n_tokens_timed=self.n_tokens_timed,
+            timed=self.timed,
+            tokens=self.tokens.totals(),
+            retries=dict(sorted(self.retries.items())),
         )
+
+
+_PLAIN, _TRUNCATED, _EMPTY, _FILTERED = range(4)
+"""How an answer ended, the first that fits in the order of `Account`."""
+
+_NO_TEXT = 0
+"""Stands for the hash of a text where there is none."""
+
+
+class _Answers:
+    """What is kept of each answer of a row of the summary, in arrays: NaN is no score, -1 no length.
+
+    Rows, lengths, texts (hashes) and votes (hashes of what was extracted) are kept only where questions are repeated.
+    """
+
+    def __init__(self, *, is_repeated: bool) -> None:
+        self.is_repeated = is_repeated
+        self.scores = array("d")
+        self.ends = bytearray()
+        self.rows, self.lengths, self.texts, self.votes = array("q"), array("q"), array("q"), array("q")
+
+    def add(self, record: RecordHead, score: float | None, end: int, *, vote: bool) -> None:
+        self.scores.append(math.nan if score is None else score)
+        self.ends.append(end)
+        if not self.is_repeated:
+            return
+        extracted = record.extracted_output if vote and isinstance(record, AnswerHead) else UNSET
+        self.rows.append(-len(self.scores) if record.row is None else record.row)
+        self.lengths.append(-1 if score is None or record.output_len is None else record.output_len)
+        self.texts.append(_text_hash(record.output, b'""'))
+        self.votes.append(_text_hash(extracted, b"null"))
+
+    def questions(self) -> Iterator[Sequence[int]]:
+        """The places of the answers to each question."""
+        if not self.is_repeated:
+            yield from ((place,) for place in range(len(self.scores)))
+            return
+        order = array("q", sorted(range(len(self.rows)), key=self.rows.__getitem__))
+        for _, places in groupby(order, key=self.rows.__getitem__):
+            yield tuple(places)
+
+    def scores_by_question(self) -> Iterator[Sequence[float]]:
+        """The scores of the answers to each question; those without a score are left out."""
+        for question in self.questions():
+            yield [score for place in question if not math.isnan(score := self.scores[place])]
+
+    def score_if_truncated_right(self) -> float | None:
+        """The mean of the questions if every truncated answer were right; others without a score are left out."""
+        parts = (
+            (
+                [self.scores[place] for place in question if self._is_whole(place)],
+                sum(self.ends[place] == _TRUNCATED for place in question),
+            )
+            for question in self.questions()
+        )
+        bounds = missing_bounds(parts)
+        return None if bounds is None else bounds.high
+
+    def _is_whole(self, place: int) -> bool:
+        """Whether an answer has a score and was not truncated."""
+        return self.ends[place] != _TRUNCATED and not math.isnan(self.scores[place])
+
+    def question_len(self) -> float | None:
+        """The mean of the mean output lengths of the questions; None where questions are not repeated."""
+        if not self.is_repeated:
+            return None
+        lengths = (
+            [self.lengths[place] for place in question if self.lengths[place] >= 0] for question in self.questions()
+        )
+        return exact_mean([sum(each) / len(each) for each in lengths if each])
+
+    def alike(self) -> tuple[int, int]:
+        """How many questions have several answers, and of how many of these the answers are all the same text.
+
+        Empty answers do not count.
+        """
+        if not self.is_repeated:
+            return 0, 0
+        texts = (
+            [self.texts[place] for place in question if self.texts[place] != _NO_TEXT] for question in self.questions()
+        )
+        alike = [len(set(each)) == 1 for each in texts if len(each) > 1]
+        return len(alike), sum(alike)
+
+    def passes(self, repeats: int, right_at: float) -> tuple[PassK, ...]:
+        """pass@k and pass^k; empty where questions are not repeated."""
+        if not self.is_repeated:
+            return ()
+        counts = ((len(scores), sum(score >= right_at for score in scores)) for scores in self.scores_by_question())
+        return pass_curve(counts, repeats)
+
+    def majority(self, repeats: int, right_at: float) -> Majority | None:
+        """maj@K of the questions all of whose repeats have a score; None where questions are not repeated."""
+        if not self.is_repeated:
+            return None
+        values, n_without = array("d"), 0
+        for question in self.questions():
+            scored = [place for place in question if not math.isnan(self.scores[place])]
+            if len(scored) >= repeats:
+                votes = ((self.votes[place] or None, self.scores[place] >= right_at) for place in scored)
+                values.append(majority_score(votes))
+            else:
+                n_without += bool(scored)
+        mean = mean_of_values(values, n_samples=len(values) * repeats, is_binary=True)
+        return Majority(mean=mean, n_without=n_without)
+
+
+def _text_hash(text: Raw | UnsetType, nothing: bytes) -> int:
+    """A hash of a JSON text by which equal ones are known; _NO_TEXT where there is none."""
+    content = bytes(text) if isinstance(text, Raw) else b""
+    return _NO_TEXT if content in (b"", nothing) else hash(content)
+
+
+def _speed(n_tokens: int, timed: int) -> float | None:
+    return n_tokens / (timed * LATENCY_UNIT_S) if timed else None
 
 
 def _mean(total: float, n: int) -> float | None:
@@ -744,26 +1128,24 @@ def _bounds(score_sum: float, *, n: int, n_scored: int) -> Bounds | None:
     return Bounds(low=score_sum / n, high=(score_sum + (n - n_scored)) / n) if n else None
 
 
+def _added_tokens(parts: Sequence[TokenTotals]) -> TokenTotals:
+    """Token totals added up; a count that no part has stays None."""
+
+    def added(counts: Iterable[int | None]) -> int | None:
+        known = [count for count in counts if count is not None]
+        return sum(known) if known else None
+
+    return TokenTotals(
+        n_counted=sum(part.n_counted for part in parts),
+        prompt=added(part.prompt for part in parts),
+        completion=added(part.completion for part in parts),
+        reasoning=added(part.reasoning for part in parts),
+    )
+
+
 def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     """Counts by kind added up, sorted by kind."""
     total: Counter[str] = Counter()
     for count in counts:
         total.update(count)
     return dict(sorted(total.items()))
-
-
-def exact_sum(values: Collection[float]) -> float:
-    """The sum of finite floats, rounded once: the same bits in any order.
-
-    A sum beyond the range of a float becomes the largest float, not an error or an infinity.
-    """
-    try:
-        return math.fsum(values)
-    except OverflowError:  # fsum may overflow on its way to a sum that fits
-        limit = Fraction(sys.float_info.max)
-        return float(max(-limit, min(limit, sum(map(Fraction, values), start=Fraction(0)))))
-
-
-def exact_mean(values: Collection[float]) -> float | None:
-    """The mean of finite floats, the same in any order; None where there are none."""
-    return exact_sum(values) / len(values) if values else None

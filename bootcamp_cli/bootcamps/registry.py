@@ -123,10 +123,15 @@ class BuiltinBootcamp(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogEntry:
-    """Where a built-in bootcamp is: its module, and the family that it belongs to (`grids`, `kor_logic`, ...)."""
+    """Where a built-in bootcamp is: its module, and the family that it belongs to (`grids`, `kor_logic`, ...).
+
+    `is_canonical` says whether the right answer to a question is one value, which is extracted in one form: only then
+    can answers to the same question vote (maj@K).
+    """
 
     module: str
     family: str
+    is_canonical: bool
 
 
 _FAMILIES: dict[str, dict[str, str]] = {
@@ -226,8 +231,31 @@ _FAMILIES: dict[str, dict[str, str]] = {
     },
 }
 
+_CANONICAL = frozenset(
+    {
+        *("Aquarium", "Arc", "Binairo", "Cipher"),
+        *_FAMILIES["bbeh"],
+        *("KorLogicAnalogicalReasoning", "KorLogicCooperativePrinciple", "KorLogicDefinitions"),
+        *("KorLogicEnumerativeInductiveReasoning", "KorLogicEpistemicLogic", "KorLogicEquivalenceCalculus"),
+        *("KorLogicFigureOfTheSyllogism", "KorLogicFormalFallacies", "KorLogicInductionParadox"),
+        "KorLogicLogicalMethodsForExploringCauseAndEffectRelationships",
+        *("KorLogicPredicateLogicFormalization", "KorLogicPropositionalLogicConcepts", "KorLogicSpeechActs"),
+        "KorLogicTruthValueModalPropositions",
+        *("KorOperationUnicode20ac", "KorPuzzleWordBrainTeasers", "KorPuzzleWordLadder"),
+        *("KorPuzzleWordRootsAndAffixes", "KorPuzzleWordscapes"),
+    }
+)
+"""Where what is extracted is compared with one stored answer.
+
+Not puzzles with several solutions, formulas and numbers that can be written in several ways, or sets in any order.
+"""
+
 CATALOG: dict[str, CatalogEntry] = {
-    data_source: CatalogEntry(module=f"bootcamp_cli.bootcamps.builtin.{family}.{module}", family=family)
+    data_source: CatalogEntry(
+        module=f"bootcamp_cli.bootcamps.builtin.{family}.{module}",
+        family=family,
+        is_canonical=data_source in _CANONICAL,
+    )
     for family, modules in _FAMILIES.items()
     for data_source, module in modules.items()
 }
@@ -235,6 +263,15 @@ CATALOG: dict[str, CatalogEntry] = {
 
 `asked_formats.py` may have an entry for it, by which `bootcamp audit` finds more causes of a score of 0.
 """
+
+
+OTHER_FAMILY = "other"
+"""The family of what is in no family of the catalogue."""
+
+
+def catalog_entry(data_source: str | None) -> CatalogEntry | None:
+    """The catalogue's entry of a data source, with the prefix `bootcamp/` or without; None where it is not built in."""
+    return None if data_source is None else CATALOG.get(data_source.removeprefix(DATA_SOURCE_PREFIX))
 
 
 def load_builtin(data_source: str) -> BuiltinBootcamp:

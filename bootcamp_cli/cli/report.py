@@ -5,8 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from bootcamp_cli.cli.options import Call, command
-from bootcamp_cli.reports.forms import TEXT_FORMS, render, text_form
-from bootcamp_cli.reports.table import SORT_KEYS
+from bootcamp_cli.reports.forms import TEXT_FORMS, grouping, render, text_form
+from bootcamp_cli.reports.table import BY, SORT_KEYS
 
 
 @command(
@@ -32,6 +32,14 @@ def report_command(
             "--filter", metavar="GLOB", help="only matching bootcamps, files, data sources", rich_help_panel="Output"
         ),
     ] = None,
+    by: Annotated[
+        str,
+        typer.Option(metavar="|".join(BY), help="what the rows of tables are", rich_help_panel="Output"),
+    ] = "both",
+    right_at: Annotated[
+        float,
+        typer.Option(metavar="SCORE", help="least score of a right answer", rich_help_panel="Output"),
+    ] = 1.0,
 ) -> int:
     """Rebuild meta.jsonl and the workbook from details, and show the results.
 
@@ -45,14 +53,15 @@ def report_command(
     from bootcamp_cli.cli.results import exit_code, results_object, table_text
 
     text_form(format_)  # an unknown one ends the command before anything is written
+    grouping(by)
     run = api.open_run(run_dir)
-    run.write_reports(call.console.on_event)
+    run.write_reports(call.console.on_event, right_at=right_at)
     summary = run.summary
     options: dict[str, Any] = {"sort": sort, "reverse": reverse, "filter": tuple(filter_ or ())}
     if call.console.json or format_ == "json":
         write_line(sys.stdout, json.dumps(results_object(run, **options), indent=2))
     elif format_ == "table":
-        call.console.result(None, text=table_text(summary, **options), styled=True)
+        call.console.result(None, text=table_text(summary, by=by, **options), styled=True)
     else:
-        write_line(sys.stdout, render(summary, format_, **options))
+        write_line(sys.stdout, render(summary, format_, by=by, **options))
     return exit_code(summary, allow_unscored=True)

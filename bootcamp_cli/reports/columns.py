@@ -1,7 +1,9 @@
 """The columns of every report, declared once: name, titles, format, value of a row, value of the total row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -28,16 +30,12 @@ def _repeated(run: "RunSummary") -> bool:
     return run.repeats > 1
 
 
-def _some_empty(run: "RunSummary") -> bool:
-    return run.n_empty > 0
+def _some(key: str, run: "RunSummary") -> bool:
+    return any(getattr(group, key) for group in run.groups)
 
 
-def _some_filtered(run: "RunSummary") -> bool:
-    return run.n_filtered > 0
-
-
-def _some_unknown_end(run: "RunSummary") -> bool:
-    return run.n_unknown_end > 0
+def _with_errors(run: "RunSummary") -> bool:
+    return any(group.mean for group in run.groups)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +44,8 @@ class Column:
 
     `key` names it in meta.jsonl, CSV and JSON, `title` in terminal and Markdown, where it is also the word to sort by,
     `sheet_title` in the workbook. `shown` says whether terminal and Markdown show it: they leave out columns without
-    information; `in_sheet` whether the workbook has it.
+    information, and put it behind the column that `behind` names, after others that are put there. `in_sheet` says
+    whether the workbook has it.
     """
 
     key: str
@@ -57,6 +56,61 @@ class Column:
     total: Callable[["RunSummary"], Cell] = lambda _: None
     shown: Callable[["RunSummary"], bool] = _never
     in_sheet: Callable[["RunSummary"], bool] = _always
+    behind: str | None = None
+
+
+def _same(
+    key: str,
+    title: str,
+    sheet_title: str,
+    kind: Kind,
+    value: Callable[["GroupSummary | RunSummary"], Cell],
+    shown: Callable[["RunSummary"], bool] = _never,
+    in_sheet: Callable[["RunSummary"], bool] = _always,
+    behind: str | None = None,
+) -> Column:
+    """A column that has the same value of a row and of the total row."""
+    return Column(
+        key=key,
+        title=title,
+        sheet_title=sheet_title,
+        kind=kind,
+        of=value,
+        total=value,
+        shown=shown,
+        in_sheet=in_sheet,
+        behind=behind,
+    )
+
+
+def _count(
+    key: str,
+    title: str,
+    sheet_title: str,
+    shown: Callable[["RunSummary"], bool] | None = None,
+    in_sheet: Callable[["RunSummary"], bool] = _always,
+) -> Column:
+    """A number of samples under the name of an attribute of rows and runs; shown where there are any."""
+    return _same(key, title, sheet_title, "count", attrgetter(key), shown or partial(_some, key), in_sheet)
+
+
+def _account(
+    part: str, key: str, title: str, sheet_title: str, shown: Callable[["RunSummary"], bool] | None = None
+) -> Column:
+    """A part of the account; shown where there are any."""
+    value = attrgetter(f"account.{part}")
+    return _same(key, title, sheet_title, "count", value, shown or partial(_some, key), behind="n")
+
+
+def _end(of: str, end: Literal["low", "high"], row: "GroupSummary | RunSummary") -> Cell:
+    """One end of a range that may be None."""
+    ends = getattr(row, of)
+    return None if ends is None else getattr(ends, end)
+
+
+def _error(kind: str, row: "GroupSummary | RunSummary") -> Cell:
+    """A standard error of the average score."""
+    return getattr(row.mean, f"error_{kind}", None)
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -68,24 +122,8 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda group: group.bootcamp,
         shown=_always,
     ),
-    Column(
-        key="avg_score",
-        title="score",
-        sheet_title="Average Score",
-        kind="score",
-        of=lambda group: group.avg_score,
-        total=lambda run: run.avg_score,
-        shown=_always,
-    ),
-    Column(
-        key="avg_len",
-        title="length",
-        sheet_title="Average Output Length",
-        kind="length",
-        of=lambda group: group.avg_len,
-        total=lambda run: run.avg_len,
-        shown=_always,
-    ),
+    _same("avg_score", "score", "Average Score", "score", lambda row: row.avg_score, _always),
+    _same("avg_len", "length", "Average Output Length", "length", lambda row: row.avg_len, _always),
     Column(
         key="file",
         title="file",
@@ -101,14 +139,13 @@ COLUMNS: tuple[Column, ...] = (
         kind="text",
         of=lambda group: group.data_source,
     ),
-    Column(
-        key="ceiling",
-        title="ceiling",
-        sheet_title="Ceiling",
-        kind="score",
-        of=lambda group: group.ceiling,
-        total=lambda run: run.ceiling,
-        shown=lambda run: any(group.ceiling is not None for group in run.groups),
+    _same(
+        "ceiling",
+        "ceiling",
+        "Ceiling",
+        "score",
+        lambda row: row.ceiling,
+        lambda run: any(group.ceiling is not None for group in run.groups),
     ),
     Column(
         key="n",
@@ -119,125 +156,115 @@ COLUMNS: tuple[Column, ...] = (
         total=lambda run: run.n_samples,
         shown=_always,
     ),
+    _count("n_scored", "scored", "Scored", _incomplete),
+    _count("n_failed", "failed", "Without Answer"),
+    _count("n_missing", "missing", "Not Tried"),
+    _count("n_truncated", "all-truncated", "Truncated", _never),
+    _count("n_unverified", "unverified", "Without Verdict"),
+    _count("n_len_estimated", "estimated", "Length Estimated", _never),
+    _same("score_low", "low", "Lowest Possible", "score", partial(_end, "bounds", "low"), _incomplete),
+    _same("score_high", "high", "Highest Possible", "score", partial(_end, "bounds", "high"), _incomplete),
+    _count("n_questions", "questions", "Questions", _repeated, _repeated),
+    _count("repeats", "repeats", "Repeats", _repeated, _repeated),
+    _count("n_empty", "all-empty", "Empty", _never, partial(_some, "n_empty")),
+    _count("n_filtered", "all-filtered", "Filtered", _never, partial(_some, "n_filtered")),
+    _count("n_unknown_end", "unknown-end", "Unknown End", in_sheet=partial(_some, "n_unknown_end")),
+    _same(
+        "score_low95",
+        "low95",
+        "Low 95 %, New Questions",
+        "score",
+        partial(_end, "interval", "low"),
+        _with_errors,
+        behind="avg_score",
+    ),
+    _same(
+        "score_high95",
+        "high95",
+        "High 95 %, New Questions",
+        "score",
+        partial(_end, "interval", "high"),
+        _with_errors,
+        behind="avg_score",
+    ),
+    _same(
+        "error_rerun",
+        "rerun",
+        "Standard Error, Rerun",
+        "score",
+        partial(_error, "rerun"),
+        _repeated,
+        _repeated,
+        behind="avg_score",
+    ),
+    _account("correct", "n_correct", "correct", "Correct", _with_errors),
+    _account("wrong", "n_wrong", "wrong", "Wrong", _with_errors),
+    _account("truncated", "n_lost_truncated", "truncated", "Not Correct: Truncated"),
+    _account("empty", "n_lost_empty", "empty", "Not Correct: Empty"),
+    _account("filtered", "n_lost_filtered", "filtered", "Not Correct: Filtered"),
+)
+"""The columns, in the order of the workbook and the keys of meta.jsonl; new ones stand at the end."""
+
+FAMILY_COLUMNS: tuple[Column, ...] = (
+    Column(key="family", title="family", sheet_title="Family", kind="text", of=lambda group: group.family),
     Column(
-        key="n_scored",
-        title="scored",
-        sheet_title="Scored",
+        key="n_groups",
+        title="rows",
+        sheet_title="Rows",
         kind="count",
-        of=lambda group: group.n_scored,
-        total=lambda run: run.n_scored,
-        shown=_incomplete,
-    ),
-    Column(
-        key="n_failed",
-        title="failed",
-        sheet_title="Without Answer",
-        kind="count",
-        of=lambda group: group.n_failed,
-        total=lambda run: run.n_failed,
-        shown=lambda run: run.n_failed > 0,
-    ),
-    Column(
-        key="n_missing",
-        title="missing",
-        sheet_title="Not Tried",
-        kind="count",
-        of=lambda group: group.n_missing,
-        total=lambda run: run.n_missing,
-        shown=lambda run: run.n_missing > 0,
-    ),
-    Column(
-        key="n_truncated",
-        title="truncated",
-        sheet_title="Truncated",
-        kind="count",
-        of=lambda group: group.n_truncated,
-        total=lambda run: run.n_truncated,
-        shown=lambda run: run.n_truncated > 0,
-    ),
-    Column(
-        key="n_unverified",
-        title="unverified",
-        sheet_title="Without Verdict",
-        kind="count",
-        of=lambda group: group.n_unverified,
-        total=lambda run: run.n_unverified,
-        shown=lambda run: run.n_unverified > 0,
-    ),
-    Column(
-        key="n_len_estimated",
-        title="estimated",
-        sheet_title="Length Estimated",
-        kind="count",
-        of=lambda group: group.n_len_estimated,
-        total=lambda run: run.n_len_estimated,
-    ),
-    Column(
-        key="score_low",
-        title="low",
-        sheet_title="Lowest Possible",
-        kind="score",
-        of=lambda group: group.bounds.low if group.bounds else None,
-        total=lambda run: run.bounds.low if run.bounds else None,
-        shown=_incomplete,
-    ),
-    Column(
-        key="score_high",
-        title="high",
-        sheet_title="Highest Possible",
-        kind="score",
-        of=lambda group: group.bounds.high if group.bounds else None,
-        total=lambda run: run.bounds.high if run.bounds else None,
-        shown=_incomplete,
-    ),
-    Column(
-        key="n_questions",
-        title="questions",
-        sheet_title="Questions",
-        kind="count",
-        of=lambda group: group.n_questions,
-        total=lambda run: run.n_questions,
-        shown=_repeated,
-        in_sheet=_repeated,
-    ),
-    Column(
-        key="repeats",
-        title="repeats",
-        sheet_title="Repeats",
-        kind="count",
-        of=lambda group: group.repeats,
-        total=lambda run: run.repeats,
-        shown=_repeated,
-        in_sheet=_repeated,
-    ),
-    Column(
-        key="n_empty",
-        title="empty",
-        sheet_title="Empty",
-        kind="count",
-        of=lambda group: group.n_empty,
-        total=lambda run: run.n_empty,
-        shown=_some_empty,
-        in_sheet=_some_empty,
-    ),
-    Column(
-        key="n_filtered",
-        title="filtered",
-        sheet_title="Filtered",
-        kind="count",
-        of=lambda group: group.n_filtered,
-        total=lambda run: run.n_filtered,
-        shown=_some_filtered,
-        in_sheet=_some_filtered,
-    ),
-    Column(
-        key="n_unknown_end",
-        title="unknown-end",
-        sheet_title="Unknown End",
-        kind="count",
-        of=lambda group: group.n_unknown_end,
-        total=lambda run: run.n_unknown_end,
-        shown=_some_unknown_end,
-        in_sheet=_some_unknown_end,
+        of=lambda _: 1,
+        total=lambda run: len(run.groups),
+        shown=_always,
     ),
 )
+"""The first columns of the table of families."""
+
+
+def repeat_columns(run: "RunSummary") -> tuple[Column, ...]:
+    """The columns of a run that asks each question several times: pass@k, pass^k, maj@K, variances.
+
+    Terminal and Markdown show those of all K repeats.
+    """
+    return tuple(_repeat_columns(run.repeats, can_vote=run.majority is not None)) if run.repeats > 1 else ()
+
+
+def _repeat_columns(repeats: int, *, can_vote: bool) -> Iterator[Column]:
+    from bootcamp_cli.analysis.statistics import k_values  # noqa: PLC0415  # most runs have no repeats
+
+    for mark, of in (("@", "pass_at"), ("^", "pass_hat")):
+        for place, k in enumerate(k_values(repeats)):
+            name = f"pass{mark}{k}"
+            is_shown = _always if k == repeats else _never
+            yield _same(name, name, name, "score", partial(_pass, place, of), is_shown, behind="avg_score")
+    if can_vote:
+        name = f"maj@{repeats}"
+        yield _same(name, name, name, "score", _majority, _always, behind="avg_score")
+    yield _same("variance_within", "within", "Variance Within Questions", "score", attrgetter("variance_within"))
+    yield _same("variance_between", "between", "Variance Between Questions", "score", attrgetter("variance_between"))
+    for place, k in enumerate(k_values(repeats)):
+        yield _same(
+            f"n_without@{k}", f"without@{k}", f"Questions Without {k} Scores", "count", partial(_without, place)
+        )
+
+
+def _pass(place: int, of: str, row: "GroupSummary | RunSummary") -> Cell:
+    mean = getattr(row.passes[place], of) if row.passes else None
+    return mean and mean.mean
+
+
+def _majority(row: "GroupSummary | RunSummary") -> Cell:
+    return row.majority.mean.mean if row.majority and row.majority.mean else None
+
+
+def _without(place: int, row: "GroupSummary | RunSummary") -> Cell:
+    return row.passes[place].n_without if row.passes else None
+
+
+def shown_columns(run: "RunSummary") -> tuple[Column, ...]:
+    """The columns of terminal and Markdown, in their order there."""
+    columns: list[Column] = []
+    for column in (*COLUMNS, *repeat_columns(run)):
+        if column.shown(run):
+            places = (at for at, other in enumerate(columns, 1) if column.behind in (other.key, other.behind or ""))
+            columns.insert(max(places, default=len(columns)), column)
+    return tuple(columns)

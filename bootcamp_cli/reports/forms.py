@@ -26,7 +26,26 @@ redone             [object]: run directories that redo samples of this one with 
                    selection, max_tokens, n, n_scored, n_truncated, score
 redo_of            str | null: the run of which this one redoes samples
 drawn              object | null: n questions of each file were drawn with seed, of n_rows by file
-groups             [object]: the keys of a line of meta.jsonl, and failures and unverified by kind
+groups             [object]: the keys of a line of meta.jsonl, failures and unverified by kind, family,
+                   interval_method (wilson within 0 to 1, else t), and the keys from `interval` to `retries`
+right_at           number: the least score of a right answer
+error_other_bootcamps  number | null: standard error of avg_score for other bootcamps than these
+weighted_interval  [low, high] | null: as `interval`, of weighted_score
+interval           [low, high] | null: 95 % interval of avg_score for new questions
+error_new_questions, error_rerun        number | null: standard errors of avg_score: for new questions of the same kind,
+                   and for asking the same questions again; the latter takes repeats
+variance_within, variance_between       number | null: of the scores within a question, and of the questions' means
+pass               [object]: for k = 1, 2, 4, ... and all repeats: k, n_without (questions with fewer scores), at
+                   (pass@k) and hat (pass^k), each an object of value, interval, error (for new questions)
+majority           object | null: maj@K where answers can vote: n_without, value, interval, error
+account            {what: int}: correct, wrong, truncated, empty, filtered, without_answer, without_verdict; they add up
+                   to n, each sample counts in the first that fits of: without_answer, without_verdict, correct, ...
+score_if_truncated_right    number | null: avg_score if every truncated answer were right
+length, latency_s  object: n, mean, p50, p95; latencies are seconds
+tokens_per_second  number | null: of an answer, by the server's count
+tokens             object: prompt, completion, reasoning, and n_counted, the answers that they are known of
+retries            {kind: int}: attempts that were repeated
+families           [object]: family, n_groups, the numbers of a line of meta.jsonl, and the keys from `interval` on
 """
 
 import csv
@@ -38,12 +57,16 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from bootcamp_cli.errors import UsageError
-from bootcamp_cli.reports.columns import COLUMNS, Cell
-from bootcamp_cli.reports.table import Table, as_text, build_table, display_width, select
+from bootcamp_cli.reports.columns import COLUMNS, FAMILY_COLUMNS, Cell
+from bootcamp_cli.reports.table import BY, By, Page, Table, as_text, build_page, display_width, select
 from bootcamp_cli.text import visible
+from bootcamp_cli.types import LATENCY_UNIT_S
 
 if TYPE_CHECKING:
+    from bootcamp_cli.analysis.statistics import Distribution, GroupMean, Interval, RunMean
     from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
     from bootcamp_cli.store.atomic import Check
     from bootcamp_cli.store.run_dir import RunDir
@@ -56,18 +79,20 @@ SCHEMA_VERSION = 1
 class View:
     """What a text form shows: the chosen rows, in order, of a run of `n_all` rows.
 
-    `width` is the terminal's in columns, None where the output is not a terminal; `color` says whether to use colour.
+    `width` is the terminal's in columns, None where the output is not a terminal; `color` says whether to use colour,
+    `by` what the rows of tables are.
     """
 
     shown: "RunSummary"
     n_all: int
     width: int | None = None
     color: bool = False
+    by: By = "both"
 
     @property
-    def table(self) -> Table:
-        """The rows with their total and notes, as people read them."""
-        return build_table(self.shown, n_all=self.n_all)
+    def page(self) -> Page:
+        """The tables and notes, as people read them."""
+        return build_page(self.shown, n_all=self.n_all, by=self.by)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,18 +122,32 @@ def render(
     filter: str | Sequence[str] = (),  # noqa: A002  # the option's name
     width: int | None = None,
     color: bool = False,
+    by: str = "both",
 ) -> str:
     """The summary in one of the text forms.
 
     `sort` is one of `table.SORT_KEYS`, `filter` globs on bootcamp, file or data source: rows that match any of them are
     shown. `width` is the terminal's width in columns, None where the output is not a terminal: the table is then plain
-    text.
+    text. `by` is one of `table.BY`: tables of families, of bootcamps, or both; CSV has one table.
 
     Raises:
-        UsageError: there is no such form or sort key.
+        UsageError: there is no such form, sort key or `by`.
     """
     shown = chosen(summary, sort=sort, reverse=reverse, filter=filter)
-    return text_form(form).text(View(shown=shown, n_all=len(summary.groups), width=width, color=color))
+    n_all = len(summary.groups)
+    return text_form(form).text(View(shown=shown, n_all=n_all, width=width, color=color, by=grouping(by)))
+
+
+def grouping(name: str) -> By:
+    """What the rows of tables are.
+
+    Raises:
+        UsageError: there is no such choice.
+    """
+    for by in BY:
+        if by == name:
+            return by
+    raise UsageError(f"--by: must be one of {', '.join(BY)}, got {name!r}")
 
 
 def chosen(
@@ -153,21 +192,23 @@ def write_report(
 
 
 def table_text(view: View) -> str:
-    """A styled table in a terminal, plain text elsewhere."""
+    """Styled tables in a terminal, plain text elsewhere."""
     if view.width is None:
-        return plain_text(view.table)
+        return plain_text(view.page)
     from bootcamp_cli.reports.terminal import terminal_text  # noqa: PLC0415  # rich only for a terminal
 
-    return terminal_text(view.table, width=view.width, color=view.color)
+    return terminal_text(view.page, width=view.width, color=view.color)
 
 
-def plain_text(table: Table) -> str:
-    """Head, rule, rows, rule, total and notes, as wide as they are."""
-    widths = table.widths
-    rule = "  ".join("-" * width for width in widths)
-    body = [_line(table, row, widths) for row in table.rows]
-    parts = [_line(table, table.titles, widths), rule, *body, rule, _line(table, table.total, widths), "", *table.notes]
-    return "\n".join(parts) + "\n"
+def plain_text(page: Page) -> str:
+    """Of each table head, rule, rows, rule and total, as wide as they are; then the notes."""
+    lines: list[str] = []
+    for table in page.tables:
+        widths = table.widths
+        rule = "  ".join("-" * width for width in widths)
+        body = [_line(table, row, widths) for row in table.rows]
+        lines += [_line(table, table.titles, widths), rule, *body, rule, _line(table, table.total, widths), ""]
+    return "\n".join([*lines, *page.notes]) + "\n"
 
 
 def _line(table: Table, cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -181,13 +222,15 @@ def _line(table: Table, cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(padded).rstrip()
 
 
-def markdown_text(table: Table) -> str:
-    """A Markdown table with the total in bold as its last row, and the notes as a list."""
-    rule = ("---" if column.kind == "text" else "---:" for column in table.columns)
-    total = (f"**{_escaped(cell)}**" if cell else "" for cell in table.total)
-    rows = ([_escaped(cell) for cell in row] for row in table.rows)
-    lines = [_row(table.titles), _row(rule), *map(_row, rows), _row(total), ""]
-    return "\n".join([*lines, *(f"- {_escaped(note)}" for note in table.notes)]) + "\n"
+def markdown_text(page: Page) -> str:
+    """Markdown tables, the total in bold as the last row of each, and the notes as a list."""
+    lines: list[str] = []
+    for table in page.tables:
+        rule = ("---" if column.kind == "text" else "---:" for column in table.columns)
+        total = (f"**{_escaped(cell)}**" if cell else "" for cell in table.total)
+        rows = ([_escaped(cell) for cell in row] for row in table.rows)
+        lines += [_row(map(_escaped, table.titles)), _row(rule), *map(_row, rows), _row(total), ""]
+    return "\n".join([*lines, *(f"- {_escaped(note)}" for note in page.notes)]) + "\n"
 
 
 def _row(cells: Iterable[str]) -> str:
@@ -202,12 +245,19 @@ def _escaped(text: str) -> str:
 def csv_text(view: View, *, delimiter: str = ",") -> str:
     """All columns under the names of meta.jsonl, a line per row, no total; numbers in full, missing values empty.
 
-    Names are made visible, and an apostrophe stands before one that a spreadsheet would run as a formula.
+    A line per family where those are asked for. Names are made visible, and an apostrophe stands before one that a
+    spreadsheet would run as a formula.
     """
     stream = StringIO()
     writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
-    writer.writerow([column.key for column in COLUMNS])
-    writer.writerows([_cell(column.of(group)) for column in COLUMNS] for group in view.shown.groups)
+    if view.by == "family":
+        columns = (*FAMILY_COLUMNS, *(column for column in COLUMNS if column.kind != "text"))
+        lines = ([name, *(each.total(run) for each in columns[1:])] for name, run in view.shown.families.items())
+    else:
+        columns = COLUMNS
+        lines = ([column.of(group) for column in COLUMNS] for group in view.shown.groups)
+    writer.writerow([column.key for column in columns])
+    writer.writerows([_cell(cell) for cell in line] for line in lines)
     return stream.getvalue()
 
 
@@ -258,12 +308,68 @@ def json_object(shown: "RunSummary", *, n_all: int) -> dict[str, Any]:
         "redo_of": shown.redo_of,
         "drawn": None if shown.drawn is None else asdict(shown.drawn),
         "groups": [_group(group) for group in shown.groups],
+        "right_at": shown.right_at,
+        "error_other_bootcamps": shown.mean and shown.mean.error_other_bootcamps,
+        "weighted_interval": _ends(shown.weighted_interval),
+        **_figures(shown),
+        "families": [_family(name, family) for name, family in shown.families.items()],
     }
 
 
 def _group(group: "GroupSummary") -> dict[str, Any]:
     row: dict[str, Any] = {column.key: column.of(group) for column in COLUMNS}
-    return row | {"failures": dict(group.failures), "unverified": dict(group.unverified)}
+    method = group.mean and group.mean.method
+    counts = {"failures": dict(group.failures), "unverified": dict(group.unverified)}
+    return row | counts | {"family": group.family, "interval_method": method} | _figures(group)
+
+
+def _family(name: str, family: "RunSummary") -> dict[str, Any]:
+    row = {column.key: column.total(family) for column in (*FAMILY_COLUMNS, *COLUMNS) if column.kind != "text"}
+    counts = {"failures": family.failures, "unverified": family.unverified}
+    other = family.mean and family.mean.error_other_bootcamps
+    return {"family": name} | row | counts | {"error_other_bootcamps": other} | _figures(family)
+
+
+def _figures(row: "GroupSummary | RunSummary") -> dict[str, Any]:
+    """The keys that a group, a family and the run have in common."""
+    mean, majority, latency = row.mean, row.majority, row.latency
+    return {
+        "interval": _ends(row.interval),
+        "error_new_questions": mean and mean.error_new_questions,
+        "error_rerun": mean and mean.error_rerun,
+        "variance_within": row.variance_within,
+        "variance_between": row.variance_between,
+        "pass": [
+            {"k": each.k, "n_without": each.n_without, "at": _value(each.pass_at), "hat": _value(each.pass_hat)}
+            for each in row.passes
+        ],
+        "majority": majority and {"n_without": majority.n_without, **(_value(majority.mean) or {})},
+        "account": asdict(row.account),
+        "score_if_truncated_right": row.score_if_truncated_right,
+        "length": _spread(row.length, 1),
+        "latency_s": _spread(latency, LATENCY_UNIT_S),
+        "tokens_per_second": row.tokens_per_second,
+        "tokens": structs.asdict(row.tokens),
+        "retries": dict(row.retries),
+    }
+
+
+def _value(mean: "GroupMean | RunMean | None") -> dict[str, Any] | None:
+    """A mean with its interval for new questions."""
+    if mean is None:
+        return None
+    return {"value": mean.mean, "interval": _ends(mean.interval), "error": mean.error_new_questions}
+
+
+def _ends(interval: "Interval | None") -> list[float] | None:
+    return None if interval is None else [interval.low, interval.high]
+
+
+def _spread(distribution: "Distribution", unit: float) -> dict[str, float | None]:
+    figures = {"mean": distribution.mean, "p50": distribution.quantile(0.5), "p95": distribution.quantile(0.95)}
+    if unit != 1:
+        figures = {name: None if figure is None else round(figure * unit, 6) for name, figure in figures.items()}
+    return {"n": distribution.n, **figures}
 
 
 def meta_lines(summary: "RunSummary") -> str:
@@ -294,7 +400,7 @@ def _workbook(summary: "RunSummary", parameters: Mapping[str, Any]) -> bytes:
 
 REPORTS: Mapping[str, TextForm | FileForm] = {
     "table": TextForm(text=table_text),
-    "markdown": TextForm(text=lambda view: markdown_text(view.table)),
+    "markdown": TextForm(text=lambda view: markdown_text(view.page)),
     "csv": TextForm(text=csv_text),
     "tsv": TextForm(text=lambda view: csv_text(view, delimiter="\t")),
     "json": TextForm(text=json_text),

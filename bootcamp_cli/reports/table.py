@@ -1,4 +1,4 @@
-"""One table for the forms that people read: which rows in what order, cells as text, notes below.
+"""The tables for the forms that people read: which rows in what order, cells as text, notes below.
 
 Also the width of text in a terminal, and how to keep a spreadsheet from running text as a formula.
 """
@@ -6,15 +6,21 @@ Also the width of text in a terminal, and how to keep a spreadsheet from running
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bootcamp_cli.errors import UsageError
-from bootcamp_cli.reports.columns import COLUMNS, Cell, Column, Kind
+from bootcamp_cli.reports.columns import COLUMNS, FAMILY_COLUMNS, Cell, Column, Kind, repeat_columns, shown_columns
 from bootcamp_cli.text import counted, shortened, visible
+from bootcamp_cli.types import LATENCY_UNIT_S
 
 if TYPE_CHECKING:
+    from bootcamp_cli.analysis.statistics import Distribution, Interval
     from bootcamp_cli.analysis.summary import Drawn, GroupSummary, Redone, RunSummary
 
+By = Literal["family", "bootcamp", "both"]
+"""What the rows of a report are: families, bootcamps, or a table of each."""
+
+BY: tuple[By, ...] = ("family", "bootcamp", "both")
 TOTAL = "Total Average"
 _STARTERS = frozenset("=+-@\t\r\n＝＋－＠")
 """First characters that Excel, LibreOffice or Google Sheets take for the start of a formula."""
@@ -24,13 +30,12 @@ _STARTERS = frozenset("=+-@\t\r\n＝＋－＠")
 class Table:
     """The rows of a summary and their total as text; the total's averages are unweighted means, its counts sums.
 
-    All text is safe to print. `notes` are lines that belong below the table.
+    All text is safe to print.
     """
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     total: tuple[str, ...]
-    notes: tuple[str, ...]
 
     @property
     def titles(self) -> tuple[str, ...]:
@@ -54,13 +59,42 @@ class Table:
         )
 
 
-def build_table(shown: "RunSummary", *, n_all: int) -> Table:
-    """The table of a summary, in the order of its rows; `n_all` is the number of rows of the whole run."""
-    columns = tuple(column for column in COLUMNS if column.shown(shown))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What a form for people shows: tables, and lines that belong below them. All text is safe to print."""
+
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+
+
+def build_page(shown: "RunSummary", *, n_all: int, by: By = "both") -> Page:
+    """The tables of a summary, in the order of its rows; `n_all` is the number of rows of the whole run.
+
+    With `both` the table of families stands first, and is left out where there is only one family.
+    """
+    columns = shown_columns(shown)
     label = TOTAL if len(shown.groups) == n_all else "Average of these"
-    total = (label, *(cell_text(column.total(shown), column.kind, none="") for column in columns[1:]))
-    rows = tuple(tuple(cell_text(column.of(group), column.kind) for column in columns) for group in shown.groups)
-    return Table(columns=columns, rows=rows, total=total, notes=tuple(_notes(shown, n_all)))
+    tables = []
+    if by == "family" or (by == "both" and len({group.family for group in shown.groups}) > 1):
+        tables.append(_family_table(shown, columns, label))
+    if by != "family":
+        rows = tuple(tuple(cell_text(column.of(group), column.kind) for column in columns) for group in shown.groups)
+        tables.append(Table(columns=columns, rows=rows, total=_total(shown, columns, label)))
+    return Page(tables=tuple(tables), notes=tuple(_notes(shown, n_all)))
+
+
+def _family_table(shown: "RunSummary", columns: tuple[Column, ...], label: str) -> Table:
+    """A row for each family: its unweighted mean and its sums."""
+    columns = (*FAMILY_COLUMNS, *(column for column in columns if column.kind != "text"))
+    rows = tuple(
+        (visible(name), *(cell_text(column.total(family), column.kind) for column in columns[1:]))
+        for name, family in shown.families.items()
+    )
+    return Table(columns=columns, rows=rows, total=_total(shown, columns, label))
+
+
+def _total(shown: "RunSummary", columns: tuple[Column, ...], label: str) -> tuple[str, ...]:
+    return (label, *(cell_text(column.total(shown), column.kind, none="") for column in columns[1:]))
 
 
 def cell_text(cell: Cell, kind: Kind, *, none: str = "-") -> str:
@@ -85,8 +119,14 @@ def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
     if len(run.groups) < n_all:
         yield f"{len(run.groups):,} of {n_all:,} rows shown; averages and counts are those of the rows shown"
     yield _completeness(run)
+    if run.mean is not None:
+        yield _account(run)
+        yield from _errors(run)
     if run.weighted_score is not None:
-        yield f"every sample counting alike: average score {run.weighted_score:.4f}" + _length(run.weighted_len)
+        yield (
+            f"every sample counting alike: average score {run.weighted_score:.4f}"
+            f"{_between(run.weighted_interval)}{_length(run.weighted_len)}"
+        )
     if not run.complete and run.bounds is not None:
         low, high = run.bounds.low, run.bounds.high
         yield f"bounds: average score {low:.4f} if all samples without a score were wrong, {high:.4f} if all were right"
@@ -102,17 +142,95 @@ def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
     if run.repeats > 1:
         asked = "" if run.redo_of else f"{counted(run.n_questions, 'question')} asked {run.repeats:,} times: "
         yield f"{asked}averages are means of question means"
+        yield from _about_repeats(run)
     for redone in run.redone:
         yield _redone(redone)
     yield from _about_answers(run)
+    yield from _about_effort(run)
     if not run.sizes_known:
         yield "how many samples the test files have is not recorded here: n counts what was found"
+
+
+def _account(run: "RunSummary") -> str:
+    """What became of the samples, in parts that add up to all."""
+    account = run.account
+    parts = {
+        f"correct (score at least {run.right_at:g})": account.correct,
+        "wrong": account.wrong,
+        "truncated": account.truncated,
+        "empty": account.empty,
+        "filtered": account.filtered,
+        "without an answer": account.without_answer,
+        "without a verdict": account.without_verdict,
+    }
+    always = list(parts)[:2]
+    shown = " + ".join(f"{n:,} {what}" for what, n in parts.items() if n or what in always)
+    return f"account: {shown} = {counted(account.total, 'sample')}"
+
+
+def _errors(run: "RunSummary") -> Iterator[str]:
+    """The errors of the total average, each by its name."""
+    mean = run.mean
+    if mean is None:
+        return
+    if mean.interval is not None:
+        yield (
+            f"average score {mean.mean:.4f}{_between(mean.interval)} of these bootcamps "
+            "(low95 and high95: the same for a row)"
+        )
+    errors = (
+        ("new questions", mean.error_new_questions),
+        ("other bootcamps than these", mean.error_other_bootcamps),
+        ("rerun of the same questions, the noise floor", mean.error_rerun),
+    )
+    known = ", ".join(f"{error:.4f} for {name}" for name, error in errors if error is not None)
+    unknown = "; for a rerun it takes repeats" if mean.error_rerun is None else ""
+    if known:
+        yield f"standard error of the average score: {known}{unknown}"
+    if n := sum(group.mean is not None and group.mean.method == "t" for group in run.groups):
+        yield f"{counted(n, 'row')} with scores outside 0 to 1: intervals by Student's t, which nothing bounds"
+
+
+def _between(interval: "Interval | None") -> str:
+    return f", 95 % interval {interval.low:.4f} to {interval.high:.4f} for new questions" if interval else ""
+
+
+def _about_repeats(run: "RunSummary") -> Iterator[str]:
+    """What the repeats of a question tell; a line for each column that says what it means."""
+    at = [(each.k, each.pass_at) for each in run.passes]
+    hat = [(each.k, each.pass_hat) for each in run.passes]
+    for name, meaning, means in (("pass@k", "any of k answers is right", at), ("pass^k", "all k are right", hat)):
+        values = "  ".join(f"k={k} {mean.mean:.4f}" for k, mean in means if mean)
+        if values:
+            yield f"{name}, {meaning}: {values}"
+    if without := ", ".join(f"k={each.k} {each.n_without:,}" for each in run.passes if each.n_without):
+        yield f"questions with too few scores for a value: {without}"
+    if (majority := run.majority) is not None and majority.mean is not None:
+        without = f"; {counted(majority.n_without, 'question')} without a value" if majority.n_without else ""
+        yield (
+            f"maj@{run.repeats}, the most frequent answer: {majority.mean.mean:.4f}{_between(majority.mean.interval)}, "
+            f"over the {counted(majority.mean.n_groups, 'row')} whose right answers have one form{without}"
+        )
+    if run.variance_within is not None and run.variance_between is not None:
+        yield (
+            f"variance of scores: {run.variance_within:.4f} within a question, {run.variance_between:.4f} "
+            "between the questions of a row"
+        )
+
+
+_TRUNCATED_SHARE = 0.01
+"""The share of truncated answers above which the score must not be read without its bound."""
 
 
 def _about_answers(run: "RunSummary") -> Iterator[str]:
     """How answers ended, and what their lengths are."""
     if run.n_truncated:
-        yield f"truncated at the token limit: {run.n_truncated:,} of {run.n_answered:,} answers"
+        share = run.n_truncated / run.n_answered
+        bound = run.score_if_truncated_right if share > _TRUNCATED_SHARE else None
+        yield (
+            f"truncated at the token limit: {run.n_truncated:,} of {run.n_answered:,} answers ({share:.1%})"
+            + ("" if bound is None else f"; average score {bound:.4f} if all of them were right")
+        )
     if run.n_filtered:
         yield f"ended by the server's content filter: {run.n_filtered:,} of {run.n_answered:,} answers"
     if run.n_unknown_end:
@@ -130,6 +248,30 @@ def _drawn(run: "RunSummary", drawn: "Drawn") -> str:
     most = "up to " if smallest < drawn.n else ""
     of = f"{largest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
     return f"{most}{drawn.n:,} of {of} questions per file drawn with seed {drawn.seed}"
+
+
+def _about_effort(run: "RunSummary") -> Iterator[str]:
+    """What the answers took."""
+    if run.length.n:
+        yield f"length: {_spread(run.length, 1, ',.0f')}"
+    if (tokens := run.tokens).n_counted:
+        counts = (("prompt", tokens.prompt), ("completion", tokens.completion), ("reasoning", tokens.reasoning))
+        known = ", ".join(f"{n:,} {what}" for what, n in counts if n is not None)
+        yield f"tokens: {known}, as counted for {tokens.n_counted:,} of {run.n_answered:,} answers"
+    if run.latency.n:
+        speed = run.tokens_per_second
+        yield (
+            f"latency: {_spread(run.latency, LATENCY_UNIT_S, ',.2f', ' s')}"
+            + ("" if speed is None else f"; {speed:,.1f} tokens/s of an answer")
+        )
+    if run.retries:
+        yield f"retries: {_kinds(run.retries)}"
+
+
+def _spread(distribution: "Distribution", unit: float, digits: str, suffix: str = "") -> str:
+    """Mean, median and 95th percentile."""
+    figures = (("mean", distribution.mean), ("p50", distribution.quantile(0.5)), ("p95", distribution.quantile(0.95)))
+    return ", ".join(f"{name} {figure * unit:{digits}}{suffix}" for name, figure in figures if figure is not None)
 
 
 def _redone(redone: "Redone") -> str:
@@ -176,7 +318,7 @@ def select(summary: "RunSummary", *, sort: str, reverse: bool, patterns: Sequenc
     Raises:
         UsageError: there is no such sort key.
     """
-    column = _column(sort)
+    column = _column(sort, summary)
     groups = [group for group in summary.groups if not patterns or _matches(group, patterns)]
     groups.sort(key=lambda group: group.bootcamp)
     valued = [group for group in groups if column.of(group) is not None]
@@ -185,8 +327,8 @@ def select(summary: "RunSummary", *, sort: str, reverse: bool, patterns: Sequenc
     return replace(summary, groups=(*valued, *empty))
 
 
-def _column(sort: str) -> Column:
-    for column in COLUMNS:
+def _column(sort: str, run: "RunSummary") -> Column:
+    for column in (*COLUMNS, *repeat_columns(run)):
         if sort in (column.title, column.key):
             return column
     raise UsageError(f"cannot sort by {sort!r}", hint=f"sort by one of {', '.join(SORT_KEYS)}")

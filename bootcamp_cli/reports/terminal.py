@@ -1,4 +1,4 @@
-"""The table for a terminal, drawn by rich in the available width."""
+"""The tables for a terminal, drawn by rich in the available width."""
 
 from io import StringIO
 
@@ -7,32 +7,26 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bootcamp_cli.reports.table import Table
+from bootcamp_cli.reports.columns import Column
+from bootcamp_cli.reports.table import Page, Table
 
 _EXPENDABLE = (
-    "score_high",
-    "score_low",
-    "n_scored",
-    "n_missing",
-    "n_unknown_end",
-    "n_filtered",
-    "n_empty",
-    "n_truncated",
-    "n_unverified",
-    "n_failed",
-    "avg_len",
-    "n",
-    "file",
+    *("score_high", "score_low", "n_scored", "n_missing", "n_unknown_end", "repeats", "n_questions"),
+    *("n_lost_filtered", "n_lost_empty", "n_lost_truncated", "n_unverified", "n_failed", "n_wrong", "n_correct"),
+    *("maj", "pass^", "pass@", "ceiling", "error_rerun", "avg_len", "n_groups", "score_high95", "score_low95"),
+    *("n", "file"),
 )
-"""Columns to leave out, in this order, where the width is not enough: the notes repeat most of what they show."""
+"""Columns to leave out, in this order, where the width is not enough: the notes repeat most of what they show.
+
+Of pass@k and the like only the beginning is named.
+"""
 _GAP = 2
 _LEAST_NAME = 32
 """Names are folded down to this width before a column is left out."""
 
 
-def terminal_text(table: Table, *, width: int, color: bool) -> str:
-    """The table in `width` columns, with colours or without: names are folded, columns left out, no number is cut."""
-    fitting, left_out = _fitted(table, width)
+def terminal_text(page: Page, *, width: int, color: bool) -> str:
+    """The tables in `width` columns, with colours or without: names are folded, columns left out, no number is cut."""
     stream = StringIO()
     console = Console(
         file=stream,
@@ -43,9 +37,13 @@ def terminal_text(table: Table, *, width: int, color: bool) -> str:
         legacy_windows=False,
         highlight=False,
     )
-    console.print(_grid(fitting))
-    console.print()
-    for note in table.notes:
+    left_out: dict[str, None] = {}
+    for table in page.tables:
+        fitting, without = _fitted(table, width)
+        left_out.update(dict.fromkeys(without))
+        console.print(_grid(fitting))
+        console.print()
+    for note in page.notes:
         console.print(Text(note))
     if left_out:
         console.print(Text(f"columns left out for lack of width: {', '.join(left_out)}"))
@@ -55,14 +53,18 @@ def terminal_text(table: Table, *, width: int, color: bool) -> str:
 def _fitted(table: Table, width: int) -> tuple[Table, list[str]]:
     """The table with the columns that fit, and the titles of those left out."""
     left_out: list[str] = []
-    for key in _EXPENDABLE:
+    for name in _EXPENDABLE:
         if _least_width(table) <= width:
             break
-        index = next((i for i, column in enumerate(table.columns) if column.key == key), None)
+        index = next((at for at, column in enumerate(table.columns) if _is_named(column, name)), None)
         if index is not None:
             left_out.append(table.columns[index].title)
             table = table.without(index)
     return table, left_out
+
+
+def _is_named(column: Column, name: str) -> bool:
+    return column.key == name or (name in ("pass@", "pass^", "maj") and column.key.startswith(name))
 
 
 def _least_width(table: Table) -> int:

@@ -23,11 +23,12 @@ from openpyxl.worksheet.worksheet import Worksheet
 from openpyxl.writer.excel import ExcelWriter
 
 from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
-from bootcamp_cli.reports.columns import COLUMNS, Cell, Kind
+from bootcamp_cli.reports.columns import COLUMNS, FAMILY_COLUMNS, Cell, Column, Kind, repeat_columns
 from bootcamp_cli.reports.table import TOTAL, display_width, is_formula
 from bootcamp_cli.text import visible
 
 _Row = tuple[Kind, *tuple[Cell, ...]]
+_NAMES = tuple(column for column in COLUMNS if column.key in ("file", "data_source"))
 NUMBER_FORMATS: dict[Kind, str] = {"text": "General", "count": "#,##0", "score": "0.0000", "length": "#,##0.0"}
 _MAX_UNITS = 32_767
 """The most UTF-16 units that Excel takes in a cell."""
@@ -55,6 +56,9 @@ def scores_workbook(summary: RunSummary, parameters: Mapping[str, Any]) -> bytes
     titles = ("Bootcamp", "File", "Data Source", "Lacks", "Kind", "Samples")
     _fill(workbook.create_sheet("Failures"), titles, _failures(summary))
     _fill(workbook.create_sheet("Parameters"), ("Parameter", "Value"), _parameters(parameters))
+    _fill_families(workbook.create_sheet("Families"), summary)
+    if summary.repeats > 1:
+        _fill_table(workbook.create_sheet("Repeats"), summary, (*COLUMNS[:1], *_NAMES, *repeat_columns(summary)))
     return workbook_file(workbook)
 
 
@@ -63,20 +67,41 @@ def _fill_scores(sheet: Worksheet, summary: RunSummary) -> None:
 
     Source of the first three columns and the last row: the summary of InternBootcamp's run_eval.py.
     """
-    groups = sorted(summary.groups, key=lambda group: group.bootcamp)
     columns = [column for column in COLUMNS if column.in_sheet(summary)]
-    kinds = [column.kind for column in columns]
-    put_header(sheet, [column.sheet_title for column in columns])
-    for row, group in enumerate(groups, start=2):
-        put_row(sheet, row, [column.of(group) for column in columns], kinds)
-    total = [TOTAL, *(column.total(summary) for column in columns[1:])]
-    put_row(sheet, len(groups) + 2, total, kinds, bold=True)
-    fit_columns(sheet, len(columns))
+    groups = _fill_table(sheet, summary, columns)
     averages = [group.avg_score for group in groups if group.avg_score is not None]
     if averages:
         unit_scale = all(0 <= score <= 1 for score in averages)
         chart = score_chart(sheet, n_rows=len(groups), unit_scale=unit_scale)
         sheet.add_chart(chart, f"{get_column_letter(len(columns) + 2)}2")
+
+
+def _fill_table(sheet: Worksheet, summary: RunSummary, columns: Sequence[Column]) -> list[GroupSummary]:
+    """A row per line of meta.jsonl sorted by bootcamp, the total last; gives the lines in their order."""
+    groups = sorted(summary.groups, key=lambda group: group.bootcamp)
+    _put_table(sheet, columns, [[column.of(group) for column in columns] for group in groups], summary)
+    return groups
+
+
+def _fill_families(sheet: Worksheet, summary: RunSummary) -> None:
+    """A row per family, its means unweighted ones of its rows, the total last."""
+    numbers = [column for column in COLUMNS if column.kind != "text" and column.in_sheet(summary)]
+    columns = [*FAMILY_COLUMNS, *numbers, *repeat_columns(summary)]
+    rows = [[name, *(column.total(family) for column in columns[1:])] for name, family in summary.families.items()]
+    _put_table(sheet, columns, rows, summary)
+
+
+def _put_table(
+    sheet: Worksheet, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], summary: RunSummary
+) -> None:
+    """Header, rows, and the total in bold."""
+    kinds = [column.kind for column in columns]
+    put_header(sheet, [column.sheet_title for column in columns])
+    for number, row in enumerate(rows, start=2):
+        put_row(sheet, number, row, kinds)
+    total = [TOTAL, *(column.total(summary) for column in columns[1:])]
+    put_row(sheet, len(rows) + 2, total, kinds, bold=True)
+    fit_columns(sheet, len(columns))
 
 
 def _fill(sheet: Worksheet, titles: Sequence[str], rows: Iterable[_Row]) -> None:
@@ -104,6 +129,25 @@ def _totals(run: RunSummary) -> Iterator[_Row]:
     for column in COLUMNS:
         if column.kind == "count" and column.in_sheet(run):
             yield "count", column.sheet_title, column.total(run)
+    yield from _errors(run)
+    yield "score", "Least Score of a Correct Answer", run.right_at
+    yield "score", "Average Score if every truncated answer were right", run.score_if_truncated_right
+    yield "length", "Output Length, Median", run.length.quantile(0.5)
+    yield "length", "Output Length, 95th Percentile", run.length.quantile(0.95)
+
+
+def _errors(run: RunSummary) -> Iterator[_Row]:
+    """What the averages are known to, each error by its name."""
+    for name, interval in (
+        ("Average Score, every row alike", run.interval),
+        ("Average Score, every sample alike", run.weighted_interval),
+    ):
+        yield "score", f"{name}: 95 % interval for new questions, low", interval.low if interval else None
+        yield "score", f"{name}: 95 % interval for new questions, high", interval.high if interval else None
+    mean = run.mean
+    yield "score", "Standard Error, new questions", mean.error_new_questions if mean else None
+    yield "score", "Standard Error, other bootcamps than these", mean.error_other_bootcamps if mean else None
+    yield "score", "Standard Error, rerun of the same questions (noise floor)", mean.error_rerun if mean else None
 
 
 def _failures(run: RunSummary) -> Iterator[_Row]:
