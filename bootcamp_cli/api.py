@@ -316,7 +316,7 @@ def _conclude(session: "Session", tell: "_Tell") -> "Run":
     """Settle what was written and write the reports."""
     session.settle()
     summary = _publish(session.run_dir, session.journal.lock, tell)
-    session.end(summary.tokens)
+    session.end(summary)
     return Run(session.run_dir.path, summary=summary, settings=session.plan.settings)
 
 
@@ -362,12 +362,13 @@ async def _ready(
 async def _with_bootcamps(plan: "Plan", refs: "list[BootcampRef]", tell: "_Tell", stop: "StopRequest | None") -> "Plan":
     """Load bootcamps in workers; what cannot be loaded is an error, or a warning where outputs may be unscored."""
     from bootcamp_cli.engine.plan import unloadable_lines
-    from bootcamp_cli.verification.loading import reasons_not_to_load
+    from bootcamp_cli.verification.loading import load_ahead
 
     if len(refs) >= _MANY_BOOTCAMPS:
         tell.note(f"loading {len(refs)} bootcamps that are not built in, to see whether they can be")
-    reasons = await _unless_stopped(stop, lambda: reasons_not_to_load(refs, plan.settings))
-    plan = plan.with_unloadable(reasons)
+    loading = await _unless_stopped(stop, lambda: load_ahead(refs, plan.settings))
+    reasons = loading.reasons
+    plan = plan.with_loading(reasons, loading.families)
     if reasons:
         tell.warn(
             f"the bootcamps of {len(reasons)} data sources cannot be loaded, their outputs are kept for a later "

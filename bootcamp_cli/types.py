@@ -302,6 +302,20 @@ class TokenTotals(msgspec.Struct, frozen=True, kw_only=True):
     reasoning: Count | None = None
 
 
+class Effort(msgspec.Struct, frozen=True, kw_only=True):
+    """What the answers in details took: latencies of `n` of them in seconds, and repeated attempts by kind.
+
+    `tokens_per_second` is that of an answer, by the server's counts.
+    """
+
+    n: Count = 0
+    latency_mean_s: float | None = None
+    latency_p50_s: float | None = None
+    latency_p95_s: float | None = None
+    tokens_per_second: float | None = None
+    retries: dict[str, Count] = msgspec.field(default_factory=dict)
+
+
 class RedoCount(msgspec.Struct, frozen=True, kw_only=True):
     """How many samples of how many questions of a data source are asked for again."""
 
@@ -329,8 +343,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     one), `identity` everything that decides the answers and the scores, by name. Each question is asked `repeats`
     times. `rescoring` is true from the first file that `rescore` replaces to the last. `servers` is what the server
     told about itself, once for each change that a resume met, oldest first. `system_fingerprints` counts the replies
-    with each fingerprint; 8 different ones at most, and replies to a process that was killed are missing. Times are ISO
-    8601 in UTC. Fields with a default are informative only, but for `repeats`, `rescoring` and `redo_of`.
+    with each fingerprint; 8 different ones at most, and replies to a process that was killed are missing. `families`
+    are those that third-party bootcamps name, by data source. Times are ISO 8601 in UTC. Fields with a default are
+    informative only, but for `repeats`, `rescoring` and `redo_of`.
     """
 
     schema: int = 1
@@ -351,6 +366,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     servers: tuple[ServerInfo, ...] = ()
     system_fingerprints: dict[str, Count] = msgspec.field(default_factory=dict)
     tokens: TokenTotals | None = None
+    effort: Effort | None = None
+    families: dict[str, str] = msgspec.field(default_factory=dict)
     files: tuple[ManifestFile, ...]
     identity: dict[str, Any]
 

@@ -90,11 +90,27 @@ def test_a_finished_run_asks_nothing(
     replies.clear()
     assert run_bootcamp("resume", str(run_dir_of(tmp_path / "output"))).returncode == 0
     after = manifest_of(tmp_path)
-    assert (after.servers, after.system_fingerprints, after.tokens) == (
+    assert (after.servers, after.system_fingerprints, after.tokens, after.effort) == (
         before.servers,
         before.system_fingerprints,
         before.tokens,
+        before.effort,
     )
+
+
+def test_what_the_answers_took_stands_in_the_manifest_alone(evaluate: Callable[..., Any], tmp_path: Path) -> None:
+    """Latencies, speed and retries are those of all records; they are in neither meta.jsonl nor the workbook."""
+    evaluate()
+    effort = manifest_of(tmp_path).effort
+    assert effort is not None
+    assert effort.n == N_ROWS
+    assert effort.latency_mean_s is not None
+    assert effort.latency_p50_s is not None
+    assert effort.latency_p95_s is not None
+    assert 0 < effort.latency_p50_s <= effort.latency_p95_s
+    assert effort.tokens_per_second == pytest.approx(4 / effort.latency_mean_s, rel=1e-3)
+    meta = (run_dir_of(tmp_path / "output") / "meta.jsonl").read_text()
+    assert not any(word in meta for word in ("latency", "retries", "second"))
 
 
 @pytest.mark.parametrize("told", [http(404, {}), stalling(), http(200, {"version": "v" * 10_000_000})])

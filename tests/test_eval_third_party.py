@@ -1,5 +1,6 @@
 """Verifiers that are not built in are loaded before the first request: nothing is paid for that cannot be verified."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from bootcamp_cli.bootcamps.registry import Resolver
 from bootcamp_cli.engine.plan import unloadable_lines
 from bootcamp_cli.errors import InterruptedRunError, ServerUnavailableError, UnknownBootcampError
 from bootcamp_cli.events import Event, Warned
-from bootcamp_cli.verification.loading import reasons_not_to_load
+from bootcamp_cli.reports.forms import render
+from bootcamp_cli.verification.loading import Loading, load_ahead
 from tests.bootcamps_upstream_package import TOP_LEVEL, build_package
 from tests.conftest import RunBootcamp, StartFaultServer, WriteRows
 from tests.test_eval_run_directory import records
@@ -51,11 +53,16 @@ def settings_of(url: str, test_dir: Path, package: Path | None, **values: Any) -
     return Settings(**{**given, "output_dir": test_dir.parent / "output", **values})
 
 
-def reasons_in(package: Path, *names: str, **values: Any) -> dict[str, str]:
+def reasons_in(package: Path, *names: str, **values: Any) -> Mapping[str, str]:
     """Why these classes of a package cannot be loaded."""
+    return loading_of(package, *names, **values).reasons
+
+
+def loading_of(package: Path, *names: str, **values: Any) -> Loading:
+    """What comes of loading these classes of a package."""
     refs = [ref for name in names if (ref := Resolver("auto", package).resolve(name))]
     assert len(refs) == len(names)
-    return anyio.run(reasons_not_to_load, refs, Settings(**values))
+    return anyio.run(load_ahead, refs, Settings(**values))
 
 
 def test_reasons_are_those_of_the_import(package: Path) -> None:
@@ -67,6 +74,24 @@ def test_reasons_are_those_of_the_import(package: Path) -> None:
         f"Lacking, Lacking2: {MISSING}",
         f"Failing: ImportError: cannot import Failingbootcamp: ValueError: {not_today}",
     )
+
+
+def test_a_bootcamp_may_name_its_family(
+    fault_server: StartFaultServer, demo_test_dir: Path, write_rows: WriteRows, tmp_path: Path
+) -> None:
+    """The attribute `family` of a class comes from the worker, stands in the manifest and groups the report."""
+    bodies = {
+        "Mine": "family = 'my\\x1bfamily'",
+        "Long": f"family = '{'x' * 101}'",
+        "Fine": "pass",
+        "Number": "family = 7",
+    }
+    package = build_package(tmp_path / "package", bodies)
+    assert loading_of(package, *bodies) == Loading(families={"Mine": "my\x1bfamily"})
+    server = fault_server(test_dir=demo_test_dir)
+    run = evaluate(settings_of(server.url, rows_of(write_rows, tmp_path, "Mine", "Fine"), package))
+    assert list(run.summary.families) == list(open_run(run.path).summary.families) == ["my\x1bfamily", "other"]
+    assert "my\\x1bfamily" in render(run.summary, "table", by="family")
 
 
 def test_an_import_that_ends_its_worker_is_told(tmp_path: Path) -> None:
@@ -164,10 +189,10 @@ def test_loading_can_be_stopped(write_rows: WriteRows, tmp_path: Path) -> None:
 def no_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails where a verifier is loaded ahead."""
 
-    async def refuse(*args: object) -> dict[str, str]:
+    async def refuse(*args: object) -> Loading:
         raise AssertionError(args)
 
-    monkeypatch.setattr("bootcamp_cli.verification.loading.reasons_not_to_load", refuse)
+    monkeypatch.setattr("bootcamp_cli.verification.loading.load_ahead", refuse)
 
 
 @pytest.mark.usefixtures("no_loading")
@@ -191,11 +216,11 @@ def test_only_what_is_owed_is_loaded(
     """A continued run loads the verifiers of the files that still lack answers; a finished one loads none."""
     loaded: list[list[str]] = []
 
-    async def note(refs: Any, settings: Settings) -> dict[str, str]:
+    async def note(refs: Any, settings: Settings) -> Loading:
         loaded.append([ref.data_source for ref in refs])
-        return {}
+        return Loading()
 
-    monkeypatch.setattr("bootcamp_cli.verification.loading.reasons_not_to_load", note)
+    monkeypatch.setattr("bootcamp_cli.verification.loading.load_ahead", note)
     server = fault_server(test_dir=demo_test_dir)
     settings = settings_of(server.url, mixed, package, output_dir=tmp_path / "output")
     run = evaluate(settings)

@@ -152,10 +152,11 @@ def test_a_manifest_without_provenance_is_read_as_before(tmp_path: Path) -> None
     run_dir = RunDir(tmp_path)
     run_dir.write_manifest(MANIFEST, no_check)
     parts = json.loads(run_dir.manifest.read_bytes())
-    names = ("servers", "system_fingerprints", "tokens")
+    names = ("servers", "system_fingerprints", "tokens", "effort", "families")
     without = replace(MANIFEST, servers=(), system_fingerprints={}, tokens=None)
     run_dir.manifest.write_text(json.dumps({key: value for key, value in parts.items() if key not in names}))
     assert run_dir.read_manifest() == without
     odd = {"servers": [{"version": 5}], "system_fingerprints": {"fp": -1}, "tokens": {"prompt": "many"}}
+    odd |= {"effort": {"n": "all"}, "families": ["mine"]}
     run_dir.manifest.write_text(json.dumps(parts | odd))
     assert run_dir.read_manifest() == without

@@ -217,13 +217,15 @@ def test_nonsense_is_refused(line: bytes) -> None:
         '["verdict", 1, null, null, "verifier_timeout", "x", false]',
         '["verdict", "1", 1.0, null, null, null, false]',
         '["verdict", 1, 1.0, null, null, null]',
-        '["loaded", 1, 301.0, null, null]',
-        '["loaded", 1, 0.0, null, null]',
-        '["loaded", 1, 1.0, "verifier_error", "x"]',
-        '["loaded", 1, null, "verifier_timeout", "x"]',
+        '["loaded", 1, 301.0, null, null, null]',
+        '["loaded", 1, 0.0, null, null, null]',
+        '["loaded", 1, 1.0, "verifier_error", "x", null]',
+        '["loaded", 1, null, "verifier_timeout", "x", null]',
+        '["loaded", 1, null, null, null, ""]',
+        '["loaded", 1, null, null, null, 7]',
         "[" * 100_000,
     ],
-    ids=range(13),
+    ids=range(15),
 )
 def test_forged_verdicts_are_refused(line: str) -> None:
     """A score that is no finite number, a failure with a score or of an unknown kind, missing parts: no message."""
@@ -317,7 +319,7 @@ def test_hanging_worker_ends_without_the_pool(tmp_path: Path, monkeypatch: pytes
     ref = write_bootcamp(tmp_path, "endless", ECHO.replace("return output", "exec('while True: pass')"))
     with worker(tmp_path, timeout_s=0.1) as (process, channel):
         channel.sendall(join_batch([encode_sample(1, ref, "x", b"null")]))
-        assert channel.recv(100) == b'["loaded",1,null,null,null]\n'
+        assert channel.recv(100) == b'["loaded",1,null,null,null,null]\n'
         channel.close()
         assert process.wait(timeout=30) == -signal.SIGALRM
 

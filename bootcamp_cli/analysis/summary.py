@@ -47,6 +47,7 @@ from bootcamp_cli.types import (
     LATENCY_UNIT_S,
     MAX_LEN,
     TO_BE_VERIFIED,
+    Effort,
     FailureRecord,
     Manifest,
     SampleKey,
@@ -400,6 +401,23 @@ class RunSummary:
         return _speed(self.n_tokens_timed, self.timed)
 
     @property
+    def effort(self) -> Effort:
+        """What the answers took, as the manifest has it."""
+        latency = self.latency
+        mean, p50, p95 = (
+            None if units is None else round(units * LATENCY_UNIT_S, 6)
+            for units in (latency.mean, latency.quantile(0.5), latency.quantile(0.95))
+        )
+        return Effort(
+            n=latency.n,
+            latency_mean_s=mean,
+            latency_p50_s=p50,
+            latency_p95_s=p95,
+            tokens_per_second=self.tokens_per_second,
+            retries=self.retries,
+        )
+
+    @property
     def tokens(self) -> TokenTotals:
         """The tokens of all answers, scored or not."""
         return _added_tokens([group.tokens for group in self.groups])
@@ -677,7 +695,13 @@ def _planned(manifest: Manifest) -> Iterator["FileGroups"]:
             yield FileGroups(
                 file=file,
                 groups=tuple(
-                    GroupPlan(bootcamp=bootcamp_name(name), data_source=name, n=count.n, n_questions=count.n_questions)
+                    GroupPlan(
+                        bootcamp=bootcamp_name(name),
+                        data_source=name,
+                        n=count.n,
+                        n_questions=count.n_questions,
+                        family=manifest.families.get(name),
+                    )
                     for name, count in counts.items()
                 ),
             )
@@ -693,6 +717,7 @@ def _planned(manifest: Manifest) -> Iterator["FileGroups"]:
                     n=n * manifest.repeats,
                     n_questions=n,
                     ceiling=ceiling,
+                    family=manifest.families.get(name),
                 )
                 for name, n in entry.data_sources
             ),
@@ -899,7 +924,7 @@ class _Group:
         self.plan = plan
         self.repeats = repeats
         entry = catalog_entry(plan.data_source or plan.bootcamp.removesuffix(bootcamp_name("")))
-        self.family = plan.family or (entry.family if entry else OTHER_FAMILY)
+        self.family = entry.family if entry else plan.family or OTHER_FAMILY
         self.can_vote = entry is not None and entry.is_canonical
         self.first: tuple[int, int] = (2, 0)
         self.answers = _Answers(is_repeated=repeats > 1)

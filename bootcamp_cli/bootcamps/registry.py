@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
-from bootcamp_cli.bootcamps.scoring import CheckVerifier, Verifier
+from bootcamp_cli.bootcamps.scoring import CheckVerifier, Verifier, own_family
 from bootcamp_cli.bootcamps.upstream import (
     BOOTCAMPS,
     Origin,
@@ -352,7 +352,9 @@ def as_verifier(bootcamp: Any, target: str) -> Verifier:
     check = getattr(bootcamp, "check", None)
     if callable(extract_output) and callable(check):
         unscorable = getattr(bootcamp, "unscorable", None)
-        return CheckVerifier(extract_output=extract_output, check=check, unscorable=unscorable)
+        return CheckVerifier(
+            extract_output=extract_output, check=check, unscorable=unscorable, family=own_family(bootcamp)
+        )
     if callable(extract_output) and callable(getattr(bootcamp, "verify_score", None)):
         return reference_verifier(bootcamp)
     raise TypeError(f"{target} must have extract_output and either check or verify_score")

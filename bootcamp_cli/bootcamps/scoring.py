@@ -20,27 +20,39 @@ class CheckVerifier:
     """A bootcamp of our own protocol: built in, or an entry point that provides `check`.
 
     `unscorable` is for a bootcamp that cannot verify every row: it returns the reason why it cannot verify this one, or
-    None.
+    None. `family` is the family that a third-party bootcamp says it belongs to.
     """
 
     extract_output: Callable[[str], object]
     check: Callable[[Any, Any], object]
     unscorable: Callable[[Any], str | None] | None = None
+    family: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreVerifier:
     """A bootcamp of the reference's protocol: it takes the whole output and returns the score itself.
 
-    `time_limit_s` is the limit that its own code allows itself, if it has one.
+    `time_limit_s` is the limit that its own code allows itself, if it has one, `family` the family that it says it
+    belongs to.
     """
 
     extract_output: Callable[[str], object]
     verify_score: Callable[[str, Any], object]
     time_limit_s: float | None = None
+    family: str | None = None
 
 
 Verifier = CheckVerifier | ScoreVerifier
+
+MAX_FAMILY_CHARS = 100
+"""The longest name that a third-party bootcamp may give its family."""
+
+
+def own_family(bootcamp: Any) -> str | None:
+    """The attribute `family` of a module, class or instance, where that is a name."""
+    family = getattr(bootcamp, "family", None)
+    return family if isinstance(family, str) and 0 < len(family) <= MAX_FAMILY_CHARS else None
 
 
 def score(verifier: Verifier, output: str, ground_truth: Any) -> Verdict:

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bootcamp_cli.bootcamps.scoring import ScoreVerifier, described
+from bootcamp_cli.bootcamps.scoring import ScoreVerifier, described, own_family
 from bootcamp_cli.bootcamps.time_limits import own_time_limit
 from bootcamp_cli.types import BootcampRef
 
@@ -74,6 +74,7 @@ def reference_verifier(bootcamp: Any) -> ScoreVerifier:
         extract_output=bootcamp.extract_output,
         verify_score=lambda output, ground_truth: verify_score(output, ground_truth, **options),
         time_limit_s=own_time_limit(bootcamp),
+        family=own_family(bootcamp),
     )
 
 

@@ -35,8 +35,8 @@ class Plan:
 
     `template` is the chosen one; in chat mode its text is not used, and `generation.sys_prompt` holds the system prompt
     that is sent. `refs` and `verifiers` have an entry for every data source of the test set: None where there is no
-    bootcamp. `unloadable` has the reasons for those whose bootcamp was found not to load. With `redo_of` only those
-    samples are taken, which another run has.
+    bootcamp. `unloadable` has the reasons for those whose bootcamp was found not to load, `families` the families that
+    third-party bootcamps name. With `redo_of` only those samples are taken, which another run has.
     """
 
     settings: Settings
@@ -46,6 +46,7 @@ class Plan:
     refs: Mapping[str, BootcampRef | None]
     verifiers: Mapping[str, VerifierVersion | None]
     unloadable: Mapping[str, str] = field(default_factory=dict)
+    families: Mapping[str, str] = field(default_factory=dict)
     redo_of: RedoOf | None = None
 
     @property
@@ -122,15 +123,17 @@ class Plan:
         refs = (self.refs[name] for name in dict.fromkeys(names))
         return [ref for ref in refs if ref is not None and ref.origin != "builtin"]
 
-    def with_unloadable(self, reasons: Mapping[str, str]) -> "Plan":
+    def with_loading(self, reasons: Mapping[str, str], families: Mapping[str, str]) -> "Plan":
         """The same plan, with the reasons why bootcamps cannot be loaded: their outputs are kept without a score.
+
+        `families` are those that third-party bootcamps name.
 
         Raises:
             UnknownBootcampError: there are some, and `allow_unscored` is off.
         """
         if reasons and not self.settings.allow_unscored:
             raise _unloadable(reasons)
-        return replace(self, unloadable=reasons)
+        return replace(self, unloadable=reasons, families=families)
 
     def as_started(self, files: Sequence[ManifestFile]) -> "Plan":
         """The same plan with the questions drawn from what these files of an earlier run held at its start.

@@ -51,7 +51,6 @@ from bootcamp_cli.types import (
     ManifestTemplate,
     Sample,
     ServerInfo,
-    TokenTotals,
     ToolInfo,
 )
 
@@ -115,7 +114,11 @@ class Session:
     def begin(self) -> None:
         """Write down what the run is made of: before its first request, but not before the server was reached."""
         replace_json(self.run_dir.eval_args, to_eval_args(self.plan.settings), self.journal.lock.check)
-        self.run_dir.write_manifest(self.manifest, self.journal.lock.check)
+        self.run_dir.write_manifest(self._described(), self.journal.lock.check)
+
+    def _described(self) -> Manifest:
+        """The manifest with the families that the bootcamps of this session name."""
+        return replace(self.manifest, families={**self.manifest.families, **self.plan.families})
 
     def settle(self) -> None:
         """Put the details in order, and keep only the failures of samples that still have no record."""
@@ -123,22 +126,23 @@ class Session:
             self.journal.put_in_order(file)
         self.journal.settle_failures()
 
-    def end(self, tokens: TokenTotals | None = None) -> None:
+    def end(self, summary: RunSummary | None = None) -> None:
         """Write the end into the manifest, last of all: a complete run has left everything behind.
 
-        `tokens` are those of all records; None where the run ends early, without reports: it is not complete then, even
+        `summary` is that of all records; None where the run ends early, without reports: it is not complete then, even
         if nothing is owed.
         """
         servers = self.manifest.servers
         for info in self.servers:
             servers = with_server(servers, info)
         manifest = replace(
-            self.manifest,
+            self._described(),
             ended=_now(),
-            complete=tokens is not None and not self.n_owed,
+            complete=summary is not None and not self.n_owed,
             servers=servers,
             system_fingerprints=self.fingerprints.onto(self.manifest.system_fingerprints),
-            tokens=tokens,
+            tokens=summary and summary.tokens,
+            effort=summary and summary.effort,
         )
         self.run_dir.write_manifest(manifest, self.journal.lock.check)
 
@@ -210,6 +214,7 @@ def resumed_session(plan: Plan, run_dir: RunDir, notify: Notify) -> Iterator[Ses
             repeats=plan.n_repeats,
             complete=False,
             tokens=None,
+            effort=None,
         )
         rows = rows_by_file(manifest)
         _check_foreign(run_dir, rows)

@@ -1,6 +1,7 @@
 """Can the bootcamps of a run be loaded? Found out in workers before anything was paid for."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -9,8 +10,16 @@ from bootcamp_cli.types import BootcampRef
 from bootcamp_cli.verification.pool import verifier_pool
 
 
-async def reasons_not_to_load(refs: Collection[BootcampRef], settings: Settings) -> dict[str, str]:
-    """Why bootcamps cannot be loaded, by data source, in the order of `refs`; those that can be are left out.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """What came of loading bootcamps, by data source: why some cannot be, and the families that others name."""
+
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    families: Mapping[str, str] = field(default_factory=dict)
+
+
+async def load_ahead(refs: Collection[BootcampRef], settings: Settings) -> Loading:
+    """Load bootcamps, and tell why some cannot be, in the order of `refs`.
 
     They are loaded in workers like those of the run, which end with this: what a thousand bootcamps take of memory is
     free again when the run begins.
@@ -29,4 +38,7 @@ async def reasons_not_to_load(refs: Collection[BootcampRef], settings: Settings)
         async with anyio.create_task_group() as tasks:
             for ref in refs:
                 tasks.start_soon(load, ref)
-    return {ref.data_source: reasons[ref] for ref in refs if ref in reasons}
+    return Loading(
+        reasons={ref.data_source: reasons[ref] for ref in refs if ref in reasons},
+        families=dict(sorted(pool.families.items())),
+    )

@@ -194,6 +194,7 @@ class VerifierPool:
         self._n_failed_starts = 0
         self._n_failed_loads: Counter[BootcampRef] = Counter()
         self._unloadable: dict[BootcampRef, Verdict] = {}
+        self.families: dict[str, str] = {}
         self._is_open = False
         self._is_lingering = False
         self._tasks: TaskGroup
@@ -391,6 +392,8 @@ class VerifierPool:
             if not (isinstance(loaded, Loaded) and loaded.id == job.id):
                 raise WorkerEndedError("the worker answered out of order")
             worker.loaded[job.ref] = loaded.time_limit_s
+            if loaded.family is not None:
+                self.families[job.ref.data_source] = loaded.family
             del self._n_failed_loads[job.ref]
             if job.only_loads:
                 verdict = loaded.failure or _LOADS

@@ -3,8 +3,9 @@
     to the worker     [[id, data_source, origin, target, path, output, ground_truth], ...]: a batch, in order; with
                       output null the bootcamp is only to be loaded
     from the worker   ["ready"]: started, limits set
-                      ["loaded", id, time_limit_s, failure, error]: the bootcamp of that sample is imported, with the
-                      time limit of its own, or cannot be; once per bootcamp, and for each that is only to be loaded
+                      ["loaded", id, time_limit_s, failure, error, family]: the bootcamp of that sample is imported,
+                      with the time limit and the family of its own, or cannot be; once per bootcamp, and for each that
+                      is only to be loaded
                       ["verdict", id, score, extracted, failure, error, retire]; retire: the worker ends after this
 
 NaN and infinities stand bare in ground truths and extracted values, as Python's json writes them.
@@ -23,7 +24,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from bootcamp_cli.bootcamps.scoring import MAX_DEPTH
+from bootcamp_cli.bootcamps.scoring import MAX_DEPTH, MAX_FAMILY_CHARS
 from bootcamp_cli.bootcamps.time_limits import MOST_S
 from bootcamp_cli.types import BootcampRef, Verdict, VerifierFailure, encode, encode_exactly
 
@@ -60,12 +61,13 @@ class Ready:
 class Loaded:
     """The bootcamp of sample `id` is imported, or cannot be: then `failure` is the verdict on all of its samples.
 
-    `time_limit_s` is the limit that the bootcamp's own code allows itself.
+    `time_limit_s` is the limit that the bootcamp's own code allows itself, `family` what it says it belongs to.
     """
 
     id: int
     time_limit_s: float | None = None
     failure: Verdict | None = None
+    family: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +132,10 @@ def encode_reply(reply: Reply) -> bytes:
     match reply:
         case Ready():
             return b'["ready"]\n'
-        case Loaded(id=id_, time_limit_s=limit_s, failure=failure):
+        case Loaded(id=id_, time_limit_s=limit_s, failure=failure, family=family):
             kind, error = (failure.failure, failure.error) if failure else (None, None)
-            return b'["loaded",%d,%b,%b,%b]\n' % (id_, encode(limit_s), encode(kind), encode_exactly(error))
+            why = encode(kind) + b"," + encode_exactly(error)
+            return b'["loaded",%d,%b,%b,%b]\n' % (id_, encode(limit_s), why, encode_exactly(family))
         case Verified(id=id_, verdict=verdict, retire=retire):
             score, extracted, retires = encode(verdict.score), encode_exactly(verdict.extracted), _BOOLEANS[retire]
             if verdict.failure is None:
@@ -158,9 +161,11 @@ def decode_reply(line: bytes) -> Reply:
     match row:
         case ["ready"]:
             return Ready()
-        case ["loaded", int(id_), None | float() as limit_s, None, None] if limit_s is None or 0 < limit_s <= MOST_S:
-            return Loaded(id=id_, time_limit_s=limit_s)
-        case ["loaded", int(id_), None, str(failure), str(text)] if failure in _FAILURES:
+        case ["loaded", int(id_), None | float() as limit_s, None, None, None | str() as family] if (
+            limit_s is None or 0 < limit_s <= MOST_S
+        ) and (family is None or 0 < len(family) <= MAX_FAMILY_CHARS):
+            return Loaded(id=id_, time_limit_s=limit_s, family=family)
+        case ["loaded", int(id_), None, str(failure), str(text), None] if failure in _FAILURES:
             return Loaded(id=id_, failure=Verdict(score=None, failure=_FAILURES[failure], error=text))
         case ["verdict", int(id_), None, extracted, str(failure), str(text), bool(retire)] if failure in _FAILURES:
             verdict = Verdict(score=None, extracted=extracted, failure=_FAILURES[failure], error=text)

@@ -59,6 +59,11 @@ class _Loaded:
         """The time limit of the bootcamp's own."""
         return self.verifier.time_limit_s if isinstance(self.verifier, ScoreVerifier) else None
 
+    @property
+    def family(self) -> str | None:
+        """The family that the bootcamp says it belongs to."""
+        return None if isinstance(self.verifier, Verdict) else self.verifier.family
+
 
 class _Worker:
     """The loop, and the bootcamps that it has loaded."""
@@ -92,7 +97,7 @@ class _Worker:
         verifier = loaded.verifier
         failure = verifier if isinstance(verifier, Verdict) else None
         if is_new or task.output is None:
-            self._send(Loaded(id=task.id, time_limit_s=loaded.time_limit_s, failure=failure))
+            self._send(Loaded(id=task.id, time_limit_s=loaded.time_limit_s, failure=failure, family=loaded.family))
         if isinstance(verifier, Verdict):
             retire = verifier.failure == "verifier_crash"  # no room for it here, but perhaps in a new process
             if task.output is not None:
