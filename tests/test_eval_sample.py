@@ -11,7 +11,7 @@ from bootcamp_cli import open_run
 from bootcamp_cli.analysis.summary import Drawn, GroupSummary, RunSummary
 from bootcamp_cli.dataset.draw import Draw
 from bootcamp_cli.demo.instances import make_test_dir
-from bootcamp_cli.reports.table import build_table
+from bootcamp_cli.reports.table import build_page
 from tests.conftest import FaultServerProcess, RunBootcamp, StartFaultServer
 
 N_ROWS = 20
@@ -267,4 +267,4 @@ def test_the_report_says_what_was_drawn(n_rows: dict[str, int], said: str) -> No
     """The line names number, seed, and how many questions the files shown have."""
     drawn = Drawn(n=20, seed=1, n_rows=n_rows)
     run = RunSummary(model_name="m", test_dir="t", groups=(group("a"), group("b")), drawn=drawn)
-    assert said in build_table(run, n_all=2).notes
+    assert said in build_page(run, n_all=2).notes
