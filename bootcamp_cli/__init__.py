@@ -1,12 +1,13 @@
 """Evaluation runner for the verifiable reasoning tasks of InternBootcamp.
 
-    from bootcamp_cli import Settings, evaluate, open_run, score
+    from bootcamp_cli import Settings, compare, evaluate, open_run, score
 
     run = evaluate(Settings(url="http://127.0.0.1:8000/v1", model_name="r1_32B", test_dir="tests", template="r1"))
     run.summary.avg_score
     run.samples()[["file", "row", "score"]]        # pandas
     run.resume(repeats=4)
     open_run("output/r1_32B_tests_20260101_120000").rescore()
+    compare("output/r1_32B_tests_20260101_120000", run).comparison.runs[0].run.difference
     score("Sudoku", output, ground_truth).score
 
 `Settings` holds the parameters of the command line under the same names. In a notebook, or wherever an event loop runs,
@@ -19,7 +20,7 @@ Nothing is loaded before it is used.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bootcamp_cli.api import Run, evaluate, evaluate_async, open_run
+    from bootcamp_cli.api import Run, compare, evaluate, evaluate_async, open_run
     from bootcamp_cli.engine.shutdown import StopRequest
     from bootcamp_cli.errors import BootcampError
     from bootcamp_cli.settings.model import Settings
@@ -35,6 +36,7 @@ __all__ = [
     "StopRequest",
     "Verdict",
     "__version__",
+    "compare",
     "evaluate",
     "evaluate_async",
     "open_run",
@@ -48,6 +50,7 @@ _PLACES = {
     "Settings": "settings.model",
     "StopRequest": "engine.shutdown",
     "Verdict": "types",
+    "compare": "api",
     "evaluate": "api",
     "evaluate_async": "api",
     "open_run": "api",

@@ -11,12 +11,13 @@ import math
 import shlex
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bootcamp_cli.errors import (
+    EXIT_OK,
     BootcampError,
     DiskError,
     InterruptedRunError,
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bootcamp_cli.analysis.audit import Audit
+    from bootcamp_cli.analysis.paired import Outcome
     from bootcamp_cli.analysis.summary import RunContents, RunSummary
     from bootcamp_cli.bootcamps.registry import Ceiling
+    from bootcamp_cli.engine.comparing import ComparedRuns
     from bootcamp_cli.engine.plan import Plan
     from bootcamp_cli.engine.redo import Selection
     from bootcamp_cli.engine.rescore import Rescored
@@ -819,6 +822,76 @@ def _answer_parameters(contents: "RunContents") -> dict[str, Any]:
     """The parameters that decide the answers, as far as the run directory knows them."""
     known = {**contents.eval_args, **(contents.manifest.identity if contents.manifest else {})}
     return {name: known[name] for name in listed_keys() if known.get(name) not in (None, [], {})}
+
+
+# Comparisons
+
+
+def compare(
+    *runs: str | Path | Run,
+    baseline: str | Path | Run | None = None,
+    gates: Sequence[str] = (),
+    aa: bool = False,
+    threshold: float = 1.0,
+) -> "ComparedRuns":
+    """Compare runs question by question with a baseline, by default the first of them.
+
+    Of three or more, each is also compared with the one before it: a curve. `aa` compares the halves of the repeats of
+    one run. `gates` are requirements on the difference (`overall > -1%`). In flips a score is right from `threshold`
+    on.
+
+    Raises:
+        UsageError: no question pairs; the number of runs is wrong; a gate cannot be judged.
+        RunDirectoryError: a run cannot be read.
+    """
+    from bootcamp_cli.analysis.paired import parse_gate
+    from bootcamp_cli.engine.comparing import compare_halves, compare_runs
+
+    parsed = tuple(map(parse_gate, [gates] if isinstance(gates, str) else gates))
+    opened = [_opened(run) for run in runs]
+    if not aa:
+        first = None if baseline is None else _opened(baseline)
+        return compare_runs(opened, baseline=first, gates=parsed, threshold=threshold)
+    if len(opened) != 1 or baseline is not None:
+        raise UsageError("the halves of the repeats of one run are compared", hint="name that run alone")
+    return compare_halves(opened[0], gates=parsed, threshold=threshold)
+
+
+def gate_exit_code(outcomes: "Iterable[Outcome]", own: int = EXIT_OK) -> int:
+    """5 where a gate failed, else 6 where one is undecided, else the command's own code; its errors come first."""
+    from bootcamp_cli.analysis import paired
+
+    return paired.gate_exit_code(outcomes, own)
+
+
+def write_workbook(compared: "ComparedRuns", path: str | Path) -> None:
+    """Write a comparison as a workbook.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    from bootcamp_cli.reports.comparison import comparison_workbook
+
+    try:
+        Path(path).write_bytes(comparison_workbook(compared))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def check_gates(gates: Sequence[str], against: str | Path | Run) -> None:
+    """Check gates before an evaluation that has to pass them: their form, and the run to compare with.
+
+    Raises:
+        UsageError: a gate cannot be read or names an unknown family.
+        RunDirectoryError: the run cannot be read.
+    """
+    from bootcamp_cli.engine import comparing
+
+    comparing.check_gates(gates, _opened(against))
+
+
+def _opened(run: str | Path | Run) -> "RunDir":
+    return open_run_dir(run.path if isinstance(run, Run) else Path(run))
 
 
 # What is told

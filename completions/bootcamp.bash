@@ -51,6 +51,7 @@ _bootcamp() {
             "/demo") path="demo" ;;
             "/report") path="report" ;;
             "/audit") path="audit" ;;
+            "/compare") path="compare" ;;
             "/rescore") path="rescore" ;;
             "/templates") path="templates" ;;
             "templates/list") path="templates list" ;;
@@ -67,13 +68,13 @@ _bootcamp() {
     done
 
     case "$path:$option" in
-        *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--sample | *:--sample-seed | *:--include | *:--exclude | *:--repeats | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--repetition-penalty | *:--presence-penalty | *:--frequency-penalty | *:--seed | *:--max-tokens-field | *:--omit | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--profile | *:--redo | *:--rows | *:--latency | *:--tokens | *:--skill | *:--loss | *:--flaw | *:--port | *:--max-model-len | *:--fault | *:--filter | *:--right-at)
+        *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--sample | *:--sample-seed | *:--include | *:--exclude | *:--repeats | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--repetition-penalty | *:--presence-penalty | *:--frequency-penalty | *:--seed | *:--max-tokens-field | *:--omit | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--profile | *:--redo | *:--rows | *:--latency | *:--tokens | *:--skill | *:--loss | *:--flaw | *:--port | *:--max-model-len | *:--fault | *:--filter | *:--right-at | *:--gate)
             return
             ;;
-        *:--check-model-url | *:--insecure | *:--skip-invalid | *:--keep-going | *:--stream | *:--allow-unscored | *:--resume | *:--json | *:--quiet | *:--debug | *:--probe | *:--serve | *:--reverse | *:--dry-run)
+        *:--check-model-url | *:--insecure | *:--skip-invalid | *:--keep-going | *:--stream | *:--allow-unscored | *:--resume | *:--json | *:--quiet | *:--debug | *:--probe | *:--serve | *:--reverse | *:--aa | *:--dry-run)
             [[ $attached || $cur == [tf]* ]] && _bootcamp_words true false; [[ $attached ]] && return
             ;;
-        *:--ca-bundle | *:--client-cert | *:--client-key | *:--config)
+        *:--ca-bundle | *:--client-cert | *:--client-key | *:--config | *:--xlsx)
             _bootcamp_paths -f; return
             ;;
         *:--test-dir | *:--bootcamps-path | *:--output-dir | *:--dest)
@@ -103,6 +104,9 @@ _bootcamp() {
         *:--by)
             _bootcamp_words family bootcamp both; return
             ;;
+        *:--baseline)
+            _bootcamp_run_dirs; return
+            ;;
         *:--shell)
             _bootcamp_words bash zsh fish; return
             ;;
@@ -118,6 +122,7 @@ _bootcamp() {
             "demo") _bootcamp_words --serve --rows --seed --latency --tokens --test-dir --skill --loss --flaw --port --api-key --max-model-len --fault --api-mode --template --max-concurrent-requests --stream --no-stream --output-dir --json --quiet --debug --help ;;
             "report") _bootcamp_words --format --sort --reverse --filter --by --right-at --json --quiet --debug --help ;;
             "audit") _bootcamp_words --bootcamps --bootcamps-path --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
+            "compare") _bootcamp_words --baseline --aa --gate --format --xlsx --json --quiet --debug --help ;;
             "rescore") _bootcamp_words --dry-run --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "templates") _bootcamp_words --help ;;
             "templates list") _bootcamp_words --config --profile --json --quiet --debug --help ;;
@@ -133,10 +138,11 @@ _bootcamp() {
         return
     fi
     case "$path" in
-        "") _bootcamp_words eval resume check-model demo report audit rescore templates bootcamps config completion ;;
+        "") _bootcamp_words eval resume check-model demo report audit compare rescore templates bootcamps config completion ;;
         "resume") _bootcamp_run_dirs ;;
         "report") _bootcamp_run_dirs ;;
         "audit") _bootcamp_run_dirs ;;
+        "compare") _bootcamp_run_dirs ;;
         "rescore") _bootcamp_run_dirs ;;
         "templates") _bootcamp_words list show ;;
         "templates show") _bootcamp_words r1 qwen internthinker internbootcamp internbootcamp_v2 chatml deepseek_v3 qwq ;;

@@ -146,6 +146,7 @@ def test_help_of_a_command_imports_only_its_own(words: tuple[str, ...]) -> None:
         ("config", "show"),
         ("report", "RUN"),
         ("audit", "RUN"),
+        ("compare", "RUN", "--baseline", "OTHER"),
         ("rescore", "RUN", "--dry-run"),
         ("demo", "--rows", "1", "--quiet", "--output-dir", "OUTPUT"),
     ],
@@ -154,7 +155,8 @@ def test_help_of_a_command_imports_only_its_own(words: tuple[str, ...]) -> None:
 def test_commands_that_show_no_frame_do_not_import_pandas(words: tuple[str, ...], tmp_path: Path) -> None:
     """From looking up templates to a whole evaluation with its reports, pandas stays unloaded."""
     run_dir = shutil.copytree(Path(__file__).parent / "fixtures" / "runs" / "complete", tmp_path / "run")
-    places = {"RUN": str(run_dir), "OUTPUT": str(tmp_path / "output")}
+    other = shutil.copytree(run_dir, tmp_path / "other")
+    places = {"RUN": str(run_dir), "OTHER": str(other), "OUTPUT": str(tmp_path / "output")}
     imported = imported_by(*(places.get(word, word) for word in words))
     assert "bootcamp_cli.cli.app" in imported
     assert imported & {"pandas", "bootcamp_cli.analysis.frames"} == set()

@@ -40,12 +40,15 @@ def test_no_command_prints_a_secret_of_the_settings(
         ("eval", "--model-name", "demo", *few): 0,
         ("report", "RUN"): 0,
         ("audit", "RUN"): 0,
+        ("eval", "--model-name", "demo", "--temperature", "0.5", *few): 0,
+        ("compare", "RUN", "OTHER"): 0,
         ("rescore", "RUN"): 0,
         ("resume", "RUN"): 0,
     }
     for words, code in ends.items():
         runs = [str(path) for path in Path("output").glob("demo_*")]
-        said = invoke_decently(*(runs[0] if word == "RUN" else word for word in words), *as_json)
+        places = {"RUN": runs[0], "OTHER": runs[-1]} if runs else {}
+        said = invoke_decently(*(places.get(str(word), word) for word in words), *as_json)
         assert said.code == code, said
         assert said.out or not as_json, said
         assert leaks_in_text(said.out + said.err) == [], words

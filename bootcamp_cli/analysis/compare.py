@@ -332,11 +332,17 @@ def _occurrences(ids: Integers) -> Integers:
 
 
 def compare(
-    baseline: QuestionScores, others: Sequence[QuestionScores], *, gates: Sequence[Gate] = (), seed: int = 0
+    baseline: QuestionScores,
+    others: Sequence[QuestionScores],
+    *,
+    gates: Sequence[Gate] = (),
+    order: Sequence[QuestionScores] | None = None,
+    seed: int = 0,
 ) -> Comparison:
     """Compare runs with a baseline, and, where there are three or more, each with the one before it.
 
-    With several runs each correction is over the entries of its level in all of them.
+    With several runs each correction is over the entries of its level in all of them. `order` is that of the same runs
+    in the curve, by default the baseline first.
 
     Raises:
         UsageError: no question pairs, or none has a score in both runs; with gates, also where runs do not ask the same
@@ -368,7 +374,7 @@ def compare(
             paired, runs, families, bootcamps, checked, strict=True
         )
     )
-    return Comparison(baseline=baseline.name, runs=compared, curve=_curve([baseline, *others], paired, seed))
+    return Comparison(baseline=baseline.name, runs=compared, curve=_curve(order or [baseline, *others], paired, seed))
 
 
 class _Paired:
@@ -689,8 +695,9 @@ def _curve(runs: Sequence[QuestionScores], paired: Sequence[_Paired], seed: int)
     """The runs in order, each against the one before it."""
     if len(runs) < 3:
         return ()
-    later = [_Paired(a, b) for a, b in pairwise(runs[1:])]
-    steps = _level([_of_run(pairs) for pairs in (paired[0], *later)], seed=seed)
+    known = {(id(pairs.a), id(pairs.b)): pairs for pairs in paired}
+    neighbours = [known.get((id(a), id(b))) or _Paired(a, b) for a, b in pairwise(runs)]
+    steps = _level([_of_run(pairs) for pairs in neighbours], seed=seed)
     return tuple(
         CurvePoint(name=run.name, mean=_own_mean(run), step=step)
         for run, step in zip(runs, (None, *(step[0] for step in steps)), strict=True)

@@ -67,6 +67,11 @@ COMMANDS: Mapping[str, Entry | EntryGroup] = {
         help="Show what a loss is made of: answers that scored 0, by cause.",
         section="Results",
     ),
+    "compare": Entry(
+        target="bootcamp_cli.cli.compare:compare_command",
+        help="Compare runs question by question: which differences are real, and which gates they pass.",
+        section="Results",
+    ),
     "rescore": Entry(
         target="bootcamp_cli.cli.rescore:rescore_command",
         help="Verify the kept outputs of a run directory again, without any request.",

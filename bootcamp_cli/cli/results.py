@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.analysis.summary import RunSummary
     from bootcamp_cli.api import Run
     from bootcamp_cli.cli.console import Console
+    from bootcamp_cli.engine.comparing import ComparedRuns
 
 
 def print_run(run: "Run", console: "Console", *, allow_unscored: bool) -> int:
@@ -46,6 +47,14 @@ def table_text(summary: "RunSummary", **options: Any) -> str:
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else None
     return render(summary, "table", width=width, color=terminal and not os.environ.get("NO_COLOR"), **options)
+
+
+def comparison_text(compared: "ComparedRuns") -> str:
+    """A comparison for stdout, in the width of the terminal."""
+    from bootcamp_cli.reports.comparison import render_comparison
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return render_comparison(compared, "table", width=width)
 
 
 def exit_code(summary: "RunSummary", *, allow_unscored: bool) -> int:

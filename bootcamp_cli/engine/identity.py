@@ -5,7 +5,7 @@ server, other timeouts and another number of repeats change neither answers nor 
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,3 +145,68 @@ def _files(before: Any, after: Any) -> str:
     n_changed = sum(old[name] != new[name] for name in old.keys() & new.keys())
     counts = ((n_changed, "changed"), (len(old.keys() - new.keys()), "not here"), (len(new.keys() - old.keys()), "new"))
     return ", ".join(f"{count} {what}" for count, what in counts if count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDifference:
+    """Something in which a run differs from another: what it is, and its value in either, as text."""
+
+    what: str
+    before: str
+    after: str
+
+
+def run_differences(before: RunDir, after: RunDir) -> tuple[RunDifference, ...]:
+    """In what two runs differ besides their answers: settings, verifiers, served model, server, tool.
+
+    Of a directory that this tool did not make only the parameters in its eval_args.json are known.
+
+    Raises:
+        RunDirectoryError: a manifest cannot be read.
+    """
+    old, new = before.read_manifest(), after.read_manifest()
+    if old is None or new is None:
+        return tuple(_of_parameters(before.read_eval_args() or {}, after.read_eval_args() or {}))
+    was, now = identity_of(old), identity_of(new)
+    settings = (_setting(key, was, now) for key in answer_differences(was, now))
+    of_old, of_new = verifiers_of(old, before), verifiers_of(new, after)
+    verifiers = (
+        RunDifference(what=f"verifier of {name}", before=_version(of_old.get(name)), after=_version(of_new.get(name)))
+        for name in sorted({*of_old, *of_new} if was["files"] == now["files"] else {*of_old} & {*of_new})
+        if _version(of_old.get(name)) != _version(of_new.get(name))
+    )
+    facts = ((what, _fact(old), _fact(new)) for what, _fact in _FACTS.items())
+    others = (
+        RunDifference(what=what, before=shown(one), after=shown(other)) for what, one, other in facts if one != other
+    )
+    return (*settings, *verifiers, *others)
+
+
+def _of_parameters(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[RunDifference]:
+    """The parameters that decide answers and have different values in two eval_args.json."""
+    keys = [key for key in (*identity_keys(), "template") if key in before and key in after]
+    return [_setting(key, before, after) for key in keys if before[key] != after[key]]
+
+
+def _setting(key: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> RunDifference:
+    if key == "files":
+        return RunDifference(what="test files", before="", after=_files(before.get(key), after.get(key)))
+    return RunDifference(what=key, before=shown(before.get(key)), after=shown(after.get(key)))
+
+
+def _version(version: VerifierVersion | None) -> str:
+    """A verifier in a few words: its origin and the beginning of its digests."""
+    if version is None:
+        return "none"
+    return " ".join([version.origin, *(digest[:12] for digest in (version.digest, version.fallback) if digest)])
+
+
+_FACTS: Mapping[str, Callable[[Manifest], Any]] = {
+    "served model": lambda manifest: {key: (manifest.model or {}).get(key) for key in ("id", "root")},
+    "server version": lambda manifest: manifest.servers[-1].version if manifest.servers else None,
+    "server's chat template": lambda manifest: manifest.servers[-1].template_digest if manifest.servers else None,
+    "fingerprints of the server": lambda manifest: sorted(manifest.system_fingerprints),
+    "repeats": lambda manifest: manifest.repeats,
+    "tool version": lambda manifest: manifest.tool.version if manifest.tool else None,
+}
+"""What a manifest tells of a run besides its identity."""

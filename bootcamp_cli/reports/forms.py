@@ -227,17 +227,17 @@ def markdown_text(page: Page) -> str:
     lines: list[str] = []
     for table in page.tables:
         rule = ("---" if column.kind == "text" else "---:" for column in table.columns)
-        total = (f"**{_escaped(cell)}**" if cell else "" for cell in table.total)
-        rows = ([_escaped(cell) for cell in row] for row in table.rows)
-        lines += [_row(map(_escaped, table.titles)), _row(rule), *map(_row, rows), _row(total), ""]
-    return "\n".join([*lines, *(f"- {_escaped(note)}" for note in page.notes)]) + "\n"
+        total = (f"**{escaped_markdown(cell)}**" if cell else "" for cell in table.total)
+        rows = ([escaped_markdown(cell) for cell in row] for row in table.rows)
+        lines += [_row(map(escaped_markdown, table.titles)), _row(rule), *map(_row, rows), _row(total), ""]
+    return "\n".join([*lines, *(f"- {escaped_markdown(note)}" for note in page.notes)]) + "\n"
 
 
 def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _escaped(text: str) -> str:
+def escaped_markdown(text: str) -> str:
     """The text with a backslash before each character that Markdown or HTML would act on."""
     return _MARKUP.sub(r"\\\g<0>", text)
 

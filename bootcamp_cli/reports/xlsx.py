@@ -175,6 +175,20 @@ def _parameters(parameters: Mapping[str, Any]) -> Iterator[_Row]:
             yield "text", name, json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
 
 
+def fill_sheet(sheet: Worksheet, titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    """Write a sheet whose cells are shown by what they are: texts, counts, numbers with four decimals."""
+    put_header(sheet, titles)
+    for number, cells in enumerate(rows, start=2):
+        put_row(sheet, number, cells, [_kind(cell) for cell in cells])
+    fit_columns(sheet, len(titles))
+
+
+def _kind(cell: Cell) -> Kind:
+    if isinstance(cell, float):
+        return "score"
+    return "count" if isinstance(cell, int) else "text"
+
+
 def put_row(sheet: Worksheet, row: int, cells: Iterable[Cell], kinds: Sequence[Kind], *, bold: bool = False) -> None:
     """Write one row, starting in column A; a cell of None stays empty."""
     for column, (value, kind) in enumerate(zip(cells, kinds, strict=True), start=1):
