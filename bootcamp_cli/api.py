@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bootcamp_cli.analysis.audit import Audit
+    from bootcamp_cli.analysis.min_score import MinScore
     from bootcamp_cli.analysis.paired import Outcome
     from bootcamp_cli.analysis.summary import RunContents, RunSummary
     from bootcamp_cli.bootcamps.registry import Ceiling
@@ -693,6 +694,16 @@ class Run:
         from bootcamp_cli.analysis.audit import audit_run
 
         return await audit_run(await _aside(open_run_dir, self.path), settings)
+
+    def min_score(self, floor: float) -> "MinScore":
+        """Whether the average score reaches a floor: pass, fail or undecided, by its 95 % interval.
+
+        Raises:
+            RunDirectoryError: the details cannot be read.
+        """
+        from bootcamp_cli.analysis.min_score import min_score
+
+        return min_score(self._run_dir, self.summary, floor)
 
     def write_reports(self, on_event: "Emit | None" = None, *, right_at: float | None = None) -> None:
         """Rebuild meta.jsonl and the workbook from details, and read the summary anew.

@@ -68,8 +68,11 @@ _bootcamp() {
     done
 
     case "$path:$option" in
-        *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--sample | *:--sample-seed | *:--include | *:--exclude | *:--repeats | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--repetition-penalty | *:--presence-penalty | *:--frequency-penalty | *:--seed | *:--max-tokens-field | *:--omit | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--profile | *:--redo | *:--rows | *:--latency | *:--tokens | *:--skill | *:--loss | *:--flaw | *:--port | *:--max-model-len | *:--fault | *:--filter | *:--right-at | *:--gate)
+        *:--gate | *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--sample | *:--sample-seed | *:--include | *:--exclude | *:--repeats | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--repetition-penalty | *:--presence-penalty | *:--frequency-penalty | *:--seed | *:--max-tokens-field | *:--omit | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--profile | *:--redo | *:--rows | *:--latency | *:--tokens | *:--skill | *:--loss | *:--flaw | *:--port | *:--max-model-len | *:--fault | *:--filter | *:--right-at | *:--min-score)
             return
+            ;;
+        *:--gate-against | *:--baseline)
+            _bootcamp_run_dirs; return
             ;;
         *:--check-model-url | *:--insecure | *:--skip-invalid | *:--keep-going | *:--stream | *:--allow-unscored | *:--resume | *:--json | *:--quiet | *:--debug | *:--probe | *:--serve | *:--reverse | *:--aa | *:--dry-run)
             [[ $attached || $cur == [tf]* ]] && _bootcamp_words true false; [[ $attached ]] && return
@@ -104,9 +107,6 @@ _bootcamp() {
         *:--by)
             _bootcamp_words family bootcamp both; return
             ;;
-        *:--baseline)
-            _bootcamp_run_dirs; return
-            ;;
         *:--shell)
             _bootcamp_words bash zsh fish; return
             ;;
@@ -116,11 +116,11 @@ _bootcamp() {
         cur=${cur//_/-}
         case "$path" in
             "") _bootcamp_words --version --help ;;
-            "eval") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
-            "resume") _bootcamp_words --redo --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
+            "eval") _bootcamp_words --gate --gate-against --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
+            "resume") _bootcamp_words --redo --gate --gate-against --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
             "check-model") _bootcamp_words --probe --url --api-key --model-name --headers --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --api-mode --max-tokens-field --omit --extra-body --timeout --config --profile --json --quiet --debug --help ;;
             "demo") _bootcamp_words --serve --rows --seed --latency --tokens --test-dir --skill --loss --flaw --port --api-key --max-model-len --fault --api-mode --template --max-concurrent-requests --stream --no-stream --output-dir --json --quiet --debug --help ;;
-            "report") _bootcamp_words --format --sort --reverse --filter --by --right-at --json --quiet --debug --help ;;
+            "report") _bootcamp_words --format --sort --reverse --filter --by --right-at --min-score --json --quiet --debug --help ;;
             "audit") _bootcamp_words --bootcamps --bootcamps-path --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "compare") _bootcamp_words --baseline --aa --gate --format --xlsx --json --quiet --debug --help ;;
             "rescore") _bootcamp_words --dry-run --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;

@@ -41,6 +41,8 @@ complete -c bootcamp -n '__bootcamp_at' -a completion -d 'Shell completion of co
 complete -c bootcamp -n '__bootcamp_at' -l version -d 'print the version and exit'
 complete -c bootcamp -n '__bootcamp_at' -l help -d 'show the help and exit'
 
+complete -c bootcamp -n '__bootcamp_in eval' -l gate -x -d 'what the difference must be above, like \'overall > -1%\' or \'FAMILY > -2%\''
+complete -c bootcamp -n '__bootcamp_in eval' -l gate-against -x -a '(__bootcamp_run_dirs)' -d 'the run to compare with when done'
 complete -c bootcamp -n '__bootcamp_in eval' -l url -x -d 'base URL of the OpenAI-compatible server'
 complete -c bootcamp -n '__bootcamp_in eval' -l api-key -x -d 'key of the server'
 complete -c bootcamp -n '__bootcamp_in eval' -l model-name -x -d 'model to evaluate, as the server names it'
@@ -110,6 +112,8 @@ complete -c bootcamp -n '__bootcamp_in eval; and __fish_prev_arg_in --check-mode
 
 complete -c bootcamp -n '__bootcamp_in resume' -a '(__bootcamp_run_dirs)'
 complete -c bootcamp -n '__bootcamp_in resume' -l redo -x -d 'ask again for samples that are failed, truncated, empty, filtered or unscored, or for one'
+complete -c bootcamp -n '__bootcamp_in resume' -l gate -x -d 'what the difference must be above, like \'overall > -1%\' or \'FAMILY > -2%\''
+complete -c bootcamp -n '__bootcamp_in resume' -l gate-against -x -a '(__bootcamp_run_dirs)' -d 'the run to compare with when done'
 complete -c bootcamp -n '__bootcamp_in resume' -l url -x -d 'base URL of the OpenAI-compatible server'
 complete -c bootcamp -n '__bootcamp_in resume' -l api-key -x -d 'key of the server'
 complete -c bootcamp -n '__bootcamp_in resume' -l model-name -x -d 'model to evaluate, as the server names it'
@@ -234,6 +238,7 @@ complete -c bootcamp -n '__bootcamp_in report' -l reverse -d 'sort the other way
 complete -c bootcamp -n '__bootcamp_in report' -l filter -x -d 'only matching bootcamps, files, data sources'
 complete -c bootcamp -n '__bootcamp_in report' -l by -x -a 'family bootcamp both' -d 'what the rows of tables are'
 complete -c bootcamp -n '__bootcamp_in report' -l right-at -x -d 'least score of a right answer'
+complete -c bootcamp -n '__bootcamp_in report' -l min-score -x -d 'what the average score of the whole run must reach: exit code 5 where its interval is below, 6 where it is not clear'
 complete -c bootcamp -n '__bootcamp_in report' -l json -d 'print the result as JSON'
 complete -c bootcamp -n '__bootcamp_in report' -l quiet -d 'print nothing but the result and errors'
 complete -c bootcamp -n '__bootcamp_in report' -l debug -d 'show the traceback of an error'

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bootcamp_cli.cli.options import Call, command
+from bootcamp_cli.cli.options import Call, GateOption, command
 from bootcamp_cli.reports.comparison import COMPARISON_FORMS
 
 
@@ -36,14 +36,7 @@ def compare_command(
             rich_help_panel="Comparison",
         ),
     ] = False,
-    gate: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TEXT",
-            help="what the difference must be above, like 'overall > -1%' or 'FAMILY > -2%'; repeatable",
-            rich_help_panel="Comparison",
-        ),
-    ] = None,
+    gate: GateOption = None,
     format_: Annotated[
         str,
         typer.Option(

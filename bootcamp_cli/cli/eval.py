@@ -1,22 +1,28 @@
 """`bootcamp eval`."""
 
-from bootcamp_cli.cli.options import ALL_SETTINGS, Call, command
+from bootcamp_cli.cli.options import ALL_SETTINGS, Call, GateAgainstOption, GateOption, command
 
 
 @command(
     settings=ALL_SETTINGS,
     example="bootcamp eval --url http://127.0.0.1:8000/v1 --model-name r1_32B --test-dir tests --template r1",
 )
-def eval_command(call: Call) -> int:
+def eval_command(
+    call: Call,
+    gate: GateOption = None,
+    gate_against: GateAgainstOption = None,
+) -> int:
     """Evaluate a model on a test dir.
 
     Every row's prompt is sent and every answer verified. The results are written to a run directory below output_dir;
-    wherever the run is cut off, `bootcamp resume` continues it.
+    wherever the run is cut off, `bootcamp resume` continues it. With gates it is compared with another run at the end:
+    exit code 5 where one fails, 6 where one is undecided.
     """
     from bootcamp_cli import api
     from bootcamp_cli.cli.process import run_shown
-    from bootcamp_cli.cli.results import print_run
+    from bootcamp_cli.cli.results import AskedGates, print_run
 
+    gates = AskedGates(texts=gate or (), against=gate_against).check()
     resolved = api.read_settings(call.sources)
     settings = call.learn(resolved)
     run = run_shown(
@@ -24,4 +30,4 @@ def eval_command(call: Call) -> int:
         lambda on_event, stop: api.evaluate_async(resolved, on_event, stop=stop),
         n_connections=settings.max_concurrent_requests,
     )
-    return print_run(run, call.console, allow_unscored=settings.allow_unscored)
+    return print_run(run, call.console, allow_unscored=settings.allow_unscored, gates=gates)

@@ -54,6 +54,22 @@ if TYPE_CHECKING:
 Flags = dict[str, str | list[str]]
 """The settings given on the command line, by name, as they were typed; a boolean one is `true` or `false`."""
 
+GateOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gate",
+        metavar="TEXT",
+        help="what the difference must be above, like 'overall > -1%' or 'FAMILY > -2%'; repeatable",
+        rich_help_panel="Comparison",
+    ),
+]
+GateAgainstOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gate-against", metavar="RUN_DIR", help="the run to compare with when done", rich_help_panel="Comparison"
+    ),
+]
+
 ALL_SETTINGS: frozenset[str] = frozenset(parameter.name for parameter in parameters())
 
 

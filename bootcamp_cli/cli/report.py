@@ -1,10 +1,12 @@
 """`bootcamp report`."""
 
+import math
 from typing import Annotated, Any
 
 import typer
 
 from bootcamp_cli.cli.options import Call, command
+from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports.forms import TEXT_FORMS, grouping, render, text_form
 from bootcamp_cli.reports.table import BY, SORT_KEYS
 
@@ -40,6 +42,15 @@ def report_command(
         float,
         typer.Option(metavar="SCORE", help="least score of a right answer", rich_help_panel="Output"),
     ] = 1.0,
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="what the average score of the whole run must reach: exit code 5 where its interval is below, "
+            "6 where it is not clear",
+            rich_help_panel="Output",
+        ),
+    ] = None,
 ) -> int:
     """Rebuild meta.jsonl and the workbook from details, and show the results.
 
@@ -47,21 +58,32 @@ def report_command(
     """
     import json
     import sys
+    from dataclasses import asdict
 
     from bootcamp_cli import api
     from bootcamp_cli.cli.console import write_line
-    from bootcamp_cli.cli.results import exit_code, results_object, table_text
+    from bootcamp_cli.cli.results import exit_code, min_score_text, results_object, table_text
 
+    if min_score is not None and not math.isfinite(min_score):
+        raise UsageError(f"--min-score: must be a finite number, got {min_score}")
     text_form(format_)  # an unknown one ends the command before anything is written
     grouping(by)
     run = api.open_run(run_dir)
     run.write_reports(call.console.on_event, right_at=right_at)
     summary = run.summary
+    floor = None if min_score is None else run.min_score(min_score)
+    shown_floor = "" if floor is None else min_score_text(floor)
+    more = {} if floor is None else {"min_score": asdict(floor)}
     options: dict[str, Any] = {"sort": sort, "reverse": reverse, "filter": tuple(filter_ or ())}
     if call.console.json or format_ == "json":
-        write_line(sys.stdout, json.dumps(results_object(run, **options), indent=2))
+        write_line(sys.stdout, json.dumps(results_object(run, **options) | more, indent=2))
     elif format_ == "table":
-        call.console.result(None, text=table_text(summary, by=by, **options), styled=True)
+        call.console.result(None, text=table_text(summary, by=by, **options) + shown_floor, styled=True)
     else:
         write_line(sys.stdout, render(summary, format_, by=by, **options))
-    return exit_code(summary, allow_unscored=True)
+    own = exit_code(summary, allow_unscored=True)
+    if floor is None:
+        return own
+    if call.console.json or format_ != "table":
+        call.console.notify(shown_floor)
+    return api.gate_exit_code([floor.outcome], own)

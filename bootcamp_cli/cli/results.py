@@ -1,35 +1,127 @@
 """How the results of a run are printed, and its exit code."""
 
+import math
 import os
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bootcamp_cli.errors import EXIT_INCOMPLETE, EXIT_OK
+from bootcamp_cli.errors import EXIT_INCOMPLETE, EXIT_OK, BootcampError, UsageError
+from bootcamp_cli.text import counted, listed, visible
 
 if TYPE_CHECKING:
+    from bootcamp_cli.analysis.compare import RunComparison
+    from bootcamp_cli.analysis.min_score import MinScore
     from bootcamp_cli.analysis.summary import RunSummary
     from bootcamp_cli.api import Run
     from bootcamp_cli.cli.console import Console
     from bootcamp_cli.engine.comparing import ComparedRuns
 
 
-def print_run(run: "Run", console: "Console", *, allow_unscored: bool) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedGates:
+    """What an evaluation has to pass when it is done, and the run that it is compared with."""
+
+    texts: Sequence[str] = ()
+    against: str | None = None
+
+    def check(self) -> "AskedGates":
+        """The same, checked before the evaluation.
+
+        Raises:
+            UsageError: a gate cannot be read, or there is nothing to compare with.
+            RunDirectoryError: the run to compare with cannot be read.
+        """
+        from bootcamp_cli import api
+
+        if self.texts and self.against is None:
+            raise UsageError("--gate: needs a run to compare with", hint="name it with --gate-against RUN_DIR")
+        if self.against is not None:
+            if not self.texts:
+                raise UsageError("--gate-against: there is no gate", hint="add one, like --gate 'overall > -1%'")
+            api.check_gates(self.texts, self.against)
+        return self
+
+
+_NO_GATES = AskedGates()
+
+
+def print_run(run: "Run", console: "Console", *, allow_unscored: bool, gates: AskedGates = _NO_GATES) -> int:
     """Print the summary table and the paths, or as JSON the summary with the run directory; returns the exit code.
 
-    Where something is missing, the command that goes on stands last.
+    Where something is missing, the command that goes on stands last. Gates are judged, and shown below the table.
+
+    Raises:
+        UsageError: a gate cannot be judged, as the runs do not ask the same questions.
     """
+    from bootcamp_cli import api
     from bootcamp_cli.types import TO_BE_VERIFIED
 
-    console.result(results_object(run), text="" if console.json else table_text(run.summary), styled=True)
+    own = exit_code(run.summary, allow_unscored=allow_unscored)
+    judged: RunComparison | None = None
+    problem: BootcampError | None = None
+    if gates.against is not None:
+        try:
+            judged = api.compare(gates.against, run, gates=gates.texts).comparison.runs[0]
+        except BootcampError as error:
+            problem = error
+    if problem is None or not console.json:  # else the error is the one object of the output
+        console.result(
+            results_object(run) | gates_object(judged),
+            text="" if console.json else table_text(run.summary) + gates_text(judged),
+            styled=True,
+        )
     console.notify(f"run directory: {run.path}")
     console.notify(f"scores: {run.scores}")
     n_unverified = sum(n for kind, n in run.summary.unverified.items() if kind in TO_BE_VERIFIED)
     if run.summary.n_failed or run.summary.n_missing or n_unverified:
         command = f"bootcamp resume {shlex.quote(str(run.path))}"
         console.notify(f"`{command}` asks again for what has no answer, and verifies what has no verdict")
-    return exit_code(run.summary, allow_unscored=allow_unscored)
+    if problem is not None:
+        raise problem
+    return api.gate_exit_code([result.outcome for result in judged.gates], own) if judged else own
+
+
+def gates_object(judged: "RunComparison | None") -> dict[str, Any]:
+    """What became of the gates, as a part of the run's JSON; nothing without gates."""
+    if judged is None:
+        return {}
+    from bootcamp_cli.reports.comparison import gate_object
+
+    return {"gates": [gate_object(result, judged) for result in judged.gates]}
+
+
+def gates_text(judged: "RunComparison | None") -> str:
+    """What became of the gates, for people."""
+    if judged is None:
+        return ""
+    from bootcamp_cli.reports.comparison import gate_lines
+
+    return "\n" + "\n".join(gate_lines(judged, width=_width()))
+
+
+def min_score_text(found: "MinScore") -> str:
+    """What became of `--min-score`, for people."""
+    head = f"min-score {found.floor:g}: {found.outcome}"
+    if found.mean is None or found.interval is None:
+        return f"{head}: the average score has no interval"
+    low, high = found.interval.low, found.interval.high
+    parts = [f"{head}: average score {found.mean:.4f}, 95 % interval {low:.4f} to {high:.4f}"]
+    if found.n_missing and found.low is not None and found.high is not None:
+        parts.append(
+            f"{found.low:.4f} to {found.high:.4f} with the {counted(found.n_missing, 'sample')} without a score wrong "
+            "or right"
+        )
+    if found.left_out:
+        parts.append(f"left out, no bootcamp: {listed([visible(name) for name in found.left_out], 10)}")
+    distance = abs(found.mean - found.floor)
+    if found.outcome == "undecided" and not found.n_missing and distance:
+        times = math.ceil(10 * ((high - low) / 2 / distance) ** 2) / 10
+        parts.append(f"about {max(times, 1.1):,.1f} times as many questions would decide it if the average stayed")
+    return "; ".join(parts)
 
 
 def results_object(run: "Run", **options: Any) -> dict[str, Any]:
@@ -53,8 +145,12 @@ def comparison_text(compared: "ComparedRuns") -> str:
     """A comparison for stdout, in the width of the terminal."""
     from bootcamp_cli.reports.comparison import render_comparison
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return render_comparison(compared, "table", width=width)
+    return render_comparison(compared, "table", width=_width())
+
+
+def _width() -> int | None:
+    """The width of the terminal in columns; None where stdout is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def exit_code(summary: "RunSummary", *, allow_unscored: bool) -> int:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from bootcamp_cli.cli.options import ALL_SETTINGS, Call, command
+from bootcamp_cli.cli.options import ALL_SETTINGS, Call, GateAgainstOption, GateOption, command
 
 
 @command(
@@ -27,6 +27,8 @@ def resume_command(
             rich_help_panel="Redoing",
         ),
     ] = None,
+    gate: GateOption = None,
+    gate_against: GateAgainstOption = None,
 ) -> int:
     """Continue an interrupted run with the settings that it was started with.
 
@@ -40,8 +42,9 @@ def resume_command(
     """
     from bootcamp_cli import api
     from bootcamp_cli.cli.process import run_shown
-    from bootcamp_cli.cli.results import print_run
+    from bootcamp_cli.cli.results import AskedGates, print_run
 
+    gates = AskedGates(texts=gate or (), against=gate_against).check()
     if run_dir is not None:
         opened = api.open_run(run_dir)
     else:
@@ -54,4 +57,4 @@ def resume_command(
         lambda on_event, stop: api.resume_async(opened, resolved, on_event, redo=words, stop=stop),
         n_connections=settings.max_concurrent_requests,
     )
-    return print_run(run, call.console, allow_unscored=settings.allow_unscored)
+    return print_run(run, call.console, allow_unscored=settings.allow_unscored, gates=gates)

@@ -171,6 +171,11 @@ def gate_text(result: "GateResult", run: "RunComparison") -> str:
     return "; ".join(parts)
 
 
+def gate_lines(run: "RunComparison", *, width: int | None = None) -> list[str]:
+    """What became of the gates of a run, in lines that fit a terminal."""
+    return [line for result in run.gates for line in _wrapped(gate_text(result, run), width)]
+
+
 def _what_decides(result: "GateResult", run: "RunComparison") -> str:
     if result.n_missing:
         return (
