@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.bootcamps.registry import Ceiling
     from bootcamp_cli.engine.comparing import ComparedRuns
     from bootcamp_cli.engine.plan import Plan
+    from bootcamp_cli.engine.power import Power
     from bootcamp_cli.engine.redo import Selection
     from bootcamp_cli.engine.rescore import Rescored
     from bootcamp_cli.engine.session import Earlier, Session
@@ -866,6 +867,34 @@ def compare(
     if len(opened) != 1 or baseline is not None:
         raise UsageError("the halves of the repeats of one run are compared", hint="name that run alone")
     return compare_halves(opened[0], gates=parsed, threshold=threshold)
+
+
+def power(
+    run: str | Path | Run | None = None,
+    *,
+    questions: int | None = None,
+    repeats: int | None = None,
+    discordance: float | None = None,
+    difference: float | None = None,
+) -> "Power":
+    """Which differences comparing two runs would find with 80 %, and what a wished `difference` needs.
+
+    Questions of each bootcamp, repeats and discordance (the share of questions whose score differs between two answers)
+    come from the run where they are not given; without a run the bootcamps are the built-in ones.
+
+    Raises:
+        UsageError: there is neither a run nor a number of questions, or a value is out of range.
+        RunDirectoryError: the run cannot be read.
+    """
+    from bootcamp_cli.engine.power import power_of
+
+    return power_of(
+        None if run is None else _opened(run),
+        questions=questions,
+        repeats=repeats,
+        discordance=discordance,
+        difference=difference,
+    )
 
 
 def gate_exit_code(outcomes: "Iterable[Outcome]", own: int = EXIT_OK) -> int:

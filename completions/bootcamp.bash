@@ -52,6 +52,7 @@ _bootcamp() {
             "/report") path="report" ;;
             "/audit") path="audit" ;;
             "/compare") path="compare" ;;
+            "/power") path="power" ;;
             "/rescore") path="rescore" ;;
             "/templates") path="templates" ;;
             "templates/list") path="templates list" ;;
@@ -68,7 +69,7 @@ _bootcamp() {
     done
 
     case "$path:$option" in
-        *:--gate | *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--sample | *:--sample-seed | *:--include | *:--exclude | *:--repeats | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--repetition-penalty | *:--presence-penalty | *:--frequency-penalty | *:--seed | *:--max-tokens-field | *:--omit | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--profile | *:--redo | *:--rows | *:--latency | *:--tokens | *:--skill | *:--loss | *:--flaw | *:--port | *:--max-model-len | *:--fault | *:--filter | *:--right-at | *:--min-score)
+        *:--gate | *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--sample | *:--sample-seed | *:--include | *:--exclude | *:--repeats | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--repetition-penalty | *:--presence-penalty | *:--frequency-penalty | *:--seed | *:--max-tokens-field | *:--omit | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--profile | *:--redo | *:--rows | *:--latency | *:--tokens | *:--skill | *:--loss | *:--flaw | *:--port | *:--max-model-len | *:--fault | *:--filter | *:--right-at | *:--min-score | *:--questions | *:--discordance | *:--difference)
             return
             ;;
         *:--gate-against | *:--baseline)
@@ -123,6 +124,7 @@ _bootcamp() {
             "report") _bootcamp_words --format --sort --reverse --filter --by --right-at --min-score --json --quiet --debug --help ;;
             "audit") _bootcamp_words --bootcamps --bootcamps-path --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "compare") _bootcamp_words --baseline --aa --gate --format --xlsx --json --quiet --debug --help ;;
+            "power") _bootcamp_words --questions --repeats --discordance --difference --json --quiet --debug --help ;;
             "rescore") _bootcamp_words --dry-run --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "templates") _bootcamp_words --help ;;
             "templates list") _bootcamp_words --config --profile --json --quiet --debug --help ;;
@@ -138,11 +140,12 @@ _bootcamp() {
         return
     fi
     case "$path" in
-        "") _bootcamp_words eval resume check-model demo report audit compare rescore templates bootcamps config completion ;;
+        "") _bootcamp_words eval resume check-model demo report audit compare power rescore templates bootcamps config completion ;;
         "resume") _bootcamp_run_dirs ;;
         "report") _bootcamp_run_dirs ;;
         "audit") _bootcamp_run_dirs ;;
         "compare") _bootcamp_run_dirs ;;
+        "power") _bootcamp_run_dirs ;;
         "rescore") _bootcamp_run_dirs ;;
         "templates") _bootcamp_words list show ;;
         "templates show") _bootcamp_words r1 qwen internthinker internbootcamp internbootcamp_v2 chatml deepseek_v3 qwq ;;

@@ -15,7 +15,7 @@ from bootcamp_cli import compare, open_run
 from bootcamp_cli.analysis.compare import QuestionScores
 from bootcamp_cli.analysis.questions import read_questions, read_scores
 from bootcamp_cli.errors import UsageError
-from bootcamp_cli.reports.comparison import COMPARISON_FORMS, ENTRY_KEYS
+from bootcamp_cli.reports.comparison import COMPARISON_FORMS, ENTRY_KEYS, render_comparison
 from bootcamp_cli.store.run_dir import RunDir, open_run_dir
 from bootcamp_cli.types import ServerInfo, ToolInfo
 from tests.conftest import RunBootcamp, StartFaultServer
@@ -94,6 +94,18 @@ def test_every_form_shows_every_level(runs: tuple[Path, Path], call_bootcamp: Ru
     assert [line["level"] for line in lines] == ["run", "family", "family", *["bootcamp"] * 4]
     assert lines[0].keys() >= set(ENTRY_KEYS)
     assert json.loads(call_bootcamp("compare", *runs, "--format", "json").stdout) == as_json(call_bootcamp, *runs)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_text_fits_the_terminal(width: int, tmp_path: Path) -> None:
+    """In a terminal columns are left out, names cut and lines wrapped; no figure of a difference is lost."""
+    name = "KorLogicLogicalMethodsForExploringCauseAndEffectRelationships"
+    before = write_run(tmp_path / "before", {name: ones(40, 30), "Maze": ones(40, 30)})
+    after = write_run(tmp_path / "after", {name: ones(40, 10), "Maze": ones(40, 30)})
+    compared = compare(before, after, gates=["overall > -1%"])
+    lines = render_comparison(compared, "table", width=width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert any(line.startswith(name[:20]) and " -50.0 " in line for line in lines)
 
 
 def test_the_power_stands_beside_every_entry(runs: tuple[Path, Path], call_bootcamp: RunBootcamp) -> None:

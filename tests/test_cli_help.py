@@ -147,6 +147,7 @@ def test_help_of_a_command_imports_only_its_own(words: tuple[str, ...]) -> None:
         ("report", "RUN"),
         ("audit", "RUN"),
         ("compare", "RUN", "--baseline", "OTHER"),
+        ("power", "RUN"),
         ("rescore", "RUN", "--dry-run"),
         ("demo", "--rows", "1", "--quiet", "--output-dir", "OUTPUT"),
     ],

@@ -42,6 +42,7 @@ def test_no_command_prints_a_secret_of_the_settings(
         ("audit", "RUN"): 0,
         ("eval", "--model-name", "demo", "--temperature", "0.5", *few): 0,
         ("compare", "RUN", "OTHER"): 0,
+        ("power", "RUN"): 0,
         ("rescore", "RUN"): 0,
         ("resume", "RUN"): 0,
     }

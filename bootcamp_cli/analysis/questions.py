@@ -3,6 +3,7 @@
 Read in one pass over the details of a run, whoever wrote it; of texts only digests are kept.
 """
 
+import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -130,7 +131,7 @@ class _Reading:
     def _of_file(self, file: str, stem: str, lines: Iterable[HeadLine], owed: RunRows | None) -> Iterator[Question]:
         """The questions of one details file, whose records may come in any order: some 50 bytes for each."""
         rows, repeats, scores, codes = array("q"), array("q"), array("d"), array("q")
-        is_pending, digests = bytearray(), bytearray()
+        flags, digests = bytearray(), bytearray()
         names: dict[str, int] = {}
         last: tuple[int, str] | None = None
         digest = b""
@@ -143,38 +144,52 @@ class _Reading:
             repeats.append(head.repeat)
             codes.append(names.setdefault(name, len(names)))
             digests += digest
-            is_scored = isinstance(head.score, float)
-            scores.append(head.score if isinstance(head.score, float) else np.nan)
-            is_pending.append(head.failure in TO_BE_VERIFIED)
-            self._n_by_source[name] += 1
-            self._n_unscored[name] += not is_scored and (head.failure or "unscored") == "unscored"
+            if isinstance(head.score, float):
+                scores.append(head.score)
+                flags.append(0)
+            else:
+                scores.append(math.nan)
+                failure = head.failure or "unscored"
+                flags.append(_UNSCORED if failure == "unscored" else _PENDING if failure in TO_BE_VERIFIED else 0)
         by_code = list(names)
         families = [family_of(name) for name in by_code]
-        order = np.lexsort((np.frombuffer(repeats, np.int64), np.frombuffer(codes, np.int64), _view(rows)))
-        group: list[int] = []
-        key: tuple[int, int] | None = None
+        self._count(by_code, _view(codes), np.frombuffer(flags, np.uint8))
+        order = np.lexsort((_view(repeats), _view(codes), _view(rows)))
 
-        def question() -> Question:
-            first = group[0]
-            content = bytes(digests[24 * first : 24 * first + 24]).decode("latin-1")
+        def question(i: int, its_scores: Sequence[float | None]) -> Question:
+            content = digests[24 * i : 24 * i + 24].decode("latin-1")
             return Question(
-                data_source=by_code[codes[first]],
-                family=families[codes[first]],
+                data_source=by_code[codes[i]],
+                family=families[codes[i]],
                 prompt=content[:16],
                 ground_truth=content[16:],
                 file=file,
-                row=rows[first],
-                scores=_scores(group, rows[first], owed, repeats=repeats, scores=scores, is_pending=is_pending),
+                row=rows[i],
+                scores=its_scores,
             )
 
-        for i in order.tolist():
-            if (rows[i], codes[i]) != key:
-                if group:
-                    yield question()
-                group, key = [], (rows[i], codes[i])
-            group.append(i)
-        if group:
-            yield question()
+        ordered_rows, ordered_codes = _view(rows)[order], _view(codes)[order]
+        is_first = np.ones(len(order), dtype=np.bool_)
+        is_first[1:] = (np.diff(ordered_rows) != 0) | (np.diff(ordered_codes) != 0)
+        if is_first.all() and (owed is None or (owed.n_repeats == 1 and owed.samples is None)):
+            for i in order.tolist():
+                yield question(i, (None,) if flags[i] or scores[i] != scores[i] else (scores[i],))
+            return
+        starts = np.flatnonzero(is_first).tolist()
+        places = order.tolist()
+        for start, end in zip(starts, [*starts[1:], len(places)], strict=True):
+            group = places[start:end]
+            row = rows[group[0]]
+            yield question(group[0], _scores(group, row, owed, repeats=repeats, scores=scores, flags=flags))
+
+    def _count(self, names: Sequence[str], codes: Any, flags: Any) -> None:
+        """Count the records of each data source, and those that no bootcamp scored."""
+        n, n_unscored = (np.bincount(part, minlength=len(names)) for part in (codes, codes[flags == _UNSCORED]))
+        self._n_by_source.update(dict(zip(names, n.tolist(), strict=True)))
+        self._n_unscored.update(dict(zip(names, n_unscored.tolist(), strict=True)))
+
+
+_PENDING, _UNSCORED = 1, 2
 
 
 def _view(values: "array[int]") -> Any:
@@ -188,15 +203,12 @@ def _scores(
     *,
     repeats: "array[int]",
     scores: "array[float]",
-    is_pending: bytearray,
+    flags: bytearray,
 ) -> list[float | None]:
     """The scores of a question by repeat, None for what lacks one; a record that was pending gives way to a later one.
 
     Where nothing tells how many repeats are owed, there is one score for each record.
     """
-    if owed is not None and owed.n_repeats == 1 and len(group) == 1:
-        score = scores[group[0]]
-        return [None if score != score else score]  # noqa: PLR0124 - NaN
     latest: dict[int, float] = {}
     further: list[float] = []
     pending = set[int]()
@@ -206,12 +218,12 @@ def _scores(
             further.append(scores[i])
             continue
         latest[repeat] = scores[i]
-        (pending.add if is_pending[i] else pending.discard)(repeat)
+        (pending.add if flags[i] == _PENDING else pending.discard)(repeat)
     if owed is not None:
         planned = range(owed.n_repeats)
         if owed.samples is not None:
             planned = [repeat for repeat in planned if (row, repeat) in owed.samples]  # type: ignore[assignment]
-        found = [latest.get(repeat, np.nan) for repeat in planned]
+        found = [latest.get(repeat, math.nan) for repeat in planned]
     else:
         found = [*latest.values(), *further]
     return [None if score != score else score for score in found]  # noqa: PLR0124 - NaN
@@ -231,6 +243,8 @@ def _canonical(raw: Raw | UnsetType) -> bytes:
     if not isinstance(raw, Raw):
         return b""
     written = bytes(raw)
+    if written.startswith(b'"') and b"\\" not in written:
+        return written
     try:
         return _encoder.encode(decode(written))
     except (ValueError, TypeError, RecursionError):

@@ -72,6 +72,11 @@ COMMANDS: Mapping[str, Entry | EntryGroup] = {
         help="Compare runs question by question: which differences are real, and which gates they pass.",
         section="Results",
     ),
+    "power": Entry(
+        target="bootcamp_cli.cli.power:power_command",
+        help="Show which differences comparing two runs would find, before they are made.",
+        section="Results",
+    ),
     "rescore": Entry(
         target="bootcamp_cli.cli.rescore:rescore_command",
         help="Verify the kept outputs of a run directory again, without any request.",

@@ -15,7 +15,7 @@ from bootcamp_cli.reports.table import BY, SORT_KEYS
     example="bootcamp report output/r1_32B_tests_20260101_120000\n"
     "bootcamp report output/r1_32B_tests_20260101_120000 --sort score --filter 'Kor*' --format markdown"
 )
-def report_command(
+def report_command(  # noqa: PLR0913, PLR0917 - the options of the command
     call: Call,
     run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="the run directory, or one of run_eval.py")],
     format_: Annotated[

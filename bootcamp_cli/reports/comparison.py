@@ -28,6 +28,7 @@ Of more runs it has schema, schema_version, baseline, paths, `comparisons` (an o
 """
 
 import csv
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
@@ -36,7 +37,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports.forms import escaped_markdown
 from bootcamp_cli.reports.table import as_text, display_width
-from bootcamp_cli.text import counted, listed, visible
+from bootcamp_cli.text import counted, listed, shortened, visible
 
 if TYPE_CHECKING:
     from bootcamp_cli.analysis.compare import CurvePoint, Difference, Flip, GateResult, RunComparison
@@ -46,6 +47,7 @@ SCHEMA_VERSION = 1
 _MAX_ROWS = 20
 """How many bootcamps the terminal shows, those with the smallest p."""
 _MAX_FLIPS = 10
+_LEAST_NAME = 16
 _MAX_NAMES = 10
 _LEVEL = 0.05
 
@@ -221,13 +223,22 @@ class _Grid(NamedTuple):
         return [max(map(display_width, cells)) for cells in zip(self.titles, *self.rows, strict=True)]
 
     def fitted(self, width: int | None) -> "_Grid":
-        """The grid with the columns that fit."""
+        """The grid with the columns that fit, its names cut where even these do not."""
         grid = self
         for title in self.spare:
-            if width is None or sum(grid.widths) + 2 * (len(grid.titles) - 1) <= width:
+            if grid.width <= (width or sys.maxsize):
                 break
             grid = grid.without(title)
-        return grid
+        over = grid.width - (width or sys.maxsize)
+        if over <= 0:
+            return grid
+        most = max(grid.widths[0] - over, _LEAST_NAME)
+        return grid._replace(rows=[(shortened(row[0], most), *row[1:]) for row in grid.rows])
+
+    @property
+    def width(self) -> int:
+        """The width of the whole in terminal cells."""
+        return sum(self.widths) + 2 * (len(self.titles) - 1)
 
 
 def _cut(cells: tuple[str, ...], at: int) -> tuple[str, ...]:
