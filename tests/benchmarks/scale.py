@@ -1,4 +1,4 @@
-"""What grows with the data: start, check, replay, report, frame, rescore, memory, cost per sample at every size.
+"""What grows with the data: start, check, replay, report, frame, compare, rescore, memory, cost per sample.
 
 `python -m tests.benchmarks.scale` (about 6 minutes; `--full` adds 1,000,000 rows and takes half an hour).
 """
@@ -130,6 +130,16 @@ def frame_speed() -> Figures:
     return {"frame of 1,000,000 samples, s": cost.wall_s, "frame, MB": cost.main_mb}
 
 
+def compare_speed() -> Figures:
+    """`bootcamp compare` of two runs of 1,000,000 records of 1 kB, of which two in five flipped."""
+    with _details(1_000_000, 1000, wrong_every=3) as before, _details(1_000_000, 1000, wrong_every=5) as after:
+        command = [sys.executable, "-m", "bootcamp_cli", "compare", str(before), str(after)]
+        cost = _account(command, "compare")
+    assert cost.exit_code == 0
+    assert cost.main_mb < 1024
+    return {"compare of two runs of 1,000,000 records, s": cost.wall_s, "compare, MB": cost.main_mb}
+
+
 def rescore_speed() -> Figures:
     """`bootcamp rescore` of the public set's outputs: wall time and how many cores it used."""
     with public_test_dir() as test_dir, TemporaryDirectory(prefix="bootcamp-bench-") as output:
@@ -177,18 +187,20 @@ def _run_tool(test_dir: Path, *, n_slots: int, server: tuple[str, ...]) -> Cost:
 
 
 @contextmanager
-def _details(n: int, n_bytes: int) -> Iterator[Path]:
-    """A run directory with one details file of n records of about so many bytes."""
+def _details(n: int, n_bytes: int, *, wrong_every: int | None = None) -> Iterator[Path]:
+    """A run directory with one details file of n records of about so many bytes, each `wrong_every`-th one wrong."""
     sample = Sample(file="a.jsonl", row=0, id=0, data_source="Any", prompt="p" * (n_bytes // 4), ground_truth=[1, 2])
     answer = Answer(text="", finish_reason="stop", usage={"completion_tokens": 100}, model="m")
-    verdict = Verdict(score=1.0, extracted="x")
+    verdict, wrong = Verdict(score=1.0, extracted="x"), Verdict(score=0.0, extracted="x")
     bare = len(encode_line(make_record(sample, answer, verdict, attempts=1, latency_s=1.0)))
     answer = replace(answer, text="o" * max(0, n_bytes - bare - 8))
     with TemporaryDirectory(prefix="bootcamp-bench-") as folder:
         (Path(folder) / "details").mkdir()
         with (Path(folder) / "details" / "a.jsonl").open("wb") as file:
             for row in range(n):
-                record = make_record(replace(sample, row=row, id=row), answer, verdict, attempts=1, latency_s=1.0)
+                asked = replace(sample, row=row, id=row)
+                found = wrong if wrong_every and row % wrong_every == 0 else verdict
+                record = make_record(asked, answer, found, attempts=1, latency_s=1.0)
                 file.write(encode_line(record))
         yield Path(folder)
 
@@ -225,6 +237,7 @@ def main() -> None:
         "replay": replay_speed,
         "report": report_speed,
         "frame": frame_speed,
+        "compare": compare_speed,
         "rescore": rescore_speed,
         "slots": slot_memory,
         "growth": lambda: growth(sizes),
