@@ -17,20 +17,12 @@ from msgspec import UNSET, Raw, UnsetType
 
 from bootcamp_cli.analysis.compare import Question, QuestionScores, collect_scores, halves
 from bootcamp_cli.analysis.summary import detail_files
-from bootcamp_cli.bootcamps.registry import CATALOG
+from bootcamp_cli.bootcamps.registry import family_of
 from bootcamp_cli.store.journal import RunRows, empty_index, read_failures, replay_lines, rows_by_file
 from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
 from bootcamp_cli.store.records import HeadLine, RecordHead
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import MAX_ROW, TO_BE_VERIFIED, FailureRecord, decode
-
-OTHER_FAMILY = "other"
-
-
-def family_of(data_source: str) -> str:
-    """The family of a data source: the catalogue's, else `other`."""
-    entry = CATALOG.get(data_source)
-    return entry.family if entry else OTHER_FAMILY
 
 
 def read_scores(run_dirs: Mapping[str, RunDir], *, threshold: float = 1.0) -> list[QuestionScores]:
@@ -152,7 +144,8 @@ class _Reading:
                 failure = head.failure or "unscored"
                 flags.append(_UNSCORED if failure == "unscored" else _PENDING if failure in TO_BE_VERIFIED else 0)
         by_code = list(names)
-        families = [family_of(name) for name in by_code]
+        own = self._manifest.families if self._manifest is not None else {}
+        families = [family_of(name, own.get(name)) for name in by_code]
         self._count(by_code, _view(codes), np.frombuffer(flags, np.uint8))
         order = np.lexsort((_view(repeats), _view(codes), _view(rows)))
 

@@ -36,7 +36,7 @@ from bootcamp_cli.analysis.statistics import (
     run_mean,
     weighted_mean,
 )
-from bootcamp_cli.bootcamps.registry import OTHER_FAMILY, catalog_entry, ceilings_by_digest
+from bootcamp_cli.bootcamps.registry import OTHER_FAMILY, catalog_entry, ceilings_by_digest, family_of
 from bootcamp_cli.errors import RunDirectoryError
 from bootcamp_cli.store.journal import RunRows, empty_index, read_failures, replay_lines, rows_by_file
 from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
@@ -923,8 +923,9 @@ class _Group:
     def __init__(self, plan: "GroupPlan", repeats: int) -> None:
         self.plan = plan
         self.repeats = repeats
-        entry = catalog_entry(plan.data_source or plan.bootcamp.removesuffix(bootcamp_name("")))
-        self.family = entry.family if entry else plan.family or OTHER_FAMILY
+        data_source = plan.data_source or plan.bootcamp.removesuffix(bootcamp_name(""))
+        entry = catalog_entry(data_source)
+        self.family = family_of(data_source, plan.family)
         self.can_vote = entry is not None and entry.is_canonical
         self.first: tuple[int, int] = (2, 0)
         self.answers = _Answers(is_repeated=repeats > 1)

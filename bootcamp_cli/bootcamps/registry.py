@@ -274,6 +274,12 @@ def catalog_entry(data_source: str | None) -> CatalogEntry | None:
     return None if data_source is None else CATALOG.get(data_source.removeprefix(DATA_SOURCE_PREFIX))
 
 
+def family_of(data_source: str | None, own: str | None = None) -> str:
+    """The family of a data source: the catalogue's, else its `own` name for it, else `other`."""
+    entry = catalog_entry(data_source)
+    return entry.family if entry else own or OTHER_FAMILY
+
+
 def load_builtin(data_source: str) -> BuiltinBootcamp:
     """Import the built-in bootcamp of a data source, and no other."""
     try:

@@ -12,9 +12,9 @@ from bootcamp_cli.analysis.paired import (
     repeats_needed,
     smallest_detectable,
 )
-from bootcamp_cli.analysis.questions import family_of, read_questions
+from bootcamp_cli.analysis.questions import read_questions
 from bootcamp_cli.analysis.statistics import group_mean
-from bootcamp_cli.bootcamps.registry import CATALOG
+from bootcamp_cli.bootcamps.registry import CATALOG, family_of
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.store.run_dir import RunDir
 
@@ -133,10 +133,12 @@ def _of_run(run_dir: RunDir) -> tuple[list[tuple[str, str, int]], int, dict[str,
     within. A group whose answers never differ has half of one differing pair, as a rate of 0 cannot be known.
     """
     scores: defaultdict[tuple[str, str], list[list[float]]] = defaultdict(list)
+    families: dict[str, str] = {}
     most: Counter[int] = Counter()
     for question in read_questions(run_dir):
         known = [score for score in question.scores if score is not None]
         scores[question.data_source, question.file].append(known)
+        families[question.data_source] = question.family
         most[len(question.scores)] += 1
     if not scores:
         raise UsageError(f"{run_dir.path} has no answers", hint="use --questions N")
@@ -145,7 +147,7 @@ def _of_run(run_dir: RunDir) -> tuple[list[tuple[str, str, int]], int, dict[str,
     for source, file in sorted(scores):
         name = source if n_files[source] == 1 else f"{source} ({file})"
         questions = scores[source, file]
-        sizes.append((name, family_of(source), len(questions)))
+        sizes.append((name, families[source], len(questions)))
         mean = group_mean(questions)
         if mean is not None and mean.within is not None:
             measured[name] = min(1.0, max(2 * mean.within, 0.5 / mean.n_repeated))
