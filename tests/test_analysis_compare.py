@@ -643,6 +643,65 @@ def test_levels_of_runs_asked_once() -> None:
     assert found.run.interval.high == pytest.approx(found.run.difference + half)
 
 
+def test_rows_of_one_prompt_count_once() -> None:
+    """Rows that share a prompt are one draw in tests and errors, with the weight of its rows."""
+    prompts = "xxxxyyzzz"
+    a = run("a", *(question(row, prompt, 1.0) for row, prompt in enumerate(prompts)))
+    b = run("b", *(question(row, prompt, float(prompt == "z")) for row, prompt in enumerate(prompts)))
+    [found] = one(a, b).bootcamps
+    assert (found.n_pairs, found.n_prompts, found.discordance) == (9, 3, 6 / 9)
+    assert found.difference == pytest.approx(-6 / 9)
+    assert found.p == enumerated([Fraction(-4), Fraction(-2)])
+    error = math.sqrt(np.var([-4 / 3, -2 / 3, 0, 1, -1], ddof=1) / 3)
+    assert found.interval.low == pytest.approx(max(-1.0, -6 / 9 - Z95 * error))
+    assert found.interval.high == pytest.approx(-6 / 9 + Z95 * error)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 0.5, 1.0])), min_size=2, max_size=12),
+    st.integers(2, 4),
+)
+def test_rows_answered_alike_add_nothing(scores: list[tuple[float, float]], times: int) -> None:
+    """A file that has every row several times tells of runs without randomness just what the rows tell once."""
+    families = []
+    for n in (1, times):
+        a, b = (
+            run(
+                name,
+                *(
+                    question(row, str(row // n), pair[side])
+                    for row, pair in enumerate(p for p in scores for _ in range(n))
+                ),
+            )
+            for side, name in enumerate("ab")
+        )
+        families.append(one(a, b).families[0])
+    first, second = families
+    assert (first.n_pairs * times, first.n_prompts) == (second.n_pairs, second.n_prompts)
+    assert first.p == second.p
+    assert first.difference == pytest.approx(second.difference)
+    assert first.interval.low == pytest.approx(second.interval.low)
+    assert first.smallest_detectable == pytest.approx(second.smallest_detectable)
+
+
+def test_repeats_of_rows_that_share_a_prompt_add_up() -> None:
+    """The part of the variance that repeats take away is that of the rows, also where they share a prompt."""
+    source = np.random.default_rng(5)
+    runs = [
+        run(
+            name,
+            *(question(row, str(row // 4), *source.integers(0, 2, 4).astype(float).tolist()) for row in range(4_000)),
+        )
+        for name in "ab"
+    ]
+    # 4,000 rows, each asked 4 times in both runs: the mean of as many coins as there are answers
+    error = math.sqrt(2 * 0.25 / 16_000)
+    found = one(runs[0], runs[1]).run
+    assert (found.interval.high - found.interval.low) / 2 == pytest.approx(Z95 * error, rel=0.1)
+    [gate] = compare(runs[0], runs[1:], gates=[Gate(name="overall", margin=found.difference - error)]).runs[0].gates
+    assert gate.repeats_needed == pytest.approx(1.645**2 * 4, rel=0.15)
+
+
 def test_levels_of_runs_with_repeats() -> None:
     """With repeats bootcamps are tested by the sign flip; runs are smoothed by 1/sqrt(K), bootcamps by 1."""
     a = scored("a", A1=[[1, 1, 0, 1], [1, 0, 1, 1], [0, 0, 0, 0]], B1=[[1, 1, 1, 1], [0, 1, 0, 0]])

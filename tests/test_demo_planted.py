@@ -3,8 +3,10 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bootcamp_cli import open_run
@@ -152,13 +154,8 @@ def test_an_audit_counts_each_fault_where_it_belongs(
         assert bounds.low == bounds.high == (group.score_sum + lost.get(Cause.OTHER_FORMAT, 0)) / by_file[group.file]
 
 
-def asked(samples: list[Known], model: DemoModel) -> QuestionScores:
-    """The scores of a run of a model, of which nothing but these is computed."""
-    return collect_scores("run", questions(samples, model))
-
-
-def questions(samples: list[Known], model: DemoModel) -> Iterator[Question]:
-    """The questions with the scores that the model's answers are to have."""
+def questions(samples: list[Known]) -> Iterator[Question]:
+    """The questions of the samples, each in the file of its bootcamp."""
     for row, (name, sample) in enumerate(samples):
         yield Question(
             data_source=sample.data_source,
@@ -167,36 +164,41 @@ def questions(samples: list[Known], model: DemoModel) -> Iterator[Question]:
             ground_truth="",
             file=f"{sample.data_source}.jsonl",
             row=row,
-            scores=(float(model.is_right(name, sample.data_source)),),
+            scores=(1.0,),
         )
 
 
-def test_a_planted_loss_is_found_where_it_is(eval_data: Path, *, long_form: bool) -> None:
+def answered(asked: QuestionScores, samples: list[Known], model: DemoModel) -> QuestionScores:
+    """The scores of a run of a model, of which nothing but these is computed."""
+    right = {known: model.is_right(known[0], known[1].data_source) for known in set(samples)}
+    scores = np.array([right[known] for known in samples], dtype=np.float64)
+    return replace(asked, total=scores, n_right=scores.astype(np.int64))
+
+
+def test_a_planted_loss_is_found_where_it_is(eval_data: Path) -> None:
     """A loss of 15 points on a family of the public set is found there in 95 of 100 seeds, elsewhere in few.
 
-    Two runs of different seeds agree in nothing but the skill for each bootcamp. Each prompt is asked once: the model
-    answers rows of the same prompt alike, and the set has bootcamps of 64 rows and 5 prompts.
+    Two runs of different seeds agree in nothing but the skill for each bootcamp. The model answers rows of one prompt
+    alike, and the set has bootcamps of 64 rows and 5 prompts.
     """
-    samples: list[Known] = []
-    taken: dict[str, set[str]] = {}
-    for prompt, sample in read_samples(eval_data):
-        prompts = taken.setdefault(sample.data_source, set())
-        if prompt not in prompts and (long_form or len(prompts) < 24):
-            prompts.add(prompt)
-            samples.append((digest(prompt), sample))
+    samples = sorted(
+        ((digest(prompt), sample) for prompt, sample in read_samples(eval_data)), key=lambda known: known[1].data_source
+    )
+    asked = collect_scores("run", questions(samples))
+    order = [samples[row] for row in asked.row]
     found: Counter[str] = Counter()
     for seed in range(100):
-        before = asked(samples, DemoModel(seed=seed))
-        after = asked(samples, DemoModel(seed=1000 + seed, losses={"kor_logic": 0.15}))
+        before = answered(asked, order, DemoModel(seed=seed))
+        after = answered(asked, order, DemoModel(seed=1000 + seed, losses={"kor_logic": 0.15}))
         run = compare(before, [after]).runs[0]
         significant = {entry.name for entry in run.families if entry.significant}
         found["kor_logic"] += "kor_logic" in significant
         found["another family"] += bool(significant - {"kor_logic"})
         outside = [entry for entry in run.bootcamps if CATALOG[entry.name].family != "kor_logic"]
         found["a bootcamp outside"] += any(entry.significant for entry in outside)
-    assert found["kor_logic"] >= 95
-    assert found["another family"] <= 10
-    assert found["a bootcamp outside"] <= 10
+    assert found["kor_logic"] >= 95, found
+    assert found["another family"] <= 10, found
+    assert found["a bootcamp outside"] <= 10, found
 
 
 def test_the_notation_of_losses_and_flaws() -> None:

@@ -5,12 +5,17 @@ Questions pair by data source and prompt; where several share these, by ground t
 run, then families (Holm), then bootcamps (Holm for which got worse or better with hardly a false one among them,
 Benjamini-Hochberg for which changed with few false ones). The statistics of pairs are in paired.py.
 
+Rows of one prompt count as one draw in errors and tests, for a model without randomness answers them alike: of the
+public set Galaxies has 64 rows and 5 prompts, and one other answer moves 13 rows. The difference of a prompt is the sum
+of its rows' times (prompts / rows), so that the mean over prompts is that over rows (errors of clusters: Miller 2024,
+arXiv 2411.00640). Where no prompt repeats nothing changes.
+
 Questions are held in columns: a million pairs take seconds and some hundred megabytes.
 """
 
 import math
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -107,15 +112,17 @@ class Difference:
     """One entry of a comparison: the run, a family or a bootcamp.
 
     `difference` is that of the mean scores of the `n_pairs` questions with a score in both runs, of a run and a family
-    the unweighted mean over its `n_groups`. `significant` means `p_adjusted` < 0.05, adjusted by Holm over the entries
-    of the level; `p_changed` is adjusted by Benjamini & Hochberg instead (of bootcamps only). `disagrees` says that p
-    and interval do not tell the same of 0: about one null comparison in twenty where few pairs differ.
-    `smallest_detectable` is the smallest difference that would have been found with 80 %, None where none would.
-    `discordance` is the share of pairs whose scores differ.
+    the unweighted mean over its `n_groups`; errors and tests rest on their `n_prompts` different prompts.
+    `significant` means `p_adjusted` < 0.05, adjusted by Holm over the entries of the level; `p_changed` is adjusted
+    by Benjamini & Hochberg instead (of bootcamps only). `disagrees` says that p and interval do not tell the same
+    of 0: about one null comparison in twenty where few pairs differ. `smallest_detectable` is the smallest
+    difference that would have been found with 80 %, None where none would. `discordance` is the share of pairs
+    whose scores differ.
     """
 
     name: str
     n_pairs: int
+    n_prompts: int
     n_groups: int
     difference: float
     interval: Interval
@@ -439,15 +446,16 @@ class _Paired:
 class _Group:
     """The pairs of one data source in one file of the baseline, with a score in both runs.
 
-    `exact` gives the differences that are not 0 as fractions. `discordant` counts the pairs that got worse and better
-    where each has one 0/1 score in both runs, else it is None.
+    `differences` are those of prompts; `exact` gives what each adds to their mean. `discordant` counts the pairs
+    that got worse and better where each has one 0/1 score in both runs and a prompt of its own, else it is None.
     """
 
     name: str
     family: str
+    n_pairs: int
+    n_differing: int
     differences: Floats
     moments: PairedMoments
-    n_changed: int
     is_bounded: bool
     discordant: tuple[int, int] | None
     exact: Callable[[], list[Fraction]]
@@ -462,54 +470,92 @@ def _grouped(a: QuestionScores, b: QuestionScores, in_a: Integers, in_b: Integer
     places = [(a.names[a.source[i]], a.files[a.file[i]]) for i in in_a[starts].tolist()]
     n_files = Counter(source for source, _ in places)
     total_a, total_b, n_a, n_b = a.total[in_a], b.total[in_b], a.n_scored[in_a], b.n_scored[in_b]
-    differences = total_b / n_b - total_a / n_a
-    differences[np.abs(differences) < 1e-12] = 0.0
+    by_row = _without_rounding(total_b / n_b - total_a / n_a)
     is_once = (n_a == 1) & (n_b == 1) & a.is_binary[in_a] & b.is_binary[in_b]
     is_bounded = a.is_bounded[in_a] & b.is_bounded[in_b]
+    keys = a.key[in_a, 0]
     groups = []
     for (source, file), start, end in zip(places, starts, [*starts[1:], len(ids)], strict=True):
         part = slice(start, end)
-        own = differences[part]
+        own, prompts = by_row[part], _prompts(keys[part])
+        n_worse, n_better = int((own < 0).sum()), int((own > 0).sum())
+        differences = own if prompts is None else _by_prompt(own, prompts)
         groups.append(
             (
                 (source, file),
                 _Group(
                     name=source if n_files[source] == 1 else f"{source} ({file})",
                     family=a.families[a.source[in_a[start]]],
-                    differences=own,
-                    moments=_moments(own, a.noise[in_a[part]], b.noise[in_b[part]]),
-                    n_changed=int(np.count_nonzero(own)),
+                    n_pairs=len(own),
+                    n_differing=n_worse + n_better,
+                    differences=differences,
+                    moments=_moments(differences, a.noise[in_a[part]], b.noise[in_b[part]]),
                     is_bounded=bool(is_bounded[part].all()),
-                    discordant=(int((own < 0).sum()), int((own > 0).sum())) if is_once[part].all() else None,
-                    exact=partial(_fractions, total_a[part], n_a[part], total_b[part], n_b[part], own),
+                    discordant=(n_worse, n_better) if prompts is None and is_once[part].all() else None,
+                    exact=partial(_fractions, total_a[part], n_a[part], total_b[part], n_b[part], own, prompts),
                 ),
             )
         )
     return [group for _, group in sorted(groups, key=lambda entry: entry[0])]
 
 
+def _without_rounding(differences: Floats) -> Floats:
+    """Differences of which none is but the rounding of the numbers it was made of."""
+    differences[np.abs(differences) < 1e-12] = 0.0
+    return differences
+
+
+def _prompts(keys: npt.NDArray[np.uint64]) -> Integers | None:
+    """The number of each row's prompt; None where each row has its own."""
+    unique, prompts = np.unique(keys, return_inverse=True)
+    return None if len(unique) == len(keys) else prompts.astype(np.int64)
+
+
+def _by_prompt(by_row: Floats, prompts: Integers) -> Floats:
+    """The differences of prompts, whose mean is that of the rows'."""
+    sums = np.bincount(prompts, weights=by_row)
+    return _without_rounding(np.multiply(sums, len(sums) / len(by_row), dtype=np.float64))
+
+
 def _moments(differences: Floats, noise_a: Floats, noise_b: Floats) -> PairedMoments:
-    """The moments of differences; what is within comes from the variances of questions asked several times."""
+    """The moments of the differences of prompts; what is within comes from the variances of rows asked several times.
+
+    Rows of one prompt add up their variances, in a difference that is theirs times (prompts / rows).
+    """
     values = differences.tolist()
     square = math.fsum([value * value for value in values]) / len(values)
     known_a, known_b = noise_a[~np.isnan(noise_a)], noise_b[~np.isnan(noise_b)]
     within = square  # asked once, nothing tells chance from change
     if len(known_a) and len(known_b):
-        within = min(square, math.fsum(known_a) / len(known_a) + math.fsum(known_b) / len(known_b))
+        of_rows = math.fsum(known_a) / len(known_a) + math.fsum(known_b) / len(known_b)
+        within = min(square, of_rows * len(values) / len(noise_a))
     return PairedMoments(n=len(values), mean=math.fsum(values) / len(values), square=square, within=within)
 
 
-def _fractions(total_a: Floats, n_a: Integers, total_b: Floats, n_b: Integers, differences: Floats) -> list[Fraction]:
-    """The differences that are not 0, exactly."""
-    changed = np.flatnonzero(differences)
+def _fractions(
+    total_a: Floats, n_a: Integers, total_b: Floats, n_b: Integers, by_row: Floats, prompts: Integers | None
+) -> list[Fraction]:
+    """What each prompt adds to the mean difference of a group, exactly; those that add nothing are left out."""
+    changed = np.flatnonzero(by_row)
     columns = (column[changed].tolist() for column in (total_a, n_a, total_b, n_b))
-    return [_fraction(tb) / kb - _fraction(ta) / ka for ta, ka, tb, kb in zip(*columns, strict=True)]
+    exact = [_exact_part(ta, ka, tb, kb, len(by_row)) for ta, ka, tb, kb in zip(*columns, strict=True)]
+    if prompts is None:
+        return exact
+    sums: defaultdict[int, Fraction] = defaultdict(Fraction)
+    for prompt, part in zip(prompts[changed].tolist(), exact, strict=True):
+        sums[prompt] += part
+    return [part for part in sums.values() if part]
+
+
+def _exact_part(total_a: float, n_a: int, total_b: float, n_b: int, n: int) -> Fraction:
+    """What one of n rows adds to the mean difference: (total_b / n_b - total_a / n_a) / n."""
+    if total_a.is_integer() and total_b.is_integer():
+        return Fraction(int(total_b) * n_a - int(total_a) * n_b, n_a * n_b * n)
+    return (_fraction(total_b) / n_b - _fraction(total_a) / n_a) / n
 
 
 def _fraction(value: float) -> Fraction:
     """The number that a float stands for: 1/3 and 0.1 themselves, not the floats next to them."""
-    if value.is_integer():
-        return Fraction(int(value))
     near = Fraction(value).limit_denominator(1000)
     return near if abs(float(near) - value) <= 1e-12 * max(1.0, abs(value)) else Fraction(repr(value))
 
@@ -579,20 +625,22 @@ def _p_value(entry: _Entry, *, n_tests: int, seed: int) -> float:
     only = entry.groups[0]
     if entry.is_bootcamp and only.discordant is not None:
         return mcnemar_mid_p(*only.discordant)
-    if sum(group.n_changed for group in entry.groups) > MAX_FLIPPED:
+    if sum(np.count_nonzero(group.differences) for group in entry.groups) > MAX_FLIPPED:
         weighted_floats = [group.differences / group.moments.n for group in entry.groups]
         return normal_sign_flip_p(np.concatenate(weighted_floats).tolist())
-    weighted = [value / group.moments.n for group in entry.groups for value in group.exact()]
-    unit = math.lcm(*(value.denominator for value in weighted))
-    return sign_flip_p((int(value * unit) for value in weighted), n_tests=n_tests, seed=seed)
+    parts = [part for group in entry.groups for part in group.exact()]
+    unit = math.lcm(*(part.denominator for part in parts))
+    return sign_flip_p((part.numerator * (unit // part.denominator) for part in parts), n_tests=n_tests, seed=seed)
 
 
 def _difference(entry: _Entry, p: float, *, n_tests: int, p_adjusted: float, p_changed: float | None) -> Difference:
     moments = [group.moments for group in entry.groups]
-    n_pairs, difference, interval = sum(m.n for m in moments), _mean_difference(moments), _interval(entry)
+    n_pairs = sum(group.n_pairs for group in entry.groups)
+    difference, interval = _mean_difference(moments), _interval(entry)
     return Difference(
         name=entry.name,
         n_pairs=n_pairs,
+        n_prompts=sum(m.n for m in moments),
         n_groups=len(moments),
         difference=difference,
         interval=interval,
@@ -600,7 +648,7 @@ def _difference(entry: _Entry, p: float, *, n_tests: int, p_adjusted: float, p_c
         p_adjusted=p_adjusted,
         significant=p_adjusted < ALPHA,
         smallest_detectable=smallest_detectable(moments, repeats=entry.repeats, n_tests=n_tests),
-        discordance=sum(group.n_changed for group in entry.groups) / n_pairs,
+        discordance=sum(group.n_differing for group in entry.groups) / n_pairs,
         disagrees=(p < ALPHA) == (interval.low <= 0 <= interval.high),
         p_changed=p_changed,
     )

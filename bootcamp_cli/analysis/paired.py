@@ -90,7 +90,7 @@ def _seeded_p(sizes: Sequence[int], total: int, n_flips: int, seed: int) -> floa
     """The p-value (b + 1) / (m + 1), with exact sums: each random byte says which of eight sizes are added."""
     everything, n_far = sum(sizes), 0
     n_limbs = -(-everything.bit_length() // _LIMB_BITS)
-    sums_by_byte = [_subset_sums(sizes[start : start + 8], n_limbs) for start in range(0, len(sizes), 8)]
+    sums_by_byte = _subset_sums(sizes, n_limbs)
     # the raw stream of a bit generator, unlike what is made of it, is the same in every version of numpy
     source, n_words = np.random.PCG64(seed), -(-len(sizes) // 64)
     for start in range(0, n_flips, _N_ROWS):
@@ -108,12 +108,18 @@ def _seeded_p(sizes: Sequence[int], total: int, n_flips: int, seed: int) -> floa
 
 
 def _subset_sums(sizes: Sequence[int], n_limbs: int) -> npt.NDArray[np.int64]:
-    """The sums of the subsets of up to eight numbers, by the byte whose bits choose them, cut into limbs."""
-    sums = [0]
-    for size in [*sizes, *[0] * (8 - len(sizes))]:
-        sums += [chosen + size for chosen in sums]
+    """The sums of the subsets of each eight numbers, by the byte whose bits choose them, cut into limbs.
+
+    The shape is (len(sizes) / 8, 256, n_limbs).
+    """
     mask = (1 << _LIMB_BITS) - 1
-    return np.array([[value >> _LIMB_BITS * i & mask for i in range(n_limbs)] for value in sums], dtype=np.int64)
+    limbs = np.zeros((-(-len(sizes) // 8) * 8, n_limbs), dtype=np.int64)
+    limbs[: len(sizes)] = [[size >> _LIMB_BITS * i & mask for i in range(n_limbs)] for size in sizes]
+    blocks = limbs.reshape(-1, 8, n_limbs)
+    sums = np.zeros((len(blocks), 1, n_limbs), dtype=np.int64)
+    for bit in range(8):
+        sums = np.concatenate([sums, sums + blocks[:, bit, None]], axis=1)
+    return sums
 
 
 def _joined(limbs: Sequence[int]) -> int:

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from typing import Any
 
 import anyio
 from aiohttp import web
 
 from bootcamp_cli.demo.config import DemoConfig, Fault, choose_fault
-from bootcamp_cli.demo.model import Answers, KnownSample, SampleIndex, load_samples
+from bootcamp_cli.demo.model import Answers, SampleIndex, load_samples
 from bootcamp_cli.demo.protocol import (
     CHAT_PATH,
     COMPLETIONS_PATH,
@@ -105,16 +106,17 @@ class _DemoServer:
         if fault := self._fault(prompt):
             return _failure(fault)
         latency_s = self._model.latency_s(prompt, mean_s=config.latency_s)
+        answer = self._answers.to(self._model.drawn(prompt, ask.seed), sample)
         if ask.stream:
-            return await self._stream(request, ask, prompt, sample, latency_s)
+            return await self._stream(request, ask, answer_body(ask, await answer, name=prompt), latency_s)
         await anyio.sleep(latency_s)
-        return _json_response(answer_body(ask, await self._answers.to(prompt, sample), name=prompt))
+        return _json_response(answer_body(ask, await answer, name=prompt))
 
     async def _stream(
-        self, request: web.Request, ask: Ask, prompt: str, sample: KnownSample | None, latency_s: float
+        self, request: web.Request, ask: Ask, body: dict[str, Any], latency_s: float
     ) -> web.StreamResponse:
         """A stream takes as long as a whole reply, spread over its pieces."""
-        pieces = stream_events(ask, answer_body(ask, await self._answers.to(prompt, sample), name=prompt))
+        pieces = stream_events(ask, body)
         pause_s = latency_s / (len(pieces) + 1)
         if not pause_s:
             pieces = (b"".join(pieces),)

@@ -26,6 +26,7 @@ DEFAULT_DISCORDANCE = 0.2
 class PowerEntry:
     """What is found in the run, a family or a bootcamp with 80 %, corrected for the tests of its level.
 
+    `n_questions` counts different prompts: rows that share one tell no more than one.
     `smallest_detectable` is None where even a difference of 1 would not be found. `repeats_needed` and
     `questions_needed` are for the wished difference: repeats of the same questions (None where none are enough), or
     questions in all with the same repeats.
@@ -133,11 +134,13 @@ def _of_run(run_dir: RunDir) -> tuple[list[tuple[str, str, int]], int, dict[str,
     within. A group whose answers never differ has half of one differing pair, as a rate of 0 cannot be known.
     """
     scores: defaultdict[tuple[str, str], list[list[float]]] = defaultdict(list)
+    prompts: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     families: dict[str, str] = {}
     most: Counter[int] = Counter()
     for question in read_questions(run_dir):
         known = [score for score in question.scores if score is not None]
         scores[question.data_source, question.file].append(known)
+        prompts[question.data_source, question.file].add(question.prompt)
         families[question.data_source] = question.family
         most[len(question.scores)] += 1
     if not scores:
@@ -147,7 +150,7 @@ def _of_run(run_dir: RunDir) -> tuple[list[tuple[str, str, int]], int, dict[str,
     for source, file in sorted(scores):
         name = source if n_files[source] == 1 else f"{source} ({file})"
         questions = scores[source, file]
-        sizes.append((name, families[source], len(questions)))
+        sizes.append((name, families[source], len(prompts[source, file])))
         mean = group_mean(questions)
         if mean is not None and mean.within is not None:
             measured[name] = min(1.0, max(2 * mean.within, 0.5 / mean.n_repeated))

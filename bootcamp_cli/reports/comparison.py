@@ -14,8 +14,9 @@ left_out           [str]: data sources without a bootcamp in both
 repeats            number: the smaller mean number of scored repeats
 threshold          number: a score is right from here on
 differs            [object]: what besides the answers differs: what, before, after
-run                object: name ("overall"), n_pairs, n_groups, difference, interval [low, high], p, p_adjusted,
-                   significant, smallest_detectable (number | null), discordance, disagrees
+run                object: name ("overall"), n_pairs, n_prompts (different prompts, which errors and tests rest on),
+                   n_groups, difference, interval [low, high], p, p_adjusted, significant,
+                   smallest_detectable (number | null), discordance, disagrees
 families           [object]: the same
 bootcamps          [object]: the same, and p_changed, by Benjamini & Hochberg
 worse, better      [object]: questions that flipped: data_source, file, row, baseline_file, baseline_row,
@@ -114,6 +115,7 @@ def _entry_object(entry: "Difference") -> dict[str, Any]:
     return {
         "name": entry.name,
         "n_pairs": entry.n_pairs,
+        "n_prompts": entry.n_prompts,
         "n_groups": entry.n_groups,
         "difference": entry.difference,
         "interval": [entry.interval.low, entry.interval.high],
@@ -363,6 +365,12 @@ def _notes_before(compared: "ComparedRuns", run: "RunComparison") -> Iterator[st
         if n
     ]
     yield "; ".join([pairs, *unpaired])
+    if repeating := [entry.name for entry in run.bootcamps if entry.n_prompts < entry.n_pairs]:
+        names = listed([visible(name) for name in repeating], _MAX_NAMES)
+        yield (
+            f"prompts that stand in several rows count once in errors and tests: {run.run.n_prompts:,} prompts in "
+            f"{counted(run.run.n_pairs, 'question')}; they repeat in {names}"
+        )
     if run.n_without_score:
         yield f"without a score in one of the runs, not compared: {counted(run.n_without_score, 'question')}"
     if run.left_out:
@@ -430,6 +438,7 @@ def _markdown_text(compared: "ComparedRuns", _width: int | None) -> str:
 ENTRY_KEYS = (
     "name",
     "n_pairs",
+    "n_prompts",
     "n_groups",
     "difference",
     "low",
