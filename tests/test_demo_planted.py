@@ -76,6 +76,17 @@ def test_what_is_to_be_right_is_right(known: list[Known]) -> None:
     assert 0 < sum(right) < len(right)
 
 
+def test_seeds_draw_some_answers_anew() -> None:
+    """Requests with different seeds get other answers to some prompts, those with the same seed and none the same."""
+    model = DemoModel(seed=1)
+    prompts = [str(i) for i in range(2_000)]
+    assert [model.drawn(prompt, None) for prompt in prompts] == prompts
+    assert [model.drawn(prompt, 7) for prompt in prompts] == [model.drawn(prompt, 7) for prompt in prompts]
+    n_drawn = sum(model.drawn(prompt, 7) != prompt for prompt in prompts)
+    assert 0.25 < n_drawn / len(prompts) < 0.35
+    assert len({model.drawn("prompt", seed) for seed in range(100)}) > 20
+
+
 def test_flaws_have_their_shares() -> None:
     """The shares of flaws are those asked for, the same for the same seed, and none is there unasked."""
     shares: dict[Flaw, float] = {"other_format": 0.1, "truncated": 0.2, "empty": 0.05, "repetition_loop": 0.15}

@@ -107,6 +107,7 @@ class _Reading:
         selection = {key: self._manifest.identity.get(key) for key in ("include", "exclude", "limit")}
         return _Plan(
             repeats=self._manifest.repeats,
+            families=self._manifest.families,
             selection=selection,
             files={
                 file.name: _PlannedFile(
@@ -258,6 +259,7 @@ class _Plan:
     """What a run owes; nothing is known of those that this tool did not make, or that redo samples of others."""
 
     repeats: int = 1
+    families: Mapping[str, str] = field(default_factory=dict)
     selection: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, _PlannedFile] = field(default_factory=dict)
     failures: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
@@ -294,7 +296,7 @@ def _completed(scores: Sequence[QuestionScores], plans: Sequence[_Plan]) -> list
             others = [other for other in range(len(scores)) if other != me]
             found = _found_elsewhere(file, run, plan, [(scores[other], plans[other]) for other in others], n)
             added += found + _unknown(file, run, plan, plans, found)
-        result.append(_with(run, added, plan.repeats) if added else run)
+        result.append(_with(run, added, plan) if added else run)
     return result
 
 
@@ -375,7 +377,7 @@ def _unknown(
     ]
 
 
-def _with(run: QuestionScores, added: Sequence[_Owed], repeats: int) -> QuestionScores:
+def _with(run: QuestionScores, added: Sequence[_Owed], plan: _Plan) -> QuestionScores:
     """The run with questions that have no score."""
     names = [*dict.fromkeys([*run.names, *(owed.data_source for owed in added)])]
     files = [*dict.fromkeys([*run.files, *(owed.file for owed in added)])]
@@ -390,7 +392,7 @@ def _with(run: QuestionScores, added: Sequence[_Owed], repeats: int) -> Question
     return replace(
         run,
         names=tuple(names),
-        families=(*run.families, *(family_of(name) for name in names[len(run.names) :])),
+        families=(*run.families, *(family_of(name, plan.families.get(name)) for name in names[len(run.names) :])),
         files=tuple(files),
         source=source[order],
         file=file[order],
@@ -399,7 +401,7 @@ def _with(run: QuestionScores, added: Sequence[_Owed], repeats: int) -> Question
         truth=np.concatenate([run.truth, np.array([owed.truth for owed in added], dtype=np.uint64)])[order],
         total=np.concatenate([run.total, none])[order],
         n_scored=np.concatenate([run.n_scored, zeros])[order],
-        n_missing=np.concatenate([run.n_missing, zeros + repeats])[order],
+        n_missing=np.concatenate([run.n_missing, zeros + plan.repeats])[order],
         n_right=np.concatenate([run.n_right, zeros])[order],
         noise=np.concatenate([run.noise, np.full(n, np.nan)])[order],
         is_binary=np.concatenate([run.is_binary, fine])[order],

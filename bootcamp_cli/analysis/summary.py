@@ -124,8 +124,9 @@ class GroupSummary:
     (`n_known` false), the number found. `score_sum`, `len_sum` and `n_len` are over the answers that have a score (and
     a length, in tokens or words), of which `length` is the distribution; `mean` is the mean score with its errors, None
     where only the sums are known, `question_len` the mean of the question means of the lengths where each question is
-    asked several times, else None. `n_compared` counts the questions with two or more answers, `n_alike` those of them
-    whose answers are all the same text. `n_truncated`, `n_len_estimated`, `n_empty` (neither text nor reasoning),
+    asked several times, else None. `n_prompts` counts the different prompts of the `n_asked` questions that have an
+    answer, None where records have none. `n_compared` counts the questions with two or more answers, `n_alike` those of
+    them whose answers are all the same text. `n_truncated`, `n_len_estimated`, `n_empty` (neither text nor reasoning),
     `n_filtered` (by the server's content filter) and `n_unknown_end` (a finish_reason that OpenAI does not document, or
     null) are over all answers. `unverified` counts the answers without a score by kind, `failures` the samples that
     ended without an answer by kind; both are sorted by kind. `ceiling` is the highest average score that any outputs
@@ -154,6 +155,8 @@ class GroupSummary:
     n_len: int = 0
     mean: GroupMean | None = None
     question_len: float | None = None
+    n_asked: int = 0
+    n_prompts: int | None = None
     n_compared: int = 0
     n_alike: int = 0
     unverified: Mapping[str, int] = field(default_factory=dict)
@@ -190,6 +193,11 @@ class GroupSummary:
     def interval(self) -> Interval | None:
         """The 95 % interval of the average score for new questions of the same kind."""
         return self.mean.interval if self.mean else None
+
+    @property
+    def repeats_prompts(self) -> bool:
+        """Whether rows share a prompt: where these are answered alike, the interval is too narrow."""
+        return self.n_prompts is not None and self.n_prompts < self.n_asked
 
     @property
     def variance_within(self) -> float | None:
@@ -467,6 +475,17 @@ class RunSummary:
     def n_questions(self) -> int:
         """Questions owed, as far as known."""
         return sum(group.n_questions for group in self.groups)
+
+    @property
+    def n_asked(self) -> int:
+        """Questions that have an answer."""
+        return sum(group.n_asked for group in self.groups)
+
+    @property
+    def n_prompts(self) -> int | None:
+        """The different prompts of these questions, row by row; None where they are not known of every row."""
+        known = [group.n_prompts for group in self.groups if group.n_prompts is not None]
+        return sum(known) if len(known) == len(self.groups) else None
 
     @property
     def n_compared(self) -> int:
@@ -768,11 +787,13 @@ class AnswerHead(RecordHead, frozen=True, kw_only=True, gc=False):
 
     latency_s: float | UnsetType = UNSET
     retries: tuple[str, ...] | UnsetType = UNSET
+    prompt: Raw | UnsetType = UNSET
     extracted_output: Raw | UnsetType = UNSET
 
     def without_texts(self) -> RecordHead:
         """The same without the parts that keep the whole line in memory."""
-        return structs.replace(self, output=UNSET, reasoning_content=UNSET, ground_truth=UNSET, extracted_output=UNSET)
+        heads: RecordHead = super().without_texts()
+        return structs.replace(heads, prompt=UNSET, extracted_output=UNSET)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -986,6 +1007,7 @@ class _Group:
         length, mean = self.length.distribution(), group_mean(answers.scores_by_question())
         is_bounded = mean is None or mean.method == "wilson"
         n_compared, n_alike = answers.alike()
+        n_asked, n_prompts = answers.prompts_asked()
         return GroupSummary(
             bootcamp=self.plan.bootcamp,
             file=file,
@@ -1006,6 +1028,8 @@ class _Group:
             n_len=length.n,
             mean=mean,
             question_len=answers.question_len(),
+            n_asked=n_asked,
+            n_prompts=n_prompts,
             n_compared=n_compared,
             n_alike=n_alike,
             repeats=self.repeats,
@@ -1033,6 +1057,7 @@ class _Group:
 _PLAIN, _TRUNCATED, _EMPTY, _FILTERED = range(4)
 """How an answer ended, the first that fits in the order of `Account`."""
 
+_NONE_READ = UNSET, UNSET
 _NO_TEXT = 0
 """Stands for the hash of a text where there is none."""
 
@@ -1040,25 +1065,28 @@ _NO_TEXT = 0
 class _Answers:
     """What is kept of each answer of a row of the summary, in arrays: NaN is no score, -1 no length.
 
-    Rows, lengths, texts (hashes) and votes (hashes of what was extracted) are kept only where questions are repeated.
+    Of prompts there are hashes. Rows, lengths, texts (hashes) and votes (hashes of what was extracted) are kept only
+    where questions are repeated.
     """
 
     def __init__(self, *, is_repeated: bool) -> None:
         self.is_repeated = is_repeated
         self.scores = array("d")
         self.ends = bytearray()
+        self.prompts = array("q")
         self.rows, self.lengths, self.texts, self.votes = array("q"), array("q"), array("q"), array("q")
 
     def add(self, record: RecordHead, score: float | None, end: int, *, vote: bool) -> None:
         self.scores.append(math.nan if score is None else score)
         self.ends.append(end)
+        prompt, extracted = (record.prompt, record.extracted_output) if isinstance(record, AnswerHead) else _NONE_READ
+        self.prompts.append(_text_hash(prompt, b"null"))
         if not self.is_repeated:
             return
-        extracted = record.extracted_output if vote and isinstance(record, AnswerHead) else UNSET
         self.rows.append(-len(self.scores) if record.row is None else record.row)
         self.lengths.append(-1 if score is None or record.output_len is None else record.output_len)
         self.texts.append(_text_hash(record.output, b'""'))
-        self.votes.append(_text_hash(extracted, b"null"))
+        self.votes.append(_text_hash(extracted if vote else UNSET, b"null"))
 
     def questions(self) -> Iterator[Sequence[int]]:
         """The places of the answers to each question."""
@@ -1098,6 +1126,12 @@ class _Answers:
             [self.lengths[place] for place in question if self.lengths[place] >= 0] for question in self.questions()
         )
         return exact_mean([sum(each) / len(each) for each in lengths if each])
+
+    def prompts_asked(self) -> tuple[int, int | None]:
+        """How many questions have an answer, and how many prompts these have; None where an answer has none."""
+        prompts = set(self.prompts)
+        n_asked = len(set(self.rows)) if self.is_repeated else len(self.scores)
+        return n_asked, None if _NO_TEXT in prompts else len(prompts)
 
     def alike(self) -> tuple[int, int]:
         """How many questions have several answers, and of how many of these the answers are all the same text.

@@ -106,11 +106,12 @@ class _DemoServer:
         if fault := self._fault(prompt):
             return _failure(fault)
         latency_s = self._model.latency_s(prompt, mean_s=config.latency_s)
-        answer = self._answers.to(self._model.drawn(prompt, ask.seed), sample)
+        answer = await self._answers.to(self._model.drawn(prompt, ask.seed), sample)
+        body = answer_body(ask, answer, name=prompt)
         if ask.stream:
-            return await self._stream(request, ask, answer_body(ask, await answer, name=prompt), latency_s)
+            return await self._stream(request, ask, body, latency_s)
         await anyio.sleep(latency_s)
-        return _json_response(answer_body(ask, await answer, name=prompt))
+        return _json_response(body)
 
     async def _stream(
         self, request: web.Request, ask: Ask, body: dict[str, Any], latency_s: float

@@ -18,6 +18,7 @@ weighted_score, weighted_len            number | null: means over all samples
 weighted_score_low, weighted_score_high number | null: bounds of weighted_score
 n, n_answered, n_scored, n_failed, n_missing, n_unverified, n_truncated, n_len_estimated    int
 n_questions, repeats                    int: n is their product in a whole run
+n_prompts          int | null: the different prompts of the questions that have an answer
 n_empty, n_filtered, n_unknown_end      int: answers without text and reasoning, ended by the content filter, and with a
                    finish_reason that is null or not one of OpenAI's
 failures           {kind: int}: samples without an answer
@@ -337,6 +338,7 @@ def _figures(row: "GroupSummary | RunSummary") -> dict[str, Any]:
         "interval": _ends(row.interval),
         "error_new_questions": mean and mean.error_new_questions,
         "error_rerun": mean and mean.error_rerun,
+        "n_prompts": row.n_prompts,
         "variance_within": row.variance_within,
         "variance_between": row.variance_between,
         "pass": [

@@ -122,6 +122,7 @@ def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
     if run.mean is not None:
         yield _account(run)
         yield from _errors(run)
+        yield from _repeated_prompts(run)
     if run.weighted_score is not None:
         yield (
             f"every sample counting alike: average score {run.weighted_score:.4f}"
@@ -149,6 +150,21 @@ def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
     yield from _about_effort(run)
     if not run.sizes_known:
         yield "how many samples the test files have is not recorded here: n counts what was found"
+
+
+def _repeated_prompts(run: "RunSummary") -> Iterator[str]:
+    """Where intervals take rows for draws of their own that may be none."""
+    rows = [group for group in run.groups if group.repeats_prompts]
+    if not rows:
+        return
+    n_prompts, n_asked = sum(row.n_prompts or 0 for row in rows), sum(row.n_asked for row in rows)
+    most = min(rows, key=lambda row: (row.n_prompts or 0) / row.n_asked)
+    example = f"{visible(most.bootcamp)} has {most.n_prompts:,} in {most.n_asked:,}"
+    yield (
+        f"prompts that stand in several rows: {n_prompts:,} prompts in {n_asked:,} questions of "
+        f"{counted(len(rows), 'bootcamp')} ({example}); where a model answers these rows alike, intervals are too "
+        "narrow: they take every row for a draw of its own (compare does not)"
+    )
 
 
 def _account(run: "RunSummary") -> str:
