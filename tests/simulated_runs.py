@@ -64,10 +64,17 @@ def _smoothed(means: Floats) -> tuple[Floats, Floats]:
     return smoothed, squares / (n - 1) / n
 
 
-def group_coverage(*, n: int, mean: float, repeats: int, spread: float, n_runs: int, seed: int) -> float:
-    """The share of simulated groups whose interval holds the true mean, that of all questions of the kind."""
+def group_coverage(
+    *, n: int, mean: float, repeats: int, spread: float, n_runs: int, seed: int, prompts: int | None = None
+) -> float:
+    """The share of simulated groups whose interval holds the true mean, that of all questions of the kind.
+
+    With fewer prompts than rows, those that share one are answered alike.
+    """
     source = np.random.default_rng(seed)
-    means = answers(source, question_chances(source, mean, spread, (n_runs, n)), repeats)
+    asked = prompts or n
+    of_prompts = answers(source, question_chances(source, mean, spread, (n_runs, asked)), repeats)
+    means = of_prompts[:, np.arange(n) % asked]
     low, high = group_limits(means, repeats)
     return float(np.mean((low <= mean + 1e-12) & (mean - 1e-12 <= high)))
 
@@ -92,13 +99,13 @@ def equal_chances(source: np.random.Generator, shape: tuple[int, int], discordan
     return np.where(source.random(shape) < 2 * discordance, 0.5, source.integers(0, 2, shape).astype(np.float64))
 
 
-def scores_of(name: str, scores: Floats, families: tuple[str, ...]) -> QuestionScores:
-    """A run with these 0/1 scores by group, question and repeat; each group has a family.
+def scores_of(name: str, scores: Floats, families: tuple[str, ...], prompts: int | None = None) -> QuestionScores:
+    """A run with these 0/1 scores by group, question and repeat; each group has a family, and so many prompts.
 
     What `collect_scores` makes of them, faster: the questions are collected once, and given these scores.
     """
     n_groups, n, repeats = scores.shape
-    asked = _asked(families, n)
+    asked = _asked(families, n, prompts or n)
     total, n_scored = scores.sum(axis=2).ravel(), np.full(n_groups * n, repeats)
     mean = total / repeats
     return replace(
@@ -112,19 +119,22 @@ def scores_of(name: str, scores: Floats, families: tuple[str, ...]) -> QuestionS
 
 
 @lru_cache
-def _asked(families: tuple[str, ...], n: int) -> QuestionScores:
+def _asked(families: tuple[str, ...], n: int, prompts: int) -> QuestionScores:
     """The questions of a run, all wrong."""
-    return collect_scores("", questions_of(np.zeros((len(families), n, 1)), families))
+    return collect_scores("", questions_of(np.zeros((len(families), n, 1)), families, prompts))
 
 
-def questions_of(scores: Floats, families: Sequence[str]) -> Iterator[Question]:
-    """The questions of a run with these scores by group, question and repeat; each group has a family."""
+def questions_of(scores: Floats, families: Sequence[str], prompts: int | None = None) -> Iterator[Question]:
+    """The questions of a run with these scores by group, question and repeat; each group has a family.
+
+    With a number of prompts, rows share these in turn.
+    """
     for group, questions in enumerate(scores.tolist()):
         for row, repeats in enumerate(questions):
             yield Question(
                 data_source=f"Bootcamp{group:02d}",
                 family=families[group],
-                prompt=str(row),
+                prompt=str(row % (prompts or len(questions))),
                 ground_truth="",
                 file=f"{group:02d}.jsonl",
                 row=row,
@@ -142,16 +152,24 @@ def compared(
     loss: float = 0.0,
     lossy: str | None = None,
     gates: Sequence[Gate] = (),
+    prompts: int | None = None,
 ) -> RunComparison:
-    """Two runs of the same model, the second with answers of a family (or of all) spoilt for a loss of that size."""
+    """Two runs of the same model, the second with answers of a family (or of all) spoilt for a loss of that size.
+
+    With fewer prompts than rows, those that share one are answered alike.
+    """
     source = np.random.default_rng(seed)
-    chances = equal_chances(source, (len(families), n), discordance)
-    shape = (len(families), n, repeats)
+    asked = prompts or n
+    chances = equal_chances(source, (len(families), asked), discordance)
+    shape = (len(families), asked, repeats)
     before, after = (source.binomial(1, chances[..., None], shape).astype(np.float64) for _ in range(2))
     is_lossy = np.array([lossy in (None, family) for family in families])
     # half of the answers are right: of those, twice the share
     after *= ~((source.random(shape) < 2 * loss) & is_lossy[:, None, None])
-    a, b = scores_of("before", before, families), scores_of("after", after, families)
+    a, b = (
+        scores_of(name, scores[:, np.arange(n) % asked], families, prompts)
+        for name, scores in (("before", before), ("after", after))
+    )
     return compare(a, [b], gates=gates).runs[0]
 
 

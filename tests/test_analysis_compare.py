@@ -922,10 +922,15 @@ def test_curve_shows_the_total_average() -> None:
 FAMILIES = ("large",) * 10 + ("small",) * 4 + ("other",) * 6
 
 
-@pytest.mark.parametrize(("repeats", "discordance"), [(1, 0.2), (1, 0.4), (4, 0.4)])
-def test_equal_runs_have_few_findings(repeats: int, discordance: float) -> None:
-    """Of 200 pairs of equal runs at most 20 have a finding at each level."""
-    runs = [compared(seed, families=FAMILIES, n=32, repeats=repeats, discordance=discordance) for seed in range(200)]
+@pytest.mark.parametrize(
+    ("repeats", "discordance", "prompts"), [(1, 0.2, None), (1, 0.4, None), (4, 0.4, None), (1, 0.2, 5)]
+)
+def test_equal_runs_have_few_findings(repeats: int, discordance: float, prompts: int | None) -> None:
+    """Of 200 pairs of equal runs at most 20 have a finding at each level, also where rows of a prompt are alike."""
+    runs = [
+        compared(seed, families=FAMILIES, n=32, repeats=repeats, discordance=discordance, prompts=prompts)
+        for seed in range(200)
+    ]
     assert sum(found.run.significant for found in runs) <= 20
     assert sum(any(entry.significant for entry in found.families) for found in runs) <= 20
     assert sum(any(entry.significant for entry in found.bootcamps) for found in runs) <= 20

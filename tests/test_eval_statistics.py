@@ -60,7 +60,7 @@ def test_numbers_of_a_run_with_repeats_are_those_of_its_samples(run: Run) -> Non
     reruns: dict[str, float] = {}
     for group in run.summary.groups:
         questions = frame[frame["file"] == group.file].groupby("row")["score"]
-        means, counts = questions.mean().to_numpy(), questions.count().to_numpy(np.int64)
+        means, counts = questions.mean().to_numpy(), questions.count().to_numpy().astype(np.int64)
         n, mean = len(means), means.mean()
         assert group.mean is not None
         assert group.interval is not None
@@ -84,7 +84,9 @@ def test_numbers_of_a_run_with_repeats_are_those_of_its_samples(run: Run) -> Non
         assert group.variance_between == close(between, abs=1e-12)
         errors[group.bootcamp], reruns[group.bootcamp] = smooth.std_mean * math.sqrt((n + 2) / n), rerun
 
-        check_passes(group, counts, questions.apply(lambda scores: int((scores >= 1).sum())).to_numpy(np.int64))
+        check_passes(
+            group, counts, questions.apply(lambda scores: int((scores >= 1).sum())).to_numpy().astype(np.int64)
+        )
     assert n_single > 0
 
     rows = pd.DataFrame(
