@@ -131,7 +131,8 @@ def shared_prompts() -> Iterator[str]:
     yield "## 64 rows that share prompts and are answered alike: intervals take rows, comparisons prompts"
     yield ""
     yield "Coverage of the group's interval at the mean scores 0.2 and 0.5; findings in equal runs of 80 bootcamps,"
-    yield "seeds 0 to 199, discordance 0.2; a loss of 15 points on one family of 12 bootcamps, found among seeds 0 to 99."
+    yield "seeds 0 to 199, discordance 0.2; a loss of 15 points on one family of 12 bootcamps, found among seeds 0 to"
+    yield "99."
     yield ""
     yield from head("prompts", "coverage", "run", "any family", "any bootcamp", "the loss", "any other family")
     for prompts in (64, 32, 16, 5):
