@@ -23,22 +23,22 @@ def eval_dir(write_rows: WriteRows, tmp_path: Path) -> Path:
 
 
 def test_the_built_in_bootcamps_agree_with_the_reference(
-    shared: Path, run_bootcamp: RunBootcamp, tmp_path: Path
+    shared: Path, call_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
     """Every golden case of the built-in bootcamps has the reference's score and extracted output."""
-    done = run_bootcamp("bootcamps", "verify", shared / "golden", shared / "eval_data", "--json")
+    done = call_bootcamp("bootcamps", "verify", shared / "golden", shared / "eval_data", "--json")
     agreements = [entry for entry in json.loads(done.stdout) if entry["origin"]]
     assert len(agreements) == 80
     assert {entry["data_source"]: entry["differences"] for entry in agreements if entry["differences"]} == {}
 
 
 def test_differences_are_shown_with_both_verdicts(
-    run_bootcamp: RunBootcamp, write_rows: WriteRows, eval_dir: Path, tmp_path: Path
+    call_bootcamp: RunBootcamp, write_rows: WriteRows, eval_dir: Path, tmp_path: Path
 ) -> None:
     """Another score, or an extracted output of another type, is a difference: exit code 1 and both verdicts."""
     golden = tmp_path / "golden"
     write_rows(golden / "KorPuzzleWordLadder.jsonl", [RIGHT, WRONG_SCORE, WRONG_EXTRACTED])
-    done = run_bootcamp("bootcamps", "verify", golden, eval_dir)
+    done = call_bootcamp("bootcamps", "verify", golden, eval_dir)
     assert done.returncode == 1
     assert "1 of     3 agree" in done.stdout
     assert "KorPuzzleWordLadder:2: expected 1.0 4, found 0.0 4" in done.stdout
@@ -46,14 +46,14 @@ def test_differences_are_shown_with_both_verdicts(
 
 
 def test_agreement_exits_0_and_a_missing_bootcamp_1(
-    run_bootcamp: RunBootcamp, write_rows: WriteRows, eval_dir: Path, tmp_path: Path
+    call_bootcamp: RunBootcamp, write_rows: WriteRows, eval_dir: Path, tmp_path: Path
 ) -> None:
     """Agreement throughout is exit code 0; a golden file without a bootcamp is no agreement."""
     golden = tmp_path / "golden"
     write_rows(golden / "KorPuzzleWordLadder.jsonl", [RIGHT])
-    assert run_bootcamp("bootcamps", "verify", golden, eval_dir).returncode == 0
+    assert call_bootcamp("bootcamps", "verify", golden, eval_dir).returncode == 0
     write_rows(golden / "Riddles.jsonl", [RIGHT])
-    done = run_bootcamp("bootcamps", "verify", golden, eval_dir)
+    done = call_bootcamp("bootcamps", "verify", golden, eval_dir)
     assert done.returncode == 1
     assert "(no bootcamp)" in done.stdout
 

@@ -394,15 +394,15 @@ def test_compare_is_a_function(runs: tuple[Path, Path]) -> None:
 
 
 def test_two_evaluations_of_the_demo_are_compared(
-    finished: Path, fault_server: StartFaultServer, demo_test_dir: Path, run_bootcamp: RunBootcamp, tmp_path: Path
+    finished: Path, fault_server: StartFaultServer, demo_test_dir: Path, call_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
     """Two runs of one test dir pair completely; the less skilled model is found to be worse, with its temperature."""
     server = fault_server(test_dir=demo_test_dir, skill=0.1)
     words = ("--url", server.url, "--model-name", "demo", "--test-dir", demo_test_dir, "--temperature", "0.25")
-    done = run_bootcamp("eval", *words, "--output-dir", "second", "--quiet")
+    done = call_bootcamp("eval", *words, "--output-dir", "second", "--quiet")
     assert done.returncode == 0, done.stderr
     [second] = (tmp_path / "second").iterdir()
-    done = run_bootcamp("compare", finished, second, "--json")
+    done = call_bootcamp("compare", finished, second, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["n_unpaired"], found["n_unpaired_baseline"], found["n_without_score"]) == (0, 0, 0)

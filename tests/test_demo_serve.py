@@ -56,7 +56,9 @@ def test_faults_key_and_context_length_are_those_asked_for(
 ) -> None:
     """With --json the URL is in an object; the key is required, the length listed, and the share of requests fails."""
     words = ("--api-key", "sk-marked", "--max-model-len", "50000", "--latency", "0", "--test-dir", demo_test_dir)
-    process = start_bootcamp("demo", "--serve", "--json", "--quiet", *words, "--fault", "500:0.3", "--fault", "429:0.05")
+    process = start_bootcamp(
+        "demo", "--serve", "--json", "--quiet", *words, "--fault", "500:0.3", "--fault", "429:0.05"
+    )
     assert process.stdout is not None
     lines = [first_line(process)]
     while lines[-1] != "}\n":

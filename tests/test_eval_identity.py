@@ -24,7 +24,7 @@ class Sudokubootcamp:
 
 
 @pytest.fixture
-def run_bootcamp(call_bootcamp: RunBootcamp) -> RunBootcamp:
+def call_bootcamp(call_bootcamp: RunBootcamp) -> RunBootcamp:
     """The tool in this process."""
     return call_bootcamp
 
@@ -79,10 +79,10 @@ class Evaluations:
 
 @pytest.fixture
 def evaluations(
-    run_bootcamp: RunBootcamp, server: FaultServerProcess, demo_test_dir: Path, tmp_path: Path
+    call_bootcamp: RunBootcamp, server: FaultServerProcess, demo_test_dir: Path, tmp_path: Path
 ) -> Evaluations:
     """Evaluations of sudokus."""
-    return Evaluations(run_bootcamp, server, demo_test_dir, tmp_path / "output")
+    return Evaluations(call_bootcamp, server, demo_test_dir, tmp_path / "output")
 
 
 def edit(path: Path, **values: Any) -> None:
@@ -228,16 +228,16 @@ def test_a_report_as_json_names_its_directory(evaluations: Evaluations) -> None:
         assert json.loads(evaluations.run("report", run_dir, *options).stdout) == evaluated
 
 
-def test_a_bare_resume_warns_once(evaluations: Evaluations, run_bootcamp: RunBootcamp) -> None:
+def test_a_bare_resume_warns_once(evaluations: Evaluations, call_bootcamp: RunBootcamp) -> None:
     """Without a run directory `resume` reads the sources twice, and warns of each thing once."""
     evaluations.half()
-    done = run_bootcamp("resume", env={"BOOTCAMP_NONSENSE": "1"})
+    done = call_bootcamp("resume", env={"BOOTCAMP_NONSENSE": "1"})
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("BOOTCAMP_NONSENSE: no such setting") == 1
 
 
 def test_answers_given_up_at_a_stop_are_pending(
-    start_bootcamp: Any, run_bootcamp: RunBootcamp, server: FaultServerProcess, tmp_path: Path, demo_test_dir: Path
+    start_bootcamp: Any, call_bootcamp: RunBootcamp, server: FaultServerProcess, tmp_path: Path, demo_test_dir: Path
 ) -> None:
     """Verdicts that a stopped run does not wait for are `pending`, exit code 130; `resume` requests none of them."""
     folder = package_in(tmp_path / "slow", "0.5") / "internbootcamp" / "bootcamp"
@@ -270,7 +270,7 @@ def test_answers_given_up_at_a_stop_are_pending(
     assert open_run(run_dir).summary.unverified == {"pending": len(lines)}
     hold.unlink()
     n_before = server.stats()["received"]
-    done = run_bootcamp("resume", run_dir)
+    done = call_bootcamp("resume", run_dir)
     assert done.returncode == 0, done.stderr
     assert server.stats()["received"] - n_before == 8 - len(lines)
     assert scores(run_dir) == [0.5] * 8

@@ -36,12 +36,12 @@ def url(replies: dict[str, Reply]) -> Iterator[str]:
 
 
 @pytest.fixture
-def evaluate(url: str, run_bootcamp: Callable[..., Any], demo_test_dir: Path, tmp_path: Path) -> Callable[..., Any]:
+def evaluate(url: str, call_bootcamp: Callable[..., Any], demo_test_dir: Path, tmp_path: Path) -> Callable[..., Any]:
     """Evaluate one file of 8 rows."""
     shutil.copy(demo_test_dir / "maze.jsonl", tmp_path)
     (tmp_path / "tests").mkdir()
     (tmp_path / "maze.jsonl").rename(tmp_path / "tests" / "maze.jsonl")
-    return lambda *more: run_bootcamp(
+    return lambda *more: call_bootcamp(
         "eval", "--url", url, "--model-name", "m", "--test-dir", "tests", "--quiet", *more
     )
 
@@ -59,7 +59,7 @@ def totals(n: int) -> TokenTotals:
 
 
 def test_a_run_and_its_resumes(
-    evaluate: Callable[..., Any], run_bootcamp: Callable[..., Any], replies: dict[str, Reply], tmp_path: Path
+    evaluate: Callable[..., Any], call_bootcamp: Callable[..., Any], replies: dict[str, Reply], tmp_path: Path
 ) -> None:
     """Server, fingerprints and tokens of all sessions stand in the manifest, with nothing counted twice."""
     done = evaluate()
@@ -73,7 +73,7 @@ def test_a_run_and_its_resumes(
     path.write_bytes(b"".join(lines[:5]) + lines[5][:50])  # as a kill leaves it
     replies["/version"] = http(200, {"version": "0.12.0"})
     replies["/v1/completions"] = http(200, completion("[[1]]", usage=USAGE, system_fingerprint="fp_2"))
-    done = run_bootcamp("resume", str(path.parents[1]))
+    done = call_bootcamp("resume", str(path.parents[1]))
     assert done.returncode == 0, done.stderr
     manifest = manifest_of(tmp_path)
     assert manifest.servers == (old, ServerInfo(version="0.12.0", told_at="/version"))
@@ -82,13 +82,13 @@ def test_a_run_and_its_resumes(
 
 
 def test_a_finished_run_asks_nothing(
-    evaluate: Callable[..., Any], run_bootcamp: Callable[..., Any], replies: dict[str, Reply], tmp_path: Path
+    evaluate: Callable[..., Any], call_bootcamp: Callable[..., Any], replies: dict[str, Reply], tmp_path: Path
 ) -> None:
     """A resume that owes nothing asks no server and leaves the provenance as it was."""
     evaluate()
     before = manifest_of(tmp_path)
     replies.clear()
-    assert run_bootcamp("resume", str(run_dir_of(tmp_path / "output"))).returncode == 0
+    assert call_bootcamp("resume", str(run_dir_of(tmp_path / "output"))).returncode == 0
     after = manifest_of(tmp_path)
     assert (after.servers, after.system_fingerprints, after.tokens, after.effort) == (
         before.servers,

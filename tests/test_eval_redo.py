@@ -18,7 +18,7 @@ ANSWERS = {0: "fine", 1: "so [[3]]", 2: "", 3: "[[9]]"}
 
 
 @pytest.fixture
-def run_bootcamp(call_bootcamp: RunBootcamp) -> RunBootcamp:
+def call_bootcamp(call_bootcamp: RunBootcamp) -> RunBootcamp:
     """The tool in this process."""
     return call_bootcamp
 
@@ -43,9 +43,9 @@ def server(fault_server: StartFaultServer, test_dir: Path) -> FaultServerProcess
 
 
 @pytest.fixture
-def run_dir(server: FaultServerProcess, test_dir: Path, run_bootcamp: RunBootcamp, tmp_path: Path) -> Path:
+def run_dir(server: FaultServerProcess, test_dir: Path, call_bootcamp: RunBootcamp, tmp_path: Path) -> Path:
     """A run of at most 40 tokens per answer: the first one is cut off."""
-    done = run_bootcamp(
+    done = call_bootcamp(
         *("eval", "--url", server.url, "--model-name", "demo", "--test-dir", test_dir, "--max-tokens", "40"),
         *CHAT,
     )
@@ -78,11 +78,11 @@ def told_apart(record: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_chosen_records_are_set_aside_and_asked_for_again(
-    words: list[str], rows: list[int], run_dir: Path, server: FaultServerProcess, run_bootcamp: RunBootcamp
+    words: list[str], rows: list[int], run_dir: Path, server: FaultServerProcess, call_bootcamp: RunBootcamp
 ) -> None:
     """The chosen samples are requested once more, their records stand in `redone`, all others stay as they are."""
     before, n_before = records(run_dir), server.stats()["received"]
-    done = run_bootcamp("resume", run_dir, *(part for word in words for part in ("--redo", word)))
+    done = call_bootcamp("resume", run_dir, *(part for word in words for part in ("--redo", word)))
     assert done.returncode == 0, done.stderr
     n_empty = rows.count(2)  # an empty answer is asked for once more
     assert server.stats()["received"] - n_before == len(rows) + n_empty
@@ -93,7 +93,7 @@ def test_chosen_records_are_set_aside_and_asked_for_again(
     assert (run_dir / "redone").exists() == bool(rows)
     if rows:
         assert records(run_dir, "redone") == [record for record in before if record["row"] in rows]
-        again = run_bootcamp("resume", run_dir, "--redo", words[0])
+        again = call_bootcamp("resume", run_dir, "--redo", words[0])
         assert again.returncode == 0
         assert len(records(run_dir, "redone")) > len(rows), "nothing that was set aside is ever deleted"
 
@@ -101,7 +101,7 @@ def test_chosen_records_are_set_aside_and_asked_for_again(
 def test_a_run_whose_records_are_set_aside_is_unfinished(
     run_dir: Path,
     server: FaultServerProcess,
-    run_bootcamp: RunBootcamp,
+    call_bootcamp: RunBootcamp,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -116,21 +116,21 @@ def test_a_run_whose_records_are_set_aside_is_unfinished(
         with pytest.raises(DiskError):
             open_run(run_dir).resume(redo="empty")
     assert (run_dir / "details" / "a.jsonl").read_bytes() == (tmp_path / "before.jsonl").read_bytes()
-    assert run_bootcamp("resume").returncode == 0
-    assert run_bootcamp("resume").returncode == 1, "it is finished"
+    assert call_bootcamp("resume").returncode == 0
+    assert call_bootcamp("resume").returncode == 1, "it is finished"
 
 
-def test_an_answer_without_a_verdict_is_set_aside_as_well(run_dir: Path, run_bootcamp: RunBootcamp) -> None:
+def test_an_answer_without_a_verdict_is_set_aside_as_well(run_dir: Path, call_bootcamp: RunBootcamp) -> None:
     """An answer that waits for its verdict counts among what is set aside."""
     details = run_dir / "details" / "a.jsonl"
     lines = [json.loads(line) for line in details.read_text("utf-8").splitlines()]
     lines[2] |= {"score": None, "failure": "pending"}
     details.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
-    done = run_bootcamp("resume", run_dir, "--redo", "empty")
+    done = call_bootcamp("resume", run_dir, "--redo", "empty")
     assert (done.returncode, "1 record set aside" in done.stderr) == (0, True), done.stderr
 
 
-def test_directories_that_claim_to_redo_each_other_are_shown(run_dir: Path, run_bootcamp: RunBootcamp) -> None:
+def test_directories_that_claim_to_redo_each_other_are_shown(run_dir: Path, call_bootcamp: RunBootcamp) -> None:
     """A run directory that names itself as what it redoes ends no report."""
     long = run_dir.with_name(f"{'r' * 220}_redo_x")
     run_dir.rename(long)
@@ -139,17 +139,17 @@ def test_directories_that_claim_to_redo_each_other_are_shown(run_dir: Path, run_
     samples = {"a.jsonl": [[row, 0] for row in range(4)]}
     redo = {"run": long.name, "selection": ["empty"], "samples": samples, "data_sources": counts}
     (long / "manifest.json").write_text(json.dumps(manifest | {"redo_of": redo}))
-    done = run_bootcamp("report", long)
+    done = call_bootcamp("report", long)
     assert done.returncode == 0, done.stderr
 
 
 def test_longer_answers_get_a_run_of_their_own(
-    run_dir: Path, server: FaultServerProcess, run_bootcamp: RunBootcamp, tmp_path: Path
+    run_dir: Path, server: FaultServerProcess, call_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
     """With a larger max_tokens the run stays as it is; the redone samples, no others, get a directory beside it."""
     before = {path: path.read_bytes() for path in run_dir.rglob("*") if path.is_file() and ".lock" not in path.parts}
     n_before = server.stats()["received"]
-    done = run_bootcamp("resume", run_dir, "--redo", "truncated", "--max-tokens", "400", "--json")
+    done = call_bootcamp("resume", run_dir, "--redo", "truncated", "--max-tokens", "400", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["n"], report["avg_score"], report["redo_of"]) == (1, 1.0, run_dir.name)
@@ -160,50 +160,50 @@ def test_longer_answers_get_a_run_of_their_own(
     manifest = json.loads((redone / "manifest.json").read_text())
     assert manifest["redo_of"]["run"] == run_dir.name
     assert manifest["redo_of"]["samples"] == {"a.jsonl": [[0, 0]]}
-    shown = run_bootcamp("report", run_dir)
+    shown = call_bootcamp("report", run_dir)
     assert f"redone with max_tokens 400 in {redone.name}: 1 sample (truncated), average score 1.0000" in shown.stdout
-    [entry] = json.loads(run_bootcamp("report", run_dir, "--json").stdout)["redone"]
+    [entry] = json.loads(call_bootcamp("report", run_dir, "--json").stdout)["redone"]
     assert (entry["run_dir"], entry["n"], entry["score"], entry["n_truncated"]) == (redone.name, 1, 1.0, 0)
     assert f"redoing 1 sample (truncated) of {run_dir} in a run directory of their own" in done.stderr
-    shown = run_bootcamp("report", redone)
+    shown = call_bootcamp("report", redone)
     assert f"only what is redone from {run_dir.name}: 1 sample of 1 question" in shown.stdout
 
 
 def test_a_run_of_redone_samples_is_resumed_as_such(
-    run_dir: Path, fault_server: StartFaultServer, test_dir: Path, run_bootcamp: RunBootcamp, tmp_path: Path
+    run_dir: Path, fault_server: StartFaultServer, test_dir: Path, call_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
     """What it owes are its own samples; no other `eval --resume` takes it for its run; it asks for no more repeats."""
     failing = fault_server(test_dir=test_dir, faults=["400"])
     options = ("--redo", "truncated", "--redo", "empty", "--max-tokens", "400", "--keep-going")
-    assert run_bootcamp("resume", run_dir, *options, "--url", failing.url).returncode == 3
+    assert call_bootcamp("resume", run_dir, *options, "--url", failing.url).returncode == 3
     [redone] = [path for path in (tmp_path / "output").iterdir() if path != run_dir]
     assert open_run(redone).summary.n_failed == 2
     server = fault_server(test_dir=test_dir)
-    done = run_bootcamp("resume", redone, "--url", server.url)
+    done = call_bootcamp("resume", redone, "--url", server.url)
     assert done.returncode == 0, done.stderr
     assert [record["row"] for record in records(redone)] == [0, 2]
     assert server.stats()["received"] == 3  # the empty answer is empty again, so it is asked for once more
-    refused = run_bootcamp("resume", redone, "--repeats", "2")
+    refused = call_bootcamp("resume", redone, "--repeats", "2")
     assert (refused.returncode, "only redoes samples" in refused.stderr) == (2, True)
     words = ("eval", "--resume", "--url", server.url, "--model-name", "demo", "--test-dir", test_dir, *CHAT)
-    assert run_bootcamp(*words, "--max-tokens", "400").returncode == 0
+    assert call_bootcamp(*words, "--max-tokens", "400").returncode == 0
     assert len(list((tmp_path / "output").iterdir())) == 3
 
 
 def test_failed_samples_are_asked_for_with_more_tokens(
-    fault_server: StartFaultServer, test_dir: Path, run_bootcamp: RunBootcamp, tmp_path: Path
+    fault_server: StartFaultServer, test_dir: Path, call_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
     """Samples without an answer are chosen by `failed`, by their name, and by nothing else."""
     failing = fault_server(test_dir=test_dir, faults=["400:sample=3"])
     options = ("--model-name", "demo", "--test-dir", test_dir, "--max-tokens", "40")
-    assert run_bootcamp("eval", "--url", failing.url, *options).returncode == 3
+    assert call_bootcamp("eval", "--url", failing.url, *options).returncode == 3
     [run_dir] = (tmp_path / "output").iterdir()
     server = fault_server(test_dir=test_dir)
     for word in ("failed", "a:3"):
-        done = run_bootcamp("resume", run_dir, "--redo", word, "--max-tokens", "50", "--url", server.url, "--json")
+        done = call_bootcamp("resume", run_dir, "--redo", word, "--max-tokens", "50", "--url", server.url, "--json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["n"] == 1
-    nothing = run_bootcamp("resume", run_dir, "--redo", "filtered", "--max-tokens", "50", "--url", server.url)
+    nothing = call_bootcamp("resume", run_dir, "--redo", "filtered", "--max-tokens", "50", "--url", server.url)
     assert (nothing.returncode, "no sample is filtered" in nothing.stderr) == (2, True)
 
 
@@ -223,11 +223,11 @@ def test_failed_samples_are_asked_for_with_more_tokens(
     ],
 )
 def test_what_cannot_be_redone_changes_nothing(
-    options: tuple[str, ...], said: str, run_dir: Path, run_bootcamp: RunBootcamp
+    options: tuple[str, ...], said: str, run_dir: Path, call_bootcamp: RunBootcamp
 ) -> None:
     """A word that names nothing, and what would change other answers, are refused in one line; the run stays whole."""
     before = records(run_dir)
-    done = run_bootcamp("resume", run_dir, *options)
+    done = call_bootcamp("resume", run_dir, *options)
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     assert records(run_dir) == before
     assert not (run_dir / "redone").exists()

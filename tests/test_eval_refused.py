@@ -21,7 +21,7 @@ def word_ladder(prompt: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run_bootcamp(call_bootcamp: RunBootcamp) -> RunBootcamp:
+def call_bootcamp(call_bootcamp: RunBootcamp) -> RunBootcamp:
     """The tool in this process."""
     return call_bootcamp
 
@@ -58,59 +58,59 @@ def n_sent(server: FaultServerProcess, mode: str = "completion") -> int:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_prompts_that_are_too_long_do_not_stop_the_others(
-    mode: str, fault_server: StartFaultServer, run_bootcamp: RunBootcamp, long_first: Path, tmp_path: Path
+    mode: str, fault_server: StartFaultServer, call_bootcamp: RunBootcamp, long_first: Path, tmp_path: Path
 ) -> None:
     """However many of the first rows are refused alike, the others are answered, at once and at every resume."""
     server = fault_server(test_dir=long_first, max_model_len=1000)
-    done = run_bootcamp(*command(server, long_first, "--api-mode", mode))
+    done = call_bootcamp(*command(server, long_first, "--api-mode", mode))
     assert done.returncode == 3, done.stderr
     run_dir = run_dir_of(tmp_path / "out")
     assert failures(run_dir) == {"http_400": N_LONG}
     assert n_records(run_dir) == N_SHORT
     assert n_sent(server, mode) == N_LONG + N_SHORT + 1
     assert "but a short neutral one was answered: the run continues: HTTP 400" in done.stderr
-    done = run_bootcamp("resume", str(run_dir))
+    done = call_bootcamp("resume", str(run_dir))
     assert done.returncode == 3, done.stderr
     assert n_sent(server, mode) == 2 * (N_LONG + 1) + N_SHORT
 
 
 def test_a_run_that_was_stopped_for_refusals_goes_on_when_resumed(
-    fault_server: StartFaultServer, run_bootcamp: RunBootcamp, long_first: Path, tmp_path: Path
+    fault_server: StartFaultServer, call_bootcamp: RunBootcamp, long_first: Path, tmp_path: Path
 ) -> None:
     """A run without any answer, stopped by a server that refused everything, is completed as far as it can be."""
     refusing = fault_server(test_dir=long_first, faults=["400"])
-    done = run_bootcamp(*command(refusing, long_first))
+    done = call_bootcamp(*command(refusing, long_first))
     assert done.returncode == 4
     assert n_sent(refusing) == 33
     run_dir = run_dir_of(tmp_path / "out")
     assert f"`bootcamp resume {run_dir}`" in done.stderr
     server = fault_server(test_dir=long_first, max_model_len=1000)
-    done = run_bootcamp("resume", str(run_dir), "--url", server.url)
+    done = call_bootcamp("resume", str(run_dir), "--url", server.url)
     assert done.returncode == 3, done.stderr
     assert (failures(run_dir), n_records(run_dir)) == ({"http_400": N_LONG}, N_SHORT)
 
 
 def test_a_resume_whose_every_sample_is_refused_ends_by_what_a_neutral_request_gets(
-    fault_server: StartFaultServer, run_bootcamp: RunBootcamp, long_first: Path, tmp_path: Path
+    fault_server: StartFaultServer, call_bootcamp: RunBootcamp, long_first: Path, tmp_path: Path
 ) -> None:
     """Where only refused rows are owed, the resume reports; where nothing is accepted any more, it stops."""
     server = fault_server(test_dir=long_first, max_model_len=1000)
     few = ("--limit", str(N_LONG + 2))
-    assert run_bootcamp(*command(server, long_first, *few)).returncode == 3
+    assert call_bootcamp(*command(server, long_first, *few)).returncode == 3
     run_dir = run_dir_of(tmp_path / "out")
     for faults, flags, code in (((), (), 3), (("400",), (), 4), (("400",), ("--keep-going",), 3)):
         again = fault_server(test_dir=long_first, max_model_len=1000, faults=faults)
-        done = run_bootcamp("resume", str(run_dir), "--url", again.url, *flags)
+        done = call_bootcamp("resume", str(run_dir), "--url", again.url, *flags)
         assert done.returncode == code, done.stderr
         assert n_records(run_dir) == 2
 
 
 def test_keep_going_sends_every_sample(
-    fault_server: StartFaultServer, run_bootcamp: RunBootcamp, long_first: Path, tmp_path: Path
+    fault_server: StartFaultServer, call_bootcamp: RunBootcamp, long_first: Path, tmp_path: Path
 ) -> None:
     """With --keep-going a server that refuses everything stops nothing, and no other request is sent."""
     server = fault_server(test_dir=long_first, faults=["422"])
-    done = run_bootcamp(*command(server, long_first, "--keep-going"))
+    done = call_bootcamp(*command(server, long_first, "--keep-going"))
     assert done.returncode == 3, done.stderr
     assert failures(run_dir_of(tmp_path / "out")) == {"http_422": N_LONG + N_SHORT}
     assert n_sent(server) == N_LONG + N_SHORT
@@ -118,29 +118,29 @@ def test_keep_going_sends_every_sample(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_prompt_that_a_gateway_forbids_fails_alone(
-    mode: str, fault_server: StartFaultServer, run_bootcamp: RunBootcamp, demo_test_dir: Path, tmp_path: Path
+    mode: str, fault_server: StartFaultServer, call_bootcamp: RunBootcamp, demo_test_dir: Path, tmp_path: Path
 ) -> None:
     """A 403 to one prompt is that sample's failure; so it is at a resume where only this sample is owed."""
     server = fault_server(test_dir=demo_test_dir, faults=["403:sample=5"])
-    done = run_bootcamp(*command(server, demo_test_dir, "--api-mode", mode))
+    done = call_bootcamp(*command(server, demo_test_dir, "--api-mode", mode))
     assert done.returncode == 3, done.stderr
     run_dir = run_dir_of(tmp_path / "out")
     assert (failures(run_dir), n_records(run_dir)) == ({"http_403": 1}, 111)
     assert n_sent(server, mode) == 113
     assert "a request was forbidden, but a short neutral one was answered: the run continues: HTTP 403" in done.stderr
     for _ in range(2):
-        done = run_bootcamp("resume", str(run_dir))
+        done = call_bootcamp("resume", str(run_dir))
         assert done.returncode == 3, done.stderr
     assert n_sent(server, mode) == 113 + 2 * 2
     assert failures(run_dir) == {"http_403": 1}
 
 
 def test_a_key_that_is_forbidden_everything_stops_the_run(
-    fault_server: StartFaultServer, run_bootcamp: RunBootcamp, demo_test_dir: Path, tmp_path: Path
+    fault_server: StartFaultServer, call_bootcamp: RunBootcamp, demo_test_dir: Path, tmp_path: Path
 ) -> None:
     """Where a neutral request gets 403 as well, the run stops as for 401, no sample fails, and resume completes it."""
     server = fault_server(test_dir=demo_test_dir, faults=["403:after=20"])
-    done = run_bootcamp(*command(server, demo_test_dir))
+    done = call_bootcamp(*command(server, demo_test_dir))
     assert done.returncode == 4
     assert "a request was forbidden, and so was a short neutral one: HTTP 403" in done.stderr.splitlines()[-1]
     run_dir = run_dir_of(tmp_path / "out")
@@ -149,16 +149,16 @@ def test_a_key_that_is_forbidden_everything_stops_the_run(
     assert n_sent(server) <= 20 + 8 + 1
     assert server.stats()["max_in_flight"] <= 8
     healthy = fault_server(test_dir=demo_test_dir)
-    assert run_bootcamp("resume", str(run_dir), "--url", healthy.url).returncode == 0
+    assert call_bootcamp("resume", str(run_dir), "--url", healthy.url).returncode == 0
 
 
 def test_a_moderated_test_dir_asks_once_for_as_many_as_slots(
-    fault_server: StartFaultServer, run_bootcamp: RunBootcamp, long_first: Path, tmp_path: Path
+    fault_server: StartFaultServer, call_bootcamp: RunBootcamp, long_first: Path, tmp_path: Path
 ) -> None:
     """Where a gateway forbids every prompt of a test dir, all fail by themselves, at a few neutral requests."""
     faults = [f"403:sample={n}" for n in range(N_LONG + N_SHORT)]
     server = fault_server(test_dir=long_first, faults=faults)
-    done = run_bootcamp(*command(server, long_first))
+    done = call_bootcamp(*command(server, long_first))
     assert done.returncode == 3, done.stderr
     assert failures(run_dir_of(tmp_path / "out")) == {"http_403": N_LONG + N_SHORT}
     assert N_LONG + N_SHORT + 3 <= n_sent(server) <= N_LONG + N_SHORT + 4

@@ -10,7 +10,7 @@ from tests.conftest import FaultServerProcess, RunBootcamp, StartFaultServer
 
 
 @pytest.fixture
-def run_bootcamp(call_bootcamp: RunBootcamp) -> RunBootcamp:
+def call_bootcamp(call_bootcamp: RunBootcamp) -> RunBootcamp:
     """The tool in this process."""
     return call_bootcamp
 
@@ -38,10 +38,10 @@ def records(run_dir: Path, file: str) -> list[dict[str, Any]]:
 
 
 def test_each_repeat_is_a_sample(
-    server: FaultServerProcess, demo_test_dir: Path, run_bootcamp: RunBootcamp, tmp_path: Path
+    server: FaultServerProcess, demo_test_dir: Path, call_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
     """Details hold every question K times in order of row, then repeat; averages are means of question means."""
-    done = evaluated(run_bootcamp, server, demo_test_dir, "--repeats", "3", "--seed", "5", "--include", "sudoku")
+    done = evaluated(call_bootcamp, server, demo_test_dir, "--repeats", "3", "--seed", "5", "--include", "sudoku")
     assert done.returncode == 0, done.stderr
     found = records(run_dir_in(tmp_path), "sudoku.jsonl")
     assert [(record["row"], record["repeat"]) for record in found] == [(row, n) for row in range(8) for n in range(3)]
@@ -56,22 +56,22 @@ def test_each_repeat_is_a_sample(
 
 
 def test_every_record_has_its_repeat(
-    server: FaultServerProcess, demo_test_dir: Path, run_bootcamp: RunBootcamp, tmp_path: Path
+    server: FaultServerProcess, demo_test_dir: Path, call_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
     """A run that asks once records repeat 0 of every question, and so do its failures."""
-    done = evaluated(run_bootcamp, server, demo_test_dir, "--include", "maze", "--max-retries", "0")
+    done = evaluated(call_bootcamp, server, demo_test_dir, "--include", "maze", "--max-retries", "0")
     assert done.returncode == 0, done.stderr
     assert {record["repeat"] for record in records(run_dir_in(tmp_path), "maze.jsonl")} == {0}
     assert json.loads((run_dir_in(tmp_path) / "eval_args.json").read_text())["repeats"] == 1
 
 
 def test_question_means_weigh_questions_alike(
-    fault_server: StartFaultServer, demo_test_dir: Path, run_bootcamp: RunBootcamp, tmp_path: Path
+    fault_server: StartFaultServer, demo_test_dir: Path, call_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
     """Where repeats are missing, a question counts by the mean of those it has, not by their number."""
     server = fault_server(test_dir=demo_test_dir, by_seed=True, faults=["400:0.4"])
     options = ("--repeats", "4", "--seed", "1", "--include", "sudoku", "--max-retries", "0")
-    done = evaluated(run_bootcamp, server, demo_test_dir, *options)
+    done = evaluated(call_bootcamp, server, demo_test_dir, *options)
     assert done.returncode == 3, done.stderr
     by_row: dict[int, list[float]] = {}
     for record in records(run_dir_in(tmp_path), "sudoku.jsonl"):
@@ -86,20 +86,20 @@ def test_question_means_weigh_questions_alike(
 
 
 def test_a_run_is_extended_and_never_reduced(
-    server: FaultServerProcess, demo_test_dir: Path, run_bootcamp: RunBootcamp, tmp_path: Path
+    server: FaultServerProcess, demo_test_dir: Path, call_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
     """`resume` keeps the run's number, a larger one owes the rest of each question, a smaller one is refused."""
     only = ("--include", "sudoku", "--seed", "3")
-    assert evaluated(run_bootcamp, server, demo_test_dir, "--repeats", "2", *only).returncode == 0
+    assert evaluated(call_bootcamp, server, demo_test_dir, "--repeats", "2", *only).returncode == 0
     run_dir = run_dir_in(tmp_path)
     first = records(run_dir, "sudoku.jsonl")
-    refused = run_bootcamp("resume", run_dir, "--repeats", "1")
+    refused = call_bootcamp("resume", run_dir, "--repeats", "1")
     assert refused.returncode == 2
     assert f"--repeats: {run_dir} has 2, which is more than 1; leave it out" in refused.stderr
-    again = run_bootcamp("resume", run_dir)
+    again = call_bootcamp("resume", run_dir)
     assert again.returncode == 0
     assert "nothing is owed" in again.stderr
-    assert run_bootcamp("resume", run_dir, "--repeats", "5").returncode == 0
+    assert call_bootcamp("resume", run_dir, "--repeats", "5").returncode == 0
     found = records(run_dir, "sudoku.jsonl")
     assert [(record["row"], record["repeat"]) for record in found] == [(row, n) for row in range(8) for n in range(5)]
     assert [record for record in found if record["repeat"] < 2] == first
@@ -107,17 +107,17 @@ def test_a_run_is_extended_and_never_reduced(
 
 
 def test_eval_finds_its_run_whatever_the_repeats(
-    server: FaultServerProcess, demo_test_dir: Path, run_bootcamp: RunBootcamp, tmp_path: Path
+    server: FaultServerProcess, demo_test_dir: Path, call_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
     """Repeats are no part of a run's identity: `eval --resume` goes on with its number, or extends it."""
     only = ("--include", "sudoku", "--seed", "3")
-    assert evaluated(run_bootcamp, server, demo_test_dir, "--repeats", "2", *only).returncode == 0
+    assert evaluated(call_bootcamp, server, demo_test_dir, "--repeats", "2", *only).returncode == 0
     for options, n in (((), 16), (("--repeats", "3"), 24)):
-        done = evaluated(run_bootcamp, server, demo_test_dir, "--resume", *only, *options)
+        done = evaluated(call_bootcamp, server, demo_test_dir, "--resume", *only, *options)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["n"] == n
         assert len(records(run_dir_in(tmp_path), "sudoku.jsonl")) == n
-    refused = evaluated(run_bootcamp, server, demo_test_dir, "--resume", *only, "--repeats", "2")
+    refused = evaluated(call_bootcamp, server, demo_test_dir, "--resume", *only, "--repeats", "2")
     assert refused.returncode == 2
 
 
@@ -127,24 +127,24 @@ def test_repeats_that_are_all_the_same(
     warned: bool,  # noqa: FBT001 - parametrised
     fault_server: StartFaultServer,
     demo_test_dir: Path,
-    run_bootcamp: RunBootcamp,
+    call_bootcamp: RunBootcamp,
 ) -> None:
     """Sampled repeats whose texts are the same for nearly every question are warned about: something caches answers."""
     server = fault_server(test_dir=demo_test_dir)
     options = ("--repeats", "2", "--temperature", temperature, "--include", "sudoku", "--include", "maze")
-    done = evaluated(run_bootcamp, server, demo_test_dir, *options)
+    done = evaluated(call_bootcamp, server, demo_test_dir, *options)
     assert done.returncode == 0, done.stderr
     assert ("the repeats of 16 of 16 questions are the same text" in done.stderr) == warned
 
 
 def test_rescore_keeps_every_repeat(
-    server: FaultServerProcess, demo_test_dir: Path, run_bootcamp: RunBootcamp, tmp_path: Path
+    server: FaultServerProcess, demo_test_dir: Path, call_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
     """`rescore` verifies each repeat again, in its place."""
     options = ("--repeats", "2", "--seed", "3", "--include", "sudoku")
-    assert evaluated(run_bootcamp, server, demo_test_dir, *options).returncode == 0
+    assert evaluated(call_bootcamp, server, demo_test_dir, *options).returncode == 0
     run_dir = run_dir_in(tmp_path)
     before = (run_dir / "details" / "sudoku.jsonl").read_bytes()
-    done = run_bootcamp("rescore", run_dir, "--json")
+    done = call_bootcamp("rescore", run_dir, "--json")
     assert json.loads(done.stdout)["n_verified"] == 16
     assert (run_dir / "details" / "sudoku.jsonl").read_bytes() == before

@@ -25,20 +25,20 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
 
 
-def test_report_rebuilds_what_was_derived(finished: Path, run_bootcamp: Callable[..., Any]) -> None:
+def test_report_rebuilds_what_was_derived(finished: Path, call_bootcamp: Callable[..., Any]) -> None:
     """meta.jsonl and the workbook come back byte for byte from details."""
     before = report_bytes(finished)
     (finished / "meta.jsonl").unlink()
     (finished / "demo_scores.xlsx").write_bytes(b"damaged")
-    done = run_bootcamp("report", str(finished))
+    done = call_bootcamp("report", str(finished))
     assert done.returncode == 0, done.stderr
     assert report_bytes(finished) == before
 
 
-def test_report_formats_agree(finished: Path, run_bootcamp: Callable[..., Any]) -> None:
+def test_report_formats_agree(finished: Path, call_bootcamp: Callable[..., Any]) -> None:
     """Table, markdown, csv and json show the same averages."""
     shown = {
-        form: run_bootcamp("report", str(finished), "--format", form).stdout for form in ("csv", "json", "markdown")
+        form: call_bootcamp("report", str(finished), "--format", form).stdout for form in ("csv", "json", "markdown")
     }
     meta = {line["bootcamp"]: line["avg_score"] for line in json_lines(finished / "meta.jsonl")}
     groups = {group["bootcamp"]: group["avg_score"] for group in json.loads(shown["json"])["groups"]}
@@ -46,30 +46,30 @@ def test_report_formats_agree(finished: Path, run_bootcamp: Callable[..., Any]) 
     table = list(csv.DictReader(io.StringIO(shown["csv"])))
     assert {row["bootcamp"] for row in table} == set(meta)
     assert all(name in shown["markdown"] for name in meta)
-    assert json.loads(run_bootcamp("report", str(finished), "--json").stdout)["groups"]
+    assert json.loads(call_bootcamp("report", str(finished), "--json").stdout)["groups"]
 
 
 def test_report_at_another_threshold_changes_what_is_shown_alone(
-    finished: Path, run_bootcamp: Callable[..., Any]
+    finished: Path, call_bootcamp: Callable[..., Any]
 ) -> None:
     """`--right-at` counts other answers as correct, `--by` shows one table, and no file of the run changes."""
     before = report_bytes(finished)
     shown = [
-        json.loads(run_bootcamp("report", str(finished), "--json", *options).stdout)
+        json.loads(call_bootcamp("report", str(finished), "--json", *options).stdout)
         for options in ((), ("--right-at", "0"))
     ]
     assert [run["right_at"] for run in shown] == [1.0, 0.0]
     assert shown[1]["account"]["correct"] == shown[1]["n_scored"] > shown[0]["account"]["correct"]
     assert shown[0]["interval"] == shown[1]["interval"]
-    families = run_bootcamp("report", str(finished), "--by", "family").stdout
+    families = call_bootcamp("report", str(finished), "--by", "family").stdout
     assert families.startswith("family")
     assert report_bytes(finished) == before
     for option, value in (("--by", "file"), ("--right-at", "nan")):
-        assert run_bootcamp("report", str(finished), option, value).returncode == 2
+        assert call_bootcamp("report", str(finished), option, value).returncode == 2
 
 
 def test_report_reads_run_directories_of_the_reference_script(
-    finished: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
+    finished: Path, call_bootcamp: Callable[..., Any], tmp_path: Path
 ) -> None:
     """Seven fields and no manifest are enough: names come from meta.jsonl, the model from the directory."""
     old = tmp_path / "r1_old_run"
@@ -80,39 +80,39 @@ def test_report_reads_run_directories_of_the_reference_script(
     meta = json_lines(finished / "meta.jsonl")
     lines = [{key: line[key] for key in ("bootcamp", "avg_score", "avg_len")} for line in meta]
     (old / "meta.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    done = run_bootcamp("report", str(old), "--json")
+    done = call_bootcamp("report", str(old), "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     shown = {group["bootcamp"]: (group["avg_score"], group["avg_len"]) for group in found["groups"]}
     assert shown == {line["bootcamp"]: (line["avg_score"], line["avg_len"]) for line in lines}
     assert (old / "r1_old_run_scores.xlsx").exists()
-    rescored = run_bootcamp("rescore", str(old), "--json", "--dry-run")
+    rescored = call_bootcamp("rescore", str(old), "--json", "--dry-run")
     assert json.loads(rescored.stdout)["changes"] == []
 
 
-def test_rescore_finds_and_corrects_wrong_scores(finished: Path, run_bootcamp: Callable[..., Any]) -> None:
+def test_rescore_finds_and_corrects_wrong_scores(finished: Path, call_bootcamp: Callable[..., Any]) -> None:
     """Scores that were tampered with are reported by a dry run, which writes nothing, and corrected by a real one."""
     before = report_bytes(finished), records(finished)
     path = finished / "details" / "sudoku.jsonl"
     rewrite(path, lambda line: line.update(score=0.25))
     tampered = path.read_bytes()
-    dry = run_bootcamp("rescore", str(finished), "--dry-run", "--json")
+    dry = call_bootcamp("rescore", str(finished), "--dry-run", "--json")
     changes = json.loads(dry.stdout)["changes"]
     assert len(changes) == len(before[1]["sudoku.jsonl"])
     assert path.read_bytes() == tampered
-    done = run_bootcamp("rescore", str(finished))
+    done = call_bootcamp("rescore", str(finished))
     assert f"{len(changes)} scores changed" in done.stderr
     assert (report_bytes(finished), records(finished)) == before
 
 
-def test_outputs_from_elsewhere_are_scored(finished: Path, run_bootcamp: Callable[..., Any], tmp_path: Path) -> None:
+def test_outputs_from_elsewhere_are_scored(finished: Path, call_bootcamp: Callable[..., Any], tmp_path: Path) -> None:
     """Rows with id, prompt, output, ground_truth and data_source are enough to get scores and reports."""
     outside = tmp_path / "outside"
     shutil.copytree(finished / "details", outside / "details")
     kept = ("id", "prompt", "output", "ground_truth", "data_source")
     for path in (outside / "details").iterdir():
         rewrite(path, lambda line: [line.pop(key) for key in list(line) if key not in kept])
-    done = run_bootcamp("rescore", str(outside))
+    done = call_bootcamp("rescore", str(outside))
     assert done.returncode == 0, done.stderr
     scores = {file: [line["score"] for line in lines] for file, lines in records(outside).items()}
     assert scores == {file: [line["score"] for line in lines] for file, lines in records(finished).items()}
@@ -122,7 +122,7 @@ def test_outputs_from_elsewhere_are_scored(finished: Path, run_bootcamp: Callabl
 def test_unscored_outputs_wait_for_rescore(
     fault_server: Any,
     demo_test_dir: Path,
-    run_bootcamp: Callable[..., Any],
+    call_bootcamp: Callable[..., Any],
     write_rows: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
@@ -131,56 +131,56 @@ def test_unscored_outputs_wait_for_rescore(
     write_rows(test_dir / "a.jsonl", [{"data_source": "Riddles", "prompt": "?", "ground_truth": 1}] * 2)
     server = fault_server(test_dir=demo_test_dir)
     command = ["eval", "--url", server.url, "--model-name", "demo", "--test-dir", str(test_dir)]
-    refused = run_bootcamp(*command)
+    refused = call_bootcamp(*command)
     assert refused.returncode == 2
     assert "Riddles: a.jsonl (2 rows)" in refused.stderr
     assert not (tmp_path / "output").exists()
-    assert run_bootcamp(*command, "--allow-unscored").returncode == 0
+    assert call_bootcamp(*command, "--allow-unscored").returncode == 0
     run_dir = run_dir_of(tmp_path / "output")
     assert [(line["score"], line["failure"]) for line in records(run_dir)["a.jsonl"]] == [(None, "unscored")] * 2
     assert json_lines(run_dir / "meta.jsonl")[0]["avg_score"] is None
     n_requests = server.stats()["requests"]
-    assert run_bootcamp("resume", str(run_dir)).returncode == 0
+    assert call_bootcamp("resume", str(run_dir)).returncode == 0
     assert server.stats()["requests"] == n_requests
 
 
-def test_resume_refuses_what_would_change_the_answers(finished: Path, run_bootcamp: Callable[..., Any]) -> None:
+def test_resume_refuses_what_would_change_the_answers(finished: Path, call_bootcamp: Callable[..., Any]) -> None:
     """Another temperature is refused with both values, another concurrency is fine, and environment does not count."""
-    refused = run_bootcamp("resume", str(finished), "--temperature", "0.5", "--max-tokens", "32768")
+    refused = call_bootcamp("resume", str(finished), "--temperature", "0.5", "--max-tokens", "32768")
     assert refused.returncode == 2
     assert "--temperature: the run has 0.0, not 0.5" in refused.stderr
     assert "max-tokens" not in refused.stderr
-    assert run_bootcamp("resume", str(finished), "--max-concurrent-requests", "2").returncode == 0
-    assert run_bootcamp("resume", str(finished), env={"BOOTCAMP_TEMPERATURE": "0.5"}).returncode == 0
+    assert call_bootcamp("resume", str(finished), "--max-concurrent-requests", "2").returncode == 0
+    assert call_bootcamp("resume", str(finished), env={"BOOTCAMP_TEMPERATURE": "0.5"}).returncode == 0
 
 
 def test_resume_takes_a_moved_test_dir_and_refuses_a_changed_one(
     finished: Path,
     fault_server: Any,
     demo_test_dir: Path,
-    run_bootcamp: Callable[..., Any],
+    call_bootcamp: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
     """A copy with equal digests is fine, changed rows are refused by name, appended rows are owed."""
     moved = tmp_path / "moved"
     shutil.copytree(demo_test_dir, moved)
-    assert run_bootcamp("resume", str(finished), "--test-dir", str(moved)).returncode == 0
+    assert call_bootcamp("resume", str(finished), "--test-dir", str(moved)).returncode == 0
     sudoku = moved / "sudoku.jsonl"
     original = sudoku.read_text(encoding="utf-8")
     sudoku.write_text(original.replace("data_source", "data_source", 1).replace("1", "2", 1), encoding="utf-8")
-    refused = run_bootcamp("resume", str(finished), "--test-dir", str(moved))
+    refused = call_bootcamp("resume", str(finished), "--test-dir", str(moved))
     assert refused.returncode == 2
     assert "sudoku.jsonl changed" in refused.stderr
     sudoku.write_text(original + original.splitlines(keepends=True)[0], encoding="utf-8")
     server = fault_server(test_dir=demo_test_dir)
-    done = run_bootcamp("resume", str(finished), "--test-dir", str(moved), "--url", server.url)
+    done = call_bootcamp("resume", str(finished), "--test-dir", str(moved), "--url", server.url)
     assert done.returncode == 0, done.stderr
     assert server.stats()["by_path"]["/v1/completions"] == 1
     n_rows = len(original.splitlines())
     assert [line["row"] for line in records(finished)["sudoku.jsonl"]] == list(range(n_rows + 1))
 
 
-def test_verifier_failures_are_verified_again_not_requested(finished: Path, run_bootcamp: Callable[..., Any]) -> None:
+def test_verifier_failures_are_verified_again_not_requested(finished: Path, call_bootcamp: Callable[..., Any]) -> None:
     """Resume verifies a record with a verifier failure from its kept output: without any server the run is complete."""
     before = report_bytes(finished)
 
@@ -188,8 +188,8 @@ def test_verifier_failures_are_verified_again_not_requested(finished: Path, run_
         line.update(score=None, extracted_output=None, failure="verifier_crash", failure_message="killed")
 
     rewrite(finished / "details" / "maze.jsonl", fail)
-    assert run_bootcamp("report", str(finished)).returncode == 3
-    done = run_bootcamp("resume", str(finished))
+    assert call_bootcamp("report", str(finished)).returncode == 3
+    done = call_bootcamp("resume", str(finished))
     assert done.returncode == 0, done.stderr
     assert report_bytes(finished) == before
     assert "failure" not in records(finished)["maze.jsonl"][0]
@@ -209,14 +209,14 @@ def test_tokens_of_a_run_are_those_of_its_details(finished: Path) -> None:
     )
 
 
-def test_damaged_details_are_named_and_left_alone(finished: Path, run_bootcamp: Callable[..., Any]) -> None:
+def test_damaged_details_are_named_and_left_alone(finished: Path, call_bootcamp: Callable[..., Any]) -> None:
     """A half line in the middle stops resume and report with its place and without a traceback."""
     path = finished / "details" / "maze.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     damaged = lines[0] + lines[1][:20] + b"\n" + b"".join(lines[2:])
     path.write_bytes(damaged)
     for command in ("resume", "report"):
-        done = run_bootcamp(command, str(finished))
+        done = call_bootcamp(command, str(finished))
         assert done.returncode == 1
         assert "details/maze.jsonl:2" in done.stderr
         assert "Traceback" not in done.stderr
@@ -227,7 +227,7 @@ def test_a_live_run_is_reported_and_not_written_to(
     fault_server: Any,
     demo_test_dir: Path,
     start_bootcamp: Callable[..., Any],
-    run_bootcamp: Callable[..., Any],
+    call_bootcamp: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
     """Under a live run report prints what there is and writes nothing; resume and rescore are refused."""
@@ -238,11 +238,11 @@ def test_a_live_run_is_reported_and_not_written_to(
     )
     wait_for_records(tmp_path / "output", 1, process)
     run_dir = run_dir_of(tmp_path / "output")
-    report = run_bootcamp("report", str(run_dir))
+    report = call_bootcamp("report", str(run_dir))
     assert "writing nothing" in report.stderr
     assert not (run_dir / "meta.jsonl").exists()
     for command in ("resume", "rescore"):
-        refused = run_bootcamp(command, str(run_dir))
+        refused = call_bootcamp(command, str(run_dir))
         assert refused.returncode == 1
         assert "in use by process" in refused.stderr
 
@@ -257,24 +257,24 @@ def test_a_live_run_is_reported_and_not_written_to(
     ],
 )
 def test_bad_test_data_starts_nothing(
-    run_bootcamp: Callable[..., Any], tmp_path: Path, content: bytes, what: str
+    call_bootcamp: Callable[..., Any], tmp_path: Path, content: bytes, what: str
 ) -> None:
     """A bad row is named by file and line, exit code 2, and neither a request nor a directory is made."""
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "a.jsonl").write_bytes(content)
-    done = run_bootcamp("eval", "--model-name", "m", "--test-dir", "tests", "--url", "http://127.0.0.1:9/v1")
+    done = call_bootcamp("eval", "--model-name", "m", "--test-dir", "tests", "--url", "http://127.0.0.1:9/v1")
     assert done.returncode == 2
     assert what in done.stderr
     assert not (tmp_path / "output").exists()
 
 
 def test_upstream_bootcamps_asked_for_in_vain_are_told(
-    fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any]
+    fault_server: Any, demo_test_dir: Path, call_bootcamp: Callable[..., Any]
 ) -> None:
     """Where no package is there, `--bootcamps upstream` warns and the built-in bootcamps verify."""
     server = fault_server(test_dir=demo_test_dir)
     command = ["eval", "--url", server.url, "--test-dir", str(demo_test_dir), "--limit", "1"]
-    done = run_bootcamp(*command, "--bootcamps", "upstream")
+    done = call_bootcamp(*command, "--bootcamps", "upstream")
     assert done.returncode == 0, done.stderr
     assert "upstream has no effect" in done.stderr
-    assert "upstream has no effect" not in run_bootcamp(*command).stderr
+    assert "upstream has no effect" not in call_bootcamp(*command).stderr

@@ -31,10 +31,10 @@ def json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def guide_run(fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path) -> Any:
+def guide_run(fault_server: Any, demo_test_dir: Path, call_bootcamp: Callable[..., Any], tmp_path: Path) -> Any:
     """The guide's command line, with a server's address, in an empty directory."""
     server = fault_server(test_dir=demo_test_dir, model="r1_32B", api_key=KEY)
-    return run_bootcamp(
+    return call_bootcamp(
         *f"eval --url {server.url} --api_key {KEY} --model_name r1_32B --test_dir {demo_test_dir} "
         "--max_concurrent_requests 128 --template r1 --max_tokens 32768 --temperature 0 --timeout 6000 "
         "--api_mode completion --max_retries 16 --max_retrying_delay 60 --resume".split()
@@ -117,14 +117,14 @@ def test_the_progress_log_keeps_its_last_state(guide_run: Any, demo_test_dir: Pa
 
 
 def test_a_finished_run_is_reported_not_run_again(
-    fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
+    fault_server: Any, demo_test_dir: Path, call_bootcamp: Callable[..., Any], tmp_path: Path
 ) -> None:
     """`--resume` on a finished match says so, asks the server nothing and makes no second directory."""
     server = fault_server(test_dir=demo_test_dir)
     command = ["eval", "--url", server.url, "--model-name", "demo", "--test-dir", str(demo_test_dir), "--resume"]
-    assert run_bootcamp(*command).returncode == 0
+    assert call_bootcamp(*command).returncode == 0
     n_requests = server.stats()["requests"]
-    again = run_bootcamp(*command)
+    again = call_bootcamp(*command)
     assert again.returncode == 0
     assert "nothing is owed" in again.stderr
     assert server.stats()["requests"] == n_requests
@@ -132,25 +132,25 @@ def test_a_finished_run_is_reported_not_run_again(
 
 
 def test_other_sampling_parameters_start_a_new_run(
-    fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
+    fault_server: Any, demo_test_dir: Path, call_bootcamp: Callable[..., Any], tmp_path: Path
 ) -> None:
     """`--resume` never mixes answers of different settings, but url and concurrency may differ."""
     server = fault_server(test_dir=demo_test_dir)
     other = fault_server(test_dir=demo_test_dir)
     base = ["eval", "--model-name", "demo", "--test-dir", str(demo_test_dir), "--resume", "--limit", "1"]
-    run_bootcamp(*base, "--url", server.url)
-    same = run_bootcamp(*base, "--url", other.url, "--max-concurrent-requests", "3")
+    call_bootcamp(*base, "--url", server.url)
+    same = call_bootcamp(*base, "--url", other.url, "--max-concurrent-requests", "3")
     assert "nothing is owed" in same.stderr
-    run_bootcamp(*base, "--url", server.url, "--temperature", "0.7")
+    call_bootcamp(*base, "--url", server.url, "--temperature", "0.7")
     assert len(list((tmp_path / "output").iterdir())) == 2
 
 
 def test_chat_mode_sends_the_chosen_templates_system_prompt(
-    fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path
+    fault_server: Any, demo_test_dir: Path, call_bootcamp: Callable[..., Any], tmp_path: Path
 ) -> None:
     """In chat mode a chosen template provides its default system prompt, and the run writes it down."""
     server = fault_server(test_dir=demo_test_dir)
-    done = run_bootcamp(
+    done = call_bootcamp(
         *["eval", "--url", server.url, "--test-dir", str(demo_test_dir), "--api-mode", "chat_completion"],
         *["--template", "qwen", "--limit", "1"],
     )

@@ -20,7 +20,7 @@ ROWS = list(Draw(n=5, seed=1).positions("sudoku.jsonl", N_ROWS))
 
 
 @pytest.fixture
-def run_bootcamp(call_bootcamp: RunBootcamp) -> RunBootcamp:
+def call_bootcamp(call_bootcamp: RunBootcamp) -> RunBootcamp:
     """The tool in this process."""
     return call_bootcamp
 
@@ -51,11 +51,11 @@ def server(fault_server: StartFaultServer, all_tests: Path) -> FaultServerProces
 
 @pytest.fixture
 def evaluate(
-    run_bootcamp: RunBootcamp, server: FaultServerProcess, test_dir: Path, tmp_path: Path
+    call_bootcamp: RunBootcamp, server: FaultServerProcess, test_dir: Path, tmp_path: Path
 ) -> Callable[..., Any]:
     """Run `eval` on the tests."""
     words = ("--url", server.url, "--model-name", "demo", "--test-dir", test_dir)
-    return lambda *options: run_bootcamp("eval", *words, "--output-dir", tmp_path / "output", *options)
+    return lambda *options: call_bootcamp("eval", *words, "--output-dir", tmp_path / "output", *options)
 
 
 def runs(tmp_path: Path) -> list[Path]:
@@ -82,7 +82,9 @@ def lose(run_dir: Path, n_kept: int = 2) -> None:
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"complete": False}))
 
 
-def test_the_drawn_questions_are_asked(evaluate: Callable[..., Any], run_bootcamp: RunBootcamp, tmp_path: Path) -> None:
+def test_the_drawn_questions_are_asked(
+    evaluate: Callable[..., Any], call_bootcamp: RunBootcamp, tmp_path: Path
+) -> None:
     """Records have the rows of the file, and the report says in words and as JSON how many were drawn, and how."""
     done = evaluate(*DRAWN)
     assert done.returncode == 0, done.stderr
@@ -92,10 +94,10 @@ def test_the_drawn_questions_are_asked(evaluate: Callable[..., Any], run_bootcam
     run = open_run(run_dir)
     assert (run.summary.complete, run.summary.n_samples) == (True, 10)
     assert sorted(set(run.samples()["row"][run.samples()["file"] == "sudoku.jsonl"])) == ROWS
-    report = json.loads(run_bootcamp("report", run_dir, "--json").stdout)
+    report = json.loads(call_bootcamp("report", run_dir, "--json").stdout)
     counts = {"korpuzzlewordladder.jsonl": N_ROWS, "sudoku.jsonl": N_ROWS}
     assert report["drawn"] == {"n": 5, "seed": 1, "n_rows": counts}
-    assert run_bootcamp("rescore", run_dir).returncode == 0
+    assert call_bootcamp("rescore", run_dir).returncode == 0
     assert rows_in(run_dir) == ROWS
 
 
@@ -111,7 +113,7 @@ def test_a_run_that_takes_all_says_nothing(evaluate: Callable[..., Any], tmp_pat
 def test_a_run_goes_on_with_the_rows_of_its_start(
     command: str,
     evaluate: Callable[..., Any],
-    run_bootcamp: RunBootcamp,
+    call_bootcamp: RunBootcamp,
     test_dir: Path,
     all_tests: Path,
     server: FaultServerProcess,
@@ -127,18 +129,18 @@ def test_a_run_goes_on_with_the_rows_of_its_start(
         with (test_dir / "sudoku.jsonl").open("ab") as file:
             file.write(b"a row that cannot be read\n")
     n_before = server.stats()["received"]
-    done = run_bootcamp("resume", run_dir) if command == "resume" else evaluate(*DRAWN, "--resume")
+    done = call_bootcamp("resume", run_dir) if command == "resume" else evaluate(*DRAWN, "--resume")
     assert done.returncode == 0, done.stderr
     assert runs(tmp_path) == [run_dir]
     assert server.stats()["received"] - n_before == 8
     assert rows_in(run_dir) == [row for row in ROWS for _ in range(2)]
     assert [json.loads((run_dir / "manifest.json").read_text())[key] for key in ("files", "identity")] == before
-    assert run_bootcamp("resume", run_dir, "--repeats", "3").returncode == 0
+    assert call_bootcamp("resume", run_dir, "--repeats", "3").returncode == 0
     assert rows_in(run_dir) == [row for row in ROWS for _ in range(3)]
 
 
 def test_a_changed_file_is_refused(
-    evaluate: Callable[..., Any], run_bootcamp: RunBootcamp, test_dir: Path, tmp_path: Path
+    evaluate: Callable[..., Any], call_bootcamp: RunBootcamp, test_dir: Path, tmp_path: Path
 ) -> None:
     """A test file whose first rows are others, or fewer, is not that of the run, for `resume` and `eval --resume`."""
     evaluate(*DRAWN)
@@ -147,25 +149,25 @@ def test_a_changed_file_is_refused(
     lines = sudoku.read_bytes().splitlines(keepends=True)
     for content in (b"".join(lines[1:]), b"".join(reversed(lines))):
         sudoku.write_bytes(content)
-        refused = run_bootcamp("resume", run_dir)
+        refused = call_bootcamp("resume", run_dir)
         assert (refused.returncode, "sudoku.jsonl changed since the run started" in refused.stderr) == (2, True)
     assert "differs in test files (1 changed)" in evaluate(*DRAWN, "--resume").stderr
 
 
 @pytest.mark.parametrize("options", [(), ("--sample", "6", "--sample-seed", "1"), ("--sample", "5")])
 def test_another_draw_is_another_run(
-    options: tuple[str, ...], evaluate: Callable[..., Any], run_bootcamp: RunBootcamp, tmp_path: Path
+    options: tuple[str, ...], evaluate: Callable[..., Any], call_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
     """Without the draw, with another number and with another seed `eval --resume` begins a new run."""
     evaluate(*DRAWN)
     assert "starting a new run" in evaluate(*options, "--resume").stderr
     first, _ = runs(tmp_path)
-    refused = run_bootcamp("resume", first, "--sample", "6")
+    refused = call_bootcamp("resume", first, "--sample", "6")
     assert (refused.returncode, "--sample: the run has 5, not 6" in refused.stderr) == (2, True)
 
 
 def test_a_manifest_without_the_keys_drew_nothing(
-    evaluate: Callable[..., Any], run_bootcamp: RunBootcamp, tmp_path: Path
+    evaluate: Callable[..., Any], call_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
     """A run of a version that knew no draw is continued as one of all rows, and by no draw."""
     evaluate()
@@ -181,13 +183,13 @@ def test_a_manifest_without_the_keys_drew_nothing(
     args = json.loads((run_dir / "eval_args.json").read_text())
     del args["sample"], args["sample_seed"]
     (run_dir / "eval_args.json").write_text(json.dumps(args))
-    assert run_bootcamp("resume", run_dir).returncode == 0
+    assert call_bootcamp("resume", run_dir).returncode == 0
     assert rows_in(run_dir) == list(range(N_ROWS))
     assert "differs in sample (none, here 5)" in evaluate("--sample", "5", "--resume").stderr
 
 
 def test_records_of_other_rows_are_refused(
-    evaluate: Callable[..., Any], run_bootcamp: RunBootcamp, tmp_path: Path
+    evaluate: Callable[..., Any], call_bootcamp: RunBootcamp, tmp_path: Path
 ) -> None:
     """`resume` refuses a record of a row that was not drawn."""
     evaluate(*DRAWN)
@@ -196,30 +198,30 @@ def test_records_of_other_rows_are_refused(
     record = json.loads(details.read_text().splitlines()[0])
     other = next(row for row in range(N_ROWS) if row not in ROWS)
     details.write_text(details.read_text() + json.dumps(record | {"row": other, "id": other}) + "\n")
-    refused = run_bootcamp("resume", run_dir)
+    refused = call_bootcamp("resume", run_dir)
     assert refused.returncode != 0
     assert f"row {other} does not belong to this run, which leaves it out" in refused.stderr
 
 
 def test_drawn_questions_are_asked_again(
-    evaluate: Callable[..., Any], run_bootcamp: RunBootcamp, test_dir: Path, all_tests: Path, tmp_path: Path
+    evaluate: Callable[..., Any], call_bootcamp: RunBootcamp, test_dir: Path, all_tests: Path, tmp_path: Path
 ) -> None:
     """`--redo` takes samples of drawn rows, also in a directory beside the run, and none of others."""
     evaluate(*DRAWN)
     [run_dir] = runs(tmp_path)
     grow(test_dir, all_tests)
-    assert run_bootcamp("resume", run_dir, "--redo", f"sudoku:{ROWS[2]}").returncode == 0
+    assert call_bootcamp("resume", run_dir, "--redo", f"sudoku:{ROWS[2]}").returncode == 0
     assert rows_in(run_dir) == ROWS
     other = next(row for row in range(N_ROWS) if row not in ROWS)
-    assert run_bootcamp("resume", run_dir, "--redo", f"sudoku:{other}").returncode == 2
-    done = run_bootcamp("resume", run_dir, "--redo", f"sudoku:{ROWS[0]}", "--max-tokens", "40000")
+    assert call_bootcamp("resume", run_dir, "--redo", f"sudoku:{other}").returncode == 2
+    done = call_bootcamp("resume", run_dir, "--redo", f"sudoku:{ROWS[0]}", "--max-tokens", "40000")
     assert done.returncode == 0, done.stderr
     [beside] = [path for path in runs(tmp_path) if path != run_dir]
     assert rows_in(beside) == [ROWS[0]]
 
 
 def test_a_draw_among_what_else_is_selected(
-    evaluate: Callable[..., Any], run_bootcamp: RunBootcamp, test_dir: Path, tmp_path: Path
+    evaluate: Callable[..., Any], call_bootcamp: RunBootcamp, test_dir: Path, tmp_path: Path
 ) -> None:
     """With bad rows left out, a pattern, a limit and repeats the draw is among the first rows that these let in."""
     sudokus, ladders = (
@@ -242,9 +244,9 @@ def test_a_draw_among_what_else_is_selected(
     details.write_bytes(b"".join(whole.splitlines(keepends=True)[2:5]))
     with (test_dir / "mixed.jsonl").open("ab") as file:
         file.writelines(mixed)
-    assert run_bootcamp("resume", run_dir).returncode == 0
+    assert call_bootcamp("resume", run_dir).returncode == 0
     assert rows_in(run_dir, "mixed.jsonl") == [row for row in rows for _ in range(2)]
-    assert run_bootcamp("rescore", run_dir).returncode == 0
+    assert call_bootcamp("rescore", run_dir).returncode == 0
     assert open_run(run_dir).summary.complete
 
 

@@ -89,9 +89,7 @@ class DemoModel:
         if sample is not None and sample.answer is not None:
             return Generated(text=sample.answer, finish_reason="stop")
         data_source = sample.data_source if sample else ""
-        is_able = self._is_able(prompt, data_source)
-        random = Random(f"{self.seed} {prompt}")  # noqa: S311 - puzzles, not secrets
-        thoughts = _thoughts(random, n=4 + int(24 * (1.2 - self._skill(data_source)) * random.random()))
+        random, thoughts, is_able = self._begun(prompt, data_source)
         flaw = self.flaw(prompt)
         fate = 1.0 if is_able else random.random()
         match flaw:
@@ -118,7 +116,7 @@ class DemoModel:
 
     def is_right(self, prompt: str, data_source: str) -> bool:
         """Whether the answer to a prompt, given by its digest, is to be right; nothing is solved to know it."""
-        is_able = self._is_able(prompt, data_source)
+        _, _, is_able = self._begun(prompt, data_source)
         return is_able and self.flaw(prompt) is None and not self._loses(prompt, data_source)
 
     def drawn(self, prompt: str, seed: int | None) -> str:
@@ -137,9 +135,12 @@ class DemoModel:
                 return flaw
         return None
 
-    def _is_able(self, prompt: str, data_source: str) -> bool:
-        """Whether the skill suffices for a prompt."""
-        return chance(self.seed, "able", prompt) < self._skill(data_source)
+    def _begun(self, prompt: str, data_source: str) -> tuple[Random, str, bool]:
+        """The random numbers of an answer, how it begins, and whether the skill suffices."""
+        skill = self._skill(data_source)
+        random = Random(f"{self.seed} {prompt}")  # noqa: S311 - puzzles, not secrets
+        thoughts = _thoughts(random, n=4 + int(24 * (1.2 - skill) * random.random()))
+        return random, thoughts, random.random() < skill
 
     def _loses(self, prompt: str, data_source: str) -> bool:
         """Whether an answer for which the skill suffices is lost, so that the share of right ones falls by the loss."""
