@@ -831,9 +831,15 @@ def _repeats_alike(contents: "RunContents") -> str | None:
 
 
 def _answer_parameters(contents: "RunContents") -> dict[str, Any]:
-    """The parameters that decide the answers, as far as the run directory knows them."""
+    """What made the answers, as far as the run directory knows: tool, server, and the parameters that decide them."""
+    from bootcamp_cli.server.endpoint import lasting_url
+
+    tool, url = contents.manifest and contents.manifest.tool, contents.eval_args.get("url")
+    made_by: dict[str, Any] = {"tool": f"{tool.name} {tool.version}"} if tool else {}
+    if isinstance(url, str):
+        made_by["url"] = lasting_url(url)
     known = {**contents.eval_args, **(contents.manifest.identity if contents.manifest else {})}
-    return {name: known[name] for name in listed_keys() if known.get(name) not in (None, [], {})}
+    return made_by | {name: known[name] for name in listed_keys() if known.get(name) not in (None, [], {})}
 
 
 # Comparisons

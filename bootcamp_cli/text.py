@@ -6,6 +6,7 @@ The only place that recognises, masks and redacts secrets. Text from elsewhere i
 """
 
 import json
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -62,6 +63,23 @@ def listed(names: Sequence[str], most: int) -> str:
 def counted(n: int, noun: str) -> str:
     """A number with its noun: `1 sample`, `1,176 samples`."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+SCORE_DIGITS = 4
+"""The decimals of a score where no interval says how many it bears."""
+
+
+def score_text(score: float, digits: int = SCORE_DIGITS) -> str:
+    """A score with so many decimals, rounded as spreadsheets do: from its decimal form, halves away from zero.
+
+    0.78125 is 0.7813 here as in a workbook; Python's own formats make it 0.7812.
+    """
+    from decimal import ROUND_HALF_UP, Context, Decimal  # noqa: PLC0415  # most commands show no score
+
+    if not math.isfinite(score):
+        return f"{score}"
+    places, enough = Decimal(1).scaleb(-digits), Context(prec=400)
+    return f"{Decimal(f'{score:.15g}').quantize(places, ROUND_HALF_UP, enough):f}"
 
 
 def shown_url(url: str) -> str:

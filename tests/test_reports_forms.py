@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from msgspec import Raw
 from rich.cells import cell_len
 
+from bootcamp_cli.analysis.statistics import Interval
 from bootcamp_cli.analysis.summary import Aggregator, AnswerHead, FileGroups, GroupPlan, GroupSummary, RunSummary
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports import forms as json_text
+from bootcamp_cli.reports.columns import digits_borne
 from bootcamp_cli.reports.forms import TEXT_FORMS, meta_lines, render
 from bootcamp_cli.reports.table import SORT_KEYS, is_formula
 from bootcamp_cli.store.records import UsageHead
@@ -275,10 +278,10 @@ def test_every_score_stands_with_its_n_and_its_errors_by_name() -> None:
         "for new questions of these bootcamps",
         "for other bootcamps than these",
         "for rerun of the same questions, the noise floor",
-        "pass@k, any of k answers is right: k=1 0.2500  k=2 1.0000",
-        "pass^k, all k are right: k=1 0.2500  k=2 0.0000",
+        "pass@k, any of k answers is right: k=1 0.25  k=2 1.00",
+        "pass^k, all k are right: k=1 0.25  k=2 0.00",
         "questions with too few scores for a value: k=2 3",
-        "maj@2, the most frequent answer: 0.5000",
+        "maj@2, the most frequent answer: 0.50",
         "if all of them were right",
         "latency: mean 0.25 s, p50 0.25 s, p95 0.25 s; 400.0 tokens/s of an answer",
         "retries: http_500 3",
@@ -400,3 +403,17 @@ def test_reports_for_pipes_load_no_table_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+@given(st.floats(1e-7, 0.5), st.floats(0, 0.5))
+def test_the_last_digit_of_a_score_is_worth_a_tenth_of_its_error(half: float, low: float) -> None:
+    """With half the width of the interval comes the number of decimals: two at least, six at most."""
+    digits = digits_borne(Interval(low=low, high=low + 2 * half))
+    assert 2 <= digits <= 6
+    assert digits in (2, 6) or half / 101 <= 10**-digits <= half / 9.99
+
+
+def test_a_score_without_an_error_has_four_digits() -> None:
+    """Where no interval is known, or it has no width, nothing says how many digits count."""
+    assert digits_borne(None) == digits_borne(Interval(low=2.0, high=2.0)) == 4
+    assert digits_borne(Interval(low=-math.inf, high=math.inf)) == 4

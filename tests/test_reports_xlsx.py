@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from decimal import ROUND_HALF_UP, Decimal
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,19 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from bootcamp_cli.analysis.audit import audit
 from bootcamp_cli.analysis.summary import Aggregator, FileGroups, GroupPlan, GroupSummary, RunSummary
 from bootcamp_cli.errors import DiskError
-from bootcamp_cli.reports.forms import REPORTS, FileForm, write_report
+from bootcamp_cli.reports.columns import COLUMNS, FAMILY_COLUMNS, sheet_columns
+from bootcamp_cli.reports.forms import REPORTS, FileForm, render, write_report
 from bootcamp_cli.reports.xlsx import cell_safe, scores_workbook
 from bootcamp_cli.store.atomic import no_check
 from bootcamp_cli.store.records import RecordHead
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import FailureRecord
+from tests.test_store_journal import a_record
 
 PARAMETERS = {"model_name": "r1_32B", "template": "r1", "temperature": 0, "stop": ["</s>"], "top_p": None}
 
@@ -86,39 +91,160 @@ def test_first_sheet_is_that_of_the_reference() -> None:
     assert not [name for name in read.columns if str(name).startswith("Unnamed")]
 
 
-def test_eighty_rows_have_a_chart_that_shows_all_of_them() -> None:
-    """The chart stands right of the table and has horizontal bars for all 80 rows, tall enough for each name."""
-    content = scores_workbook(eighty_rows(), PARAMETERS)
-    sheet = openpyxl.load_workbook(BytesIO(content)).worksheets[0]
-    assert sheet.max_row == 82
-    (chart,) = sheet._charts  # type: ignore[attr-defined]
-    assert (chart.barDir, chart.x_axis.scaling.orientation, chart.x_axis.tickLblSkip) == ("bar", "maxMin", 1)
-    assert (chart.x_axis.delete, chart.y_axis.delete) == (False, False)
-    (series,) = chart.series
-    assert series.val.numRef.f == "'Scores'!$B$2:$B$81"
-    assert series.cat.strRef.f == "'Scores'!$A$2:$A$81"
-    assert chart.anchor._from.col > sheet.max_column
-    centimetres = chart.anchor.ext.height / 360_000
-    assert 80 * 0.45 <= centimetres <= 80 * 0.6
-    assert sheet.freeze_panes == "B2"
-    assert (sheet["B2"].number_format, sheet["C2"].number_format) == ("0.0000", "#,##0.0")
-    assert sheet.column_dimensions["A"].width >= len("Task00bootcamp")
+def test_charts_show_every_row_with_its_interval_and_ceiling() -> None:
+    """The chart sheet has the rows by score, and beside them bars for 40 each with error bars and ceilings."""
+    names = [f"Task{number:03}" for number in range(100)]
+    run = with_ceilings(names)
+    content = scores_workbook(run, PARAMETERS)
+    head, *rows = cells(content, "Chart")
+    assert head == ("bootcamp", "Average Score", "Low 95 %", "High 95 %", "To Low", "To High", "Ceiling")
+    assert [row[1] for row in rows] == sorted((row[1] for row in rows), reverse=True)
+    assert {row[0] for row in rows} == {f"{name}bootcamp" for name in names}
+    for _, score, low, high, to_low, to_high, ceiling in rows:
+        assert (score - to_low, score + to_high, ceiling) == (pytest.approx(low), pytest.approx(high), 0.9)
+    sheet = openpyxl.load_workbook(BytesIO(content))["Chart"]
+    charts = sheet._charts  # type: ignore[attr-defined]
+    for chart, (first, last) in zip(charts, ((2, 41), (42, 81), (82, 101)), strict=True):
+        ceilings, scores = chart.series
+        assert ceilings.val.numRef.f == f"'Chart'!$G${first}:$G${last}"
+        assert scores.val.numRef.f == f"'Chart'!$B${first}:$B${last}"
+        assert scores.cat.strRef.f == ceilings.cat.strRef.f == f"'Chart'!$A${first}:$A${last}"
+        assert scores.errBars.minus.numRef.f == f"'Chart'!$E${first}:$E${last}"
+        assert scores.errBars.plus.numRef.f == f"'Chart'!$F${first}:$F${last}"
+        assert (chart.barDir, chart.x_axis.scaling.orientation, chart.x_axis.tickLblSkip) == ("bar", "maxMin", 1)
+        assert (chart.x_axis.delete, chart.y_axis.delete, chart.y_axis.scaling.max) == (False, False, 1)
+        assert chart.anchor._from.col > 7
+        assert 0.35 <= chart.anchor.ext.height / 360_000 / (last - first + 1) <= 0.6
+    assert [mark.id for mark in sheet.row_breaks.brk] == [37, 73]
 
 
-def test_further_sheets_tell_totals_failures_and_parameters() -> None:
-    """Sample-weighted totals, failures by kind and the parameters have their own sheets."""
+def with_ceilings(names: list[str]) -> RunSummary:
+    """A run whose rows have intervals and a ceiling each."""
+    aggregator = Aggregator(
+        FileGroups(
+            file=f"{name}.jsonl", groups=(GroupPlan(bootcamp=f"{name}bootcamp", data_source=name, n=8, ceiling=0.9),)
+        )
+        for name in names
+    )
+    for number, name in enumerate(names):
+        for row in range(8):
+            aggregator.add_record(f"{name}.jsonl", RecordHead(row=row, data_source=name, score=float(row < number % 9)))
+    return aggregator.summary(model_name="r1_32B", test_dir="eval_data")
+
+
+def test_a_bootcamp_of_several_files_is_named_with_them_in_the_chart() -> None:
+    """Where two rows have one bootcamp, their bars are told apart by the file."""
+    aggregator = Aggregator([FileGroups(file="a.jsonl"), FileGroups(file="b.jsonl")])
+    for file in ("a.jsonl", "b.jsonl"):
+        aggregator.add_record(file, RecordHead(row=0, data_source="Cipher", score=1.0))
+    content = scores_workbook(aggregator.summary(model_name="m", test_dir="t"), {})
+    assert [row[0] for row in cells(content, "Chart")[1:]] == ["Cipherbootcamp, a.jsonl", "Cipherbootcamp, b.jsonl"]
+
+
+def test_sheets_stand_in_their_order_and_the_summary_opens() -> None:
+    """The reference's sheet stays the first, the summary is the second and the one that opens."""
+    book = openpyxl.load_workbook(BytesIO(scores_workbook(eighty_rows(), PARAMETERS)))
+    assert book.sheetnames == ["Scores", "Summary", "Chart", "Families", "Failures", "Audit", "Parameters"]
+    assert book.active is book["Summary"]
+    assert [sheet.title for sheet in book if sheet.sheet_view.tabSelected] == ["Summary"]
+
+
+def test_columns_are_ordered_by_use_and_names_stand_last() -> None:
+    """Behind the reference's three columns stand the interval, the ceiling, what became of the samples, the file."""
+    head = cells(scores_workbook(with_ceilings(["a"]), {}), "Scores")[0]
+    assert head[:8] == (
+        *("bootcamp", "Average Score", "Average Output Length", "Low 95 %, New Questions"),
+        *("High 95 %, New Questions", "Ceiling", "Samples", "Correct"),
+    )
+    assert head[-2:] == ("File", "Data Source")
+    in_sheet = {column.key for column in (*COLUMNS, FAMILY_COLUMNS[0])}
+    assert {column.key for column in sheet_columns(of_repeats())} <= in_sheet
+
+
+def test_tables_can_be_worked_with_and_printed() -> None:
+    """Each table has a frozen head and a filter that leaves the total alone, and prints in landscape."""
+    book = openpyxl.load_workbook(BytesIO(scores_workbook(eighty_rows(), PARAMETERS)))
+    for sheet in book:
+        assert sheet.page_setup.orientation == "landscape"
+        if sheet.title == "Summary":
+            continue
+        assert sheet.freeze_panes == "B2"
+        if sheet.title == "Chart":
+            continue
+        assert sheet.print_title_rows == "$1:$1"
+        assert sheet.sheet_properties.pageSetUpPr is not None
+        assert (sheet.sheet_properties.pageSetUpPr.fitToPage, sheet.page_setup.fitToHeight) == (True, 0)
+    assert str(book["Scores"].auto_filter.ref).endswith("81")
+    assert book["Scores"]["A82"].value == "Total Average"
+    (coloured,) = book["Scores"].conditional_formatting
+    assert str(coloured.sqref) == "B2:B81"
+    assert book["Scores"].column_dimensions["A"].width >= len("Task00bootcamp")
+
+
+def test_every_cell_has_one_font() -> None:
+    """Whatever is bold, the family and the size of the letters are the same in all sheets."""
+    book = openpyxl.load_workbook(BytesIO(scores_workbook(of_repeats(), PARAMETERS)))
+    filled = [cell for sheet in book for row in sheet.iter_rows() for cell in row if cell.value is not None]
+    assert {(cell.font.name, cell.font.size) for cell in filled} == {("Calibri", 11)}
+
+
+def test_a_score_is_shown_as_in_the_terminal() -> None:
+    """The formats of the cells show the digits that the table has, and 0.78125 is 0.7813 in both."""
+    for run in (eighty_rows(), with_ceilings([f"t{number}" for number in range(9)]), of_repeats()):
+        sheet = openpyxl.load_workbook(BytesIO(scores_workbook(run, {})))["Scores"]
+        table = render(run, "table", by="bootcamp").splitlines()[2 : 2 + len(run.groups)]
+        for line, row in zip(table, sheet.iter_rows(min_row=2, max_row=1 + len(run.groups)), strict=True):
+            assert line.split()[1] == shown(row[1])
+    uneven = GroupSummary(bootcamp="b", file="b.jsonl", n=32, n_answered=32, n_scored=32, score_sum=25.0)
+    cell = openpyxl.load_workbook(BytesIO(scores_workbook(run_of(uneven), {})))["Scores"]["B2"]
+    assert cell.value == 0.78125
+    assert shown(cell) == "0.7813"
+    for form in ("table", "markdown"):
+        assert "0.7813" in render(run_of(uneven), form)
+
+
+def shown(cell: Any) -> str:
+    """What a spreadsheet shows for a score: halves are rounded away from zero."""
+    digits = cell.number_format.replace("_0", "").partition(".")[2]
+    return str(Decimal(repr(cell.value)).quantize(Decimal(f"0.{digits}"), ROUND_HALF_UP))
+
+
+def of_repeats() -> RunSummary:
+    """A run that asks a question twice."""
+    aggregator = Aggregator([FileGroups(file="a.jsonl")], repeats=2)
+    for repeat, score in enumerate((0.0, 1.0)):
+        aggregator.add_record("a.jsonl", RecordHead(row=0, repeat=repeat, data_source="Cipher", score=score))
+    return aggregator.summary(model_name="m", test_dir="t")
+
+
+def test_the_summary_tells_score_completeness_and_families() -> None:
+    """The second sheet has model, score with its interval, counts and families, and the figures of the whole run."""
+    run = eighty_rows()
+    assert run.interval is not None
+    rows = cells(scores_workbook(run, PARAMETERS), "Summary")
+    facts = {row[0]: row[1:] for row in rows}
+    assert (facts["Model"][0], facts["Test Dir"][0], facts["Complete"][0]) == ("r1_32B", "eval_data", "no")
+    ends = run.interval.low, run.interval.high
+    assert facts["Average Score, every row alike"][:3] == pytest.approx((run.avg_score, *ends))
+    assert facts["Average Score, every sample alike"][0] == pytest.approx(run.weighted_score)
+    assert (facts["Samples"][0], facts["Scored"][0], facts["Without Answer"][0]) == (560, 400, 80)
+    assert (facts["Without Verdict"][0], facts["Not Tried"][0]) == (80, 0)
+    assert facts["other"][:2] == (80, run.avg_score)
+    assert facts["Total Average"][:2] == (80, run.avg_score)
+
+
+def test_further_sheets_tell_failures_and_parameters() -> None:
+    """Failures by kind and the parameters have their own sheets; where nothing failed a word says so."""
     content = scores_workbook(eighty_rows(), PARAMETERS)
-    totals = {row[0]: row[1] for row in cells(content, "Totals")[1:]}
-    assert totals["Average Score, every sample alike"] == pytest.approx(eighty_rows().weighted_score)
-    assert (totals["Samples"], totals["Scored"], totals["Without Answer"]) == (560, 400, 80)
-    assert (totals["Without Verdict"], totals["Not Tried"], totals["Complete"]) == (80, 0, "no")
     failures = cells(content, "Failures")
     assert failures[1:4] == [
-        ("all", None, None, "answer", "timeout", 80),
-        ("all", None, None, "verdict", "verifier_timeout", 80),
-        ("Task00bootcamp", "Task00.jsonl", "Task00", "answer", "timeout", 1),
+        ("all", "answer", "timeout", 80, None, None),
+        ("all", "verdict", "verifier_timeout", 80, None, None),
+        ("Task00bootcamp", "answer", "timeout", 1, "Task00.jsonl", "Task00"),
     ]
     assert len(failures) == 1 + 2 + 160
+    assert cells(scores_workbook(run_of(group("a")), {}), "Failures")[1][0] == "none: every sample has a score"
+    assert "2 samples are not tried" in cells(scores_workbook(run_of(group("a", None)), {}), "Failures")[1][0]
     assert cells(content, "Parameters")[1:] == [
         ("model_name", "r1_32B"),
         ("template", "r1"),
@@ -128,23 +254,30 @@ def test_further_sheets_tell_totals_failures_and_parameters() -> None:
     ]
 
 
-def test_families_and_repeats_have_sheets_behind_the_others() -> None:
-    """Families stand behind the older sheets, with their errors; pass@k and the like only with repeats."""
-    once, book = scores_workbook(eighty_rows(), PARAMETERS), openpyxl.load_workbook
-    older = ["Scores", "Totals", "Failures", "Parameters"]
-    assert book(BytesIO(once)).sheetnames == [*older, "Families"]
-    head, other, total = cells(once, "Families")
+def test_the_audit_has_a_sheet_that_says_where_there_is_none() -> None:
+    """Causes stand for the run and for each row; without an audit the sheet names the option that makes one."""
+    without = cells(scores_workbook(eighty_rows(), {}), "Audit")
+    assert "report RUN_DIR --audit" in without[1][0]
+    record = replace(a_record(0), output="", score=0.0, data_source="Cipher", finish_reason="stop")
+    found = audit([("a.jsonl", record)])
+    rows = cells(scores_workbook(run_of(group("Cipherbootcamp")), {}, found), "Audit")
+    assert rows[1:] == [
+        ("all", "empty", "empty", 1, 1, 0, None),
+        ("Cipherbootcamp", "empty", "empty", 1, 1, 0, "a.jsonl"),
+    ]
+    assert cells(scores_workbook(run_of(), {}, audit([])), "Audit")[1][0] == "none: no cause was found"
+
+
+def test_families_and_repeats_have_their_sheets() -> None:
+    """Families stand with their errors; pass@k and the like only with repeats."""
+    head, other, total = cells(scores_workbook(eighty_rows(), PARAMETERS), "Families")
     assert head[:3] == ("Family", "Rows", "Average Score")
     assert (other[:2], total[0]) == (("other", 80), "Total Average")
     assert other[head.index("Low 95 %, New Questions")] < other[2] < other[head.index("High 95 %, New Questions")]
-    aggregator = Aggregator([FileGroups(file="a.jsonl")], repeats=2)
-    for repeat, score in enumerate((0.0, 1.0)):
-        aggregator.add_record("a.jsonl", RecordHead(row=0, repeat=repeat, data_source="Cipher", score=score))
-    twice = scores_workbook(aggregator.summary(model_name="m", test_dir="t"), PARAMETERS)
-    assert book(BytesIO(twice)).sheetnames == [*older, "Families", "Repeats"]
-    head, row, _ = cells(twice, "Repeats")
+    head, row, _ = cells(scores_workbook(of_repeats(), PARAMETERS), "Repeats")
     found = dict(zip(head, row, strict=True))
     assert (found["pass@1"], found["pass@2"], found["pass^2"], found["Variance Within Questions"]) == (0.5, 1, 0, 0.5)
+    assert head[-2:] == ("File", "Data Source")
 
 
 def test_same_answers_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,13 +354,15 @@ def test_a_run_without_any_score_has_no_chart_but_a_workbook() -> None:
     for run in (run_of(), run_of(group("a", None))):
         sheet = openpyxl.load_workbook(BytesIO(scores_workbook(run, {}))).worksheets[0]
         assert sheet.cell(row=len(run.groups) + 2, column=1).value == "Total Average"
-        assert not sheet._charts  # type: ignore[attr-defined]
+        charts = openpyxl.load_workbook(BytesIO(scores_workbook(run, {})))["Chart"]
+        assert charts["A2"].value == "no row has a score"
+        assert not charts._charts  # type: ignore[attr-defined]
 
 
 def test_scores_beyond_one_keep_their_scale() -> None:
     """The axis is 0 to 1 where all scores are, and left to the spreadsheet where one is not."""
     for score, top in ((0.5, 1), (3.0, None)):
-        sheet = openpyxl.load_workbook(BytesIO(scores_workbook(run_of(group("a", score)), {}))).worksheets[0]
+        sheet = openpyxl.load_workbook(BytesIO(scores_workbook(run_of(group("a", score)), {})))["Chart"]
         assert sheet._charts[0].y_axis.scaling.max == top  # type: ignore[attr-defined]
 
 

@@ -8,7 +8,7 @@ import pytest
 from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.server.aiohttp_transport import AiohttpTransport
 from bootcamp_cli.server.client import make_transport
-from bootcamp_cli.server.endpoint import Endpoint, endpoint, proxy_for
+from bootcamp_cli.server.endpoint import Endpoint, endpoint, lasting_url, proxy_for
 from bootcamp_cli.server.httpx_transport import HttpxTransport
 from bootcamp_cli.server.transport import TransportName
 from tests.raw_server import KEY
@@ -169,3 +169,19 @@ def test_an_unusable_proxy_is_named_without_its_password(transport: TransportNam
     with pytest.raises(SettingsError, match=f"proxy {address}: not a usable proxy address") as caught:
         make_transport(endpoint("http://h"), transport, environ={"http_proxy": written})
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://127.0.0.1:8000/v1", "http://127.0.0.1:*/v1"),
+        ("http://localhost:65001", "http://localhost:*"),
+        ("http://[::1]:80/v1", "http://[::1]:*/v1"),
+        ("https://user:secret@api.example.com:8443/v1?key=secret", "https://api.example.com:8443/v1"),
+        ("http://127.0.0.1/v1", "http://127.0.0.1/v1"),
+        ("http://127.0.0.1:port/v1", "http://127.0.0.1:port/v1"),
+    ],
+)
+def test_reports_name_a_server_without_secrets_and_passing_ports(url: str, shown: str) -> None:
+    """Credentials and query are left out, and the port of a server on this machine is `*`."""
+    assert lasting_url(url) == shown

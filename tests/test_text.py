@@ -1,6 +1,7 @@
 """Text from elsewhere neither acts on a terminal nor runs in a spreadsheet, and no secret shows in it."""
 
 import json
+import math
 import unicodedata
 
 import pytest
@@ -16,6 +17,7 @@ from bootcamp_cli.text import (
     mask_credentials,
     mask_mapping,
     one_line,
+    score_text,
     secret_texts,
     shortened,
     shown_url,
@@ -232,3 +234,31 @@ def test_no_secret_shows_in_a_repr() -> None:
 def test_shortened_text_is_one_line(text: str, line: str) -> None:
     """A shortened text is printable, and with its ellipsis no longer than asked for."""
     assert shortened(text, 4) == line
+
+
+@pytest.mark.parametrize(
+    ("score", "digits", "shown"),
+    [
+        (0.78125, 4, "0.7813"),
+        (0.78135, 4, "0.7814"),  # a little less in binary
+        (0.625, 2, "0.63"),
+        (-0.625, 2, "-0.63"),
+        (0.99995, 4, "1.0000"),
+        (1.0, 3, "1.000"),
+        (0.1 + 0.2, 4, "0.3000"),
+        (1e300, 2, f"1{'0' * 300}.00"),
+        (math.nan, 2, "nan"),
+        (-math.inf, 2, "-inf"),
+    ],
+)
+def test_scores_are_rounded_as_spreadsheets_do(score: float, digits: int, shown: str) -> None:
+    """Halves go away from zero by the decimal form, whatever the binary one is."""
+    assert score_text(score, digits) == shown
+
+
+@given(st.floats(-1, 2), st.integers(2, 6))
+def test_a_rounded_score_is_near(score: float, digits: int) -> None:
+    """It has the asked decimals and is at most half a unit of the last one away."""
+    text = score_text(score, digits)
+    assert len(text.partition(".")[2]) == digits
+    assert abs(float(text) - score) <= 0.5 * 10**-digits + 1e-12

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bootcamp_cli.cli.options import Call, command
-from bootcamp_cli.text import counted, visible
+from bootcamp_cli.text import counted, score_text, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,16 +94,16 @@ def _lines(result: "Audit") -> "Iterator[str]":
         yield ""
         yield aligned([("bootcamp", "score", "scored 0", "causes"), *map(_row, found)], widest=48)
     yield ""
-    yield f"average score: {result.avg_score:.4f}, a mean of the test files' means over samples"
+    yield f"average score: {score_text(result.avg_score)}, a mean of the test files' means over samples"
     if (reached := result.reached) is not None:
         yield (
-            f"bounds, no scores: {reached.low:.4f} of what can be reached without the rows that no output wins, "
-            f"{reached.high:.4f} also without those lost whose asked format is refused"
+            f"bounds, no scores: {score_text(reached.low)} of what can be reached without the rows that no output "
+            f"wins, {score_text(reached.high)} also without those lost whose asked format is refused"
         )
     if (forgiven := result.forgiven) is not None:
         yield (
-            f"bounds, no scores: {forgiven.low:.4f} if what was found to be right in substance counted, "
-            f"{forgiven.high:.4f} if every loss by format were a right answer"
+            f"bounds, no scores: {score_text(forgiven.low)} if what was found to be right in substance counted, "
+            f"{score_text(forgiven.high)} if every loss by format were a right answer"
         )
 
 
@@ -116,4 +116,5 @@ def _row(group: "GroupAudit") -> tuple[str, ...]:
     """A bootcamp with its causes, the most frequent first."""
     ranked = sorted(group.causes, key=lambda count: -count.n)
     causes = ", ".join(f"{count.cause.value} {count.n:,}" for count in ranked)
-    return (visible(group.bootcamp), f"{group.avg_score:.4f}", f"{group.n_zero:,}", causes)
+    score = "-" if group.avg_score is None else score_text(group.avg_score)
+    return (visible(group.bootcamp), score, f"{group.n_zero:,}", causes)

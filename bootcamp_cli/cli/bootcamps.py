@@ -8,6 +8,7 @@ import typer
 from bootcamp_cli.cli.console import aligned
 from bootcamp_cli.cli.options import Call, command
 from bootcamp_cli.errors import EXIT_OK
+from bootcamp_cli.text import score_text
 
 if TYPE_CHECKING:
     from bootcamp_cli.verification.golden import Agreement, Difference
@@ -40,7 +41,7 @@ def list_command(call: Call) -> int:
                 "reasons": list(limit.reasons) if limit else [],
             }
         )
-        shown = (f"{limit.any_output:.4f}", f"{limit.asked_format:.4f}") if limit else ("-", "-")
+        shown = (score_text(limit.any_output), score_text(limit.asked_format)) if limit else ("-", "-")
         rows.append((ref.data_source, known.family or "-", ref.origin, *shown))
     call.console.result(data, text=aligned(rows))
     return EXIT_OK

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bootcamp_cli.errors import EXIT_INCOMPLETE, EXIT_OK, BootcampError, UsageError
-from bootcamp_cli.text import counted, listed, visible
+from bootcamp_cli.text import counted, listed, score_text, visible
 
 if TYPE_CHECKING:
     from bootcamp_cli.analysis.compare import RunComparison
@@ -109,11 +109,11 @@ def min_score_text(found: "MinScore") -> str:
     if found.mean is None or found.interval is None:
         return f"{head}: the average score has no interval"
     low, high = found.interval.low, found.interval.high
-    parts = [f"{head}: average score {found.mean:.4f}, 95 % interval {low:.4f} to {high:.4f}"]
+    parts = [f"{head}: average score {score_text(found.mean)}, 95 % interval {score_text(low)} to {score_text(high)}"]
     if found.n_missing and found.low is not None and found.high is not None:
         parts.append(
-            f"{found.low:.4f} to {found.high:.4f} with the {counted(found.n_missing, 'sample')} without a score wrong "
-            "or right"
+            f"{score_text(found.low)} to {score_text(found.high)} with the {counted(found.n_missing, 'sample')} "
+            "without a score wrong or right"
         )
     if found.left_out:
         parts.append(f"left out, no bootcamp: {listed([visible(name) for name in found.left_out], 10)}")

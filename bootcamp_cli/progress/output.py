@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from bootcamp_cli.events import Draining, Event, RunPaused, RunResumed, RunStarted, ServerLimits, Warned
 from bootcamp_cli.progress.state import ProgressState
-from bootcamp_cli.text import counted, visible
+from bootcamp_cli.text import counted, score_text, visible
 
 UNKNOWN_TIME = "-:--:--"
 
@@ -92,7 +92,7 @@ def rate(per_s: float) -> str:
 
 def score(mean: float | None) -> str:
     """A mean score with three digits, `-` before the first score."""
-    return "-" if mean is None else f"{mean:.3f}"
+    return "-" if mean is None else score_text(mean, 3)
 
 
 def figures(state: ProgressState) -> list[str]:

@@ -1,17 +1,67 @@
 """The columns of every report, declared once: name, titles, format, value of a row, value of the total row."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
+from bootcamp_cli.text import SCORE_DIGITS, score_text, visible
+
 if TYPE_CHECKING:
+    from bootcamp_cli.analysis.statistics import Interval
     from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
 
 
-Kind = Literal["text", "count", "score", "length"]
+Kind = Literal["text", "count", "score", "error", "limit", "length"]
+"""What a cell is: a score has as many decimals as its interval bears, a standard error or a variance two more than that
+leaves of it, and a limit, which is known exactly, four."""
+
 Cell = str | int | float | None
+
+_LEAST_DIGITS, _MOST_DIGITS = 2, 6
+
+
+def digits_borne(interval: "Interval | None") -> int:
+    """How many decimals of a score its interval bears: the last is worth a tenth of half the width, or less.
+
+    At least two; four where there is no interval.
+    """
+    half = 0.0 if interval is None else (interval.high - interval.low) / 2
+    if not half > 0 or math.isinf(half):
+        return SCORE_DIGITS
+    return min(max(math.ceil(1 - math.log10(half)), _LEAST_DIGITS), _MOST_DIGITS)
+
+
+def decimals(kind: Kind, digits: int) -> int:
+    """The decimals of a number in a row whose score has `digits`."""
+    match kind:
+        case "score":
+            return digits
+        case "error":
+            return digits + 1
+        case "limit":
+            return SCORE_DIGITS
+        case "length":
+            return 1
+        case "count" | "text":
+            return 0
+
+
+def cell_text(cell: Cell, kind: Kind, digits: int = SCORE_DIGITS, *, none: str = "-") -> str:
+    """A cell as people read it, of a row whose score has `digits` decimals; `none` for no value."""
+    if cell is None:
+        return none
+    if isinstance(cell, str):
+        return visible(cell)
+    match kind:
+        case "score" | "error" | "limit":
+            return score_text(cell, decimals(kind, digits))
+        case "length":
+            return f"{cell:,.1f}"
+        case "count" | "text":
+            return f"{cell:,}"
 
 
 def _never(_: "RunSummary") -> bool:
@@ -143,7 +193,7 @@ COLUMNS: tuple[Column, ...] = (
         "ceiling",
         "ceiling",
         "Ceiling",
-        "score",
+        "limit",
         lambda row: row.ceiling,
         lambda run: any(group.ceiling is not None for group in run.groups),
     ),
@@ -191,7 +241,7 @@ COLUMNS: tuple[Column, ...] = (
         "error_rerun",
         "rerun",
         "Standard Error, Rerun",
-        "score",
+        "error",
         partial(_error, "rerun"),
         _repeated,
         _repeated,
@@ -239,8 +289,8 @@ def _repeat_columns(repeats: int, *, can_vote: bool) -> Iterator[Column]:
     if can_vote:
         name = f"maj@{repeats}"
         yield _same(name, name, name, "score", _majority, _always, behind="avg_score")
-    yield _same("variance_within", "within", "Variance Within Questions", "score", attrgetter("variance_within"))
-    yield _same("variance_between", "between", "Variance Between Questions", "score", attrgetter("variance_between"))
+    yield _same("variance_within", "within", "Variance Within Questions", "error", attrgetter("variance_within"))
+    yield _same("variance_between", "between", "Variance Between Questions", "error", attrgetter("variance_between"))
     for place, k in enumerate(k_values(repeats)):
         yield _same(
             f"n_without@{k}", f"without@{k}", f"Questions Without {k} Scores", "count", partial(_without, place)
@@ -258,6 +308,22 @@ def _majority(row: "GroupSummary | RunSummary") -> Cell:
 
 def _without(place: int, row: "GroupSummary | RunSummary") -> Cell:
     return row.passes[place].n_without if row.passes else None
+
+
+_BY_USE = (
+    *("bootcamp", "avg_score", "avg_len", "score_low95", "score_high95", "error_rerun", "ceiling"),
+    *("n", "n_correct", "n_wrong", "n_lost_truncated", "n_lost_empty", "n_lost_filtered"),
+    *("n_failed", "n_unverified", "n_missing", "n_scored", "n_questions", "repeats"),
+    *("score_low", "score_high", "n_truncated", "n_empty", "n_filtered", "n_unknown_end", "n_len_estimated"),
+    *("family", "file", "data_source"),
+)
+"""The columns of the workbook's first sheet by their keys: the reference's three, then by use, names last."""
+
+
+def sheet_columns(run: "RunSummary") -> tuple[Column, ...]:
+    """The columns of the workbook's first sheet, in their order there."""
+    columns = [column for column in (*COLUMNS, FAMILY_COLUMNS[0]) if column.in_sheet(run)]
+    return tuple(sorted(columns, key=lambda column: _BY_USE.index(column.key)))
 
 
 def shown_columns(run: "RunSummary") -> tuple[Column, ...]:

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports.forms import escaped_markdown
 from bootcamp_cli.reports.table import as_text, display_width
-from bootcamp_cli.text import counted, listed, shortened, visible
+from bootcamp_cli.text import counted, listed, score_text, shortened, visible
 
 if TYPE_CHECKING:
     from bootcamp_cli.analysis.compare import CurvePoint, Difference, Flip, GateResult, RunComparison
@@ -297,7 +297,7 @@ def _curve(points: Sequence["CurvePoint"]) -> _Grid:
     titles = ("curve, in order", "score", "points", "95 % interval", "p", "adjusted", "finds from", "result")
     rows = []
     for point in points:
-        mean = "-" if point.mean is None else f"{point.mean:.4f}"
+        mean = "-" if point.mean is None else score_text(point.mean)
         step = ("",) * 6 if point.step is None else _level("", [point.step]).rows[0][2:]
         rows.append((visible(point.name), mean, *step))
     return _Grid(titles, rows, ("p", "adjusted", "95 % interval"))

@@ -228,8 +228,8 @@ def markdown_text(page: Page) -> str:
     lines: list[str] = []
     for table in page.tables:
         rule = ("---" if column.kind == "text" else "---:" for column in table.columns)
-        total = (f"**{escaped_markdown(cell)}**" if cell else "" for cell in table.total)
-        rows = ([escaped_markdown(cell) for cell in row] for row in table.rows)
+        total = (f"**{escaped_markdown(cell.rstrip())}**" if cell else "" for cell in table.total)
+        rows = ([escaped_markdown(cell.rstrip()) for cell in row] for row in table.rows)
         lines += [_row(map(escaped_markdown, table.titles)), _row(rule), *map(_row, rows), _row(total), ""]
     return "\n".join([*lines, *(f"- {escaped_markdown(note)}" for note in page.notes)]) + "\n"
 

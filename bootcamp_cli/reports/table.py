@@ -9,8 +9,19 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
 from bootcamp_cli.errors import UsageError
-from bootcamp_cli.reports.columns import COLUMNS, FAMILY_COLUMNS, Cell, Column, Kind, repeat_columns, shown_columns
-from bootcamp_cli.text import counted, shortened, visible
+from bootcamp_cli.reports.columns import (
+    COLUMNS,
+    FAMILY_COLUMNS,
+    Cell,
+    Column,
+    Kind,
+    cell_text,
+    decimals,
+    digits_borne,
+    repeat_columns,
+    shown_columns,
+)
+from bootcamp_cli.text import counted, score_text, shortened, visible
 from bootcamp_cli.types import LATENCY_UNIT_S
 
 if TYPE_CHECKING:
@@ -30,7 +41,8 @@ _STARTERS = frozenset("=+-@\t\r\n＝＋－＠")
 class Table:
     """The rows of a summary and their total as text; the total's averages are unweighted means, its counts sums.
 
-    All text is safe to print.
+    All text is safe to print. In a column of numbers the decimal points stand below each other, once the cells are
+    aligned right.
     """
 
     columns: tuple[Column, ...]
@@ -78,38 +90,44 @@ def build_page(shown: "RunSummary", *, n_all: int, by: By = "both") -> Page:
     if by == "family" or (by == "both" and len({group.family for group in shown.groups}) > 1):
         tables.append(_family_table(shown, columns, label))
     if by != "family":
-        rows = tuple(tuple(cell_text(column.of(group), column.kind) for column in columns) for group in shown.groups)
-        tables.append(Table(columns=columns, rows=rows, total=_total(shown, columns, label)))
+        rows = [_cells(columns, [column.of(group) for column in columns], group.interval) for group in shown.groups]
+        tables.append(_table(columns, rows, shown, label))
     return Page(tables=tuple(tables), notes=tuple(_notes(shown, n_all)))
 
 
 def _family_table(shown: "RunSummary", columns: tuple[Column, ...], label: str) -> Table:
     """A row for each family: its unweighted mean and its sums."""
     columns = (*FAMILY_COLUMNS, *(column for column in columns if column.kind != "text"))
-    rows = tuple(
-        (visible(name), *(cell_text(column.total(family), column.kind) for column in columns[1:]))
+    rows = [
+        [visible(name), *_cells(columns[1:], [column.total(family) for column in columns[1:]], family.interval)]
         for name, family in shown.families.items()
-    )
-    return Table(columns=columns, rows=rows, total=_total(shown, columns, label))
+    ]
+    return _table(columns, rows, shown, label)
 
 
-def _total(shown: "RunSummary", columns: tuple[Column, ...], label: str) -> tuple[str, ...]:
-    return (label, *(cell_text(column.total(shown), column.kind, none="") for column in columns[1:]))
+def _table(columns: tuple[Column, ...], rows: Sequence[Sequence[str]], shown: "RunSummary", label: str) -> Table:
+    """The rows with their total behind them."""
+    totals = [column.total(shown) for column in columns[1:]]
+    lines = [*rows, [label, *_cells(columns[1:], totals, shown.interval, none="")]]
+    cells = [_pointed(column.kind, texts) for column, texts in zip(columns, zip(*lines, strict=True), strict=True)]
+    *body, total = zip(*cells, strict=True)
+    return Table(columns=columns, rows=tuple(body), total=total)
 
 
-def cell_text(cell: Cell, kind: Kind, *, none: str = "-") -> str:
-    """A cell as people read it: four decimals for a score, one for a length, grouped thousands; `none` for no value."""
-    if cell is None:
-        return none
-    if isinstance(cell, str):
-        return visible(cell)
-    match kind:
-        case "score":
-            return f"{cell:.4f}"
-        case "length":
-            return f"{cell:,.1f}"
-        case "count" | "text":
-            return f"{cell:,}"
+def _cells(
+    columns: Sequence[Column], values: Sequence[Cell], interval: "Interval | None", *, none: str = "-"
+) -> list[str]:
+    """The values of a row as text, with as many digits as its interval bears."""
+    digits = digits_borne(interval)
+    return [cell_text(value, column.kind, digits, none=none) for column, value in zip(columns, values, strict=True)]
+
+
+def _pointed(kind: Kind, cells: Sequence[str]) -> Sequence[str]:
+    """The cells of a column, numbers with blanks behind them so that they have their decimal points in one place."""
+    if kind not in ("score", "error"):
+        return cells
+    tails = [len(cell) - cell.index(".") if "." in cell else 0 for cell in cells]
+    return [cell + " " * (max(tails) - tail if tail else 0) for cell, tail in zip(cells, tails, strict=True)]
 
 
 def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
@@ -125,12 +143,12 @@ def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
         yield from _repeated_prompts(run)
     if run.weighted_score is not None:
         yield (
-            f"every sample counting alike: average score {run.weighted_score:.4f}"
+            f"every sample counting alike: average score {_score(run.weighted_score, run.weighted_interval)}"
             f"{_between(run.weighted_interval)}{_length(run.weighted_len)}"
         )
     if not run.complete and run.bounds is not None:
-        low, high = run.bounds.low, run.bounds.high
-        yield f"bounds: average score {low:.4f} if all samples without a score were wrong, {high:.4f} if all were right"
+        low, high = (_score(bound, run.interval) for bound in (run.bounds.low, run.bounds.high))
+        yield f"bounds: average score {low} if all samples without a score were wrong, {high} if all were right"
     if run.failures:
         yield f"without an answer: {_kinds(run.failures)}"
     if run.unverified:
@@ -191,7 +209,7 @@ def _errors(run: "RunSummary") -> Iterator[str]:
         return
     if mean.interval is not None:
         yield (
-            f"average score {mean.mean:.4f}{_between(mean.interval)} of these bootcamps "
+            f"average score {_score(mean.mean, mean.interval)}{_between(mean.interval)} of these bootcamps "
             "(low95 and high95: the same for a row)"
         )
     errors = (
@@ -199,7 +217,8 @@ def _errors(run: "RunSummary") -> Iterator[str]:
         ("other bootcamps than these", mean.error_other_bootcamps),
         ("rerun of the same questions, the noise floor", mean.error_rerun),
     )
-    known = ", ".join(f"{error:.4f} for {name}" for name, error in errors if error is not None)
+    digits = decimals("error", digits_borne(mean.interval))
+    known = ", ".join(f"{score_text(error, digits)} for {name}" for name, error in errors if error is not None)
     unknown = "; for a rerun it takes repeats" if mean.error_rerun is None else ""
     if known:
         yield f"standard error of the average score: {known}{unknown}"
@@ -207,8 +226,16 @@ def _errors(run: "RunSummary") -> Iterator[str]:
         yield f"{counted(n, 'row')} with scores outside 0 to 1: intervals by Student's t, which nothing bounds"
 
 
+def _score(score: float, interval: "Interval | None") -> str:
+    """A score with as many digits as its interval bears."""
+    return score_text(score, digits_borne(interval))
+
+
 def _between(interval: "Interval | None") -> str:
-    return f", 95 % interval {interval.low:.4f} to {interval.high:.4f} for new questions" if interval else ""
+    if interval is None:
+        return ""
+    low, high = _score(interval.low, interval), _score(interval.high, interval)
+    return f", 95 % interval {low} to {high} for new questions"
 
 
 def _about_repeats(run: "RunSummary") -> Iterator[str]:
@@ -216,7 +243,7 @@ def _about_repeats(run: "RunSummary") -> Iterator[str]:
     at = [(each.k, each.pass_at) for each in run.passes]
     hat = [(each.k, each.pass_hat) for each in run.passes]
     for name, meaning, means in (("pass@k", "any of k answers is right", at), ("pass^k", "all k are right", hat)):
-        values = "  ".join(f"k={k} {mean.mean:.4f}" for k, mean in means if mean)
+        values = "  ".join(f"k={k} {_score(mean.mean, mean.interval)}" for k, mean in means if mean)
         if values:
             yield f"{name}, {meaning}: {values}"
     if without := ", ".join(f"k={each.k} {each.n_without:,}" for each in run.passes if each.n_without):
@@ -224,13 +251,14 @@ def _about_repeats(run: "RunSummary") -> Iterator[str]:
     if (majority := run.majority) is not None and majority.mean is not None:
         without = f"; {counted(majority.n_without, 'question')} without a value" if majority.n_without else ""
         yield (
-            f"maj@{run.repeats}, the most frequent answer: {majority.mean.mean:.4f}{_between(majority.mean.interval)}, "
-            f"over the {counted(majority.mean.n_groups, 'row')} whose right answers have one form{without}"
+            f"maj@{run.repeats}, the most frequent answer: {_score(majority.mean.mean, majority.mean.interval)}"
+            f"{_between(majority.mean.interval)}, over the {counted(majority.mean.n_groups, 'row')} whose right "
+            f"answers have one form{without}"
         )
     if run.variance_within is not None and run.variance_between is not None:
         yield (
-            f"variance of scores: {run.variance_within:.4f} within a question, {run.variance_between:.4f} "
-            "between the questions of a row"
+            f"variance of scores: {score_text(run.variance_within)} within a question, "
+            f"{score_text(run.variance_between)} between the questions of a row"
         )
 
 
@@ -245,7 +273,7 @@ def _about_answers(run: "RunSummary") -> Iterator[str]:
         bound = run.score_if_truncated_right if share > _TRUNCATED_SHARE else None
         yield (
             f"truncated at the token limit: {run.n_truncated:,} of {run.n_answered:,} answers ({share:.1%})"
-            + ("" if bound is None else f"; average score {bound:.4f} if all of them were right")
+            + ("" if bound is None else f"; average score {_score(bound, run.interval)} if all of them were right")
         )
     if run.n_filtered:
         yield f"ended by the server's content filter: {run.n_filtered:,} of {run.n_answered:,} answers"
@@ -292,7 +320,7 @@ def _spread(distribution: "Distribution", unit: float, digits: str, suffix: str 
 
 def _redone(redone: "Redone") -> str:
     what = shortened(visible(", ".join(redone.selection)))
-    score = "no score" if redone.score is None else f"average score {redone.score:.4f}"
+    score = "no score" if redone.score is None else f"average score {score_text(redone.score)}"
     counts = f"{redone.n_scored:,} scored, {redone.n_truncated:,} truncated"
     where = f"with max_tokens {redone.max_tokens} in {visible(redone.run_dir)}"
     return f"redone {where}: {counted(redone.n, 'sample')} ({what}), {score}, {counts}"

@@ -86,16 +86,19 @@ def _grid(table: Table) -> RichTable:
         header_style="bold",
         footer_style="bold",
     )
-    for column, foot in zip(table.columns, table.total, strict=True):
+    for column, foot, width in zip(table.columns, table.total, table.widths, strict=True):
         is_text = column.kind == "text"
         grid.add_column(
-            Text(column.title),
-            Text(foot),
-            justify="left" if is_text else "right",
+            Text(column.title if is_text else column.title.rjust(width)),
+            Text(foot if is_text else foot.rjust(width)),
             overflow="fold",
             no_wrap=not is_text,
             style="cyan" if column.kind == "score" else "",
         )
     for row in table.rows:
-        grid.add_row(*map(Text, row))
+        cells = (
+            cell if column.kind == "text" else cell.rjust(width)  # not by rich, which takes away blanks at the end
+            for column, cell, width in zip(table.columns, row, table.widths, strict=True)
+        )
+        grid.add_row(*map(Text, cells))
     return grid

@@ -1,162 +1,393 @@
-"""{model_name}_scores.xlsx: the averages with a chart, the totals, the failures, the parameters.
+"""{model_name}_scores.xlsx: the reference's sheet, a summary, charts, families, repeats, failures, audit, parameters.
 
 The file's bytes depend only on its content.
 """
 
 import json
 import math
+import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from openpyxl import Workbook
 from openpyxl.cell import Cell as SheetCell
 from openpyxl.chart import BarChart, Reference
-from openpyxl.chart.data_source import AxDataSource, StrRef
-from openpyxl.chart.label import DataLabelList
-from openpyxl.chart.title import title_maker
-from openpyxl.styles import Alignment, Font
+from openpyxl.chart.data_source import AxDataSource, NumDataSource, NumRef, StrRef
+from openpyxl.chart.error_bar import ErrorBars
+from openpyxl.chart.series import Series
+from openpyxl.chart.series_factory import SeriesFactory
+from openpyxl.chart.shapes import GraphicalProperties
+from openpyxl.chart.text import RichText, Text
+from openpyxl.chart.title import Title
+from openpyxl.drawing.line import LineProperties
+from openpyxl.drawing.text import CharacterProperties, Paragraph, ParagraphProperties, RegularTextRun
+from openpyxl.formatting.rule import ColorScaleRule
+from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.page import PageMargins
+from openpyxl.worksheet.pagebreak import Break
+from openpyxl.worksheet.properties import PageSetupProperties
 from openpyxl.worksheet.worksheet import Worksheet
 from openpyxl.writer.excel import ExcelWriter
 
+from bootcamp_cli.analysis.statistics import Interval
 from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
-from bootcamp_cli.reports.columns import COLUMNS, FAMILY_COLUMNS, Cell, Column, Kind, repeat_columns
+from bootcamp_cli.reports.columns import (
+    COLUMNS,
+    FAMILY_COLUMNS,
+    Cell,
+    Column,
+    Kind,
+    cell_text,
+    decimals,
+    digits_borne,
+    repeat_columns,
+    sheet_columns,
+)
 from bootcamp_cli.reports.table import TOTAL, display_width, is_formula
-from bootcamp_cli.text import visible
+from bootcamp_cli.text import SCORE_DIGITS, visible
 
-_Row = tuple[Kind, *tuple[Cell, ...]]
+if TYPE_CHECKING:
+    from bootcamp_cli.analysis.audit import Audit
+
 _NAMES = tuple(column for column in COLUMNS if column.key in ("file", "data_source"))
-NUMBER_FORMATS: dict[Kind, str] = {"text": "General", "count": "#,##0", "score": "0.0000", "length": "#,##0.0"}
 _MAX_UNITS = 32_767
 """The most UTF-16 units that Excel takes in a cell."""
 _EXACT = 2**53
 """Integers beyond this lose digits in a spreadsheet, which only has doubles."""
-_BAR_CM = 0.5
-_FRAME_CM = 3.0
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip file can hold."""
 
+_PLAIN = Font(name="Calibri", size=11, family=2)
+_BOLD = Font(name="Calibri", size=11, family=2, bold=True)
+_WRAPPED = Alignment(wrap_text=True, vertical="top")
+_HEAD_FILL = PatternFill("solid", fgColor="E7E6E6")
+_LINE_POINTS = 15
+_NARROWEST = 8
+_LOW, _MIDDLE, _HIGH = "F4B183", "FFFFFF", "9DC3E6"
+"""The colours of scores of 0, one half and 1: told apart by all eyes, and dark text is read on each."""
 
-def scores_workbook(summary: RunSummary, parameters: Mapping[str, Any]) -> bytes:
-    """The workbook: on one installation the same answers and parameters give the same bytes.
+
+def scores_workbook(summary: RunSummary, parameters: Mapping[str, Any], audit: "Audit | None" = None) -> bytes:
+    """The workbook: on one installation the same answers, parameters and audit give the same bytes.
 
     `parameters` are those that decide the answers, by name, in the order to show them, secrets masked: nothing that
-    differs between two runs with the same answers may be among them.
+    differs between two runs with the same answers may be among them. `audit` is None where nobody made one.
     """
     workbook = Workbook()
     workbook.properties.creator = "bootcamp"
     scores = workbook.active
     assert isinstance(scores, Worksheet)  # noqa: S101  # a new workbook has one
     scores.title = "Scores"
-    _fill_scores(scores, summary)
-    _fill(workbook.create_sheet("Totals"), ("Total", "Value"), _totals(summary))
-    titles = ("Bootcamp", "File", "Data Source", "Lacks", "Kind", "Samples")
-    _fill(workbook.create_sheet("Failures"), titles, _failures(summary))
-    _fill(workbook.create_sheet("Parameters"), ("Parameter", "Value"), _parameters(parameters))
+    groups = sorted(summary.groups, key=lambda group: group.bootcamp)
+    _fill_groups(scores, sheet_columns(summary), groups, summary)
+    _print_first(scores, sheet_columns(summary), n_rows=len(groups) + 2)
+    _fill_summary(workbook.create_sheet("Summary"), summary)
+    workbook.active = 1
+    workbook.worksheets[1].sheet_view.tabSelected = True
+    _fill_chart(workbook.create_sheet("Chart"), groups)
     _fill_families(workbook.create_sheet("Families"), summary)
     if summary.repeats > 1:
-        _fill_table(workbook.create_sheet("Repeats"), summary, (*COLUMNS[:1], *_NAMES, *repeat_columns(summary)))
+        columns = (COLUMNS[0], *repeat_columns(summary), *_NAMES)
+        _fill_groups(workbook.create_sheet("Repeats"), columns, groups, summary)
+    _fill_failures(workbook.create_sheet("Failures"), summary, groups)
+    _fill_audit(workbook.create_sheet("Audit"), audit)
+    _fill_parameters(workbook.create_sheet("Parameters"), parameters)
     return workbook_file(workbook)
 
 
-def _fill_scores(sheet: Worksheet, summary: RunSummary) -> None:
-    """A row per line of meta.jsonl sorted by bootcamp, the total last, the chart to the right of the table.
+def _fill_groups(
+    sheet: Worksheet, columns: Sequence[Column], groups: Sequence[GroupSummary], summary: RunSummary
+) -> None:
+    """A row per line of meta.jsonl sorted by bootcamp, the total last.
 
-    Source of the first three columns and the last row: the summary of InternBootcamp's run_eval.py.
+    Source of the first three columns and the last row of the first sheet: the summary of InternBootcamp's run_eval.py.
     """
-    columns = [column for column in COLUMNS if column.in_sheet(summary)]
-    groups = _fill_table(sheet, summary, columns)
-    averages = [group.avg_score for group in groups if group.avg_score is not None]
-    if averages:
-        unit_scale = all(0 <= score <= 1 for score in averages)
-        chart = score_chart(sheet, n_rows=len(groups), unit_scale=unit_scale)
-        sheet.add_chart(chart, f"{get_column_letter(len(columns) + 2)}2")
+    _put_table(
+        sheet, columns, [([column.of(group) for column in columns], group.interval) for group in groups], summary
+    )
 
 
-def _fill_table(sheet: Worksheet, summary: RunSummary, columns: Sequence[Column]) -> list[GroupSummary]:
-    """A row per line of meta.jsonl sorted by bootcamp, the total last; gives the lines in their order."""
-    groups = sorted(summary.groups, key=lambda group: group.bootcamp)
-    _put_table(sheet, columns, [[column.of(group) for column in columns] for group in groups], summary)
-    return groups
+def _print_first(sheet: Worksheet, columns: Sequence[Column], *, n_rows: int) -> None:
+    """Print the columns up to `Scored`: with the others beside them nobody could read a page."""
+    n_columns = next(at for at, column in enumerate(columns) if column.key == "n_scored")
+    sheet.print_area = f"A1:{get_column_letter(n_columns)}{n_rows}"
 
 
 def _fill_families(sheet: Worksheet, summary: RunSummary) -> None:
     """A row per family, its means unweighted ones of its rows, the total last."""
-    numbers = [column for column in COLUMNS if column.kind != "text" and column.in_sheet(summary)]
-    columns = [*FAMILY_COLUMNS, *numbers, *repeat_columns(summary)]
-    rows = [[name, *(column.total(family) for column in columns[1:])] for name, family in summary.families.items()]
-    _put_table(sheet, columns, rows, summary)
+    columns = [*FAMILY_COLUMNS, *_numbers(summary), *repeat_columns(summary)]
+    _put_table(sheet, columns, _family_rows(summary, columns), summary)
+
+
+def _numbers(summary: RunSummary) -> list[Column]:
+    return [column for column in sheet_columns(summary) if column.kind != "text"]
+
+
+_Row = tuple[Sequence[Cell], Interval | None]
+"""The cells of a row, and the interval of its score."""
+
+
+def _family_rows(summary: RunSummary, columns: Sequence[Column]) -> list[_Row]:
+    return [
+        ([name, *(column.total(family) for column in columns[1:])], family.interval)
+        for name, family in summary.families.items()
+    ]
 
 
 def _put_table(
-    sheet: Worksheet, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], summary: RunSummary
+    sheet: Worksheet, columns: Sequence[Column], rows: Sequence[_Row], summary: RunSummary, *, top: int = 1
 ) -> None:
-    """Header, rows, and the total in bold."""
+    """Head, rows, and the total in bold: as a sheet of its own, or from row `top` on."""
     kinds = [column.kind for column in columns]
-    put_header(sheet, [column.sheet_title for column in columns])
-    for number, row in enumerate(rows, start=2):
-        put_row(sheet, number, row, kinds)
+    put_row(sheet, top, [column.sheet_title for column in columns], ["text"] * len(columns), bold=True)
+    numbers = [at for at, kind in enumerate(kinds, start=1) if kind != "text"]
     total = [TOTAL, *(column.total(summary) for column in columns[1:])]
-    put_row(sheet, len(rows) + 2, total, kinds, bold=True)
-    fit_columns(sheet, len(columns))
+    all_rows = [*rows, (total, summary.interval)]
+    widest = max(digits_borne(interval) for _, interval in all_rows)
+    for number, (cells, interval) in enumerate(all_rows, start=top + 1):
+        is_total = number == top + len(all_rows)
+        put_row(sheet, number, cells, kinds, bold=is_total, digits=digits_borne(interval), widest=widest)
+    scores = [at for at, column in enumerate(columns, start=1) if column.key == "avg_score"]
+    for at in scores:
+        _colour(sheet, at, top + 1, [row[at - 1] for row, _ in rows])
+    if top == 1:
+        finish_table(sheet, len(columns), n_rows=len(rows) + 1)
+    for at in numbers:
+        sheet.cell(row=top, column=at).alignment = Alignment(wrap_text=True, vertical="top", horizontal="right")
 
 
-def _fill(sheet: Worksheet, titles: Sequence[str], rows: Iterable[_Row]) -> None:
-    """Write a sheet; each row comes with the kind of its last cell, the others are text."""
-    put_header(sheet, titles)
-    for number, (kind, *cells) in enumerate(rows, start=2):
-        kinds: list[Kind] = ["text"] * len(cells)
-        kinds[-1] = kind
-        put_row(sheet, number, cells, kinds)
-    fit_columns(sheet, len(titles), widest=100)
+def _colour(sheet: Worksheet, column: int, first: int, scores: Sequence[Cell]) -> None:
+    """Colour scores by how high they are: from 0 to 1, or between the ends where one is outside."""
+    values = [score for score in scores if isinstance(score, float)]
+    if not values:
+        return
+    low, high = (0.0, 1.0) if _is_unit(values) else (min(values), max(values))
+    letter = get_column_letter(column)
+    ends = {"start_value": low, "mid_value": (low + high) / 2, "end_value": high}
+    colours = {"start_color": _LOW, "mid_color": _MIDDLE, "end_color": _HIGH}
+    scale = ColorScaleRule(start_type="num", mid_type="num", end_type="num", **ends, **colours)  # type: ignore[no-untyped-call]
+    sheet.conditional_formatting.add(f"{letter}{first}:{letter}{first + len(scores) - 1}", scale)
 
 
-def _totals(run: RunSummary) -> Iterator[_Row]:
-    bounds, weighted = run.bounds, run.weighted_bounds
-    yield "text", "Model", run.model_name
-    yield "text", "Complete", "yes" if run.complete else "no"
-    yield "score", "Average Score, every sample alike", run.weighted_score
-    yield "score", "  if every sample without a score were wrong", weighted.low if weighted else None
-    yield "score", "  if every sample without a score were right", weighted.high if weighted else None
-    yield "length", "Average Output Length, every sample alike", run.weighted_len
-    yield "score", "Average Score, every row alike", run.avg_score
-    yield "score", "  if every sample without a score were wrong", bounds.low if bounds else None
-    yield "score", "  if every sample without a score were right", bounds.high if bounds else None
-    yield "length", "Average Output Length, every row alike", run.avg_len
-    for column in COLUMNS:
-        if column.kind == "count" and column.in_sheet(run):
-            yield "count", column.sheet_title, column.total(run)
-    yield from _errors(run)
-    yield "score", "Least Score of a Correct Answer", run.right_at
-    yield "score", "Average Score if every truncated answer were right", run.score_if_truncated_right
-    yield "length", "Output Length, Median", run.length.quantile(0.5)
-    yield "length", "Output Length, 95th Percentile", run.length.quantile(0.95)
+def _is_unit(scores: Iterable[float]) -> bool:
+    return all(0 <= score <= 1 for score in scores)
 
 
-def _errors(run: RunSummary) -> Iterator[_Row]:
-    """What the averages are known to, each error by its name."""
-    for name, interval in (
-        ("Average Score, every row alike", run.interval),
-        ("Average Score, every sample alike", run.weighted_interval),
+# The summary
+
+
+def _fill_summary(sheet: Worksheet, run: RunSummary) -> None:
+    """What a reader wants to know first, then the families, then what else is known of the whole run."""
+    put_row(sheet, 1, ("Run", "Value", "Low 95 %", "High 95 %"), ["text"] * 4, bold=True)
+    at_families = 3 + _put_facts(sheet, 2, _headline(run), run.interval)
+    keys = ("avg_score", "score_low95", "score_high95", "ceiling", "avg_len", "n", "n_correct", "n_wrong")
+    more = ("n_lost_truncated", "n_failed", "n_unverified", "n_missing")
+    columns = [*FAMILY_COLUMNS, *(column for column in _numbers(run) if column.key in (*keys, *more))]
+    _put_table(sheet, columns, _family_rows(run, columns), run, top=at_families)
+    at_rest = at_families + len(run.families) + 3
+    put_row(sheet, at_rest, ("Whole Run", "Value"), ["text"] * 2, bold=True)
+    _put_facts(sheet, at_rest + 1, _further(run), run.interval)
+    fit_columns(sheet, len(columns), heads=(1, at_families, at_rest))
+    _fit_page(sheet)
+
+
+_Fact = tuple[str, Kind, Cell] | tuple[str, Kind, Cell, Interval | None]
+"""A label, a value with its kind, and the interval of a score."""
+
+
+def _put_facts(sheet: Worksheet, first: int, facts: Iterable[_Fact], digits_of: Interval | None) -> int:
+    """Write a row for each fact, scores with the digits that `digits_of` bears unless they have their own; how many."""
+    n = 0
+    for number, (label, kind, value, *interval) in enumerate(facts, start=first):
+        own = interval[0] if interval else None
+        ends: list[Cell] = [] if own is None else [own.low, own.high]
+        kinds: list[Kind] = ["text", kind, *(["score"] * len(ends))]  # type: ignore[list-item]  # a Kind
+        digits = digits_borne(own or digits_of)
+        put_row(sheet, number, [label, value, *ends], kinds, digits=digits, widest=digits)
+        sheet.cell(row=number, column=2).alignment = Alignment(horizontal="right")
+        n += 1
+    return n
+
+
+def _headline(run: RunSummary) -> Iterator[_Fact]:
+    account = run.account
+    yield "Model", "text", run.model_name
+    yield "Test Dir", "text", run.test_dir
+    yield "Average Score, every row alike", "score", run.avg_score, run.interval
+    yield "Average Score, every sample alike", "score", run.weighted_score, run.weighted_interval
+    if run.ceiling is not None:
+        yield "Ceiling: what any outputs can reach", "limit", run.ceiling
+    yield "Complete", "text", "yes" if run.complete else "no"
+    yield "Samples", "count", run.n_samples
+    yield "Scored", "count", run.n_scored
+    gaps = (("Without Answer", run.n_failed), ("Without Verdict", run.n_unverified), ("Not Tried", run.n_missing))
+    lost = (("Not Correct: Truncated", account.truncated), ("Not Correct: Empty", account.empty))
+    yield from ((label, "count", n) for label, n in (*gaps, *lost) if n)
+
+
+def _further(run: RunSummary) -> Iterator[_Fact]:
+    for name, length, bounds in (
+        ("row", run.avg_len, run.bounds),
+        ("sample", run.weighted_len, run.weighted_bounds),
     ):
-        yield "score", f"{name}: 95 % interval for new questions, low", interval.low if interval else None
-        yield "score", f"{name}: 95 % interval for new questions, high", interval.high if interval else None
+        yield f"Average Output Length, every {name} alike", "length", length
+        low, high = (bounds.low, bounds.high) if bounds else (None, None)
+        yield f"Every {name} alike, if all without a score were wrong", "score", low
+        yield f"Every {name} alike, if all without a score were right", "score", high
+    yield "Average Score if every truncated answer were right", "score", run.score_if_truncated_right
     mean = run.mean
-    yield "score", "Standard Error, new questions", mean.error_new_questions if mean else None
-    yield "score", "Standard Error, other bootcamps than these", mean.error_other_bootcamps if mean else None
-    yield "score", "Standard Error, rerun of the same questions (noise floor)", mean.error_rerun if mean else None
+    new, other, rerun = (mean.error_new_questions, mean.error_other_bootcamps, mean.error_rerun) if mean else [None] * 3
+    yield "Standard Error, new questions", "error", new
+    yield "Standard Error, other bootcamps than these", "error", other
+    yield "Standard Error, rerun (noise floor)", "error", rerun
+    yield "Least Score of a Correct Answer", "limit", run.right_at
+    yield "Output Length, Median", "length", run.length.quantile(0.5)
+    yield "Output Length, 95th Percentile", "length", run.length.quantile(0.95)
+    for column in sheet_columns(run):
+        if column.kind == "count":
+            yield column.sheet_title, "count", column.total(run)
 
 
-def _failures(run: RunSummary) -> Iterator[_Row]:
+# The charts
+
+
+_BARS = 40
+"""The most bars of a chart, which then fills a page in landscape."""
+_BAR_CM = 0.38
+_FRAME_CM = 2.8
+_CHART_CM = 26
+_PAGE_ROWS = 36
+_CHART_AT = 9
+_CHART_TITLES = ("bootcamp", "Average Score", "Low 95 %", "High 95 %", "To Low", "To High", "Ceiling")
+
+
+def _fill_chart(sheet: Worksheet, groups: Sequence[GroupSummary]) -> None:
+    """The rows with a score, the highest first, and beside them charts of up to 40 rows, a printed page each."""
+    scored = [(group.avg_score, group) for group in groups if group.avg_score is not None]
+    scored.sort(key=lambda entry: -entry[0])
+    times = Counter(group.bootcamp for _, group in scored)
+    put_row(sheet, 1, _CHART_TITLES, ["text"] * len(_CHART_TITLES), bold=True)
+    kinds: list[Kind] = ["text", "score", "score", "score", "error", "error", "limit"]
+    widest = max((digits_borne(group.interval) for _, group in scored), default=SCORE_DIGITS)
+    for number, (score, group) in enumerate(scored, start=2):
+        name = group.bootcamp if times[group.bootcamp] == 1 else f"{group.bootcamp}, {group.file}"
+        ends: list[Cell] = [None] * 4
+        if (interval := group.interval) is not None:
+            ends = [interval.low, interval.high, max(score - interval.low, 0.0), max(interval.high - score, 0.0)]
+        cells: list[Cell] = [name, score, *ends, group.ceiling]
+        put_row(sheet, number, cells, kinds, digits=digits_borne(interval), widest=widest)
+    finish_table(sheet, len(_CHART_TITLES), n_rows=max(len(scored), 1))
+    if not scored:
+        put_row(sheet, 2, ("no row has a score",), ["text"])
+        return
+    values = [value for score, group in scored for value in (score, group.ceiling) if value is not None]
+    n_pages = -(-len(scored) // _BARS)
+    for page in range(n_pages):
+        first = 2 + page * _BARS
+        last = min(first + _BARS, 2 + len(scored)) - 1
+        part = "" if n_pages == 1 else f", {first - 1} to {last - 1} of {len(scored)}"
+        chart = score_chart(
+            sheet,
+            rows=(first, last),
+            title=f"Average Score, 95 % intervals for new questions{part}",
+            has_ceiling=any(group.ceiling is not None for _, group in scored),
+            unit_scale=_is_unit(values),
+        )
+        sheet.add_chart(chart, f"{get_column_letter(_CHART_AT)}{3 + page * _PAGE_ROWS}")
+        if page:
+            sheet.row_breaks.append(Break(id=1 + page * _PAGE_ROWS))
+    _fit_charts(sheet, n_pages)
+
+
+def _fit_charts(sheet: Worksheet, n_pages: int) -> None:
+    """Print the charts alone, a page each; Excel heeds page breaks only where the scale is given."""
+    letters = get_column_letter(_CHART_AT), get_column_letter(_CHART_AT + 15)
+    sheet.print_area = f"{letters[0]}2:{letters[1]}{1 + n_pages * _PAGE_ROWS}"
+    sheet.print_title_rows = None
+    sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=False)
+    sheet.page_setup.fitToWidth = sheet.page_setup.fitToHeight = None
+    sheet.page_setup.scale = 85
+    sheet.print_options.horizontalCentered = True
+
+
+def score_chart(
+    sheet: Worksheet, *, rows: tuple[int, int], title: str, has_ceiling: bool, unit_scale: bool
+) -> BarChart:
+    """A chart of the first to the last of `rows`: names in A, scores in B, distances to both ends in E and F.
+
+    Behind the bars those of the ceilings in G, if there are any. `unit_scale` fixes the scale to 0..1, so that charts
+    of several runs can be compared.
+    """
+    chart = BarChart()
+    chart.type = "bar"
+    text = ParagraphProperties(defRPr=CharacterProperties(sz=1200, b=True))
+    words = RichText(p=[Paragraph(pPr=text, r=[RegularTextRun(t=title)])])
+    chart.title = Title(tx=Text(rich=words), overlay=False)
+    chart.gapWidth, chart.overlap = 35, 100
+    chart.width, chart.height = _CHART_CM, _FRAME_CM + _BAR_CM * (rows[1] - rows[0] + 1)
+    if has_ceiling:
+        chart.append(_bars(sheet, 7, rows, fill="E7E6E6", line="BFBFBF"))
+        chart.legend.position = "b"
+    else:
+        chart.legend = None
+    bars = _bars(sheet, 2, rows, fill="9DC3E6", line="5B9BD5")
+    bars.errBars = ErrorBars(
+        errBarType="both",
+        errValType="cust",
+        minus=NumDataSource(numRef=NumRef(f=_cells(sheet, 5, rows))),
+        plus=NumDataSource(numRef=NumRef(f=_cells(sheet, 6, rows))),
+        spPr=GraphicalProperties(ln=LineProperties(solidFill="404040", w=9525)),
+    )
+    chart.append(bars)
+    names, scores = chart.x_axis, chart.y_axis
+    names.delete = scores.delete = False  # openpyxl leaves it unset, and Excel then draws no axis
+    names.scaling.orientation = "maxMin"  # the first row at the top; the scale goes to the top with it
+    names.tickLblSkip = 1  # show every name
+    names.tickLblPos = "low"  # beside the plot, even with negative scores
+    names.txPr = scores.txPr = _small()
+    scores.number_format = "0.0"
+    scores.numFmt.sourceLinked = False
+    if unit_scale:
+        scores.scaling.min, scores.scaling.max, scores.majorUnit = 0, 1, 0.1
+    return chart
+
+
+def _bars(sheet: Worksheet, column: int, rows: tuple[int, int], *, fill: str, line: str) -> Series:
+    """The numbers of a column as bars with the names in A."""
+    values = Reference(sheet, min_col=column, min_row=rows[0], max_row=rows[1])
+    bars: Series = SeriesFactory(values, title=_CHART_TITLES[column - 1])
+    bars.cat = AxDataSource(strRef=StrRef(f=_cells(sheet, 1, rows)))
+    bars.graphicalProperties = GraphicalProperties(solidFill=fill, ln=LineProperties(solidFill=line, w=6350))
+    return bars
+
+
+def _cells(sheet: Worksheet, column: int, rows: tuple[int, int]) -> str:
+    return str(Reference(sheet, min_col=column, min_row=rows[0], max_row=rows[1]))
+
+
+def _small() -> RichText:
+    properties = CharacterProperties(sz=800)
+    return RichText(p=[Paragraph(pPr=ParagraphProperties(defRPr=properties), endParaRPr=properties)])
+
+
+# Failures, audit, parameters
+
+
+def _fill_failures(sheet: Worksheet, run: RunSummary, groups: Sequence[GroupSummary]) -> None:
     """Counts by kind, first for the whole run, then for each row that has any."""
-    for lacks, kind, count in _lacking(run):
-        yield "count", "all", None, None, lacks, kind, count
-    for group in sorted(run.groups, key=lambda group: group.bootcamp):
-        for lacks, kind, count in _lacking(group):
-            yield "count", group.bootcamp, group.file, group.data_source, lacks, kind, count
+    titles = ("Bootcamp", "Lacks", "Kind", "Samples", "File", "Data Source")
+    rows: list[Sequence[Cell]] = [("all", *lacking, None, None) for lacking in _lacking(run)]
+    for group in groups:
+        rows += [(group.bootcamp, *lacking, group.file, group.data_source) for lacking in _lacking(group)]
+    if not rows:
+        n = run.n_missing
+        rows = [("none" + (f", but {n:,} samples are not tried yet" if n else ": every sample has a score"),)]
+    fill_sheet(sheet, titles, rows)
 
 
 def _lacking(counts: RunSummary | GroupSummary) -> Iterator[tuple[str, str, int]]:
@@ -165,55 +396,105 @@ def _lacking(counts: RunSummary | GroupSummary) -> Iterator[tuple[str, str, int]
     yield from (("verdict", kind, count) for kind, count in counts.unverified.items())
 
 
-def _parameters(parameters: Mapping[str, Any]) -> Iterator[_Row]:
+def _fill_audit(sheet: Worksheet, audit: "Audit | None") -> None:
+    """Why answers scored 0, by cause: for the run, then for each row; or that nobody looked for causes."""
+    if audit is None:
+        words = "not audited: `bootcamp report RUN_DIR --audit` looks for the causes of answers that scored 0"
+        fill_sheet(sheet, ("Audit",), [(words,)])
+        return
+    titles = ("Bootcamp", "Cause", "Meaning", "Answers", "Share of the Loss", "Right in Substance", "File")
+    parts = [("all", None, audit.causes), *((group.bootcamp, group.file, group.causes) for group in audit.groups)]
+    rows: list[Sequence[Cell]] = [
+        (name, count.cause.value, count.cause.meaning, count.n, count.share_of_loss, count.n_right, file)
+        for name, file, causes in parts
+        for count in causes
+    ]
+    fill_sheet(sheet, titles, rows or [("none: no cause was found",)])
+
+
+def _fill_parameters(sheet: Worksheet, parameters: Mapping[str, Any]) -> None:
     """Texts and finite numbers as they are, everything else as JSON."""
-    for name, value in parameters.items():
+    put_row(sheet, 1, ("Parameter", "Value"), ["text"] * 2, bold=True)
+    for number, (name, value) in enumerate(parameters.items(), start=2):
         is_number = type(value) is int or (type(value) is float and math.isfinite(value))
-        if is_number or isinstance(value, str):
-            yield "text", name, value
-        else:
-            yield "text", name, json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+        if not is_number and not isinstance(value, str):
+            value = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)  # noqa: PLW2901 - its text
+        put_row(sheet, number, (name, value), ["text"] * 2)
+        for cell in next(sheet.iter_rows(number, number)):
+            cell.alignment = Alignment(wrap_text=True, vertical="top", horizontal="left")
+        n_lines = len(textwrap.wrap(str(value)[:_MAX_UNITS], _PARAMETER_WIDTH))
+        sheet.row_dimensions[number].height = _LINE_POINTS * min(max(n_lines, 1), _MOST_LINES)
+    finish_table(sheet, 2, n_rows=len(parameters), widest=_PARAMETER_WIDTH)
+
+
+_PARAMETER_WIDTH, _MOST_LINES = 100, 27  # no row is higher than 409 points
+
+
+# Sheets, rows and cells
 
 
 def fill_sheet(sheet: Worksheet, titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     """Write a sheet whose cells are shown by what they are: texts, counts, numbers with four decimals."""
-    put_header(sheet, titles)
+    put_row(sheet, 1, titles, ["text"] * len(titles), bold=True)
     for number, cells in enumerate(rows, start=2):
         put_row(sheet, number, cells, [_kind(cell) for cell in cells])
-    fit_columns(sheet, len(titles))
+    finish_table(sheet, len(titles), n_rows=len(rows))
 
 
 def _kind(cell: Cell) -> Kind:
     if isinstance(cell, float):
-        return "score"
+        return "limit"
     return "count" if isinstance(cell, int) else "text"
 
 
-def put_row(sheet: Worksheet, row: int, cells: Iterable[Cell], kinds: Sequence[Kind], *, bold: bool = False) -> None:
-    """Write one row, starting in column A; a cell of None stays empty."""
+def put_row(
+    sheet: Worksheet,
+    row: int,
+    cells: Iterable[Cell],
+    kinds: Sequence[Kind],
+    *,
+    bold: bool = False,
+    digits: int = SCORE_DIGITS,
+    widest: int = SCORE_DIGITS,
+) -> None:
+    """Write one row, starting in column A; a cell of None stays empty.
+
+    Scores have `digits` decimals, and blanks behind them for the `widest` of other rows.
+    """
+    font = _BOLD if bold else _PLAIN
     for column, (value, kind) in enumerate(zip(cells, kinds, strict=True), start=1):
+        if value is None:
+            continue
         cell = sheet.cell(row=row, column=column)
         assert isinstance(cell, SheetCell)  # noqa: S101  # merged cells do not occur
-        _put(cell, value, kind)
-        if bold:
-            cell.font = Font(bold=True)
+        _put(cell, value, _number_format(kind, digits, widest))
+        cell.font = font
 
 
-def put_header(sheet: Worksheet, titles: Sequence[str]) -> None:
-    """Write the first row, in bold and two lines high, and freeze it and the first column."""
-    put_row(sheet, 1, titles, ["text"] * len(titles), bold=True)
-    for cell in sheet[1]:
-        cell.alignment = Alignment(wrap_text=True, vertical="top")
-    sheet.row_dimensions[1].height = 45
-    sheet.freeze_panes = "B2"
+def _number_format(kind: Kind, digits: int, widest: int) -> str:
+    match kind:
+        case "score" | "error" | "limit":
+            n = decimals(kind, digits)
+            return f"0.{'0' * n}{'_0' * max(decimals(kind, widest) - n, 0)}"
+        case "length":
+            return "#,##0.0"
+        case "count":
+            return "#,##0"
+        case "text":
+            return "General"
 
 
-def fit_columns(sheet: Worksheet, n_columns: int, *, widest: int = 60) -> None:
-    """Make each column as wide as its longest cell below the heading, within limits, in characters."""
-    for column in range(1, n_columns + 1):
-        cells = (sheet.cell(row=row, column=column).value for row in range(2, sheet.max_row + 1))
-        longest = max((display_width(_shown(cell)) for cell in cells if cell is not None), default=0)
-        sheet.column_dimensions[get_column_letter(column)].width = min(max(longest + 2, 11), widest)
+def _put(cell: SheetCell, value: str | float, number_format: str) -> None:
+    """Write one cell; text is stored as text even where it looks like a formula or an error code."""
+    if isinstance(value, int) and not -_EXACT <= value <= _EXACT:
+        value = str(value)
+    if isinstance(value, str):
+        cell.value = cell_safe(value)
+        cell.data_type = "s"
+        cell.quotePrefix = is_formula(value)  # so that it stays text when someone edits it
+    else:
+        cell.value = value
+        cell.number_format = number_format
 
 
 def cell_safe(text: str) -> str:
@@ -225,60 +506,62 @@ def cell_safe(text: str) -> str:
     return units[: 2 * (_MAX_UNITS - 1)].decode("utf-16-le", errors="ignore") + "…"
 
 
-def _put(cell: SheetCell, value: Cell, kind: Kind) -> None:
-    """Write one cell; text is stored as text even where it looks like a formula or an error code."""
-    if isinstance(value, int) and not -_EXACT <= value <= _EXACT:
-        value = str(value)
-    if isinstance(value, str):
-        cell.value = cell_safe(value)
-        cell.data_type = "s"
-        cell.quotePrefix = is_formula(value)  # so that it stays text when someone edits it
-    elif value is not None:
-        cell.value = value
-        cell.number_format = NUMBER_FORMATS[kind]
+def finish_table(sheet: Worksheet, n_columns: int, *, n_rows: int, widest: int = 60) -> None:
+    """Make a sheet of a head and so many rows one to work with.
 
-
-def _shown(value: object) -> str:
-    """Roughly what the spreadsheet shows for a value."""
-    return f"{value:,.4f}" if isinstance(value, float) else str(value)
-
-
-def score_chart(sheet: Worksheet, *, n_rows: int, unit_scale: bool) -> BarChart:
-    """A chart of column B of the sheet by the names in column A, rows 2 to n_rows + 1, the first at the top.
-
-    `unit_scale` fixes the scale to 0..1, so that charts of several runs can be compared.
+    The head and the first column stay in sight, rows can be filtered (not a total row, which stays where it is), and
+    it prints in landscape as wide as a page, the head on each.
     """
-    chart = BarChart()
-    chart.type = "bar"
-    chart.style = 10
-    chart.title = title_maker("Average Score")
-    chart.title.overlay = False
-    chart.legend = None
-    chart.gapWidth = 40
-    chart.width = 24
-    chart.height = _FRAME_CM + _BAR_CM * n_rows
-    chart.add_data(Reference(sheet, min_col=2, min_row=1, max_row=n_rows + 1), titles_from_data=True)
-    names_at = StrRef(f=str(Reference(sheet, min_col=1, min_row=2, max_row=n_rows + 1)))
-    chart.series[0].cat = AxDataSource(strRef=names_at)
-    chart.dataLabels = DataLabelList(
-        numFmt="0.000",
-        showVal=True,
-        showSerName=False,
-        showCatName=False,
-        showLegendKey=False,
-        showPercent=False,
-        showBubbleSize=False,
-    )
-    names, scores = chart.x_axis, chart.y_axis
-    names.delete = scores.delete = False  # openpyxl leaves it unset, and Excel then draws no axis
-    names.scaling.orientation = "maxMin"  # row 2 at the top; the scale goes to the top with it
-    names.tickLblSkip = 1  # show every name
-    names.tickLblPos = "low"  # beside the plot, even with negative scores
-    scores.number_format = "0.0"
-    scores.numFmt.sourceLinked = False
-    if unit_scale:
-        scores.scaling.min, scores.scaling.max, scores.majorUnit = 0, 1, 0.1
-    return chart
+    fit_columns(sheet, n_columns, heads=(1,), widest=widest)
+    sheet.freeze_panes = "B2"
+    has_total = sheet.cell(row=n_rows + 1, column=1).value == TOTAL
+    sheet.auto_filter.ref = f"A1:{get_column_letter(n_columns)}{max(n_rows + 1 - has_total, 1)}"
+    sheet.print_title_rows = "1:1"
+    _fit_page(sheet)
+
+
+def _fit_page(sheet: Worksheet) -> None:
+    sheet.page_setup.orientation = "landscape"
+    sheet.page_setup.paperSize = 9  # A4
+    sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight = 1, 0
+    sheet.sheet_properties.pageSetUpPr = PageSetupProperties(fitToPage=True)
+    sheet.page_margins = PageMargins(left=0.4, right=0.4, top=0.4, bottom=0.6, header=0.2, footer=0.3)
+    footer: Any = sheet.oddFooter  # the stubs allow it to be None
+    footer.left.text, footer.right.text = "&A", "&P / &N"
+
+
+def fit_columns(sheet: Worksheet, n_columns: int, *, heads: Sequence[int], widest: int = 60) -> None:
+    """Make each column as wide as its content, within limits, and the heads as high as they are then.
+
+    A head is wrapped between its words.
+    """
+    widths = [_NARROWEST] * n_columns
+    for row in sheet.iter_rows(max_col=n_columns):
+        for at, cell in enumerate(row):
+            if cell.value is None:
+                continue
+            shown = _shown(cell.value, cell.number_format)
+            longest = max(shown.split(), key=len, default="") if cell.row in heads else shown
+            widths[at] = max(widths[at], display_width(longest[: widest + 1]))
+    for at, width in enumerate(widths, start=1):
+        sheet.column_dimensions[get_column_letter(at)].width = min(width, widest) + 3
+    for head in heads:
+        n_lines = 1
+        for cell, width in zip(next(sheet.iter_rows(head, head, max_col=n_columns)), widths, strict=True):
+            if not cell.alignment.horizontal:
+                cell.alignment = _WRAPPED
+            if cell.value is not None:
+                cell.fill = _HEAD_FILL
+                n_lines = max(n_lines, len(textwrap.wrap(str(cell.value)[:_MAX_UNITS], min(width, widest) + 1)))
+        sheet.row_dimensions[head].height = _LINE_POINTS * min(n_lines, 6) + 3
+
+
+def _shown(value: object, number_format: str) -> str:
+    """What the spreadsheet shows for a value, a blank as wide as a digit for each that stands for one."""
+    if isinstance(value, float):
+        n = number_format.partition(".")[2].replace("_0", "0").count("0")
+        return cell_text(value, "length") if "#" in number_format else f"{value:.{n}f}"
+    return f"{value:,}" if isinstance(value, int) and "#" in number_format else str(value)
 
 
 def workbook_file(workbook: Workbook) -> bytes:

@@ -200,6 +200,22 @@ def _variable(environ: Mapping[str, str], name: str) -> str:
     return (environ.get(name) or environ.get(name.upper()) or "").strip()
 
 
+def lasting_url(url: str) -> str:
+    """A URL as reports name it: without credentials and query, and with `*` for a port of this machine.
+
+    Each start of a server here may take another port; it tells nothing, and would make equal reports differ.
+    """
+    shown = shown_url(url)
+    try:
+        parts = urlsplit(shown)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return shown
+    if port is None or not _is_loopback(host):
+        return shown
+    return shown.replace(f":{port}", ":*", 1)
+
+
 def _is_loopback(host: str) -> bool:
     try:
         address = ip_address(host)
