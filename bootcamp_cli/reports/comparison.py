@@ -29,16 +29,16 @@ Of more runs it has schema, schema_version, baseline, paths, `comparisons` (an o
 """
 
 import csv
-import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports.forms import escaped_markdown
+from bootcamp_cli.reports.grid import Grid
 from bootcamp_cli.reports.table import as_text, display_width
-from bootcamp_cli.text import counted, listed, score_text, shortened, visible
+from bootcamp_cli.text import counted, listed, score_text, visible
 
 if TYPE_CHECKING:
     from bootcamp_cli.analysis.compare import CurvePoint, Difference, Flip, GateResult, RunComparison
@@ -48,7 +48,6 @@ SCHEMA_VERSION = 1
 _MAX_ROWS = 20
 """How many bootcamps the terminal shows, those with the smallest p."""
 _MAX_FLIPS = 10
-_LEAST_NAME = 16
 _MAX_NAMES = 10
 _LEVEL = 0.05
 
@@ -209,66 +208,11 @@ def _p(p: float) -> str:
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
-class _Grid(NamedTuple):
-    """Rows below their titles; the first column is text, the others are numbers. `spare` may be left out, in order."""
-
-    titles: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    spare: tuple[str, ...] = ()
-
-    def without(self, title: str) -> "_Grid":
-        at = self.titles.index(title)
-        return _Grid(_cut(self.titles, at), [_cut(row, at) for row in self.rows], self.spare)
-
-    @property
-    def widths(self) -> list[int]:
-        return [max(map(display_width, cells)) for cells in zip(self.titles, *self.rows, strict=True)]
-
-    def fitted(self, width: int | None) -> "_Grid":
-        """The grid with the columns that fit, its names cut where even these do not."""
-        grid = self
-        for title in self.spare:
-            if grid.width <= (width or sys.maxsize):
-                break
-            grid = grid.without(title)
-        over = grid.width - (width or sys.maxsize)
-        if over <= 0:
-            return grid
-        most = max(grid.widths[0] - over, _LEAST_NAME)
-        return grid._replace(rows=[(shortened(row[0], most), *row[1:]) for row in grid.rows])
-
-    @property
-    def width(self) -> int:
-        """The width of the whole in terminal cells."""
-        return sum(self.widths) + 2 * (len(self.titles) - 1)
-
-
-def _cut(cells: tuple[str, ...], at: int) -> tuple[str, ...]:
-    return (*cells[:at], *cells[at + 1 :])
-
-
-def _plain(grid: _Grid) -> Iterator[str]:
-    widths = grid.widths
-    for row in (grid.titles, *grid.rows):
-        first, *rest = (
-            (cell + " " * (width - display_width(cell))) if at == 0 else " " * (width - display_width(cell)) + cell
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        yield "  ".join([first, *rest]).rstrip()
-
-
-def _markdown(grid: _Grid) -> Iterator[str]:
-    yield f"| {' | '.join(grid.titles)} |"
-    yield f"| {' | '.join(['---', *['---:'] * (len(grid.titles) - 1)])} |"
-    for row in grid.rows:
-        yield f"| {' | '.join(map(escaped_markdown, row))} |"
-
-
 _TITLES = ("pairs", "points", "95 % interval", "p", "adjusted", "finds from", "result")
 _SPARE = ("p", "pairs", "adjusted")
 
 
-def _level(title: str, entries: Sequence["Difference"]) -> _Grid:
+def _level(title: str, entries: Sequence["Difference"]) -> Grid:
     rows = [
         (
             visible(entry.name),
@@ -282,7 +226,7 @@ def _level(title: str, entries: Sequence["Difference"]) -> _Grid:
         )
         for entry in entries
     ]
-    return _Grid((title, *_TITLES), rows, _SPARE)
+    return Grid((title, *_TITLES), rows, _SPARE)
 
 
 def _result(entry: "Difference") -> str:
@@ -293,27 +237,27 @@ def _result(entry: "Difference") -> str:
     return f"~{word}" if entry.p_changed is not None and entry.p_changed < _LEVEL else "-"
 
 
-def _curve(points: Sequence["CurvePoint"]) -> _Grid:
+def _curve(points: Sequence["CurvePoint"]) -> Grid:
     titles = ("curve, in order", "score", "points", "95 % interval", "p", "adjusted", "finds from", "result")
     rows = []
     for point in points:
         mean = "-" if point.mean is None else score_text(point.mean)
         step = ("",) * 6 if point.step is None else _level("", [point.step]).rows[0][2:]
         rows.append((visible(point.name), mean, *step))
-    return _Grid(titles, rows, ("p", "adjusted", "95 % interval"))
+    return Grid(titles, rows, ("p", "adjusted", "95 % interval"))
 
 
-def _flips(title: str, flips: Sequence["Flip"], most: int | None) -> _Grid:
+def _flips(title: str, flips: Sequence["Flip"], most: int | None) -> Grid:
     rows = []
     for flip in flips[:most]:
         place = f"{visible(flip.file)}:{flip.row}"
         before = f"{visible(flip.baseline_file)}:{flip.baseline_row}"
         shown = place if place == before else f"{place} (there {before})"
         rows.append((shown, visible(flip.data_source), f"{flip.baseline_score:.2f}", f"{flip.score:.2f}"))
-    return _Grid((title, "bootcamp", "before", "after"), rows, ("bootcamp",))
+    return Grid((title, "bootcamp", "before", "after"), rows, ("bootcamp",))
 
 
-Block = str | _Grid
+Block = str | Grid
 """A paragraph, or a table."""
 
 
@@ -414,7 +358,7 @@ def _text(compared: "ComparedRuns", width: int | None) -> str:
         if isinstance(block, str):
             parts.append("\n".join(line for text in block.splitlines() for line in _wrapped(text, width)))
         elif block.rows:
-            parts.append("\n".join(_plain(block.fitted(width))))
+            parts.append("\n".join(block.fitted(width).plain()))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -431,7 +375,7 @@ def _markdown_text(compared: "ComparedRuns", _width: int | None) -> str:
         if isinstance(block, str):
             parts.append("\n".join(f"- {escaped_markdown(line)}" for line in block.splitlines()))
         elif block.rows:
-            parts.append("\n".join(_markdown(block)))
+            parts.append("\n".join(block.markdown()))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
