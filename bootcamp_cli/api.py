@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.analysis.audit import Audit
     from bootcamp_cli.analysis.min_score import MinScore
     from bootcamp_cli.analysis.paired import Outcome
+    from bootcamp_cli.analysis.runs import RunEntry
     from bootcamp_cli.analysis.summary import RunContents, RunSummary
     from bootcamp_cli.bootcamps.registry import Ceiling
     from bootcamp_cli.engine.comparing import ComparedRuns
@@ -706,10 +707,13 @@ class Run:
 
         return min_score(self._run_dir, self.summary, floor)
 
-    def write_reports(self, on_event: "Emit | None" = None, *, right_at: float | None = None) -> None:
+    def write_reports(
+        self, on_event: "Emit | None" = None, *, right_at: float | None = None, audit: "Audit | None" = None
+    ) -> None:
         """Rebuild meta.jsonl and the workbook from details, and read the summary anew.
 
         `right_at` is the least score of a right answer in the summary, by default 1; the files have that in any case.
+        An `audit`, as `Run.audit` makes it, gets its sheet in the workbook.
         While a run writes, or where nothing can be written, it only reads, and says so.
 
         Raises:
@@ -725,7 +729,7 @@ class Run:
             tell.warn(f"{run_dir.path}: a rescore has not come to its end: the scores may be of two kinds of verifiers")
         try:
             with acquire(run_dir.path, notify=tell.note) as lock:
-                self._summary = _publish(run_dir, lock, tell, right_at)
+                self._summary = _publish(run_dir, lock, tell, right_at, audit)
                 return
         except RunLockedError as locked:
             tell.warn(f"{locked.message}: showing the results so far, writing nothing")
@@ -756,6 +760,47 @@ def open_run_dir(path: Path) -> "RunDir":
     return run_dir.open_run_dir(path)
 
 
+def list_runs(output_dir: str | Path) -> "list[RunEntry]":
+    """The run directories in a directory, the newest first: state, samples, score, time and size of each.
+
+    One that cannot be read is an entry that says so.
+
+    Raises:
+        RunDirectoryError: the directory cannot be listed.
+    """
+    from bootcamp_cli.analysis import runs
+
+    return runs.list_runs(Path(output_dir))
+
+
+def removable_run(path: str | Path) -> "tuple[RunEntry, list[str]]":
+    """What would be removed with a run directory, and the names in it that no run has put there.
+
+    Raises:
+        UsageError: it is no run directory, or a link to one.
+        RunDirectoryError: it cannot be looked into, or a live process holds it.
+    """
+    from bootcamp_cli.analysis.runs import run_entry
+    from bootcamp_cli.store.removal import check_removable, strangers
+
+    run_dir = check_removable(Path(path))
+    return run_entry(run_dir), strangers(run_dir.path)
+
+
+def remove_run(path: str | Path, on_event: "Emit | None" = None) -> None:
+    """Remove a run directory, holding its lock; links in it are removed, not followed.
+
+    What is left of a removal that was cut off can be removed again.
+
+    Raises:
+        UsageError: it is no run directory, or a link to one.
+        RunDirectoryError: a live process holds it, or something in it cannot be removed.
+    """
+    from bootcamp_cli.store import removal
+
+    removal.remove_run(Path(path), notify=_Tell(on_event).note)
+
+
 def newest_unfinished(output_dir: Path, on_event: "Emit | None" = None) -> Run:
     """The most recently started run that is not complete; warns about those that it has to skip.
 
@@ -772,7 +817,13 @@ def newest_unfinished(output_dir: Path, on_event: "Emit | None" = None) -> Run:
     raise RunDirectoryError(f"no unfinished run under {output_dir}", hint="give the run directory or --output-dir")
 
 
-def _publish(run_dir: "RunDir", lock: "RunLock", tell: "_Tell", right_at: float | None = None) -> "RunSummary":
+def _publish(
+    run_dir: "RunDir",
+    lock: "RunLock",
+    tell: "_Tell",
+    right_at: float | None = None,
+    audit: "Audit | None" = None,
+) -> "RunSummary":
     """Write the reports from details, under the lock of the run directory; gives what is shown, right at `right_at`.
 
     A meta.jsonl of the reference script is kept where it names bootcamps that nothing assigns to a file.
@@ -790,7 +841,7 @@ def _publish(run_dir: "RunDir", lock: "RunLock", tell: "_Tell", right_at: float 
     parameters = _answer_parameters(contents)
     for form in reports.values():
         if isinstance(form, FileForm):
-            write_report(form, run_dir, contents.summary, parameters, lock.check)
+            write_report(form, run_dir, contents.summary, parameters, lock.check, audit=audit)
     return contents.shown
 
 

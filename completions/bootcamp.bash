@@ -54,6 +54,9 @@ _bootcamp() {
             "/compare") path="compare" ;;
             "/power") path="power" ;;
             "/rescore") path="rescore" ;;
+            "/runs") path="runs" ;;
+            "runs/list") path="runs list" ;;
+            "runs/rm") path="runs rm" ;;
             "/templates") path="templates" ;;
             "templates/list") path="templates list" ;;
             "templates/show") path="templates show" ;;
@@ -75,7 +78,7 @@ _bootcamp() {
         *:--gate-against | *:--baseline)
             _bootcamp_run_dirs; return
             ;;
-        *:--check-model-url | *:--insecure | *:--skip-invalid | *:--keep-going | *:--stream | *:--allow-unscored | *:--resume | *:--json | *:--quiet | *:--debug | *:--probe | *:--serve | *:--reverse | *:--aa | *:--dry-run)
+        *:--check-model-url | *:--insecure | *:--skip-invalid | *:--keep-going | *:--stream | *:--allow-unscored | *:--resume | *:--json | *:--quiet | *:--debug | *:--probe | *:--serve | *:--reverse | *:--audit | *:--aa | *:--dry-run | *:--yes)
             [[ $attached || $cur == [tf]* ]] && _bootcamp_words true false; [[ $attached ]] && return
             ;;
         *:--ca-bundle | *:--client-cert | *:--client-key | *:--config | *:--xlsx)
@@ -103,7 +106,7 @@ _bootcamp() {
             _bootcamp_words table markdown csv tsv json; return
             ;;
         *:--sort)
-            _bootcamp_words bootcamp score length file data_source ceiling n scored failed missing all-truncated unverified estimated low high questions repeats all-empty all-filtered unknown-end low95 high95 rerun correct wrong truncated empty filtered; return
+            _bootcamp_words bootcamp score length file data_source ceiling n scored failed missing all-truncated unverified estimated low high questions repeats all-empty all-filtered unknown-end low95 high95 rerun correct wrong truncated empty filtered error; return
             ;;
         *:--by)
             _bootcamp_words family bootcamp both; return
@@ -121,11 +124,14 @@ _bootcamp() {
             "resume") _bootcamp_words --redo --gate --gate-against --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
             "check-model") _bootcamp_words --probe --url --api-key --model-name --headers --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --api-mode --max-tokens-field --omit --extra-body --timeout --config --profile --json --quiet --debug --help ;;
             "demo") _bootcamp_words --serve --rows --seed --latency --tokens --test-dir --skill --loss --flaw --port --api-key --max-model-len --fault --api-mode --template --max-concurrent-requests --stream --no-stream --output-dir --json --quiet --debug --help ;;
-            "report") _bootcamp_words --format --sort --reverse --filter --by --right-at --min-score --json --quiet --debug --help ;;
+            "report") _bootcamp_words --format --sort --reverse --filter --by --right-at --audit --min-score --config --profile --json --quiet --debug --help ;;
             "audit") _bootcamp_words --bootcamps --bootcamps-path --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "compare") _bootcamp_words --baseline --aa --gate --format --xlsx --json --quiet --debug --help ;;
             "power") _bootcamp_words --questions --repeats --discordance --difference --json --quiet --debug --help ;;
             "rescore") _bootcamp_words --dry-run --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
+            "runs") _bootcamp_words --help ;;
+            "runs list") _bootcamp_words --format --config --profile --json --quiet --debug --help ;;
+            "runs rm") _bootcamp_words --yes --json --quiet --debug --help ;;
             "templates") _bootcamp_words --help ;;
             "templates list") _bootcamp_words --config --profile --json --quiet --debug --help ;;
             "templates show") _bootcamp_words --config --profile --json --quiet --debug --help ;;
@@ -140,13 +146,16 @@ _bootcamp() {
         return
     fi
     case "$path" in
-        "") _bootcamp_words eval resume check-model demo report audit compare power rescore templates bootcamps config completion ;;
+        "") _bootcamp_words eval resume check-model demo report audit compare power rescore runs templates bootcamps config completion ;;
         "resume") _bootcamp_run_dirs ;;
         "report") _bootcamp_run_dirs ;;
         "audit") _bootcamp_run_dirs ;;
         "compare") _bootcamp_run_dirs ;;
         "power") _bootcamp_run_dirs ;;
         "rescore") _bootcamp_run_dirs ;;
+        "runs") _bootcamp_words list rm; _bootcamp_paths -d ;;
+        "runs list") _bootcamp_paths -d ;;
+        "runs rm") _bootcamp_run_dirs ;;
         "templates") _bootcamp_words list show ;;
         "templates show") _bootcamp_words r1 qwen internthinker internbootcamp internbootcamp_v2 chatml deepseek_v3 qwq ;;
         "bootcamps") _bootcamp_words list verify ;;

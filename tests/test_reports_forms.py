@@ -118,7 +118,7 @@ def test_new_columns_stand_behind_the_others() -> None:
     keys = list(json.loads(meta_lines(run_of(scored("Maze")))))
     assert keys[keys.index("n_empty") :] == [
         *("n_empty", "n_filtered", "n_unknown_end", "score_low95", "score_high95", "error_rerun"),
-        *("n_correct", "n_wrong", "n_lost_truncated", "n_lost_empty", "n_lost_filtered"),
+        *("n_correct", "n_wrong", "n_lost_truncated", "n_lost_empty", "n_lost_filtered", "error_new_questions"),
     ]
     shown = json.loads(render(run_of(odd), "json"))
     assert (shown["n_empty"], shown["n_filtered"], shown["n_unknown_end"]) == (1, 2, 3)

@@ -152,9 +152,9 @@ def test_sheets_stand_in_their_order_and_the_summary_opens() -> None:
 def test_columns_are_ordered_by_use_and_names_stand_last() -> None:
     """Behind the reference's three columns stand the interval, the ceiling, what became of the samples, the file."""
     head = cells(scores_workbook(with_ceilings(["a"]), {}), "Scores")[0]
-    assert head[:8] == (
+    assert head[:9] == (
         *("bootcamp", "Average Score", "Average Output Length", "Low 95 %, New Questions"),
-        *("High 95 %, New Questions", "Ceiling", "Samples", "Correct"),
+        *("High 95 %, New Questions", "Standard Error, New Questions", "Ceiling", "Samples", "Correct"),
     )
     assert head[-2:] == ("File", "Data Source")
     in_sheet = {column.key for column in (*COLUMNS, FAMILY_COLUMNS[0])}

@@ -616,13 +616,13 @@ def read_run(run_dir: RunDir, *, right_at: float = RIGHT_AT) -> RunContents:
         RunDirectoryError: a line of details or failures is not a record, or does not belong to the run, or its sample
             already has a record; the message names it.
     """
-    contents, redone = _read_alone(run_dir, right_at), _redone(run_dir)
+    contents, redone = read_alone(run_dir, right_at), _redone(run_dir)
     return replace(
         contents, summary=replace(contents.summary, redone=redone), shown=replace(contents.shown, redone=redone)
     )
 
 
-def _read_alone(run_dir: RunDir, right_at: float = RIGHT_AT) -> RunContents:
+def read_alone(run_dir: RunDir, right_at: float = RIGHT_AT) -> RunContents:
     """Everything that a run directory holds, without those beside it that redo samples of it."""
     manifest, eval_args = run_dir.read_manifest(), run_dir.read_eval_args() or {}
     rows = None if manifest is None else rows_by_file(manifest)
@@ -646,8 +646,8 @@ def _read_alone(run_dir: RunDir, right_at: float = RIGHT_AT) -> RunContents:
     summaries = {
         threshold: replace(
             aggregator.summary(
-                model_name=_model_name(eval_args, run_dir),
-                test_dir=_test_dir_name(eval_args, run_dir),
+                model_name=model_name_of(eval_args, run_dir),
+                test_dir=test_dir_name_of(eval_args, run_dir),
                 right_at=threshold,
             ),
             redo_of=redo_of.run if redo_of else None,
@@ -683,7 +683,7 @@ def _redone(run_dir: RunDir) -> tuple[Redone, ...]:
         if manifest.redo_of is None:
             continue
         with suppress(RunDirectoryError):
-            summary = _read_alone(redo_dir).summary
+            summary = read_alone(redo_dir).summary
             max_tokens = manifest.identity.get("max_tokens")
             found.append(
                 Redone(
@@ -771,13 +771,14 @@ def _add_file(
         aggregator.add_record(file, head)
 
 
-def _model_name(eval_args: Mapping[str, Any], run_dir: RunDir) -> str:
+def model_name_of(eval_args: Mapping[str, Any], run_dir: RunDir) -> str:
     """The evaluated model from eval_args.json, else the directory's name."""
     name = eval_args.get("model_name")
     return name if isinstance(name, str) and name else run_dir.path.resolve().name
 
 
-def _test_dir_name(eval_args: Mapping[str, Any], run_dir: RunDir) -> str:
+def test_dir_name_of(eval_args: Mapping[str, Any], run_dir: RunDir) -> str:
+    """The name of the test dir from eval_args.json, else the directory's name."""
     named = eval_args.get("test_dir")
     return str(named).rstrip("/").rpartition("/")[2] if named else run_dir.path.resolve().name
 

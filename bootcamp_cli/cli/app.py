@@ -28,12 +28,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryGroup:
-    """Commands below a common word, as in `bootcamp templates list`."""
+    """Commands below a common word, as in `bootcamp templates list`; `default` is called where none is named."""
 
     help: str
     entries: Mapping[str, Entry]
     section: str = "Commands"
     example: str = ""
+    default: str | None = None
 
 
 COMMANDS: Mapping[str, Entry | EntryGroup] = {
@@ -81,6 +82,22 @@ COMMANDS: Mapping[str, Entry | EntryGroup] = {
         target="bootcamp_cli.cli.rescore:rescore_command",
         help="Verify the kept outputs of a run directory again, without any request.",
         section="Results",
+    ),
+    "runs": EntryGroup(
+        help="The run directories: what they hold, and how to be rid of them. Without a command: list.",
+        section="Results",
+        example="bootcamp runs\nbootcamp runs rm output/demo_tests_20260101_120000",
+        default="list",
+        entries={
+            "list": Entry(
+                target="bootcamp_cli.cli.runs:list_command",
+                help="List the run directories: state, samples done, score with interval, start and size.",
+            ),
+            "rm": Entry(
+                target="bootcamp_cli.cli.runs:rm_command",
+                help="Remove run directories and all that is in them, after asking.",
+            ),
+        },
     ),
     "templates": EntryGroup(
         help="The prompt templates for completion mode.",
@@ -158,7 +175,7 @@ def root_group() -> "LazyGroup":
 def load_command(name: str, entry: Entry | EntryGroup) -> "BootcampCommand | LazyGroup":
     """The command that an entry of the table names, imported by this call."""
     if isinstance(entry, EntryGroup):
-        return _group(name=name, help=entry.help, example=entry.example, entries=entry.entries)
+        return _group(name=name, help=entry.help, example=entry.example, entries=entry.entries, default=entry.default)
     module, _, attribute = entry.target.partition(":")
     command = getattr(import_module(module), attribute)
     if not isinstance(command, BootcampCommand):
@@ -173,6 +190,7 @@ def _group(
     example: str,
     entries: Mapping[str, Entry | EntryGroup],
     has_version: bool = False,
+    default: str | None = None,
 ) -> "LazyGroup":
     app = typer.Typer(
         name=name,
@@ -187,7 +205,7 @@ def _group(
     )
     group = typer.main.get_group(app)
     assert isinstance(group, LazyGroup)  # noqa: S101 - what `cls` asked for
-    group.entries = entries
+    group.entries, group.default = entries, default
     return group
 
 
@@ -210,13 +228,19 @@ def _with_version(*, version: Version = False, help: Help = False) -> None:  # n
     """The options of the whole command line."""
 
 
+_HELP_FLAGS = ("--help", "-h")
+
+
 class LazyGroup(TyperGroup):
     """A group whose commands are imported when they are called."""
 
     entries: Mapping[str, Entry | EntryGroup] = {}
+    default: str | None = None
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words before the command; without any, show the help."""
+        """Parse the words before the command; without any, show the help, or call the default command."""
+        if self.default is not None and not (args and (dashed(args[0]) in self.entries or args[0] in _HELP_FLAGS)):
+            args = [self.default, *args]
         if not args:
             write_line(sys.stderr, ctx.get_help())
             raise typer.Exit(2)

@@ -8,7 +8,7 @@ time, which takes a hundred.
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -61,7 +61,8 @@ class OptionNode:
 class CommandNode:
     """The words that call a command, what may follow, and what its arguments may be.
 
-    A group has commands with their help, a command has options and the values of each argument by its name.
+    A group has commands with their help, and the arguments of the one that it calls by itself; a command has options
+    and the values of each argument by its name.
     """
 
     path: tuple[str, ...]
@@ -84,7 +85,9 @@ def command_tree() -> tuple[CommandNode, ...]:
 def _nodes(path: tuple[str, ...], entry: Entry | EntryGroup) -> list[CommandNode]:
     if isinstance(entry, EntryGroup):
         group = _group(path, entry.help, entry.entries, (HELP,))
-        return [group, *(node for name, child in entry.entries.items() for node in _nodes((*path, name), child))]
+        below = [node for name, child in entry.entries.items() for node in _nodes((*path, name), child)]
+        called = [node for node in below if node.path == (*path, entry.default)]
+        return [*(replace(group, arguments=node.arguments) for node in called), *([] if called else [group]), *below]
     command = load_command(path[-1], entry)
     if not isinstance(command, BootcampCommand):
         raise TypeError(f"{entry.target} is not a command")
@@ -261,7 +264,8 @@ def _bash_word_lines(nodes: Sequence[CommandNode]) -> list[str]:
         lines.append(f'            "{" ".join(node.path)}") _bootcamp_words {" ".join(names)} ;;')
     lines += ["        esac", "        return", "    fi", '    case "$path" in']
     for node in nodes:
-        action = _bash_action(tuple(node.commands)) if node.commands else _bash_argument_action(node)
+        actions = _bash_action(tuple(node.commands)), _bash_argument_action(node)
+        action = "; ".join(filter(None, actions))
         if action:
             lines.append(f'        "{" ".join(node.path)}") {action} ;;')
     return [*lines, "    esac"]
@@ -329,6 +333,7 @@ def _zsh_group_function(node: CommandNode) -> str:
         *(f"                {_zsh_quoted(f'{name}:{text}')}" for name, text in node.commands.items()),
         "            )",
         "            _describe -t commands command commands && ret=0",
+        *(f"            {_zsh_action(values)} && ret=0" for values in node.arguments.values()),
         "            ;;",
         "        argument)",
         "            case $line[1] in",

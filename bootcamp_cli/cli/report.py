@@ -12,8 +12,9 @@ from bootcamp_cli.reports.table import BY, SORT_KEYS
 
 
 @command(
+    settings=(),
     example="bootcamp report output/r1_32B_tests_20260101_120000\n"
-    "bootcamp report output/r1_32B_tests_20260101_120000 --sort score --filter 'Kor*' --format markdown"
+    "bootcamp report output/r1_32B_tests_20260101_120000 --sort score --filter 'Kor*' --format markdown",
 )
 def report_command(  # noqa: PLR0913, PLR0917 - the options of the command
     call: Call,
@@ -42,6 +43,14 @@ def report_command(  # noqa: PLR0913, PLR0917 - the options of the command
         float,
         typer.Option(metavar="SCORE", help="least score of a right answer", rich_help_panel="Output"),
     ] = 1.0,
+    audit: Annotated[
+        bool,
+        typer.Option(
+            "--audit/--no-audit",
+            help="look for the causes of answers that scored 0, for the workbook's sheet Audit",
+            rich_help_panel="Output",
+        ),
+    ] = False,
     min_score: Annotated[
         float | None,
         typer.Option(
@@ -69,7 +78,8 @@ def report_command(  # noqa: PLR0913, PLR0917 - the options of the command
     text_form(format_)  # an unknown one ends the command before anything is written
     grouping(by)
     run = api.open_run(run_dir)
-    run.write_reports(call.console.on_event, right_at=right_at)
+    found = run.audit(call.learn(api.read_settings(call.sources))) if audit else None
+    run.write_reports(call.console.on_event, right_at=right_at, audit=found)
     summary = run.summary
     floor = None if min_score is None else run.min_score(min_score)
     shown_floor = "" if floor is None else min_score_text(floor)

@@ -100,7 +100,7 @@ def gates_text(judged: "RunComparison | None") -> str:
         return ""
     from bootcamp_cli.reports.comparison import gate_lines
 
-    return "\n" + "\n".join(gate_lines(judged, width=_width()))
+    return "\n" + "\n".join(gate_lines(judged, width=terminal_width()))
 
 
 def min_score_text(found: "MinScore") -> str:
@@ -136,19 +136,18 @@ def table_text(summary: "RunSummary", **options: Any) -> str:
     """The table for stdout: styled in a terminal, plain text elsewhere."""
     from bootcamp_cli.reports.forms import render
 
-    terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal else None
-    return render(summary, "table", width=width, color=terminal and not os.environ.get("NO_COLOR"), **options)
+    width = terminal_width()
+    return render(summary, "table", width=width, color=width is not None and not os.environ.get("NO_COLOR"), **options)
 
 
 def comparison_text(compared: "ComparedRuns") -> str:
     """A comparison for stdout, in the width of the terminal."""
     from bootcamp_cli.reports.comparison import render_comparison
 
-    return render_comparison(compared, "table", width=_width())
+    return render_comparison(compared, "table", width=terminal_width())
 
 
-def _width() -> int | None:
+def terminal_width() -> int | None:
     """The width of the terminal in columns; None where stdout is none."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 

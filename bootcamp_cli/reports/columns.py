@@ -252,6 +252,13 @@ COLUMNS: tuple[Column, ...] = (
     _account("truncated", "n_lost_truncated", "truncated", "Not Correct: Truncated"),
     _account("empty", "n_lost_empty", "empty", "Not Correct: Empty"),
     _account("filtered", "n_lost_filtered", "filtered", "Not Correct: Filtered"),
+    _same(
+        "error_new_questions",
+        "error",
+        "Standard Error, New Questions",
+        "error",
+        partial(_error, "new_questions"),
+    ),
 )
 """The columns, in the order of the workbook and the keys of meta.jsonl; new ones stand at the end."""
 
@@ -311,7 +318,8 @@ def _without(place: int, row: "GroupSummary | RunSummary") -> Cell:
 
 
 _BY_USE = (
-    *("bootcamp", "avg_score", "avg_len", "score_low95", "score_high95", "error_rerun", "ceiling"),
+    *("bootcamp", "avg_score", "avg_len", "score_low95", "score_high95", "error_new_questions", "error_rerun"),
+    *("ceiling",),
     *("n", "n_correct", "n_wrong", "n_lost_truncated", "n_lost_empty", "n_lost_filtered"),
     *("n_failed", "n_unverified", "n_missing", "n_scored", "n_questions", "repeats"),
     *("score_low", "score_high", "n_truncated", "n_empty", "n_filtered", "n_unknown_end", "n_len_estimated"),

@@ -67,6 +67,7 @@ from bootcamp_cli.text import visible
 from bootcamp_cli.types import LATENCY_UNIT_S
 
 if TYPE_CHECKING:
+    from bootcamp_cli.analysis.audit import Audit
     from bootcamp_cli.analysis.statistics import Distribution, GroupMean, Interval, RunMean
     from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
     from bootcamp_cli.store.atomic import Check
@@ -107,11 +108,12 @@ class TextForm:
 class FileForm:
     """A form that is a file in the run directory.
 
-    `content` is made of the whole summary and of the parameters that decide the answers, by name.
+    `content` is made of the whole summary, of the parameters that decide the answers, by name, and of the audit, if one
+    was made.
     """
 
     path: Callable[["RunDir", "RunSummary"], Path]
-    content: Callable[["RunSummary", Mapping[str, Any]], bytes]
+    content: Callable[["RunSummary", Mapping[str, Any], "Audit | None"], bytes]
 
 
 def render(
@@ -180,7 +182,13 @@ def text_form(name: str) -> TextForm:
 
 
 def write_report(
-    form: FileForm, run_dir: "RunDir", summary: "RunSummary", parameters: Mapping[str, Any], check: "Check"
+    form: FileForm,
+    run_dir: "RunDir",
+    summary: "RunSummary",
+    parameters: Mapping[str, Any],
+    check: "Check",
+    *,
+    audit: "Audit | None" = None,
 ) -> None:
     """Write a report to the run directory by atomic replacement: there is either the old file or the whole new one.
 
@@ -189,7 +197,7 @@ def write_report(
     """
     from bootcamp_cli.store.atomic import replace_bytes  # noqa: PLC0415  # what only prints needs none of it
 
-    replace_bytes(form.path(run_dir, summary), form.content(summary, parameters), check)
+    replace_bytes(form.path(run_dir, summary), form.content(summary, parameters, audit), check)
 
 
 def table_text(view: View) -> str:
@@ -394,10 +402,10 @@ def _meta_line(row: dict[str, str | int | float | None]) -> str:
     return line
 
 
-def _workbook(summary: "RunSummary", parameters: Mapping[str, Any]) -> bytes:
+def _workbook(summary: "RunSummary", parameters: Mapping[str, Any], audit: "Audit | None") -> bytes:
     from bootcamp_cli.reports.xlsx import scores_workbook  # noqa: PLC0415  # openpyxl takes 120 ms
 
-    return scores_workbook(summary, parameters)
+    return scores_workbook(summary, parameters, audit)
 
 
 REPORTS: Mapping[str, TextForm | FileForm] = {
@@ -406,7 +414,7 @@ REPORTS: Mapping[str, TextForm | FileForm] = {
     "csv": TextForm(text=csv_text),
     "tsv": TextForm(text=lambda view: csv_text(view, delimiter="\t")),
     "json": TextForm(text=json_text),
-    "meta": FileForm(path=lambda run_dir, _: run_dir.meta, content=lambda summary, _: meta_lines(summary).encode()),
+    "meta": FileForm(path=lambda run_dir, _: run_dir.meta, content=lambda summary, _, __: meta_lines(summary).encode()),
     "xlsx": FileForm(path=lambda run_dir, summary: run_dir.scores(summary.model_name), content=_workbook),
 }
 """Every form by name, in the order in which they are listed and written."""

@@ -169,6 +169,24 @@ def acquire(
     return lock
 
 
+def live_holder(run_dir: Path, *, now: Callable[[], float] = time.time) -> Holder | None:
+    """Who holds the lock of `run_dir`, as far as a look can tell; None where nobody does, or nobody alive.
+
+    A holder that cannot be looked up from here counts as alive if it beat in the last STALE_S, by its file's time.
+    """
+    folder = run_dir / _FOLDER
+    try:
+        latest = _latest(folder)
+        holder = None if latest is None else _read(folder / str(latest))
+        if holder is None or holder.released or _is_alive(holder) is False:
+            return None
+        if _is_alive(holder) or abs(now() - (folder / str(latest)).stat().st_mtime) <= STALE_S:
+            return holder
+    except OSError:
+        return None
+    return None
+
+
 def _latest(folder: Path) -> int | None:
     return max(_generations(folder), default=None)
 
@@ -195,7 +213,7 @@ def _await_end(
         if alive is False:
             return first.alone
         if alive:
-            raise _locked(run_dir, first)
+            raise locked_by(run_dir, first)
     elif not file.exists():
         raise _lost_race(run_dir)
     who = f"process {first.pid} on {first.host}" if first else "an unreadable lock file"
@@ -209,7 +227,7 @@ def _await_end(
         if seen is not None and seen.released:
             return seen.alone
         if seen is not None and (first is None or seen.counter != first.counter):
-            raise _locked(run_dir, seen)
+            raise locked_by(run_dir, seen)
     return False
 
 
@@ -233,7 +251,8 @@ def _lost_race(run_dir: Path) -> RunLockedError:
     return RunLockedError(f"{run_dir} was locked by another process at the same moment", hint="wait until it ends")
 
 
-def _locked(run_dir: Path, holder: Holder) -> RunLockedError:
+def locked_by(run_dir: Path, holder: Holder) -> RunLockedError:
+    """The error of whoever finds a live holder."""
     return RunLockedError(
         f"{run_dir} is in use by process {holder.pid} on {holder.host}",
         hint="wait until it ends or stop it, then try again",

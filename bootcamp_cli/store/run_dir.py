@@ -68,6 +68,11 @@ class RunDir:
         return self.path / "progress.log"
 
     @property
+    def removing(self) -> Path:
+        """Stands there from the moment on in which a removal begins."""
+        return self.path / ".removing"
+
+    @property
     def redone(self) -> Path:
         """The folder of records that were set aside, by test file."""
         return self.path / "redone"
