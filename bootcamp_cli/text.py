@@ -70,16 +70,23 @@ SCORE_DIGITS = 4
 
 
 def score_text(score: float, digits: int = SCORE_DIGITS) -> str:
-    """A score with so many decimals, rounded as spreadsheets do: from its decimal form, halves away from zero.
+    """A score with so many decimals: 0.78125 is 0.7813, as in a workbook; Python's own formats make it 0.7812."""
+    return _rounded(score, digits, "f")
 
-    0.78125 is 0.7813 here as in a workbook; Python's own formats make it 0.7812.
-    """
+
+def length_text(length: float) -> str:
+    """A mean length with one decimal: `1,234.5`."""
+    return _rounded(length, 1, ",f")
+
+
+def _rounded(value: float, digits: int, form: str) -> str:
+    """A number rounded as spreadsheets do: from its decimal form, halves away from zero."""
     from decimal import ROUND_HALF_UP, Context, Decimal  # noqa: PLC0415  # most commands show no score
 
-    if not math.isfinite(score):
-        return f"{score}"
+    if not math.isfinite(value):
+        return f"{value}"
     places, enough = Decimal(1).scaleb(-digits), Context(prec=400)
-    return f"{Decimal(f'{score:.15g}').quantize(places, ROUND_HALF_UP, enough):f}"
+    return format(Decimal(f"{value:.15g}").quantize(places, ROUND_HALF_UP, enough), form)
 
 
 def shown_url(url: str) -> str:

@@ -14,6 +14,7 @@ from bootcamp_cli.text import (
     Secret,
     Secrets,
     is_secret_key,
+    length_text,
     mask_credentials,
     mask_mapping,
     one_line,
@@ -262,3 +263,11 @@ def test_a_rounded_score_is_near(score: float, digits: int) -> None:
     text = score_text(score, digits)
     assert len(text.partition(".")[2]) == digits
     assert abs(float(text) - score) <= 0.5 * 10**-digits + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("length", "shown"), [(158.25, "158.3"), (158.35, "158.4"), (1234.0, "1,234.0"), (0.0, "0.0"), (math.nan, "nan")]
+)
+def test_lengths_are_rounded_as_scores_are(length: float, shown: str) -> None:
+    """One decimal, halves up, thousands grouped."""
+    assert length_text(length) == shown

@@ -7,7 +7,7 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
-from bootcamp_cli.text import SCORE_DIGITS, score_text, visible
+from bootcamp_cli.text import SCORE_DIGITS, length_text, score_text, visible
 
 if TYPE_CHECKING:
     from bootcamp_cli.analysis.statistics import Interval
@@ -59,7 +59,7 @@ def cell_text(cell: Cell, kind: Kind, digits: int = SCORE_DIGITS, *, none: str =
         case "score" | "error" | "limit":
             return score_text(cell, decimals(kind, digits))
         case "length":
-            return f"{cell:,.1f}"
+            return length_text(cell)
         case "count" | "text":
             return f"{cell:,}"
 

@@ -21,7 +21,7 @@ from bootcamp_cli.reports.columns import (
     repeat_columns,
     shown_columns,
 )
-from bootcamp_cli.text import counted, score_text, shortened, visible
+from bootcamp_cli.text import counted, length_text, score_text, shortened, visible
 from bootcamp_cli.types import LATENCY_UNIT_S
 
 if TYPE_CHECKING:
@@ -340,7 +340,7 @@ def _completeness(run: "RunSummary") -> str:
 
 
 def _length(weighted_len: float | None) -> str:
-    return "" if weighted_len is None else f", length {weighted_len:,.1f}"
+    return "" if weighted_len is None else f", length {length_text(weighted_len)}"
 
 
 def _kinds(counts: Mapping[str, int]) -> str:

@@ -64,7 +64,8 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 _PLAIN = Font(name="Calibri", size=11, family=2)
 _BOLD = Font(name="Calibri", size=11, family=2, bold=True)
-_WRAPPED = Alignment(wrap_text=True, vertical="top")
+_SET_IN = Alignment(horizontal="left", indent=1)
+"""For texts behind the first column: numbers before them end where they begin."""
 _HEAD_FILL = PatternFill("solid", fgColor="E7E6E6")
 _LINE_POINTS = 15
 _NARROWEST = 8
@@ -144,8 +145,7 @@ def _put_table(
 ) -> None:
     """Head, rows, and the total in bold: as a sheet of its own, or from row `top` on."""
     kinds = [column.kind for column in columns]
-    put_row(sheet, top, [column.sheet_title for column in columns], ["text"] * len(columns), bold=True)
-    numbers = [at for at, kind in enumerate(kinds, start=1) if kind != "text"]
+    _put_head(sheet, top, [column.sheet_title for column in columns], kinds)
     total = [TOTAL, *(column.total(summary) for column in columns[1:])]
     all_rows = [*rows, (total, summary.interval)]
     widest = max(digits_borne(interval) for _, interval in all_rows)
@@ -156,9 +156,7 @@ def _put_table(
     for at in scores:
         _colour(sheet, at, top + 1, [row[at - 1] for row, _ in rows])
     if top == 1:
-        finish_table(sheet, len(columns), n_rows=len(rows) + 1)
-    for at in numbers:
-        sheet.cell(row=top, column=at).alignment = Alignment(wrap_text=True, vertical="top", horizontal="right")
+        finish_table(sheet, len(columns), n_rows=len(rows) + 1, has_total=True)
 
 
 def _colour(sheet: Worksheet, column: int, first: int, scores: Sequence[Cell]) -> None:
@@ -183,14 +181,14 @@ def _is_unit(scores: Iterable[float]) -> bool:
 
 def _fill_summary(sheet: Worksheet, run: RunSummary) -> None:
     """What a reader wants to know first, then the families, then what else is known of the whole run."""
-    put_row(sheet, 1, ("Run", "Value", "Low 95 %", "High 95 %"), ["text"] * 4, bold=True)
+    _put_head(sheet, 1, ("Run", "Value", "Low 95 %", "High 95 %"), ("text", "score", "score", "score"))
     at_families = 3 + _put_facts(sheet, 2, _headline(run), run.interval)
     keys = ("avg_score", "score_low95", "score_high95", "ceiling", "avg_len", "n", "n_correct", "n_wrong")
     more = ("n_lost_truncated", "n_failed", "n_unverified", "n_missing")
     columns = [*FAMILY_COLUMNS, *(column for column in _numbers(run) if column.key in (*keys, *more))]
     _put_table(sheet, columns, _family_rows(run, columns), run, top=at_families)
     at_rest = at_families + len(run.families) + 3
-    put_row(sheet, at_rest, ("Whole Run", "Value"), ["text"] * 2, bold=True)
+    _put_head(sheet, at_rest, ("Whole Run", "Value"), ("text", "score"))
     _put_facts(sheet, at_rest + 1, _further(run), run.interval)
     fit_columns(sheet, len(columns), heads=(1, at_families, at_rest))
     _fit_page(sheet)
@@ -271,8 +269,8 @@ def _fill_chart(sheet: Worksheet, groups: Sequence[GroupSummary]) -> None:
     scored = [(group.avg_score, group) for group in groups if group.avg_score is not None]
     scored.sort(key=lambda entry: -entry[0])
     times = Counter(group.bootcamp for _, group in scored)
-    put_row(sheet, 1, _CHART_TITLES, ["text"] * len(_CHART_TITLES), bold=True)
     kinds: list[Kind] = ["text", "score", "score", "score", "error", "error", "limit"]
+    _put_head(sheet, 1, _CHART_TITLES, kinds)
     widest = max((digits_borne(group.interval) for _, group in scored), default=SCORE_DIGITS)
     for number, (score, group) in enumerate(scored, start=2):
         name = group.bootcamp if times[group.bootcamp] == 1 else f"{group.bootcamp}, {group.file}"
@@ -414,14 +412,14 @@ def _fill_audit(sheet: Worksheet, audit: "Audit | None") -> None:
 
 def _fill_parameters(sheet: Worksheet, parameters: Mapping[str, Any]) -> None:
     """Texts and finite numbers as they are, everything else as JSON."""
-    put_row(sheet, 1, ("Parameter", "Value"), ["text"] * 2, bold=True)
+    _put_head(sheet, 1, ("Parameter", "Value"), ("text", "text"))
     for number, (name, value) in enumerate(parameters.items(), start=2):
         is_number = type(value) is int or (type(value) is float and math.isfinite(value))
         if not is_number and not isinstance(value, str):
             value = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)  # noqa: PLW2901 - its text
         put_row(sheet, number, (name, value), ["text"] * 2)
-        for cell in next(sheet.iter_rows(number, number)):
-            cell.alignment = Alignment(wrap_text=True, vertical="top", horizontal="left")
+        for at, cell in enumerate(next(sheet.iter_rows(number, number))):
+            cell.alignment = Alignment(wrap_text=True, vertical="top", horizontal="left", indent=at)
         n_lines = len(textwrap.wrap(str(value)[:_MAX_UNITS], _PARAMETER_WIDTH))
         sheet.row_dimensions[number].height = _LINE_POINTS * min(max(n_lines, 1), _MOST_LINES)
     finish_table(sheet, 2, n_rows=len(parameters), widest=_PARAMETER_WIDTH)
@@ -435,9 +433,14 @@ _PARAMETER_WIDTH, _MOST_LINES = 100, 27  # no row is higher than 409 points
 
 def fill_sheet(sheet: Worksheet, titles: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     """Write a sheet whose cells are shown by what they are: texts, counts, numbers with four decimals."""
-    put_row(sheet, 1, titles, ["text"] * len(titles), bold=True)
+    kinds: list[Kind] = ["text"] * len(titles)
     for number, cells in enumerate(rows, start=2):
-        put_row(sheet, number, cells, [_kind(cell) for cell in cells])
+        row_kinds = [_kind(cell) for cell in cells]
+        put_row(sheet, number, cells, row_kinds)
+        kinds[: len(cells)] = [
+            kind if other == "text" else other for kind, other in zip(kinds, row_kinds, strict=False)
+        ]
+    _put_head(sheet, 1, titles, kinds)
     finish_table(sheet, len(titles), n_rows=len(rows))
 
 
@@ -445,6 +448,15 @@ def _kind(cell: Cell) -> Kind:
     if isinstance(cell, float):
         return "limit"
     return "count" if isinstance(cell, int) else "text"
+
+
+def _put_head(sheet: Worksheet, row: int, titles: Sequence[str], kinds: Sequence[Kind]) -> None:
+    """Write a head in bold, aligned as what stands below it."""
+    put_row(sheet, row, titles, ["text"] * len(titles), bold=True)
+    for at, (cell, kind) in enumerate(zip(next(sheet.iter_rows(row, row, max_col=len(titles))), kinds, strict=True)):
+        side, indent = ("left", min(at, 1)) if kind == "text" else ("right", 0)
+        cell.alignment = Alignment(wrap_text=True, vertical="top", horizontal=side, indent=indent)
+        cell.fill = _HEAD_FILL
 
 
 def put_row(
@@ -469,6 +481,8 @@ def put_row(
         assert isinstance(cell, SheetCell)  # noqa: S101  # merged cells do not occur
         _put(cell, value, _number_format(kind, digits, widest))
         cell.font = font
+        if kind == "text" and column > 1 and not bold:
+            cell.alignment = _SET_IN
 
 
 def _number_format(kind: Kind, digits: int, widest: int) -> str:
@@ -506,7 +520,7 @@ def cell_safe(text: str) -> str:
     return units[: 2 * (_MAX_UNITS - 1)].decode("utf-16-le", errors="ignore") + "…"
 
 
-def finish_table(sheet: Worksheet, n_columns: int, *, n_rows: int, widest: int = 60) -> None:
+def finish_table(sheet: Worksheet, n_columns: int, *, n_rows: int, has_total: bool = False, widest: int = 60) -> None:
     """Make a sheet of a head and so many rows one to work with.
 
     The head and the first column stay in sight, rows can be filtered (not a total row, which stays where it is), and
@@ -514,8 +528,7 @@ def finish_table(sheet: Worksheet, n_columns: int, *, n_rows: int, widest: int =
     """
     fit_columns(sheet, n_columns, heads=(1,), widest=widest)
     sheet.freeze_panes = "B2"
-    has_total = sheet.cell(row=n_rows + 1, column=1).value == TOTAL
-    sheet.auto_filter.ref = f"A1:{get_column_letter(n_columns)}{max(n_rows + 1 - has_total, 1)}"
+    sheet.auto_filter.ref = f"A1:{get_column_letter(n_columns)}{n_rows + 1 - has_total}"
     sheet.print_title_rows = "1:1"
     _fit_page(sheet)
 
@@ -548,10 +561,7 @@ def fit_columns(sheet: Worksheet, n_columns: int, *, heads: Sequence[int], wides
     for head in heads:
         n_lines = 1
         for cell, width in zip(next(sheet.iter_rows(head, head, max_col=n_columns)), widths, strict=True):
-            if not cell.alignment.horizontal:
-                cell.alignment = _WRAPPED
             if cell.value is not None:
-                cell.fill = _HEAD_FILL
                 n_lines = max(n_lines, len(textwrap.wrap(str(cell.value)[:_MAX_UNITS], min(width, widest) + 1)))
         sheet.row_dimensions[head].height = _LINE_POINTS * min(n_lines, 6) + 3
 
