@@ -76,7 +76,7 @@ _LOW, _MIDDLE, _HIGH = "F4B183", "FFFFFF", "9DC3E6"
 def scores_workbook(summary: RunSummary, parameters: Mapping[str, Any], audit: "Audit | None" = None) -> bytes:
     """The workbook: on one installation the same answers, parameters and audit give the same bytes.
 
-    `parameters` are those that decide the answers, by name, in the order to show them, secrets masked: nothing that
+    `parameters` are what made the answers, by name, in the order to show them, secrets masked: nothing that
     differs between two runs with the same answers may be among them. `audit` is None where nobody made one.
     """
     workbook = Workbook()

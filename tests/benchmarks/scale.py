@@ -1,4 +1,4 @@
-"""What grows with the data: start, check, replay, report, frame, compare, rescore, memory, cost per sample.
+"""What grows with the data: start, check, replay, report, runs, frame, compare, rescore, memory, cost per sample.
 
 `python -m tests.benchmarks.scale` (about 6 minutes; `--full` adds 1,000,000 rows and takes half an hour).
 """
@@ -6,6 +6,7 @@
 import asyncio
 import json
 import os
+import shutil
 import sys
 import time
 from argparse import ArgumentParser
@@ -22,12 +23,14 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
+from bootcamp_cli import open_run
 from bootcamp_cli.dataset.scan import scan_test_dir
 from bootcamp_cli.store.journal import replay
 from bootcamp_cli.store.records import make_record
 from bootcamp_cli.types import Answer, Sample, Verdict, encode_line
 from tests.benchmarks.data import n_rows, public_test_dir, repeated
 from tests.benchmarks.measure import Cost, run, stub, tool_command
+from tests.run_directories import write_run
 
 Figures = dict[str, Any]
 
@@ -114,6 +117,22 @@ def report_speed() -> Figures:
         command = [sys.executable, "-m", "bootcamp_cli", "report", str(run_dir), "--json"]
         cost = _account(command, "report")
     return {"report of 1,000,000 records, s": cost.wall_s, "report, MB": cost.main_mb}
+
+
+def runs_speed() -> Figures:
+    """`bootcamp runs` of 200 runs of 80 test files, and of the same with details newer than the averages."""
+    scores = {f"t{at:02}": [[float(row % 2)] for row in range(68)] for at in range(80)}
+    with TemporaryDirectory() as directory:
+        first = write_run(Path(directory) / "run0", scores)
+        open_run(first).write_reports()
+        for number in range(1, 200):
+            shutil.copytree(first, Path(directory) / f"run{number}")
+            os.utime(Path(directory) / f"run{number}" / "meta.jsonl")
+        command = [sys.executable, "-m", "bootcamp_cli", "runs", directory, "--json"]
+        known_s = _wall_s(command)
+        for path in Path(directory).glob("*/details/t00.jsonl"):
+            os.utime(path)
+        return {"runs, 200 with averages, s": known_s, "runs, 200 to be counted, s": _wall_s(command)}
 
 
 def frame_speed() -> Figures:
@@ -236,6 +255,7 @@ def main() -> None:
         "check": check_speed,
         "replay": replay_speed,
         "report": report_speed,
+        "runs": runs_speed,
         "frame": frame_speed,
         "compare": compare_speed,
         "rescore": rescore_speed,
