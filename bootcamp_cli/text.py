@@ -23,7 +23,13 @@ def visible(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else _escape(char) for char in text)
+    # answers of a model have line ends in all places, and little else that cannot be printed
+    lines = text.split("\n")
+    return r"\n".join(line if line.isprintable() else "".join(map(_shown_char, line)) for line in lines)
+
+
+def _shown_char(char: str) -> str:
+    return char if char.isprintable() else _escape(char)
 
 
 def _escape(char: str) -> str:
@@ -31,6 +37,32 @@ def _escape(char: str) -> str:
     if 0x80 <= stray_byte <= 0xFF:
         return f"\\x{stray_byte:02x}"
     return char.encode("unicode_escape").decode("ascii")
+
+
+def encodable(text: str) -> str:
+    r"""The text with lone surrogates, which UTF-8 cannot hold, as escapes: `\ud800`."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet may take the text for a formula, even after leading blanks."""
+    return text[:1] in _STARTERS or text.lstrip()[:1] in _STARTERS if text else False
+
+
+_STARTERS = frozenset("=+-@\t\r\n＝＋－＠")
+"""First characters that Excel, LibreOffice or Google Sheets take for the start of a formula."""
+
+
+def as_text(text: str) -> str:
+    """The text as a CSV cell that no spreadsheet runs: an apostrophe goes in front of what could be a formula.
+
+    One goes in front of an apostrophe as well, so that removing a leading one always restores the text.
+    """
+    return f"'{text}" if is_formula(text) or text.startswith("'") else text
 
 
 MAX_RAW_CHARS = 20_000

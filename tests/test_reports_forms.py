@@ -20,9 +20,9 @@ from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports import forms as json_text
 from bootcamp_cli.reports.columns import digits_borne
 from bootcamp_cli.reports.forms import TEXT_FORMS, meta_lines, render
-from bootcamp_cli.reports.table import SORT_KEYS, is_formula
+from bootcamp_cli.reports.table import SORT_KEYS
 from bootcamp_cli.store.records import UsageHead
-from bootcamp_cli.text import visible
+from bootcamp_cli.text import is_formula, visible
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 

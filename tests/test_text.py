@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.reports.table import as_text, display_width, is_formula
+from bootcamp_cli.reports.table import display_width
 from bootcamp_cli.text import (
     MASK,
     Secret,
     Secrets,
+    as_text,
+    encodable,
+    is_formula,
     is_secret_key,
     length_text,
     mask_credentials,
@@ -109,6 +112,14 @@ def test_guarded_text_is_no_formula_and_can_be_had_back(text: str) -> None:
     guarded = as_text(text)
     assert not is_formula(guarded)
     assert guarded.removeprefix("'") == text
+
+
+@given(ANY_TEXT)
+def test_encodable_text_can_be_written(text: str) -> None:
+    """It is the text itself unless that holds lone surrogates, which become escapes."""
+    shown = encodable(text)
+    assert shown.encode().decode() == shown
+    assert (shown == text) != any(0xD800 <= ord(char) < 0xE000 for char in text)
 
 
 def test_display_width_counts_terminal_cells() -> None:

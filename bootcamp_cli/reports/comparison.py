@@ -37,8 +37,8 @@ from typing import TYPE_CHECKING, Any
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports.forms import escaped_markdown
 from bootcamp_cli.reports.grid import Grid
-from bootcamp_cli.reports.table import as_text, display_width
-from bootcamp_cli.text import counted, listed, score_text, visible
+from bootcamp_cli.reports.table import display_width
+from bootcamp_cli.text import as_text, counted, listed, score_text, visible
 
 if TYPE_CHECKING:
     from bootcamp_cli.analysis.compare import CurvePoint, Difference, Flip, GateResult, RunComparison

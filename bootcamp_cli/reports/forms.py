@@ -62,8 +62,8 @@ from msgspec import structs
 
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports.columns import COLUMNS, FAMILY_COLUMNS, Cell
-from bootcamp_cli.reports.table import BY, By, Page, Table, as_text, build_page, display_width, select
-from bootcamp_cli.text import visible
+from bootcamp_cli.reports.table import BY, By, Page, Table, build_page, display_width, select
+from bootcamp_cli.text import as_text, visible
 from bootcamp_cli.types import LATENCY_UNIT_S
 
 if TYPE_CHECKING:

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports.columns import digits_borne
 from bootcamp_cli.reports.grid import Grid
-from bootcamp_cli.reports.table import as_text
-from bootcamp_cli.text import counted, score_text, visible
+from bootcamp_cli.text import as_text, counted, score_text, visible
 
 if TYPE_CHECKING:
     from bootcamp_cli.analysis.runs import RunEntry

@@ -33,8 +33,6 @@ By = Literal["family", "bootcamp", "both"]
 
 BY: tuple[By, ...] = ("family", "bootcamp", "both")
 TOTAL = "Total Average"
-_STARTERS = frozenset("=+-@\t\r\n＝＋－＠")
-"""First characters that Excel, LibreOffice or Google Sheets take for the start of a formula."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -390,16 +388,3 @@ def display_width(text: str) -> int:
     from rich.cells import cell_len  # noqa: PLC0415  # most reports are ASCII, and its tables take 10 ms
 
     return cell_len(text)
-
-
-def is_formula(text: str) -> bool:
-    """Whether a spreadsheet may take the text for a formula, even after leading blanks."""
-    return text[:1] in _STARTERS or text.lstrip()[:1] in _STARTERS if text else False
-
-
-def as_text(text: str) -> str:
-    """The text as a CSV cell that no spreadsheet runs: an apostrophe goes in front of what could be a formula.
-
-    One goes in front of an apostrophe as well, so that removing a leading one always restores the text.
-    """
-    return f"'{text}" if is_formula(text) or text.startswith("'") else text

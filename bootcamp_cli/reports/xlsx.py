@@ -48,8 +48,8 @@ from bootcamp_cli.reports.columns import (
     repeat_columns,
     sheet_columns,
 )
-from bootcamp_cli.reports.table import TOTAL, display_width, is_formula
-from bootcamp_cli.text import SCORE_DIGITS, visible
+from bootcamp_cli.reports.table import TOTAL, display_width
+from bootcamp_cli.text import SCORE_DIGITS, is_formula, visible
 
 if TYPE_CHECKING:
     from bootcamp_cli.analysis.audit import Audit
