@@ -23,13 +23,10 @@ def visible(text: str) -> str:
     """
     if text.isprintable():
         return text
-    # answers of a model have line ends in all places, and little else that cannot be printed
-    lines = text.split("\n")
-    return r"\n".join(line if line.isprintable() else "".join(map(_shown_char, line)) for line in lines)
-
-
-def _shown_char(char: str) -> str:
-    return char if char.isprintable() else _escape(char)
+    text = text.replace("\n", r"\n")  # most that comes from a model cannot be printed for its line ends alone
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
 def _escape(char: str) -> str:
@@ -50,7 +47,8 @@ def encodable(text: str) -> str:
 
 def is_formula(text: str) -> bool:
     """Whether a spreadsheet may take the text for a formula, even after leading blanks."""
-    return text[:1] in _STARTERS or text.lstrip()[:1] in _STARTERS if text else False
+    first = text[:1]
+    return first in _STARTERS or (first.isspace() and text.lstrip()[:1] in _STARTERS) if text else False
 
 
 _STARTERS = frozenset("=+-@\t\r\n＝＋－＠")

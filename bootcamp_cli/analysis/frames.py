@@ -43,6 +43,8 @@ import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 import msgspec
@@ -53,11 +55,11 @@ from msgspec import UNSET, Raw, UnsetType
 
 from bootcamp_cli.analysis.summary import detail_files
 from bootcamp_cli.errors import UsageError
-from bootcamp_cli.store.journal import empty_index, read_failures, replay_lines, rows_by_file
+from bootcamp_cli.store.journal import RunRows, empty_index, read_failures, replay_lines, rows_by_file
 from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
 from bootcamp_cli.store.records import HeadLine, RecordHead
 from bootcamp_cli.store.run_dir import RunDir
-from bootcamp_cli.types import MAX_LEN, MAX_ROW, TO_BE_VERIFIED, SampleKey, decode
+from bootcamp_cli.types import MAX_LEN, MAX_ROW, TO_BE_VERIFIED, FailureRecord, SampleKey, decode
 
 Dtype = Literal["category", "int64", "Int64", "float64", "bool", "string", "id"]
 """What a column holds; `id` is int64 where every value fits, else object."""
@@ -79,8 +81,9 @@ def samples_frame(run_dir: RunDir, columns: Sequence[str] | None = None) -> pd.D
     chosen = _chosen(columns)
     buffers = {column.name: _BUFFERS[column.dtype]() for column in chosen}
     places = _Places()
-    for file, lines in _lines_by_file(run_dir, _head_of(chosen)):
-        for batch in _batches(file, lines):
+    kind = _head_of(chosen)
+    for details in _details_files(run_dir):
+        for batch in _batches(details.name, details.lines(kind)):
             places.add(batch)
             for column in chosen:
                 buffers[column.name].extend(column.values(batch))
@@ -98,15 +101,7 @@ def failures_frame(run_dir: RunDir) -> pd.DataFrame:
         RunDirectoryError: a line of failures or details is not what was written, or does not belong to the run; the
             message names it.
     """
-    manifest = run_dir.read_manifest()
-    rows = None if manifest is None else rows_by_file(manifest)
-    last = {failure.key: failure for failure in read_failures(run_dir, rows)}
-    if last:
-        for file, lines in _lines_by_file(run_dir, RecordHead):
-            for _, _, head in lines:
-                if head.row is not None:
-                    last.pop(SampleKey(file, head.row, head.repeat), None)
-    failures = [last[key] for key in sorted(last)]
+    failures = _failures(run_dir)
     order = np.arange(len(failures))
     made = {}
     for name, dtype in FAILURE_COLUMNS.items():
@@ -115,6 +110,88 @@ def failures_frame(run_dir: RunDir) -> pd.DataFrame:
         buffer.extend(values if name != "attempts" else [_count(value) or 0 for value in values])
         made[name] = buffer.column(order)
     return pd.DataFrame(made, index=pd.RangeIndex(len(order)), copy=False)
+
+
+def sample_batches(run_dir: RunDir, columns: Sequence[str] | None = None) -> Iterator[dict[str, list[Any]]]:
+    """The values of columns, by default all, in batches of about 1 MB of details; None for a missing value.
+
+    The answered samples come as they stand in details (a finished file is in the order of row and repeat), then those
+    that ended without an answer; of these `failure` is the kind and `failure_message` the last error. No sample comes
+    twice, also while a run writes.
+
+    Raises:
+        UsageError: there is no such column; the message lists them.
+        RunDirectoryError: a line of details or failures cannot be read or does not belong to the run.
+    """
+    chosen = _chosen(tuple(SAMPLE_COLUMNS) if columns is None else columns)
+    kind = _head_of(chosen)
+    for details in _details_files(run_dir):
+        for batch in _batches(details.name, _latest_lines(details, kind)):
+            yield {column.name: list(column.values(batch)) for column in chosen}
+    failures = _failures(run_dir)
+    if failures:
+        yield {column.name: [_of_failure(failure, column.name) for failure in failures] for column in chosen}
+
+
+def _latest_lines(details: "_Details", kind: type[RecordHead]) -> Iterator[HeadLine]:
+    """The lines of a details file but those of answers that waited for the verdict which a later line has.
+
+    What is written after they were looked for is left out: it may be such a verdict.
+    """
+    superseded: set[int] | None = None
+    n_lines: int | None = None
+    for line in details.lines(kind):
+        number, _, head = line
+        if superseded is None and head.row is not None and head.failure in TO_BE_VERIFIED:
+            superseded, n_lines = _superseded_lines(details)
+        if n_lines is not None and number > n_lines:
+            return
+        if superseded is None or number not in superseded:
+            yield line
+
+
+def _superseded_lines(details: "_Details") -> tuple[set[int], int]:
+    """The numbers of the lines that later ones supersede, and that of the last line."""
+    superseded: set[int] = set()
+    pending: dict[tuple[int, int], int] = {}
+    number = 0
+    for number, _, head in details.lines(RecordHead):
+        if head.row is None:
+            continue
+        before = pending.pop((head.row, head.repeat), None)
+        if before is not None:
+            superseded.add(before)
+        if head.failure in TO_BE_VERIFIED:
+            pending[head.row, head.repeat] = number
+    return superseded, number
+
+
+def _failures(run_dir: RunDir) -> list[FailureRecord]:
+    """The last failure of each sample that has no answer since, in the order of file, row and repeat."""
+    manifest = run_dir.read_manifest()
+    rows = None if manifest is None else rows_by_file(manifest)
+    last = {failure.key: failure for failure in read_failures(run_dir, rows)}
+    if last:
+        for details in _details_files(run_dir):
+            for _, _, head in details.lines(RecordHead):
+                if head.row is not None:
+                    last.pop(SampleKey(details.name, head.row, head.repeat), None)
+    return [last[key] for key in sorted(last)]
+
+
+def _of_failure(failure: FailureRecord, column: str) -> Any:
+    """The value of a column of samples for a sample without an answer."""
+    match column:
+        case "failure":
+            return failure.kind
+        case "failure_message":
+            return failure.last_error
+        case "output_len_estimated":
+            return False
+        case "attempts":
+            return _count(failure.attempts)
+        case _:
+            return getattr(failure, column, None)
 
 
 def _chosen(names: Sequence[str] | None) -> "list[Column]":
@@ -145,17 +222,29 @@ def _head_of(columns: "Iterable[Column]") -> type[RecordHead]:
     return cast("type[RecordHead]", kind)
 
 
-def _lines_by_file(run_dir: RunDir, kind: type[RecordHead]) -> Iterator[tuple[str, Iterable[HeadLine]]]:
-    """The lines of each details file that counts, in name order, checked as the reports check them."""
+@dataclass(frozen=True, slots=True)
+class _Details:
+    """A details file that counts; `lines` reads it from the start, checked as the reports check it."""
+
+    name: str
+    lines: Callable[[type[RecordHead]], Iterable[HeadLine]]
+
+
+def _details_files(run_dir: RunDir) -> Iterator[_Details]:
+    """The details files that count, in name order."""
     manifest = run_dir.read_manifest()
     rows = None if manifest is None else rows_by_file(manifest)
     paths, _ = detail_files(run_dir, rows)
     data_sources = data_source_by_file(run_dir) if rows is None else {}
     for path in paths:
         if rows is None:
-            yield path.name, read_foreign_heads(path, data_sources.get(path.name), kind)
+            yield _Details(path.name, partial(read_foreign_heads, path, data_sources.get(path.name)))
         else:
-            yield path.name, replay_lines(path, empty_index(rows[path.name]), rows[path.name], kind)
+            yield _Details(path.name, partial(_replayed, path, rows[path.name]))
+
+
+def _replayed(path: Path, rows: RunRows, kind: type[RecordHead]) -> Iterator[HeadLine]:
+    return replay_lines(path, empty_index(rows), rows, kind)
 
 
 @dataclass(frozen=True, slots=True)

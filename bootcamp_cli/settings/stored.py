@@ -7,7 +7,7 @@ from typing import Any
 
 from bootcamp_cli.errors import ResumeRefusedError, SettingsError
 from bootcamp_cli.settings.convert import Base, convert, stored_value
-from bootcamp_cli.settings.model import Parameter, Settings, is_omitted, parameters
+from bootcamp_cli.settings.model import Kind, Parameter, Settings, is_omitted, parameters
 from bootcamp_cli.settings.sources import (
     DEFAULT,
     OPENAI_KEY_VARIABLE,
@@ -19,7 +19,16 @@ from bootcamp_cli.settings.sources import (
     load_settings,
     openai_key,
 )
-from bootcamp_cli.text import MASK, MAX_VALUE_CHARS, is_secret_key, mask_credentials, shortened
+from bootcamp_cli.text import (
+    MASK,
+    MAX_VALUE_CHARS,
+    NO_KEY,
+    is_secret_key,
+    mask_credentials,
+    mask_mapping,
+    shortened,
+    shown_url,
+)
 
 
 def to_eval_args(settings: Settings) -> dict[str, Any]:
@@ -35,6 +44,36 @@ def to_eval_args(settings: Settings) -> dict[str, Any]:
         else stored_value(parameter, getattr(settings, parameter.name))
         for parameter in parameters()
     }
+
+
+def masked_eval_args(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What may be shown of an eval_args.json: secrets masked as `to_eval_args` does, whichever program wrote it.
+
+    The reference script writes its key as it is.
+    """
+    kinds = {parameter.name: parameter.param.kind for parameter in parameters()}
+    return {name: _masked(name, value, kinds.get(name)) for name, value in data.items()}
+
+
+def _masked(name: str, value: Any, kind: Kind | None) -> Any:
+    match kind, value:
+        case "secret", str():
+            return value if value == NO_KEY else MASK
+        case "headers", Mapping():
+            return dict.fromkeys(value, MASK)
+        case "headers", str():
+            return MASK
+        case "url" | None, str() if "://" in value:
+            return _masked_url(value)
+        case _:
+            return mask_mapping({name: value})[name] if kind in (None, "json") else value
+
+
+def _masked_url(url: str) -> str:
+    try:
+        return mask_credentials(url)
+    except ValueError:
+        return shown_url(url)
 
 
 def settings_from_eval_args(
