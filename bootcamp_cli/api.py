@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from bootcamp_cli.errors import (
     EXIT_OK,
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from bootcamp_cli.engine.session import Earlier, Session
     from bootcamp_cli.engine.shutdown import StopRequest
     from bootcamp_cli.events import Emit, Event
+    from bootcamp_cli.exports.formats import Exported
+    from bootcamp_cli.exports.tracker import Tracker
     from bootcamp_cli.server.client import CompletionClient
     from bootcamp_cli.server.health import ModelEntry, ProbeResult
     from bootcamp_cli.server.request import GenerationConfig
@@ -696,6 +698,75 @@ class Run:
         from bootcamp_cli.analysis.audit import audit_run
 
         return await audit_run(await _aside(open_run_dir, self.path), settings)
+
+    def export(
+        self,
+        format: str,  # noqa: A002 - the word of the command line
+        out: str | Path | BinaryIO | None = None,
+        on_event: "Emit | None" = None,
+    ) -> "Exported":
+        """Write the samples in the form of another tool: `csv`, `jsonl`, `parquet`, `inspect` or `lm-eval`.
+
+        `out` is a file, which is replaced, a directory, or a binary stream; by default the working directory. Of a run
+        that is not complete, what there is so far is written.
+
+        Raises:
+            UsageError: there is no such format, an extra is missing, or `out` cannot be written.
+            RunDirectoryError: the run directory cannot be read.
+        """
+        from bootcamp_cli.exports.formats import export, export_format
+        from bootcamp_cli.exports.source import Source
+
+        form = export_format(format)
+        run_dir, tell = self._run_dir, _Tell(on_event)
+        source = Source(run_dir, lambda: _read(run_dir, tell))
+        place = Path() if out is None else Path(out) if isinstance(out, str) else out
+        exported = export(source, form, place)
+        manifest = run_dir.read_manifest()
+        if manifest is not None and not manifest.complete:
+            n = counted(exported.n_samples, "sample")
+            tell.warn(f"{self.path}: the run is not complete: the {n} that it has so far are exported")
+        return exported
+
+    def track(
+        self,
+        tracker: "str | Tracker",
+        *,
+        step: int | None = None,
+        name: str | None = None,
+        on_event: "Emit | None" = None,
+    ) -> bool:
+        """Log configuration and figures in an experiment tracker, `trackio` or `trackio:PROJECT`; True if it did.
+
+        The run has the name of the directory there, or this `name`: checkpoints that are logged under one name, each at
+        its `step`, make a curve. Whatever goes wrong in the tracker is told as a warning.
+
+        Raises:
+            UsageError: there is no such tracker, or it is not installed.
+            RunDirectoryError: the run directory cannot be read.
+        """
+        from bootcamp_cli.analysis.summary import RunContents
+        from bootcamp_cli.exports.source import Source
+        from bootcamp_cli.exports.tracker import parse_tracker, track
+
+        chosen = parse_tracker(tracker, run=name, step=step) if isinstance(tracker, str) else tracker
+        run_dir, tell = self._run_dir, _Tell(on_event)
+        contents = RunContents(  # read before the tracker is called, which is not at fault for what is wrong with it
+            manifest=run_dir.read_manifest(),
+            eval_args=run_dir.read_eval_args() or {},
+            summary=self.summary,
+            shown=self.summary,
+            left_out=(),
+        )
+        try:
+            logged = track(Source(run_dir, lambda: contents), chosen)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - anything may come from there
+            text = shortened(f"{type(error).__name__}: {error}")
+            again = f"`bootcamp report {shlex.quote(str(self.path))} --tracker {chosen.module}`"
+            tell.warn(f"{chosen.module} failed ({text}): the run is kept, and {again} logs it again")
+            return False
+        tell.note(f"{chosen.module}: logged run {logged} in project {chosen.project}")
+        return True
 
     def min_score(self, floor: float) -> "MinScore":
         """Whether the average score reaches a floor: pass, fail or undecided, by its 95 % interval.

@@ -57,6 +57,7 @@ _bootcamp() {
             "/runs") path="runs" ;;
             "runs/list") path="runs list" ;;
             "runs/rm") path="runs rm" ;;
+            "/export") path="export" ;;
             "/templates") path="templates" ;;
             "templates/list") path="templates list" ;;
             "templates/show") path="templates show" ;;
@@ -72,7 +73,7 @@ _bootcamp() {
     done
 
     case "$path:$option" in
-        *:--gate | *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--sample | *:--sample-seed | *:--include | *:--exclude | *:--repeats | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--repetition-penalty | *:--presence-penalty | *:--frequency-penalty | *:--seed | *:--max-tokens-field | *:--omit | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--profile | *:--redo | *:--rows | *:--latency | *:--tokens | *:--skill | *:--loss | *:--flaw | *:--port | *:--max-model-len | *:--fault | *:--filter | *:--right-at | *:--min-score | *:--questions | *:--discordance | *:--difference)
+        *:--gate | *:--tracker | *:--tracker-step | *:--tracker-run | *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--sample | *:--sample-seed | *:--include | *:--exclude | *:--repeats | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--repetition-penalty | *:--presence-penalty | *:--frequency-penalty | *:--seed | *:--max-tokens-field | *:--omit | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--profile | *:--redo | *:--rows | *:--latency | *:--tokens | *:--skill | *:--loss | *:--flaw | *:--port | *:--max-model-len | *:--fault | *:--filter | *:--right-at | *:--min-score | *:--questions | *:--discordance | *:--difference)
             return
             ;;
         *:--gate-against | *:--baseline)
@@ -81,7 +82,7 @@ _bootcamp() {
         *:--check-model-url | *:--insecure | *:--skip-invalid | *:--keep-going | *:--stream | *:--allow-unscored | *:--resume | *:--json | *:--quiet | *:--debug | *:--probe | *:--serve | *:--reverse | *:--audit | *:--aa | *:--dry-run | *:--yes)
             [[ $attached || $cur == [tf]* ]] && _bootcamp_words true false; [[ $attached ]] && return
             ;;
-        *:--ca-bundle | *:--client-cert | *:--client-key | *:--config | *:--xlsx)
+        *:--ca-bundle | *:--client-cert | *:--client-key | *:--config | *:--xlsx | *:--out)
             _bootcamp_paths -f; return
             ;;
         *:--test-dir | *:--bootcamps-path | *:--output-dir | *:--dest)
@@ -102,7 +103,7 @@ _bootcamp() {
         *:--bootcamps)
             _bootcamp_words auto builtin upstream; return
             ;;
-        *:--format)
+        "report":--format | "compare":--format | "runs list":--format)
             _bootcamp_words table markdown csv tsv json; return
             ;;
         *:--sort)
@@ -110,6 +111,9 @@ _bootcamp() {
             ;;
         *:--by)
             _bootcamp_words family bootcamp both; return
+            ;;
+        "export":--format)
+            _bootcamp_words csv jsonl parquet inspect lm-eval; return
             ;;
         *:--shell)
             _bootcamp_words bash zsh fish; return
@@ -120,11 +124,11 @@ _bootcamp() {
         cur=${cur//_/-}
         case "$path" in
             "") _bootcamp_words --version --help ;;
-            "eval") _bootcamp_words --gate --gate-against --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
-            "resume") _bootcamp_words --redo --gate --gate-against --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
+            "eval") _bootcamp_words --gate --gate-against --tracker --tracker-step --tracker-run --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
+            "resume") _bootcamp_words --redo --gate --gate-against --tracker --tracker-step --tracker-run --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --config --profile --json --quiet --debug --help ;;
             "check-model") _bootcamp_words --probe --url --api-key --model-name --headers --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --api-mode --max-tokens-field --omit --extra-body --timeout --config --profile --json --quiet --debug --help ;;
             "demo") _bootcamp_words --serve --rows --seed --latency --tokens --test-dir --skill --loss --flaw --port --api-key --max-model-len --fault --api-mode --template --max-concurrent-requests --stream --no-stream --output-dir --json --quiet --debug --help ;;
-            "report") _bootcamp_words --format --sort --reverse --filter --by --right-at --audit --min-score --config --profile --json --quiet --debug --help ;;
+            "report") _bootcamp_words --format --sort --reverse --filter --by --right-at --audit --min-score --tracker --tracker-step --tracker-run --config --profile --json --quiet --debug --help ;;
             "audit") _bootcamp_words --bootcamps --bootcamps-path --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "compare") _bootcamp_words --baseline --aa --gate --format --xlsx --json --quiet --debug --help ;;
             "power") _bootcamp_words --questions --repeats --discordance --difference --json --quiet --debug --help ;;
@@ -132,6 +136,7 @@ _bootcamp() {
             "runs") _bootcamp_words --help ;;
             "runs list") _bootcamp_words --format --config --profile --json --quiet --debug --help ;;
             "runs rm") _bootcamp_words --yes --json --quiet --debug --help ;;
+            "export") _bootcamp_words --format --out --json --quiet --debug --help ;;
             "templates") _bootcamp_words --help ;;
             "templates list") _bootcamp_words --config --profile --json --quiet --debug --help ;;
             "templates show") _bootcamp_words --config --profile --json --quiet --debug --help ;;
@@ -146,7 +151,7 @@ _bootcamp() {
         return
     fi
     case "$path" in
-        "") _bootcamp_words eval resume check-model demo report audit compare power rescore runs templates bootcamps config completion ;;
+        "") _bootcamp_words eval resume check-model demo report audit compare power rescore runs export templates bootcamps config completion ;;
         "resume") _bootcamp_run_dirs ;;
         "report") _bootcamp_run_dirs ;;
         "audit") _bootcamp_run_dirs ;;
@@ -156,6 +161,7 @@ _bootcamp() {
         "runs") _bootcamp_words list rm; _bootcamp_paths -d ;;
         "runs list") _bootcamp_paths -d ;;
         "runs rm") _bootcamp_run_dirs ;;
+        "export") _bootcamp_run_dirs ;;
         "templates") _bootcamp_words list show ;;
         "templates show") _bootcamp_words r1 qwen internthinker internbootcamp internbootcamp_v2 chatml deepseek_v3 qwq ;;
         "bootcamps") _bootcamp_words list verify ;;

@@ -99,6 +99,11 @@ COMMANDS: Mapping[str, Entry | EntryGroup] = {
             ),
         },
     ),
+    "export": Entry(
+        target="bootcamp_cli.cli.export:export_command",
+        help="Write the samples of a run in the form of another tool.",
+        section="Results",
+    ),
     "templates": EntryGroup(
         help="The prompt templates for completion mode.",
         section="Look up",

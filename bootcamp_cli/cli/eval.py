@@ -1,6 +1,15 @@
 """`bootcamp eval`."""
 
-from bootcamp_cli.cli.options import ALL_SETTINGS, Call, GateAgainstOption, GateOption, command
+from bootcamp_cli.cli.options import (
+    ALL_SETTINGS,
+    Call,
+    GateAgainstOption,
+    GateOption,
+    TrackerOption,
+    TrackerRunOption,
+    TrackerStepOption,
+    command,
+)
 
 
 @command(
@@ -11,6 +20,9 @@ def eval_command(
     call: Call,
     gate: GateOption = None,
     gate_against: GateAgainstOption = None,
+    tracker: TrackerOption = None,
+    tracker_step: TrackerStepOption = None,
+    tracker_run: TrackerRunOption = None,
 ) -> int:
     """Evaluate a model on a test dir.
 
@@ -20,9 +32,10 @@ def eval_command(
     """
     from bootcamp_cli import api
     from bootcamp_cli.cli.process import run_shown
-    from bootcamp_cli.cli.results import AskedGates, print_run
+    from bootcamp_cli.cli.results import AskedGates, asked_tracker, log_run, print_run
 
     gates = AskedGates(texts=gate or (), against=gate_against).check()
+    asked = asked_tracker(tracker, step=tracker_step, run=tracker_run)
     resolved = api.read_settings(call.sources)
     settings = call.learn(resolved)
     run = run_shown(
@@ -30,4 +43,5 @@ def eval_command(
         lambda on_event, stop: api.evaluate_async(resolved, on_event, stop=stop),
         n_connections=settings.max_concurrent_requests,
     )
+    log_run(run, asked, call.console)
     return print_run(run, call.console, allow_unscored=settings.allow_unscored, gates=gates)

@@ -70,6 +70,29 @@ GateAgainstOption = Annotated[
     ),
 ]
 
+TrackerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tracker",
+        metavar="trackio[:PROJECT]",
+        help="log parameters and scores there when done; a failure is a warning",
+        rich_help_panel="Tracking",
+    ),
+]
+TrackerStepOption = Annotated[
+    int | None,
+    typer.Option("--tracker-step", metavar="N", help="step of the checkpoint", rich_help_panel="Tracking"),
+]
+TrackerRunOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tracker-run",
+        metavar="NAME",
+        help="name of the run in the tracker; checkpoints under one name make a curve; by default the run directory's",
+        rich_help_panel="Tracking",
+    ),
+]
+
 ALL_SETTINGS: frozenset[str] = frozenset(parameter.name for parameter in parameters())
 
 

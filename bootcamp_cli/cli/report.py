@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bootcamp_cli.cli.options import Call, command
+from bootcamp_cli.cli.options import Call, TrackerOption, TrackerRunOption, TrackerStepOption, command
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports.forms import TEXT_FORMS, grouping, render, text_form
 from bootcamp_cli.reports.table import BY, SORT_KEYS
@@ -60,6 +60,9 @@ def report_command(  # noqa: PLR0913, PLR0917 - the options of the command
             rich_help_panel="Output",
         ),
     ] = None,
+    tracker: TrackerOption = None,
+    tracker_step: TrackerStepOption = None,
+    tracker_run: TrackerRunOption = None,
 ) -> int:
     """Rebuild meta.jsonl and the workbook from details, and show the results.
 
@@ -71,15 +74,24 @@ def report_command(  # noqa: PLR0913, PLR0917 - the options of the command
 
     from bootcamp_cli import api
     from bootcamp_cli.cli.console import write_line
-    from bootcamp_cli.cli.results import exit_code, min_score_text, results_object, table_text
+    from bootcamp_cli.cli.results import (
+        asked_tracker,
+        exit_code,
+        log_run,
+        min_score_text,
+        results_object,
+        table_text,
+    )
 
     if min_score is not None and not math.isfinite(min_score):
         raise UsageError(f"--min-score: must be a finite number, got {min_score}")
     text_form(format_)  # an unknown one ends the command before anything is written
     grouping(by)
+    asked = asked_tracker(tracker, step=tracker_step, run=tracker_run)
     run = api.open_run(run_dir)
     found = run.audit(call.learn(api.read_settings(call.sources))) if audit else None
     run.write_reports(call.console.on_event, right_at=right_at, audit=found)
+    log_run(run, asked, call.console)
     summary = run.summary
     floor = None if min_score is None else run.min_score(min_score)
     shown_floor = "" if floor is None else min_score_text(floor)

@@ -1,5 +1,6 @@
 """How the results of a run are printed, and its exit code."""
 
+import contextlib
 import math
 import os
 import shlex
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.api import Run
     from bootcamp_cli.cli.console import Console
     from bootcamp_cli.engine.comparing import ComparedRuns
+    from bootcamp_cli.exports.tracker import Tracker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,33 @@ class AskedGates:
 
 
 _NO_GATES = AskedGates()
+
+
+def asked_tracker(text: str | None, *, step: int | None, run: str | None) -> "Tracker | None":
+    """The tracker that is to get the results, checked before the evaluation.
+
+    Raises:
+        UsageError: there is no such tracker, it is not installed, or there is a step or a name for none.
+    """
+    from bootcamp_cli.exports.tracker import parse_tracker
+
+    if text is not None:
+        return parse_tracker(text, run=run, step=step)
+    for flag, value in (("--tracker-step", step), ("--tracker-run", run)):
+        if value is not None:
+            raise UsageError(f"{flag}: there is no tracker", hint="name one, like --tracker trackio")
+    return None
+
+
+def log_run(run: "Run", tracker: "Tracker | None", console: "Console") -> None:
+    """Log a run in the tracker that was asked for, if any; what that prints goes to stderr, or nowhere if asked so."""
+    if tracker is None:
+        return
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,  # noqa: PTH123 - no path of the user's
+        contextlib.redirect_stdout(nowhere if console.quiet or sys.stderr is None else sys.stderr),
+    ):
+        run.track(tracker, on_event=console.on_event)
 
 
 def print_run(run: "Run", console: "Console", *, allow_unscored: bool, gates: AskedGates = _NO_GATES) -> int:

@@ -4,7 +4,16 @@ from typing import Annotated
 
 import typer
 
-from bootcamp_cli.cli.options import ALL_SETTINGS, Call, GateAgainstOption, GateOption, command
+from bootcamp_cli.cli.options import (
+    ALL_SETTINGS,
+    Call,
+    GateAgainstOption,
+    GateOption,
+    TrackerOption,
+    TrackerRunOption,
+    TrackerStepOption,
+    command,
+)
 
 
 @command(
@@ -29,6 +38,9 @@ def resume_command(
     ] = None,
     gate: GateOption = None,
     gate_against: GateAgainstOption = None,
+    tracker: TrackerOption = None,
+    tracker_step: TrackerStepOption = None,
+    tracker_run: TrackerRunOption = None,
 ) -> int:
     """Continue an interrupted run with the settings that it was started with.
 
@@ -42,9 +54,10 @@ def resume_command(
     """
     from bootcamp_cli import api
     from bootcamp_cli.cli.process import run_shown
-    from bootcamp_cli.cli.results import AskedGates, print_run
+    from bootcamp_cli.cli.results import AskedGates, asked_tracker, log_run, print_run
 
     gates = AskedGates(texts=gate or (), against=gate_against).check()
+    asked = asked_tracker(tracker, step=tracker_step, run=tracker_run)
     if run_dir is not None:
         opened = api.open_run(run_dir)
     else:
@@ -57,4 +70,5 @@ def resume_command(
         lambda on_event, stop: api.resume_async(opened, resolved, on_event, redo=words, stop=stop),
         n_connections=settings.max_concurrent_requests,
     )
+    log_run(run, asked, call.console)
     return print_run(run, call.console, allow_unscored=settings.allow_unscored, gates=gates)
