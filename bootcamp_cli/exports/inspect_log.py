@@ -198,7 +198,7 @@ def _sample(source: Source, row: Row, number: int, model: str) -> dict[str, Any]
         },
         "scores": {}
         if row["score"] is None
-        else {_SCORER: {"value": row["score"], "answer": row["extracted_output"], "explanation": None}},
+        else {_SCORER: {"value": row["score"], "answer": _unless_null(row["extracted_output"]), "explanation": None}},
         "metadata": {
             name: row[name]
             for name in ("file", "row", "repeat", "id", "data_source", "output_len", "finish_reason", "attempts")
@@ -218,6 +218,10 @@ def _sample(source: Source, row: Row, number: int, model: str) -> dict[str, Any]
         message = visible(f"{row['failure']}: {row['failure_message']}")
         sample["error"] = {"message": message, "traceback": message, "traceback_ansi": message}
     return sample
+
+
+def _unless_null(extracted: str | None) -> str | None:
+    return None if extracted == "null" else extracted
 
 
 def _usage(row: Row) -> dict[str, int] | None:
