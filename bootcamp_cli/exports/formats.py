@@ -46,7 +46,7 @@ class FolderExport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """What was written: the files (none for a stream), and how many samples, those without an answer included."""
+    """The files that were written (none for a stream), and how many samples the run has, failed ones included."""
 
     files: tuple[Path, ...]
     n_samples: int
