@@ -40,7 +40,7 @@ from bootcamp_cli.bootcamps.registry import OTHER_FAMILY, catalog_entry, ceiling
 from bootcamp_cli.errors import RunDirectoryError
 from bootcamp_cli.store.journal import RunRows, empty_index, read_failures, replay_lines, rows_by_file
 from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
-from bootcamp_cli.store.records import HalfRecord, HeadLine, RecordHead, UsageHead
+from bootcamp_cli.store.records import ENDS, HalfRecord, HeadLine, RecordHead, UsageHead
 from bootcamp_cli.store.run_dir import RunDir, redo_dirs
 from bootcamp_cli.types import (
     KNOWN_ENDS,
@@ -976,9 +976,8 @@ class _Group:
         self.n_len_estimated += record.output_len_estimated is True
         if record.usage is not None:
             self.tokens.add(record.usage)
-        end = _TRUNCATED if is_truncated else _EMPTY if is_empty else _FILTERED if is_filtered else _PLAIN
         score = record.score if isinstance(record.score, float) else None
-        self.answers.add(record, score, end, vote=self.can_vote)
+        self.answers.add(record, score, ENDS.index(record.end), vote=self.can_vote)
         if isinstance(record, AnswerHead):
             self._add_effort(record)
         if score is None:
@@ -1055,8 +1054,8 @@ class _Group:
         )
 
 
-_PLAIN, _TRUNCATED, _EMPTY, _FILTERED = range(4)
-"""How an answer ended, the first that fits in the order of `Account`."""
+_PLAIN, _TRUNCATED, _EMPTY, _FILTERED = range(len(ENDS))
+"""The ends in `ENDS`, whose order is that of `Account`."""
 
 _NONE_READ = UNSET, UNSET
 _NO_TEXT = 0

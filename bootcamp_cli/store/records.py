@@ -16,8 +16,9 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -140,6 +141,15 @@ class RecordHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """Whether the answer has neither text nor reasoning."""
         return _lacks_text(self.output) and _lacks_text(self.reasoning_content)
 
+    @property
+    def end(self) -> "End":
+        """How the answer ended, the first that fits: it counts under one end only."""
+        if self.finish_reason == "length":
+            return "truncated"
+        if self.is_empty and self.output is not UNSET:
+            return "empty"
+        return "filtered" if self.finish_reason == "content_filter" else "plain"
+
     def without_texts(self) -> "RecordHead":
         """The same without the parts that keep the whole line in memory."""
         return replace(self, output=UNSET, reasoning_content=UNSET, ground_truth=UNSET)
@@ -155,6 +165,13 @@ class RecordHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             if not is_fine:
                 return key
         return None
+
+
+End = Literal["plain", "truncated", "empty", "filtered"]
+"""How an answer ended: by itself, at the token limit, without any text, by the server's content filter."""
+
+ENDS: tuple[End, ...] = get_args(End)
+"""The ends of answers, as columns number them."""
 
 
 def _starts(raw: Raw | UnsetType, *starts: bytes) -> bool:
@@ -210,21 +227,57 @@ def read_heads(
     Raises:
         RunDirectoryError: a line is not a record; the message names `file:line`.
     """
-    n_lines = number = 0
+    number = 0
+    for batch in read_batches(path, foreign=foreign, kind=kind, on_half=on_half):
+        for _, n_bytes, head in batch.heads:
+            number += 1
+            yield number, n_bytes, head
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadBatch:
+    """Some lines of a details file: offset and length of each record in them, and its head.
+
+    `heads` can be gone through once. `end` is the offset after the last line that has its newline, `n_lines` the number
+    of lines up to there: what is read later goes on behind them.
+    """
+
+    heads: Iterable[tuple[int, int, RecordHead]]
+    end: int
+    n_lines: int
+
+
+def read_batches(
+    path: Path,
+    *,
+    foreign: bool = False,
+    kind: type[RecordHead] = RecordHead,
+    on_half: OnHalf = lambda _: None,
+    start: int = 0,
+    n_lines: int = 0,
+) -> Iterator[HeadBatch]:
+    """Stream what `read_heads` does in batches of about 1 MB, from the offset `start`, before which are `n_lines`.
+
+    Raises:
+        RunDirectoryError: a line is not a record; the message names `file:line`.
+    """
     try:
         with path.open("rb") as file:
+            file.seek(start)
             while lines := file.readlines(_BATCH_BYTES):
                 decoded = _heads(lines, kind)
                 if decoded is not None:
-                    heads: Iterable[tuple[int, RecordHead]] = zip(map(len, lines), decoded, strict=True)
+                    lengths = list(map(len, lines))
+                    offsets = accumulate(lengths[:-1], initial=start)
+                    heads: Iterable[tuple[int, int, RecordHead]] = zip(offsets, lengths, decoded, strict=True)
                 elif foreign:
-                    heads = _foreign_heads(path, n_lines + 1, lines, kind=kind, on_half=on_half)
+                    heads = _foreign_heads(path, n_lines + 1, lines, kind=kind, on_half=on_half, start=start)
                 else:
-                    heads = _heads_one_by_one(path, n_lines + 1, lines, kind=kind)
-                for n_bytes, head in heads:
-                    number += 1
-                    yield number, n_bytes, head
-                n_lines += len(lines)
+                    heads = _heads_one_by_one(path, n_lines + 1, lines, kind=kind, start=start)
+                whole = lines if lines[-1].endswith(b"\n") else lines[:-1]
+                start += sum(map(len, whole))
+                n_lines += len(whole)
+                yield HeadBatch(heads=heads, end=start, n_lines=n_lines)
     except OSError as error:
         raise disk_error(error, f"read {path}") from error
 
@@ -244,28 +297,32 @@ _decoder = functools.cache(msgspec.json.Decoder[RecordHead])
 
 
 def _heads_one_by_one(
-    path: Path, first: int, lines: list[bytes], *, kind: type[RecordHead]
-) -> Iterator[tuple[int, RecordHead]]:
-    """Lengths and heads of lines of which one is damaged, torn, or refused by msgspec; ends at a torn one."""
+    path: Path, first: int, lines: list[bytes], *, kind: type[RecordHead], start: int
+) -> Iterator[tuple[int, int, RecordHead]]:
+    """Offsets, lengths and heads of lines of which one is damaged, torn, or refused by msgspec; ends at a torn one."""
     for number, line in enumerate(lines, start=first):
         written = read_object(path, number, line)
         if written is None:
             return
-        yield len(line), _head_of(written, path, number, foreign=False, kind=kind)
+        yield start, len(line), _head_of(written, path, number, foreign=False, kind=kind)
+        start += len(line)
 
 
 def _foreign_heads(
-    path: Path, first: int, lines: list[bytes], *, kind: type[RecordHead], on_half: OnHalf
-) -> Iterator[tuple[int, RecordHead]]:
-    """Lengths and heads of the records of such lines in a foreign file."""
+    path: Path, first: int, lines: list[bytes], *, kind: type[RecordHead], on_half: OnHalf, start: int
+) -> Iterator[tuple[int, int, RecordHead]]:
+    """Offsets, lengths and heads of the records of such lines in a foreign file."""
     for number, line in enumerate(lines, start=first):
+        at = start
         for part in foreign_parts(path, number, line):
+            place, at = at, at + len(part.content)
             if not part.is_whole:
                 half = part.half(path, number)
                 on_half(half)
                 if half.score is None:
                     continue
-            yield len(part.content), _head_of(part.written, path, number, foreign=True, kind=kind)
+            yield place, len(part.content), _head_of(part.written, path, number, foreign=True, kind=kind)
+        start += len(line)
 
 
 def _head_of(
