@@ -29,6 +29,14 @@ def visible(text: str) -> str:
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
+def escape_controls(text: str) -> str:
+    r"""Text of several lines as `visible` shows it: ESC as `\x1b`; line breaks and tabs stay."""
+    if text.isprintable():
+        return text
+    hidden = {ord(char): _escape(char) for char in set(text) if not char.isprintable() and char not in "\n\t"}
+    return text.translate(hidden) if hidden else text
+
+
 def _escape(char: str) -> str:
     stray_byte = ord(char) - 0xDC00
     if 0x80 <= stray_byte <= 0xFF:

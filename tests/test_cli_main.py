@@ -12,7 +12,7 @@ import pytest
 
 from bootcamp_cli import __version__
 from bootcamp_cli.__main__ import main
-from bootcamp_cli.cli.console import Console, escape_controls, json_text
+from bootcamp_cli.cli.console import Console, json_text
 from bootcamp_cli.cli.failure import failure_of
 from bootcamp_cli.errors import (
     BootcampError,
@@ -22,6 +22,7 @@ from bootcamp_cli.errors import (
     ServerUnavailableError,
     UsageError,
 )
+from bootcamp_cli.text import escape_controls
 
 
 def call(

@@ -377,8 +377,16 @@ def _mean_bounds(bounds: Iterable[ShareBounds | None]) -> ShareBounds | None:
     return None if low is None or high is None else ShareBounds(low=low, high=high)
 
 
+OnFinding = Callable[[SampleKey, Finding | None], object]
+"""Is told of each answer with a score, in their order, and the cause of its 0."""
+
+
 def audit(
-    records: Iterable[tuple[str, Record]], verify: VerifyText | None = None, *, executor: Executor | None = None
+    records: Iterable[tuple[str, Record]],
+    verify: VerifyText | None = None,
+    *,
+    executor: Executor | None = None,
+    on_finding: OnFinding = lambda *_: None,
 ) -> Audit:
     """Audit records, each with the name of its test file; those without a score do not count.
 
@@ -392,6 +400,7 @@ def audit(
         if key not in tallies:
             tallies[key] = _Tally(file=file, data_source=record.data_source)
         tallies[key].add(record, finding)
+        on_finding(SampleKey(file, record.row, record.repeat), finding)
     ordered = [tallies[key] for key in sorted(tallies, key=lambda key: key[0])]
     groups = tuple(tally.audit() for tally in ordered)
     loss = exact_sum([group.loss for group in groups])
@@ -523,10 +532,11 @@ def _bound(verify: VerifyText | None, record: Record) -> Verify | None:
     return None if verify is None else lambda text: verify(record.data_source, text, record.ground_truth)
 
 
-async def audit_run(run_dir: RunDir, settings: Settings) -> Audit:
+async def audit_run(run_dir: RunDir, settings: Settings, on_finding: OnFinding = lambda *_: None) -> Audit:
     """Audit a run directory; texts are verified in worker processes, as the settings say.
 
-    Once cancelled it reads and verifies no more; the workers live until the threads that wait for them have ended.
+    `on_finding` is called by another thread. Once cancelled it reads and verifies no more; the workers live until the
+    threads that wait for them have ended.
 
     Raises:
         RunDirectoryError: a line of details is not a record; the message names it.
@@ -538,7 +548,7 @@ async def audit_run(run_dir: RunDir, settings: Settings) -> Audit:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_set_when_cancelled, stopping)
             with anyio.CancelScope(shield=True), suppress(_StoppedError):
-                results.append(await _audited(run_dir, settings, stopping))
+                results.append(await _audited(run_dir, settings, stopping, on_finding))
             await anyio.lowlevel.checkpoint()
             tasks.cancel_scope.cancel()
     return results[0]
@@ -555,7 +565,7 @@ async def _set_when_cancelled(event: threading.Event) -> None:
         event.set()
 
 
-async def _audited(run_dir: RunDir, settings: Settings, stopping: threading.Event) -> Audit:
+async def _audited(run_dir: RunDir, settings: Settings, stopping: threading.Event, on_finding: OnFinding) -> Audit:
     resolver = await anyio.to_thread.run_sync(Resolver, settings.bootcamps, settings.bootcamps_path)
     resolve = cache(resolver.resolve)
     token = anyio.lowlevel.current_token()
@@ -580,7 +590,7 @@ async def _audited(run_dir: RunDir, settings: Settings, stopping: threading.Even
 
         def work() -> Audit:
             with ThreadPoolExecutor(_N_THREADS, thread_name_prefix="bootcamp audit") as executor:
-                return audit(records(), verify, executor=executor)
+                return audit(records(), verify, executor=executor, on_finding=on_finding)
 
         return await anyio.to_thread.run_sync(work)
 

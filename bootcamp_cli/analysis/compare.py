@@ -102,6 +102,13 @@ class QuestionScores:
     def __len__(self) -> int:
         return len(self.row)
 
+    @property
+    def right_shares(self) -> Floats:
+        """The share of right answers among those of a question that have a score; NaN where none has."""
+        with np.errstate(invalid="ignore"):
+            shares: Floats = self.n_right / self.n_scored
+        return shares
+
     def place(self, i: int) -> tuple[str, int]:
         """File and row of a question."""
         return self.files[self.file[i]], int(self.row[i])
@@ -419,9 +426,7 @@ class _Paired:
     def flips(self, *, worse: bool) -> tuple[Flip, ...]:
         """The questions that most repeats got right in one run and wrong in the other, the largest change first."""
         a, b = self.a, self.b
-        n_a, n_b = a.n_scored[self.in_a], b.n_scored[self.in_b]
-        with np.errstate(invalid="ignore"):
-            share_a, share_b = a.n_right[self.in_a] / n_a, b.n_right[self.in_b] / n_b
+        share_a, share_b = a.right_shares[self.in_a], b.right_shares[self.in_b]
         flipped = (share_a > 0.5) & (share_b < 0.5) if worse else (share_a < 0.5) & (share_b > 0.5)
         found = np.flatnonzero(flipped & self.is_counted)
         found = found[np.argsort(-np.abs(share_b[found] - share_a[found]), kind="stable")]

@@ -2,12 +2,16 @@
 
 import json
 import os
+import shlex
+import shutil
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
-from bootcamp_cli.text import Redaction, visible
+from bootcamp_cli.text import Redaction, escape_controls
 
 if TYPE_CHECKING:
     from bootcamp_cli.events import Event
@@ -85,18 +89,68 @@ def write_line(stream: TextIO | None, text: str) -> None:
         silence(stream)
 
 
+def paged(texts: Iterable[str], *, in_pager: bool, env: Mapping[str, str]) -> None:
+    """Write texts one after the other to stdout, or to a pager: $PAGER, else less where it is installed.
+
+    The texts must be safe for a terminal. A reader who leaves ends it: no further text is asked for.
+    """
+    pager = _pager(env) if in_pager else None
+    if pager is None:
+        for text in texts:
+            if not _written(sys.stdout, text):
+                silence(sys.stdout)
+                return
+        return
+    import subprocess
+
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the user's own choice
+            pager, stdin=subprocess.PIPE, encoding="utf-8", errors="backslashreplace", env={"LESS": "FRX", **env}
+        )
+    except OSError:
+        paged(texts, in_pager=False, env=env)
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the pager's, as in git
+    try:
+        assert process.stdin is not None  # noqa: S101 - what was asked for
+        for text in texts:
+            if not _written(process.stdin, text):
+                break
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        process.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _written(stream: IO[str], text: str) -> bool:
+    """Whether a text could be written."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:
+        return False
+    return True
+
+
+def _pager(env: Mapping[str, str]) -> list[str] | None:
+    """The command of the pager; None where there is none or it is `cat`."""
+    try:
+        words = shlex.split(env.get("PAGER", "less"))
+    except ValueError:
+        return None
+    if not words or words == ["cat"]:
+        return None
+    found = shutil.which(words[0], path=env.get("PATH"))
+    return None if found is None else [found, *words[1:]]
+
+
 def silence(stream: TextIO) -> None:
     """Discard everything written to the stream from here on, and what it still buffers."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
-
-
-def escape_controls(text: str) -> str:
-    r"""Text of any origin, safe for a terminal: ESC as `\x1b`; line breaks and tabs stay."""
-    if text.isprintable():
-        return text
-    return "".join(char if char in "\n\t" else visible(char) for char in text)
 
 
 def _as_json(value: object) -> Any:
