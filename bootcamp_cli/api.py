@@ -11,7 +11,7 @@ import math
 import shlex
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.analysis.min_score import MinScore
     from bootcamp_cli.analysis.paired import Outcome
     from bootcamp_cli.analysis.runs import RunEntry
+    from bootcamp_cli.analysis.samples import ShownSample, Status
     from bootcamp_cli.analysis.summary import RunContents, RunSummary
     from bootcamp_cli.bootcamps.registry import Ceiling
     from bootcamp_cli.engine.comparing import ComparedRuns
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.server.request import GenerationConfig
     from bootcamp_cli.store.lock import RunLock
     from bootcamp_cli.store.run_dir import RunDir
+    from bootcamp_cli.store.sample_index import Progress
     from bootcamp_cli.templates.template import Template
     from bootcamp_cli.types import BootcampRef
     from bootcamp_cli.verification.golden import Agreement
@@ -768,6 +770,42 @@ class Run:
         tell.note(f"{chosen.module}: logged run {logged} in project {chosen.project}")
         return True
 
+    def find_samples(
+        self,
+        *,
+        status: "Status | str | None" = None,
+        file: str | None = None,
+        row: int | None = None,
+        repeat: int | None = None,
+        flipped_from: "str | Path | Run | None" = None,
+        on_progress: "Progress | None" = None,
+    ) -> Iterator["ShownSample"]:
+        """The samples that fit, with everything that is kept of them, one after the other in the order of test files.
+
+        `status` is what became of them: right, wrong, truncated, empty, filtered, unscored, unverified or failed.
+        `flipped_from` is another run: samples of questions that most answers of one of the two got right and most of
+        the other wrong. An index of the run is kept in the user's cache; `on_progress` is told how many bytes of how
+        many are read for it.
+
+        Raises:
+            UsageError: there is no such status or file, or the runs have no question in common.
+            RunDirectoryError: the details cannot be read.
+        """
+        from bootcamp_cli.analysis.samples import Filter, PairKind, RunSamples, pair_runs, parsed_status
+
+        known = RunSamples(self._run_dir, _sample_cache())
+        known.refresh(on_progress or (lambda *_: None))
+        samples = known.current
+        wanted = Filter(
+            status=None if status is None else parsed_status(status),
+            file=None if file is None else samples.named_file(file),
+            row=row,
+            repeat=repeat,
+            pairs=None if flipped_from is None else frozenset({PairKind.ONLY_A, PairKind.ONLY_B}),
+        )
+        pairing = None if flipped_from is None else pair_runs(self._run_dir, _opened(flipped_from))
+        return map(samples.open, samples.select(wanted, pairing=pairing).tolist())
+
     def min_score(self, floor: float) -> "MinScore":
         """Whether the average score reaches a floor: pass, fail or undecided, by its 95 % interval.
 
@@ -995,6 +1033,30 @@ def compare(
     if len(opened) != 1 or baseline is not None:
         raise UsageError("the halves of the repeats of one run are compared", hint="name that run alone")
     return compare_halves(opened[0], gates=parsed, threshold=threshold)
+
+
+@contextlib.asynccontextmanager
+async def view(*runs: str | Path | Run, settings: Settings | None = None, port: int = 0) -> AsyncIterator[str]:
+    """Show the samples of one run, or of two side by side, on a page of this machine; yields its address.
+
+    The page is there until the block ends. `settings` says by which verifiers the causes of wrong answers are found.
+
+    Raises:
+        RunDirectoryError: a run cannot be read.
+        UsageError: the port is taken.
+    """
+    from bootcamp_cli.viewer.server import serve
+
+    opened = await _aside(lambda: [_opened(run) for run in runs])
+    async with serve(opened, settings or Settings(), port=port, cache=_sample_cache()) as url:
+        yield url
+
+
+def _sample_cache() -> Path:
+    """The folder of the user's cache where indexes of samples are kept."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("bootcamp", appauthor=False) / "samples"
 
 
 def power(

@@ -51,6 +51,8 @@ _bootcamp() {
             "/demo") path="demo" ;;
             "/report") path="report" ;;
             "/audit") path="audit" ;;
+            "/view") path="view" ;;
+            "/show") path="show" ;;
             "/compare") path="compare" ;;
             "/power") path="power" ;;
             "/rescore") path="rescore" ;;
@@ -73,13 +75,13 @@ _bootcamp() {
     done
 
     case "$path:$option" in
-        *:--gate | *:--tracker | *:--tracker-step | *:--tracker-run | *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--sample | *:--sample-seed | *:--include | *:--exclude | *:--repeats | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--repetition-penalty | *:--presence-penalty | *:--frequency-penalty | *:--seed | *:--max-tokens-field | *:--omit | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--profile | *:--redo | *:--rows | *:--latency | *:--tokens | *:--skill | *:--loss | *:--flaw | *:--port | *:--max-model-len | *:--fault | *:--filter | *:--right-at | *:--min-score | *:--questions | *:--discordance | *:--difference)
+        *:--gate | *:--tracker | *:--tracker-step | *:--tracker-run | *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--sample | *:--sample-seed | *:--include | *:--exclude | *:--repeats | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--repetition-penalty | *:--presence-penalty | *:--frequency-penalty | *:--seed | *:--max-tokens-field | *:--omit | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--profile | *:--redo | *:--rows | *:--latency | *:--tokens | *:--skill | *:--loss | *:--flaw | *:--port | *:--max-model-len | *:--fault | *:--filter | *:--right-at | *:--min-score | *:--file | *:--row | *:--repeat | *:--questions | *:--discordance | *:--difference)
             return
             ;;
-        *:--gate-against | *:--baseline)
+        *:--gate-against | *:--flipped-from | *:--baseline)
             _bootcamp_run_dirs; return
             ;;
-        *:--check-model-url | *:--insecure | *:--skip-invalid | *:--keep-going | *:--stream | *:--allow-unscored | *:--resume | *:--json | *:--quiet | *:--debug | *:--probe | *:--serve | *:--reverse | *:--audit | *:--aa | *:--dry-run | *:--yes)
+        *:--check-model-url | *:--insecure | *:--skip-invalid | *:--keep-going | *:--stream | *:--allow-unscored | *:--resume | *:--json | *:--quiet | *:--debug | *:--probe | *:--serve | *:--reverse | *:--audit | *:--browser | *:--right | *:--wrong | *:--truncated | *:--empty | *:--failed | *:--aa | *:--dry-run | *:--yes)
             [[ $attached || $cur == [tf]* ]] && _bootcamp_words true false; [[ $attached ]] && return
             ;;
         *:--ca-bundle | *:--client-cert | *:--client-key | *:--config | *:--xlsx | *:--out)
@@ -130,6 +132,8 @@ _bootcamp() {
             "demo") _bootcamp_words --serve --rows --seed --latency --tokens --test-dir --skill --loss --flaw --port --api-key --max-model-len --fault --api-mode --template --max-concurrent-requests --stream --no-stream --output-dir --json --quiet --debug --help ;;
             "report") _bootcamp_words --format --sort --reverse --filter --by --right-at --audit --min-score --tracker --tracker-step --tracker-run --config --profile --json --quiet --debug --help ;;
             "audit") _bootcamp_words --bootcamps --bootcamps-path --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
+            "view") _bootcamp_words --port --browser --bootcamps --bootcamps-path --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
+            "show") _bootcamp_words --right --wrong --truncated --empty --failed --flipped-from --file --row --repeat --json --quiet --debug --help ;;
             "compare") _bootcamp_words --baseline --aa --gate --format --xlsx --json --quiet --debug --help ;;
             "power") _bootcamp_words --questions --repeats --discordance --difference --json --quiet --debug --help ;;
             "rescore") _bootcamp_words --dry-run --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
@@ -151,10 +155,12 @@ _bootcamp() {
         return
     fi
     case "$path" in
-        "") _bootcamp_words eval resume check-model demo report audit compare power rescore runs export templates bootcamps config completion ;;
+        "") _bootcamp_words eval resume check-model demo report audit view show compare power rescore runs export templates bootcamps config completion ;;
         "resume") _bootcamp_run_dirs ;;
         "report") _bootcamp_run_dirs ;;
         "audit") _bootcamp_run_dirs ;;
+        "view") _bootcamp_run_dirs ;;
+        "show") _bootcamp_run_dirs ;;
         "compare") _bootcamp_run_dirs ;;
         "power") _bootcamp_run_dirs ;;
         "rescore") _bootcamp_run_dirs ;;

@@ -68,6 +68,16 @@ COMMANDS: Mapping[str, Entry | EntryGroup] = {
         help="Show what a loss is made of: answers that scored 0, by cause.",
         section="Results",
     ),
+    "view": Entry(
+        target="bootcamp_cli.cli.view:view_command",
+        help="Look at the samples of a run in the browser, or at two runs side by side.",
+        section="Results",
+    ),
+    "show": Entry(
+        target="bootcamp_cli.cli.show:show_command",
+        help="Show samples in the terminal: prompt, thinking, output, extracted beside ground truth.",
+        section="Results",
+    ),
     "compare": Entry(
         target="bootcamp_cli.cli.compare:compare_command",
         help="Compare runs question by question: which differences are real, and which gates they pass.",
