@@ -36,6 +36,9 @@ from bootcamp_cli.types import MAX_ROW, FailureRecord, Record, SampleKey, decode
 
 Positions = npt.NDArray[np.intp]
 
+_KEEP_S = 60
+"""How often the index of a run that still writes is kept, and the data sources of one of run_eval.py are looked up."""
+
 
 class Status(StrEnum):
     """What became of a sample, each counted once, as `summary.Account` counts them.
@@ -148,6 +151,7 @@ class RunSamples:
         self._data_sources: dict[str, str] = {}
         self._version = 0
         self._is_loaded = False
+        self._is_kept, self._kept_at = True, 0.0
         self._made: tuple[tuple[int, int], float, Samples] | None = None
         self._refreshing, self._making = threading.Lock(), threading.Lock()
         self.is_complete = False
@@ -164,14 +168,18 @@ class RunSamples:
                 self._index.load()
                 self._is_loaded = True
             paths, _ = detail_files(self.run_dir, self._rows)
-            is_new = True
             try:
-                is_new = self._index.refresh(paths, on_progress, stopped)
-            finally:
-                if is_new:
+                self._is_kept &= not self._index.refresh(paths, on_progress, stopped)
+            except BaseException:
+                self._index.save()
+                raise
+            if not self.is_complete or (not self._is_kept and time.monotonic() - self._kept_at > _KEEP_S):
+                if not self._is_kept:
                     self._index.save()
-            if self._rows is None and (is_new or not self.is_complete):
-                self._data_sources = data_source_by_file(self.run_dir)
+                if self._rows is None:
+                    self._data_sources = data_source_by_file(self.run_dir)
+                    self._version += 1
+                self._is_kept, self._kept_at = True, time.monotonic()
             failures = tuple({failure.key: failure for failure in read_failures(self.run_dir, self._rows)}.values())
             if failures != self._failures or not self.is_complete:
                 self._failures = failures
@@ -397,7 +405,7 @@ class Samples:
             fits &= table["status"] == STATUSES.index(wanted.status)
         for name, number in (("row", wanted.row), ("repeat", wanted.repeat)):
             if number is not None:
-                fits &= table[name] == number
+                fits &= (table[name] == number) if 0 <= number < 2**32 else False
         if wanted.file is not None:
             fits &= table["file"] == (self.files.index(wanted.file) if wanted.file in self.files else -1)
         for chosen, names in ((wanted.family, self.families), (wanted.data_source, self.sources)):

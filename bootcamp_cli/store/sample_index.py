@@ -292,9 +292,12 @@ def _read_chunk(file: Any, n: int, state: FileState, n_names: int) -> FileIndex:
 
 
 def remove_oldest(folder: Path, max_bytes: int) -> None:
-    """Remove the least recently used indexes until the others take no more than `max_bytes`."""
+    """Remove the least recently used indexes until the others take no more than `max_bytes`.
+
+    What a process left behind that was killed while it wrote counts as well.
+    """
     kept = 0
-    stats = [(path.stat(), path) for path in folder.glob("*.index")]
+    stats = [(path.stat(), path) for path in folder.iterdir()]
     for stat, path in sorted(stats, key=lambda each: each[0].st_mtime_ns, reverse=True):
         kept += stat.st_size
         if kept > max_bytes:
