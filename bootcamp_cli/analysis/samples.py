@@ -30,7 +30,7 @@ from bootcamp_cli.store.journal import UNSCORED, UNVERIFIED, read_failures, rows
 from bootcamp_cli.store.legacy import data_source_by_file, typed_record
 from bootcamp_cli.store.records import ENDS, decode_record, foreign_parts
 from bootcamp_cli.store.run_dir import RunDir
-from bootcamp_cli.store.sample_index import Entries, FileIndex, Progress, SampleIndex, read_place
+from bootcamp_cli.store.sample_index import Entries, FileIndex, Progress, SampleIndex, StoppedError, read_place
 from bootcamp_cli.text import listed, visible
 from bootcamp_cli.types import MAX_ROW, FailureRecord, Record, SampleKey, decode
 
@@ -170,7 +170,7 @@ class RunSamples:
             paths, _ = detail_files(self.run_dir, self._rows)
             try:
                 self._is_kept &= not self._index.refresh(paths, on_progress, stopped)
-            except BaseException:
+            except StoppedError:
                 self._index.save()
                 raise
             if not self.is_complete or (not self._is_kept and time.monotonic() - self._kept_at > _KEEP_S):
