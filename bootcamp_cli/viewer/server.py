@@ -56,6 +56,9 @@ _PAGE = {
 _REFUSED = "This page needs the address that `bootcamp view` printed, with its token.\n"
 
 
+_SHUTDOWN_S = 2.0
+"""How long an answer that is being made is waited for at the end."""
+
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())  # what is no HTTP is nobody's news
 
@@ -77,7 +80,7 @@ async def serve(
     handler = _Handler(browsing, token, page)
     app = web.Application()
     app.router.add_route("*", "/{any:.*}", handler.handle)
-    runner = web.AppRunner(app, access_log=None, logger=_log, handle_signals=False)
+    runner = web.AppRunner(app, access_log=None, logger=_log, handle_signals=False, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
     try:
         site = web.TCPSite(runner, HOST, port)
