@@ -7,6 +7,7 @@ import typer
 from bootcamp_cli.cli.options import Call, command
 from bootcamp_cli.errors import EXIT_OK, BootcampError, UsageError
 from bootcamp_cli.reports.runs import RUNS_FORMS
+from bootcamp_cli.text import escape_controls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +101,7 @@ def _confirmed(found: "Sequence[tuple[RunEntry, list[str]]]") -> bool:
     """
     import sys
 
-    from bootcamp_cli.cli.console import escape_controls, write_line
+    from bootcamp_cli.cli.console import write_line
     from bootcamp_cli.reports.runs import run_line
     from bootcamp_cli.text import listed, visible
 
