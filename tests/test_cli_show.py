@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -170,6 +170,7 @@ def test_hostile_text_obeys_nothing() -> None:
     assert "\n" not in line
 
 
+@example(text="", value=[["", ""], ["", "\x1f"]])
 @given(text=st.text(), value=st.recursive(st.none() | st.floats() | st.text(), st.lists, max_leaves=5))
 def test_any_text_can_be_printed(text: str, value: Any) -> None:
     """Whatever texts and values a sample has, it is printable text and a line of JSON."""

@@ -137,7 +137,10 @@ def _marked(parts: list[Piece], *, whole: bool, style: _Style) -> Iterator[str]:
 def _board_lines(board: Board, style: _Style) -> Iterator[str]:
     """A board in characters: walls are blocks, what is wrong has an exclamation mark behind it."""
     shown = [
-        [("█" if "wall" in cell.marks and not cell.text else cell.text or "·", "wrong" in cell.marks) for cell in row]
+        [
+            ("█" if "wall" in cell.marks and not cell.text else visible(cell.text) or "·", "wrong" in cell.marks)
+            for cell in row
+        ]
         for row in board.rows
     ]
     width = max(len(text) for row in shown for text, _ in row)
