@@ -190,12 +190,16 @@ def test_a_planted_loss_is_found_where_it_is(eval_data: Path, *, long_form: bool
     """A loss of 15 points on a family of the public set is found there in 95 of 100 seeds, elsewhere in few.
 
     Two runs of different seeds agree in nothing but the skill for each bootcamp. The model answers rows of one prompt
-    alike, and the set has bootcamps of 64 rows and 5 prompts. The short form takes the first 24 rows of each bootcamp.
+    alike, and the set has bootcamps of 64 rows and 5 prompts. The short form takes the first 16 rows of each other bootcamp.
     """
     rows: dict[str, list[Known]] = {}
     for prompt, sample in read_samples(eval_data):
         rows.setdefault(sample.data_source, []).append((digest(prompt), sample))
-    samples = [known for name in sorted(rows) for known in rows[name][: None if long_form else 24]]
+    samples = [
+        known
+        for name in sorted(rows)
+        for known in rows[name][: None if long_form or CATALOG[name].family == "kor_logic" else 16]
+    ]
     asked = collect_scores("run", questions(samples))
     order = [samples[row] for row in asked.row]
     found: Counter[str] = Counter()
