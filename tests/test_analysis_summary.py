@@ -131,7 +131,10 @@ def test_every_sample_is_counted_under_what_became_of_it() -> None:
         n_correct=2,
         n_lost_truncated=1,
         score_if_truncated_right=1.0,
-        length=Distribution(n=3, total=30, counts={10: 3}),
+        lengths={
+            "correct": Distribution(n=2, total=20, counts={10: 2}),
+            "truncated": Distribution(n=1, total=10, counts={10: 1}),
+        },
         bootcamp="Sudokubootcamp",
         file="a.jsonl",
         data_source="Sudoku",

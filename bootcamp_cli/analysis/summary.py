@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import UNSET, Raw, UnsetType, structs
 
@@ -122,15 +122,15 @@ class GroupSummary:
 
     `n` is the number of samples that the test file owes, `repeats` for each of its `n_questions`; where that is unknown
     (`n_known` false), the number found. `score_sum`, `len_sum` and `n_len` are over the answers that have a score (and
-    a length, in tokens or words), of which `length` is the distribution; `mean` is the mean score with its errors, None
-    where only the sums are known, `question_len` the mean of the question means of the lengths where each question is
-    asked several times, else None. `n_prompts` counts the different prompts of the `n_asked` questions that have an
-    answer, None where records have none. `n_compared` counts the questions with two or more answers, `n_alike` those of
-    them whose answers are all the same text. `n_truncated`, `n_len_estimated`, `n_empty` (neither text nor reasoning),
-    `n_filtered` (by the server's content filter) and `n_unknown_end` (a finish_reason that OpenAI does not document, or
-    null) are over all answers. `unverified` counts the answers without a score by kind, `failures` the samples that
-    ended without an answer by kind; both are sorted by kind. `ceiling` is the highest average score that any outputs
-    can reach, None where it is not known.
+    a length, in tokens or words); `lengths` are the distributions of these lengths by what became of the answer, a part
+    of `Account`. `mean` is the mean score with its errors, None where only the sums are known, `question_len` the mean
+    of the question means of the lengths where each question is asked several times, else None. `n_prompts` counts the
+    different prompts of the `n_asked` questions that have an answer, None where records have none. `n_compared` counts
+    the questions with two or more answers, `n_alike` those of them whose answers are all the same text. `n_truncated`,
+    `n_len_estimated`, `n_empty` (neither text nor reasoning), `n_filtered` (by the server's content filter) and
+    `n_unknown_end` (a finish_reason that OpenAI does not document, or null) are over all answers. `unverified` counts
+    the answers without a score by kind, `failures` the samples that ended without an answer by kind; both are sorted by
+    kind. `ceiling` is the highest average score that any outputs can reach, None where it is not known.
 
     `n_correct`, `n_wrong` and the `n_lost...` are the scored answers by what became of them, see `Account`; right is a
     score of `right_at` or more. `score_if_truncated_right` is the average if every truncated answer were right, None
@@ -177,7 +177,7 @@ class GroupSummary:
     score_if_truncated_right: float | None = None
     passes: tuple[PassK, ...] = ()
     majority: Majority | None = None
-    length: Distribution = field(default_factory=Distribution)
+    lengths: Mapping[str, Distribution] = field(default_factory=dict)
     latency: Distribution = field(default_factory=Distribution)
     n_tokens_timed: int = 0
     timed: int = 0
@@ -188,6 +188,11 @@ class GroupSummary:
     def avg_score(self) -> float | None:
         """Mean score of the questions that have one: of each, the mean of its answers that have one."""
         return _mean(self.score_sum, self.n_scored) if self.mean is None else self.mean.mean
+
+    @property
+    def length(self) -> Distribution:
+        """The output lengths of the answers that have a score."""
+        return added_distributions(self.lengths.values())
 
     @property
     def interval(self) -> Interval | None:
@@ -386,7 +391,16 @@ class RunSummary:
     @property
     def length(self) -> Distribution:
         """The output lengths of the answers that have a score."""
-        return added_distributions(group.length for group in self.groups)
+        return added_distributions(self.lengths.values())
+
+    @property
+    def lengths(self) -> dict[str, Distribution]:
+        """The output lengths by what became of the answer, in the order of `Account`; those that there are."""
+        return {
+            name: added_distributions(found)
+            for name in ACCOUNT
+            if (found := [group.lengths[name] for group in self.groups if name in group.lengths])
+        }
 
     @property
     def latency(self) -> Distribution:
@@ -605,7 +619,19 @@ class RunContents:
         return next((group.file for group in self.summary.groups if group.data_source is None and group.n), None)
 
 
-def read_run(run_dir: RunDir, *, right_at: float = RIGHT_AT) -> RunContents:
+class Observer(Protocol):
+    """Sees each answer whose verdict is known while a run directory is read, so that it need not be read twice.
+
+    `kind` is what is decoded of a record.
+    """
+
+    kind: type["AnswerHead"]
+
+    def add(self, file: str, number: int, head: "AnswerHead", right_at: float) -> None:
+        """Take an answer: the head of the record with this 1-based number in details/{file}."""
+
+
+def read_run(run_dir: RunDir, *, right_at: float = RIGHT_AT, observer: Observer | None = None) -> RunContents:
     """Read everything that a run directory holds, once; an answer is right where its score is `right_at` or more.
 
     What each test file owes comes from the manifest. Without one (the reference script, outputs from elsewhere) it is
@@ -616,13 +642,13 @@ def read_run(run_dir: RunDir, *, right_at: float = RIGHT_AT) -> RunContents:
         RunDirectoryError: a line of details or failures is not a record, or does not belong to the run, or its sample
             already has a record; the message names it.
     """
-    contents, redone = read_alone(run_dir, right_at), _redone(run_dir)
+    contents, redone = read_alone(run_dir, right_at, observer), _redone(run_dir)
     return replace(
         contents, summary=replace(contents.summary, redone=redone), shown=replace(contents.shown, redone=redone)
     )
 
 
-def read_alone(run_dir: RunDir, right_at: float = RIGHT_AT) -> RunContents:
+def read_alone(run_dir: RunDir, right_at: float = RIGHT_AT, observer: Observer | None = None) -> RunContents:
     """Everything that a run directory holds, without those beside it that redo samples of it."""
     manifest, eval_args = run_dir.read_manifest(), run_dir.read_eval_args() or {}
     rows = None if manifest is None else rows_by_file(manifest)
@@ -634,11 +660,14 @@ def read_alone(run_dir: RunDir, right_at: float = RIGHT_AT) -> RunContents:
         aggregator = Aggregator(_planned(manifest), repeats=manifest.repeats)
     failures = {failure.key: failure for failure in read_failures(run_dir, rows)}
     halves: list[HalfRecord] = []
+    kind = AnswerHead if observer is None else observer.kind
     for path in paths:
         if rows is None:
-            lines = read_foreign_heads(path, data_sources.get(path.name), AnswerHead, on_half=halves.append)
+            lines = read_foreign_heads(path, data_sources.get(path.name), kind, on_half=halves.append)
         else:
-            lines = replay_lines(path, empty_index(rows[path.name]), rows[path.name], AnswerHead)
+            lines = replay_lines(path, empty_index(rows[path.name]), rows[path.name], kind)
+        if observer is not None:
+            lines = _observed(lines, path.name, observer, right_at)
         _add_file(aggregator, path.name, lines, failures)
     for failure in failures.values():
         aggregator.add_failure(failure)
@@ -750,6 +779,15 @@ def _found(paths: Iterable[Path], data_sources: Mapping[str, str]) -> Iterator["
         yield FileGroups(file=path.name, fallback=path.stem if data_source is None else bootcamp_name(data_source))
 
 
+def _observed(lines: Iterable[HeadLine], file: str, observer: Observer, right_at: float) -> Iterator[HeadLine]:
+    """The lines, those with a verdict shown to the observer."""
+    for line in lines:
+        number, _, head = line
+        if isinstance(head, AnswerHead) and head.failure not in TO_BE_VERIFIED:
+            observer.add(file, number, head, right_at)
+        yield line
+
+
 def _add_file(
     aggregator: "Aggregator", file: str, lines: Iterable[HeadLine], failures: dict[SampleKey, FailureRecord]
 ) -> None:
@@ -832,7 +870,7 @@ class Aggregator:
 
     The summary does not depend on the order in which samples arrive, to the last bit of each average. Only data sources
     that no plan lists are ordered by their first row, or by arrival where records have no row. Each question is asked
-    `repeats` times. Memory: 9 bytes per answer, 41 where each question is asked several times.
+    `repeats` times. Memory: 21 bytes per answer, 45 where each question is asked several times.
     """
 
     def __init__(self, files: Iterable[FileGroups] = (), *, repeats: int = 1) -> None:
@@ -953,7 +991,7 @@ class _Group:
         self.answers = _Answers(is_repeated=repeats > 1)
         self.n_answered = self.n_scored = self.n_len_estimated = 0
         self.n_truncated = self.n_empty = self.n_filtered = self.n_unknown_end = 0
-        self.length, self.latency = DistributionCounter(), DistributionCounter()
+        self.latency = DistributionCounter()
         self.n_tokens_timed = self.timed = 0
         self.tokens = TokenCounter()
         self.unverified: Counter[str] = Counter()
@@ -966,12 +1004,11 @@ class _Group:
 
     def add(self, record: RecordHead) -> None:
         """Count an answer; what only AnswerHead reads is unknown of other heads."""
-        is_truncated, is_filtered = record.finish_reason == "length", record.finish_reason == "content_filter"
-        is_empty = record.is_empty and record.output is not UNSET
+        end = _end(record)
         self.n_answered += 1
-        self.n_truncated += is_truncated
-        self.n_empty += is_empty
-        self.n_filtered += is_filtered
+        self.n_truncated += record.finish_reason == "length"
+        self.n_empty += record.is_empty and record.output is not UNSET
+        self.n_filtered += record.finish_reason == "content_filter"
         self.n_unknown_end += record.finish_reason not in KNOWN_ENDS and record.finish_reason is not UNSET
         self.n_len_estimated += record.output_len_estimated is True
         if record.usage is not None:
@@ -984,8 +1021,6 @@ class _Group:
             self.unverified[record.failure or "unscored"] += 1
             return
         self.n_scored += 1
-        if record.output_len is not None:
-            self.length.add(record.output_len)
 
     def _add_effort(self, record: "AnswerHead") -> None:
         """Count what differs between runs with the same answers: time and repeated attempts."""
@@ -1004,7 +1039,7 @@ class _Group:
         lost = Counter(
             end for score, end in zip(answers.scores, answers.ends, strict=True) if score < right_at
         )  # NaN is not less
-        length, mean = self.length.distribution(), group_mean(answers.scores_by_question())
+        lengths, mean = answers.lengths_by_outcome(right_at), group_mean(answers.scores_by_question())
         is_bounded = mean is None or mean.method == "wilson"
         n_compared, n_alike = answers.alike()
         n_asked, n_prompts = answers.prompts_asked()
@@ -1024,8 +1059,8 @@ class _Group:
             n_filtered=self.n_filtered,
             n_unknown_end=self.n_unknown_end,
             score_sum=exact_sum([score for score in answers.scores if not math.isnan(score)]),
-            len_sum=length.total,
-            n_len=length.n,
+            len_sum=sum(length.total for length in lengths.values()),
+            n_len=sum(length.n for length in lengths.values()),
             mean=mean,
             question_len=answers.question_len(),
             n_asked=n_asked,
@@ -1045,7 +1080,7 @@ class _Group:
             score_if_truncated_right=answers.score_if_truncated_right() if is_bounded else None,
             passes=answers.passes(self.repeats, right_at),
             majority=answers.majority(self.repeats, right_at) if self.can_vote else None,
-            length=length,
+            lengths=lengths,
             latency=self.latency.distribution(),
             n_tokens_timed=self.n_tokens_timed,
             timed=self.timed,
@@ -1057,6 +1092,25 @@ class _Group:
 _PLAIN, _TRUNCATED, _EMPTY, _FILTERED = range(len(ENDS))
 """The ends in `ENDS`, whose order is that of `Account`."""
 
+_NOT_CORRECT = ("wrong", "truncated", "empty", "filtered")
+"""The parts of an account that answers belong to which ended in these ways and are not correct."""
+
+
+def _end(record: RecordHead) -> int:
+    if record.finish_reason == "length":
+        return _TRUNCATED
+    if record.is_empty and record.output is not UNSET:
+        return _EMPTY
+    return _FILTERED if record.finish_reason == "content_filter" else _PLAIN
+
+
+def outcome_of(record: RecordHead, right_at: float = RIGHT_AT) -> str:
+    """What became of an answer: the part of `Account` in which it counts."""
+    if not isinstance(record.score, float):
+        return "without_verdict"
+    return _NOT_CORRECT[_end(record)] if record.score < right_at else "correct"
+
+
 _NONE_READ = UNSET, UNSET
 _NO_TEXT = 0
 """Stands for the hash of a text where there is none."""
@@ -1065,8 +1119,8 @@ _NO_TEXT = 0
 class _Answers:
     """What is kept of each answer of a row of the summary, in arrays: NaN is no score, -1 no length.
 
-    Of prompts there are hashes. Rows, lengths, texts (hashes) and votes (hashes of what was extracted) are kept only
-    where questions are repeated.
+    Of prompts there are hashes. Rows, texts (hashes) and votes (hashes of what was extracted) are kept only where
+    questions are repeated.
     """
 
     def __init__(self, *, is_repeated: bool) -> None:
@@ -1074,17 +1128,23 @@ class _Answers:
         self.scores = array("d")
         self.ends = bytearray()
         self.prompts = array("q")
-        self.rows, self.lengths, self.texts, self.votes = array("q"), array("q"), array("q"), array("q")
+        self.lengths = array("i")
+        self.rows, self.texts, self.votes = array("q"), array("q"), array("q")
 
     def add(self, record: RecordHead, score: float | None, end: int, *, vote: bool) -> None:
         self.scores.append(math.nan if score is None else score)
         self.ends.append(end)
         prompt, extracted = (record.prompt, record.extracted_output) if isinstance(record, AnswerHead) else _NONE_READ
         self.prompts.append(_text_hash(prompt, b"null"))
+        length = -1 if score is None or record.output_len is None else record.output_len
+        try:
+            self.lengths.append(length)
+        except OverflowError:
+            self.lengths = array("q", self.lengths)
+            self.lengths.append(length)
         if not self.is_repeated:
             return
         self.rows.append(-len(self.scores) if record.row is None else record.row)
-        self.lengths.append(-1 if score is None or record.output_len is None else record.output_len)
         self.texts.append(_text_hash(record.output, b'""'))
         self.votes.append(_text_hash(extracted if vote else UNSET, b"null"))
 
@@ -1117,6 +1177,16 @@ class _Answers:
     def _is_whole(self, place: int) -> bool:
         """Whether an answer has a score and was not truncated."""
         return self.ends[place] != _TRUNCATED and not math.isnan(self.scores[place])
+
+    def lengths_by_outcome(self, right_at: float) -> dict[str, Distribution]:
+        """The lengths of the scored answers by what became of them, in the order of `Account`; those that there are."""
+        counters = {name: DistributionCounter() for name in ("correct", *_NOT_CORRECT)}
+        correct, ended = counters["correct"].add, [counters[name].add for name in _NOT_CORRECT]
+        for score, end, length in zip(self.scores, self.ends, self.lengths, strict=True):
+            if length >= 0:
+                (ended[end] if score < right_at else correct)(length)
+        found = ((name, counter.distribution()) for name, counter in counters.items())
+        return {name: distribution for name, distribution in found if distribution.n}
 
     def question_len(self) -> float | None:
         """The mean of the mean output lengths of the questions; None where questions are not repeated."""
