@@ -29,7 +29,7 @@ def visible(text: str) -> str:
     return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
-def escape_controls(text: str) -> str:
+def visible_lines(text: str) -> str:
     r"""Text of several lines as `visible` shows it: ESC as `\x1b`; line breaks and tabs stay."""
     if text.isprintable():
         return text

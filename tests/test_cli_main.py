@@ -22,7 +22,7 @@ from bootcamp_cli.errors import (
     ServerUnavailableError,
     UsageError,
 )
-from bootcamp_cli.text import escape_controls
+from bootcamp_cli.text import visible_lines
 
 
 def call(
@@ -236,7 +236,7 @@ def test_the_console_keeps_its_channels_apart(capsys: pytest.CaptureFixture[str]
 
 def test_controls_are_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
     """Terminal escapes, stray bytes and overrides come out as escapes; lines, tabs and a renderer's styles stay."""
-    assert escape_controls("a\x1b[31m\tb\n\udcff\u202e") == "a\\x1b[31m\tb\n\\xff\\u202e"
+    assert visible_lines("a\x1b[31m\tb\n\udcff\u202e") == "a\\x1b[31m\tb\n\\xff\\u202e"
     Console().result(None, text="\x1b[1mbold\x1b[0m", styled=True)
     Console().result(None, text="\x1b[1mbold")
     assert capsys.readouterr().out == "\x1b[1mbold\x1b[0m\n\\x1b[1mbold\n"

@@ -1,7 +1,7 @@
 """A few samples of a run to look at: chosen while it is read, their texts cut, whatever the size of the run.
 
-Of each data source in each file some answers are kept by what became of them. Which ones depends on row and repeat only:
-other runs of the same questions show the same ones where they can, and the order of the records does not matter.
+Of each data source in each file some answers are kept by what became of them. Which ones depends on row and repeat
+only: other runs of the same questions show the same ones where they can, and the order of the records does not matter.
 """
 
 from bisect import insort

@@ -5,13 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bootcamp_cli.cli.options import Call, command
-from bootcamp_cli.text import counted, score_text, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bootcamp_cli.analysis.audit import Audit, CauseCount, GroupAudit, ShareBounds
-    from bootcamp_cli.types import SampleKey
 
 
 @command(
@@ -69,52 +67,15 @@ def _cause(count: "CauseCount") -> dict[str, Any]:
 
 def _lines(result: "Audit") -> "Iterator[str]":
     from bootcamp_cli.cli.console import aligned
+    from bootcamp_cli.reports.loss import bound_notes, cause_rows, entry_rows, loss_note
 
-    zeros = f"{result.n_zero:,} of {counted(result.n_scored, 'scored answer')} scored 0"
-    if not result.n_scored or result.avg_score is None:
-        yield "no answer has a score"
+    yield loss_note(result)
+    if not result.n_scored:
         return
-    yield f"{zeros}; points lost: {result.loss:,.1f}"
     yield ""
-    rows = [("cause", "answers", "of the loss", "right in substance", "for example")]
-    rows += [
-        (
-            count.cause.meaning,
-            f"{count.n:,}",
-            f"{count.share_of_loss:.1%}",
-            f"{count.n_right:,}",
-            _places(count.examples),
-        )
-        for count in result.causes
-    ]
-    left = result.n_unexplained / result.loss if result.loss else 0.0
-    rows.append(("none: wrong in the right format", f"{result.n_unexplained:,}", f"{left:.1%}", "", ""))
-    yield aligned(rows)
-    if found := [group for group in result.groups if group.causes]:
+    yield aligned(cause_rows(result))
+    if any(group.causes for group in result.groups):
         yield ""
-        yield aligned([("bootcamp", "score", "scored 0", "causes"), *map(_row, found)], widest=48)
+        yield aligned(entry_rows(result), widest=48)
     yield ""
-    yield f"average score: {score_text(result.avg_score)}, a mean of the test files' means over samples"
-    if (reached := result.reached) is not None:
-        yield (
-            f"bounds, no scores: {score_text(reached.low)} of what can be reached without the rows that no output "
-            f"wins, {score_text(reached.high)} also without those lost whose asked format is refused"
-        )
-    if (forgiven := result.forgiven) is not None:
-        yield (
-            f"bounds, no scores: {score_text(forgiven.low)} if what was found to be right in substance counted, "
-            f"{score_text(forgiven.high)} if every loss by format were a right answer"
-        )
-
-
-def _places(examples: "tuple[SampleKey, ...]") -> str:
-    """Where examples stand, as `resume --redo` names samples."""
-    return ", ".join(f"{visible(key.file)}:{key.row}" + (f":{key.repeat}" if key.repeat else "") for key in examples)
-
-
-def _row(group: "GroupAudit") -> tuple[str, ...]:
-    """A bootcamp with its causes, the most frequent first."""
-    ranked = sorted(group.causes, key=lambda count: -count.n)
-    causes = ", ".join(f"{count.cause.value} {count.n:,}" for count in ranked)
-    score = "-" if group.avg_score is None else score_text(group.avg_score)
-    return (visible(group.bootcamp), score, f"{group.n_zero:,}", causes)
+    yield from bound_notes(result)

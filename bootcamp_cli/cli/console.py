@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
-from bootcamp_cli.text import Redaction, escape_controls
+from bootcamp_cli.text import Redaction, visible_lines
 
 if TYPE_CHECKING:
     from bootcamp_cli.events import Event
@@ -37,12 +37,12 @@ class Console:
         if self.json:
             write_line(sys.stdout, json_text(data))
         elif text:
-            write_line(sys.stdout, text if styled else escape_controls(text))
+            write_line(sys.stdout, text if styled else visible_lines(text))
 
     def notify(self, text: str) -> None:
         """Print a message for the user, unless asked to be quiet."""
         if not self.quiet:
-            write_line(sys.stderr, escape_controls(self.redaction.own(text)))
+            write_line(sys.stderr, visible_lines(self.redaction.own(text)))
 
     def warn(self, text: str) -> None:
         """Warn the user about something probably unintended, unless asked to be quiet."""

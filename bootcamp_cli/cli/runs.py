@@ -7,7 +7,7 @@ import typer
 from bootcamp_cli.cli.options import Call, command
 from bootcamp_cli.errors import EXIT_OK, BootcampError, UsageError
 from bootcamp_cli.reports.runs import RUNS_FORMS
-from bootcamp_cli.text import escape_controls
+from bootcamp_cli.text import visible_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +109,7 @@ def _confirmed(found: "Sequence[tuple[RunEntry, list[str]]]") -> bool:
         raise UsageError("runs rm: there is no terminal to ask at", hint="give --yes to remove without being asked")
     for run, strangers in found:
         also = f"; also holds {listed([visible(name) for name in strangers], 5)}" if strangers else ""
-        write_line(sys.stderr, escape_controls(f"{run_line(run)}{also}"))
+        write_line(sys.stderr, visible_lines(f"{run_line(run)}{also}"))
     what = "this run directory" if len(found) == 1 else f"these {len(found)} run directories"
     sys.stderr.write(f"remove {what}? [y/N] ")
     sys.stderr.flush()

@@ -11,7 +11,7 @@ from bootcamp_cli.analysis.answer_parts import Piece, pieces
 from bootcamp_cli.analysis.audit import Cause
 from bootcamp_cli.analysis.boards import Board, boards
 from bootcamp_cli.analysis.samples import ShownSample
-from bootcamp_cli.text import counted, escape_controls, visible
+from bootcamp_cli.text import counted, visible_lines, visible
 
 _SHOWN_CHARS = 1500
 _RULE = "─"
@@ -66,13 +66,13 @@ def _lines(sample: ShownSample, width: int, *, whole: bool, style: _Style) -> It
     )
     yield style("2", _facts(sample))
     if sample.failure_message:
-        yield from _block(escape_controls(sample.failure_message), whole=whole)
+        yield from _block(visible_lines(sample.failure_message), whole=whole)
     if sample.status == "failed":
         return
     if sample.is_half:
         yield "run_eval.py did not write this record to its end"
     yield style("1", "prompt")
-    yield from _block(escape_controls(sample.prompt), whole=whole)
+    yield from _block(visible_lines(sample.prompt), whole=whole)
     parts = pieces(sample)
     thinking, rest = [part for part in parts if part.thinking], [part for part in parts if not part.thinking]
     if thinking:
@@ -112,7 +112,7 @@ def _facts(sample: ShownSample) -> str:
 def _value(value: Any) -> str:
     if value is None:
         return "(nothing)"
-    return escape_controls(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return visible_lines(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _block(text: str, *, whole: bool, bar: str = _PLAIN) -> Iterator[str]:
@@ -129,8 +129,8 @@ def _block(text: str, *, whole: bool, bar: str = _PLAIN) -> Iterator[str]:
 def _marked(parts: list[Piece], *, whole: bool, style: _Style) -> Iterator[str]:
     for part in parts:
         if part.answer:
-            yield from (style("1;32", line) for line in _block(escape_controls(part.text), whole=True, bar=_MARKED))
-        elif text := escape_controls(part.text).strip("\n"):
+            yield from (style("1;32", line) for line in _block(visible_lines(part.text), whole=True, bar=_MARKED))
+        elif text := visible_lines(part.text).strip("\n"):
             yield from _block(text, whole=whole)
 
 

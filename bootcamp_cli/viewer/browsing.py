@@ -30,7 +30,7 @@ from bootcamp_cli.analysis.samples import (
 from bootcamp_cli.errors import BootcampError
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.store.sample_index import StoppedError
-from bootcamp_cli.text import escape_controls, visible
+from bootcamp_cli.text import visible_lines, visible
 from bootcamp_cli.types import SampleKey, encode_exactly
 
 MAX_PAGE = 500
@@ -414,9 +414,9 @@ def _part(part: Piece, *, whole: bool) -> dict[str, Any]:
 def _shortened(text: str, *, whole: bool) -> dict[str, Any]:
     """A text with its length; a long one as its two ends."""
     if whole or len(text) <= SHOWN_CHARS:
-        return {"text": escape_controls(text), "n": len(text)}
+        return {"text": visible_lines(text), "n": len(text)}
     half = SHOWN_CHARS // 2
-    return {"text": escape_controls(text[:half]), "rest": escape_controls(text[-half:]), "n": len(text)}
+    return {"text": visible_lines(text[:half]), "rest": visible_lines(text[-half:]), "n": len(text)}
 
 
 def _board(board: Board) -> dict[str, Any]:
