@@ -37,11 +37,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bootcamp_cli.analysis.audit import Audit
+    from bootcamp_cli.analysis.excerpts import ExcerptChooser
     from bootcamp_cli.analysis.min_score import MinScore
     from bootcamp_cli.analysis.paired import Outcome
     from bootcamp_cli.analysis.runs import RunEntry
     from bootcamp_cli.analysis.samples import ShownSample, Status
-    from bootcamp_cli.analysis.summary import RunContents, RunSummary
+    from bootcamp_cli.analysis.summary import Observer, RunContents, RunSummary
     from bootcamp_cli.bootcamps.registry import Ceiling
     from bootcamp_cli.engine.comparing import ComparedRuns
     from bootcamp_cli.engine.plan import Plan
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.events import Emit, Event
     from bootcamp_cli.exports.formats import Exported
     from bootcamp_cli.exports.tracker import Tracker
+    from bootcamp_cli.reports.html.run_page import AuditPart
     from bootcamp_cli.server.client import CompletionClient
     from bootcamp_cli.server.health import ModelEntry, ProbeResult
     from bootcamp_cli.server.request import GenerationConfig
@@ -67,6 +69,8 @@ _MIN_COMPARED = 8
 _NEARLY_ALL = 0.95
 _MANY_BOOTCAMPS = 100
 _MAX_PLACES = 20
+_MAX_AUDITED = 50_000
+"""How many scored answers a page audits: about 15 seconds on two cores."""
 
 _T = TypeVar("_T")
 
@@ -325,7 +329,7 @@ def _leave(session: "Session") -> None:
 def _conclude(session: "Session", tell: "_Tell") -> "Run":
     """Settle what was written and write the reports."""
     session.settle()
-    summary = _publish(session.run_dir, session.journal.lock, tell)
+    summary = _publish(session.run_dir, session.journal.lock, tell).shown
     session.end(summary)
     return Run(session.run_dir.path, summary=summary, settings=session.plan.settings)
 
@@ -676,7 +680,7 @@ class Run:
         lock = await _aside(lambda: acquire(run_dir.path, notify=tell.note))
         async with in_thread(lock):
             rescored = await engine.rescore(run_dir, settings, lock, lambda: begin_rescoring(run_dir, lock))
-            self._summary = await _aside(_publish, run_dir, lock, tell)
+            self._summary = (await _aside(_publish, run_dir, lock, tell)).shown
             await _aside(end_rescoring, run_dir, settings, rescored.verifiers, self._summary, lock)
         return rescored
 
@@ -829,24 +833,95 @@ class Run:
             RunDirectoryError: the details cannot be read.
             UsageError: `right_at` is not a number.
         """
+        self._rebuilt(_Tell(on_event), right_at)
+
+    def write_page(
+        self,
+        path: str | Path | None = None,
+        on_event: "Emit | None" = None,
+        *,
+        right_at: float | None = None,
+        reports: bool = False,
+    ) -> Path:
+        """Write a page to look at in a browser: one file that needs no network. Gives where it is.
+
+        By default it is report.html in the run directory, or in the current directory where that cannot be written; it
+        is written also while a run writes. `right_at` is as in `write_reports`; with `reports` these are rebuilt as
+        well, from the same reading. Of a run with up to 50,000 scored answers it has the audit.
+
+        Raises:
+            RunDirectoryError: the details cannot be read.
+            UsageError: the page cannot be written to `path`, or what it needs is not installed.
+        """
+        return _blocking(
+            "write_page", lambda: self.write_page_async(path, on_event, right_at=right_at, reports=reports)
+        )
+
+    async def write_page_async(
+        self,
+        path: str | Path | None = None,
+        on_event: "Emit | None" = None,
+        *,
+        right_at: float | None = None,
+        reports: bool = False,
+    ) -> Path:
+        """As `write_page`, in the running event loop."""
+        return await _to_its_end(lambda: self._paged(path, _Tell(on_event), right_at, reports=reports))
+
+    async def _paged(self, path: str | Path | None, tell: "_Tell", right_at: float | None, *, reports: bool) -> Path:
+        from bootcamp_cli.analysis.excerpts import ExcerptChooser
+        from bootcamp_cli.reports.html.document import require_html
+
+        require_html()
+        check_page(path)
+        run_dir = await _aside(open_run_dir, self.path)
+        chooser = ExcerptChooser()
+        if reports:
+            contents = await _aside(lambda: self._rebuilt(tell, right_at, chooser))
+        else:
+            contents = await _aside(lambda: _read(run_dir, tell, right_at, chooser))
+        audited = await self._audit_part(contents)
+        content = await _aside(lambda: _run_page(run_dir, contents, chooser, audited))
+        return await _aside(lambda: _written_page(run_dir, content, path, tell))
+
+    async def _audit_part(self, contents: "RunContents") -> "AuditPart":
+        """The audit for a page; of a large run it would take minutes."""
+        from bootcamp_cli.reports.html.run_page import AuditPart
+
+        n = contents.shown.n_scored
+        command = f"bootcamp audit {shlex.quote(self.path.name)}"
+        if n > _MAX_AUDITED:
+            return AuditPart(
+                why_not=f"not made here, as {n:,} answers have a score and more than {_MAX_AUDITED:,} take long: "
+                f"{command} shows it"
+            )
+        try:
+            return AuditPart(audit=await self._audited(Settings()))
+        except BootcampError as error:
+            return AuditPart(why_not=f"not possible: {error.message}")
+
+    def _rebuilt(
+        self, tell: "_Tell", right_at: float | None = None, observer: "Observer | None" = None
+    ) -> "RunContents":
+        """Rebuild the reports as far as they can be written, and keep the summary; gives what was read."""
         from bootcamp_cli.store.lock import acquire
 
         if right_at is not None and not math.isfinite(right_at):
             raise UsageError(f"right_at: must be a number, got {right_at}")
-        run_dir, tell = open_run_dir(self.path), _Tell(on_event)
+        run_dir = open_run_dir(self.path)
         if (manifest := run_dir.read_manifest()) is not None and manifest.rescoring:
             tell.warn(f"{run_dir.path}: a rescore has not come to its end: the scores may be of two kinds of verifiers")
         try:
             with acquire(run_dir.path, notify=tell.note) as lock:
-                self._summary = _publish(run_dir, lock, tell, right_at, audit)
-                return
+                contents = _publish(run_dir, lock, tell, right_at, observer, audit)
         except RunLockedError as locked:
-            tell.warn(f"{locked.message}: showing the results so far, writing nothing")
+            tell.warn(f"{locked.message}: showing the results so far, writing no meta.jsonl and no workbook")
+            contents = _read(run_dir, tell, right_at, observer)
         except DiskError as error:
-            self._summary = _read(run_dir, tell, right_at).shown  # raises if it cannot be read either
-            tell.warn(f"{error.message}: showing the results, writing nothing")
-            return
-        self._summary = _read(run_dir, tell, right_at).shown
+            contents = _read(run_dir, tell, right_at, observer)  # raises if it cannot be read either
+            tell.warn(f"{error.message}: showing the results, writing no meta.jsonl and no workbook")
+        self._summary = contents.shown
+        return contents
 
 
 def open_run(path: str | Path) -> Run:
@@ -931,15 +1006,16 @@ def _publish(
     lock: "RunLock",
     tell: "_Tell",
     right_at: float | None = None,
+    observer: "Observer | None" = None,
     audit: "Audit | None" = None,
-) -> "RunSummary":
-    """Write the reports from details, under the lock of the run directory; gives what is shown, right at `right_at`.
+) -> "RunContents":
+    """Write the reports from details, under the lock of the run directory; gives what was read, right at `right_at`.
 
     A meta.jsonl of the reference script is kept where it names bootcamps that nothing assigns to a file.
     """
     from bootcamp_cli.reports.forms import REPORTS, FileForm, write_report
 
-    contents = _read(run_dir, tell, right_at)
+    contents = _read(run_dir, tell, right_at, observer)
     reports = dict(REPORTS)
     if (unnamed := contents.unnamed_file) and run_dir.meta.exists():
         tell.warn(
@@ -951,14 +1027,77 @@ def _publish(
     for form in reports.values():
         if isinstance(form, FileForm):
             write_report(form, run_dir, contents.summary, parameters, lock.check, audit=audit)
-    return contents.shown
+    return contents
 
 
-def _read(run_dir: "RunDir", tell: "_Tell", right_at: float | None = None) -> "RunContents":
+def _run_page(run_dir: "RunDir", contents: "RunContents", chooser: "ExcerptChooser", audited: "AuditPart") -> bytes:
+    """The page of a run."""
+    from bootcamp_cli.reports.html.run_page import run_page
+
+    manifest, state = contents.manifest, ""
+    if manifest is not None and manifest.rescoring:
+        state = "a rescore has not come to its end: the scores may be of two kinds of verifiers"
+    elif manifest is not None and not manifest.complete:
+        state = "this run is not complete: it still goes on, or was interrupted (bootcamp resume continues it)"
+    return run_page(
+        contents,
+        name=run_dir.path.resolve().name,
+        chooser=chooser,
+        audited=audited,
+        parameters=_answer_parameters(contents),
+        state=state,
+    )
+
+
+def check_page(path: str | Path | None, option: str = "--html") -> None:
+    """Check where a page is to be written, before anything else is done.
+
+    Raises:
+        UsageError: it is not the name of a page, or there is no such directory; or what pages need is not installed.
+    """
+    from bootcamp_cli.reports.html.document import require_html
+
+    require_html()
+    if path is None:
+        return
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{option}: {path} is no name of a page", hint="give a file that ends in .html")
+    if not Path(path).resolve().parent.is_dir():
+        raise UsageError(f"{option}: {Path(path).parent} is not a directory", hint="make it, or choose another")
+
+
+def _written_page(run_dir: "RunDir", content: bytes, path: str | Path | None, tell: "_Tell") -> Path:
+    """Write the page of a run where it was asked for, else to its directory, else to the current one."""
+    if path is not None:
+        return _write_page(content, Path(path))
+    from bootcamp_cli.store.atomic import replace_bytes
+
+    try:
+        replace_bytes(run_dir.page, content)
+    except DiskError as error:
+        elsewhere = Path(f"{run_dir.path.resolve().name}_{run_dir.page.name}")
+        tell.warn(f"{error.message}: the page is {elsewhere}")
+        return _write_page(content, elsewhere)
+    return run_dir.page
+
+
+def _write_page(content: bytes, path: Path) -> Path:
+    from bootcamp_cli.store.atomic import replace_bytes
+
+    try:
+        replace_bytes(path, content)
+    except DiskError as error:
+        raise DiskError(error.message, hint="choose another place with --html FILE.html") from error
+    return path
+
+
+def _read(
+    run_dir: "RunDir", tell: "_Tell", right_at: float | None = None, observer: "Observer | None" = None
+) -> "RunContents":
     """What the run directory holds; warns about details that are left out."""
     from bootcamp_cli.analysis.summary import RIGHT_AT, read_run
 
-    contents = read_run(run_dir, right_at=RIGHT_AT if right_at is None else right_at)
+    contents = read_run(run_dir, right_at=RIGHT_AT if right_at is None else right_at, observer=observer)
     for name in contents.left_out:
         tell.warn(f"details/{name} does not belong to any test file of this run and is left out: move it elsewhere")
     for warning in (_halves(contents), _repeats_alike(contents)):
@@ -1106,6 +1245,23 @@ def write_workbook(compared: "ComparedRuns", path: str | Path) -> None:
         Path(path).write_bytes(comparison_workbook(compared))
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def write_comparison_page(compared: "ComparedRuns", path: str | Path) -> None:
+    """Write a comparison as a page to look at in a browser: one file that needs no network.
+
+    Raises:
+        UsageError: it cannot be written there, or what it needs is not installed.
+        RunDirectoryError: a run cannot be read any more.
+    """
+    from functools import partial
+
+    from bootcamp_cli.engine.comparing import flipped_answers
+
+    check_page(path)
+    from bootcamp_cli.reports.html.comparison_page import comparison_page
+
+    _write_page(comparison_page(compared, partial(flipped_answers, compared)), Path(path))
 
 
 def check_gates(gates: Sequence[str], against: str | Path | Run) -> None:

@@ -600,8 +600,8 @@ class RunContents:
 
     `manifest` is None where this tool did not make the directory, `eval_args` holds the parameters as they were
     written. `shown` is the summary at the threshold that was asked for, `summary` that at the usual one, which files
-    are made of. `left_out` names the details files that do not belong to any test file of the run; `halves` are the
-    half records of run_eval.py, which count where they have a score.
+    are made of. `failed` has the first failure of each kind. `left_out` names the details files that do not belong to
+    any test file of the run; `halves` are the half records of run_eval.py, which count where they have a score.
     """
 
     manifest: Manifest | None
@@ -609,6 +609,7 @@ class RunContents:
     summary: RunSummary
     shown: RunSummary
     left_out: tuple[str, ...]
+    failed: Mapping[str, FailureRecord] = field(default_factory=dict)
     halves: tuple[HalfRecord, ...] = ()
 
     @property
@@ -669,8 +670,10 @@ def read_alone(run_dir: RunDir, right_at: float = RIGHT_AT, observer: Observer |
         if observer is not None:
             lines = _observed(lines, path.name, observer, right_at)
         _add_file(aggregator, path.name, lines, failures)
-    for failure in failures.values():
+    failed: dict[str, FailureRecord] = {}
+    for _, failure in sorted(failures.items()):
         aggregator.add_failure(failure)
+        failed.setdefault(failure.kind, failure)
     redo_of = manifest.redo_of if manifest is not None else None
     summaries = {
         threshold: replace(
@@ -690,6 +693,7 @@ def read_alone(run_dir: RunDir, right_at: float = RIGHT_AT, observer: Observer |
         summary=summaries[RIGHT_AT],
         shown=summaries[right_at],
         left_out=tuple(path.name for path in left_out),
+        failed=failed,
         halves=tuple(halves),
     )
 

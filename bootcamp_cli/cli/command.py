@@ -1,6 +1,7 @@
 """The class of every command: options in named groups, an example in the help, misuse reported in one line.
 
-typer has no boolean options with an optional value (`--resume true`), so the words are rewritten before it reads them.
+typer has no boolean options with an optional value (`--resume true`), and no file that may be left out (`--html`), so
+the words are rewritten before it reads them.
 """
 
 import sys
@@ -60,9 +61,8 @@ class BootcampCommand(TyperCommand):
         """Parse the words; a boolean option may have a value."""
         options = [param for param in self.params if isinstance(param, TyperOption)]
         with usage_errors_translated(ctx):
-            return super().parse_args(
-                ctx, with_bare_booleans(args, booleans=_booleans(options), valued=_valued(options))
-            )
+            bare = with_bare_booleans(args, booleans=_booleans(options), valued=_valued(options) - _pages(options))
+            return super().parse_args(ctx, with_pages(bare, _pages(options), _valued(options)))
 
     def get_help(self, ctx: Any) -> str:
         """Usage, description, example, the arguments, and the options by group in one common column."""
@@ -110,6 +110,38 @@ def _booleans(options: Iterable[TyperOption]) -> dict[str, str]:
 
 def _valued(options: Iterable[TyperOption]) -> frozenset[str]:
     return frozenset(name for option in options if not option.is_flag for name in option.opts)
+
+
+PAGE = "[FILE]"
+"""The metavar of an option with the name of a page, which may be left out."""
+
+
+def _pages(options: Iterable[TyperOption]) -> frozenset[str]:
+    return frozenset(name for option in options if option.metavar == PAGE for name in option.opts)
+
+
+def with_pages(words: Sequence[str], pages: Container[str], valued: Container[str]) -> list[str]:
+    """The same command line with a value, if an empty one, for each option in `pages`.
+
+    The word after such an option is its value only if it is the name of a page: if it ends in .html or .htm. The word
+    after another option that takes a value (`valued`) is copied as it is. Words after `--` are left alone.
+    """
+    result: list[str] = []
+    waiting = list(reversed(words))
+    while waiting:
+        word = waiting.pop()
+        if word == "--":
+            return [*result, word, *reversed(waiting)]
+        name, equals, _ = word.partition("=")
+        name = dashed(name)
+        if name in pages and not equals:
+            is_named = bool(waiting) and waiting[-1].lower().endswith((".html", ".htm"))
+            result.append(f"{name}={waiting.pop() if is_named else ''}")
+            continue
+        result.append(word)
+        if not equals and name in valued and waiting:
+            result.append(waiting.pop())
+    return result
 
 
 def with_bare_booleans(words: Sequence[str], *, booleans: Mapping[str, str], valued: Container[str]) -> list[str]:

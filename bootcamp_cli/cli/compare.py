@@ -4,8 +4,11 @@ from typing import Annotated
 
 import typer
 
+from bootcamp_cli.cli.command import PAGE
 from bootcamp_cli.cli.options import Call, GateOption, command
 from bootcamp_cli.reports.comparison import COMPARISON_FORMS
+
+_PAGE = "comparison.html"
 
 
 @command(
@@ -43,6 +46,14 @@ def compare_command(
             "--format", metavar="|".join(COMPARISON_FORMS), help="form of the output", rich_help_panel="Output"
         ),
     ] = "table",
+    html: Annotated[
+        str | None,
+        typer.Option(
+            metavar=PAGE,
+            help="also write a page to look at, one .html file that needs no network; by default comparison.html",
+            rich_help_panel="Output",
+        ),
+    ] = None,
     xlsx: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="also write a workbook", rich_help_panel="Output"),
@@ -62,10 +73,15 @@ def compare_command(
     from bootcamp_cli.reports.comparison import check_form, comparison_object, render_comparison
 
     check_form(format_)  # an unknown one ends the command before anything is read
+    if html is not None:
+        api.check_page(html or _PAGE)
     compared = api.compare(*(runs or ()), baseline=baseline, gates=gate or (), aa=aa)
     if xlsx is not None:
         api.write_workbook(compared, xlsx)
         call.console.notify(f"workbook: {xlsx}")
+    if html is not None:
+        api.write_comparison_page(compared, html or _PAGE)
+        call.console.notify(f"page: {html or _PAGE}")
     if format_ == "table":
         call.console.result(
             comparison_object(compared) if call.console.json else None,

@@ -135,6 +135,8 @@ def _values(metavar: str) -> Values:
     match metavar:
         case "DIR" | "FILE" | "RUN_DIR":
             return metavar
+        case "[FILE]":
+            return "FILE"
         case "TEMPLATE":
             return _template_names()
         case "BOOTCAMP":

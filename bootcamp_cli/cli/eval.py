@@ -5,6 +5,7 @@ from bootcamp_cli.cli.options import (
     Call,
     GateAgainstOption,
     GateOption,
+    HtmlOption,
     TrackerOption,
     TrackerRunOption,
     TrackerStepOption,
@@ -23,6 +24,7 @@ def eval_command(
     tracker: TrackerOption = None,
     tracker_step: TrackerStepOption = None,
     tracker_run: TrackerRunOption = None,
+    html: HtmlOption = None,
 ) -> int:
     """Evaluate a model on a test dir.
 
@@ -32,10 +34,12 @@ def eval_command(
     """
     from bootcamp_cli import api
     from bootcamp_cli.cli.process import run_shown
-    from bootcamp_cli.cli.results import AskedGates, asked_tracker, log_run, print_run
+    from bootcamp_cli.cli.results import AskedGates, asked_tracker, log_run, print_run, write_page
 
     gates = AskedGates(texts=gate or (), against=gate_against).check()
     asked = asked_tracker(tracker, step=tracker_step, run=tracker_run)
+    if html is not None:
+        api.check_page(html or None)
     resolved = api.read_settings(call.sources)
     settings = call.learn(resolved)
     run = run_shown(
@@ -44,4 +48,5 @@ def eval_command(
         n_connections=settings.max_concurrent_requests,
     )
     log_run(run, asked, call.console)
+    write_page(run, html, call.console)
     return print_run(run, call.console, allow_unscored=settings.allow_unscored, gates=gates)

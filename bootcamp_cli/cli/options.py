@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, get_args
 import typer
 from typer.models import ArgumentInfo
 
-from bootcamp_cli.cli.command import CONTEXT, BootcampCommand, Help
+from bootcamp_cli.cli.command import CONTEXT, PAGE, BootcampCommand, Help
 from bootcamp_cli.cli.console import Console
 from bootcamp_cli.cli.help_text import GENERAL, OptionNote
 from bootcamp_cli.errors import UsageError
@@ -67,6 +67,16 @@ GateAgainstOption = Annotated[
     str | None,
     typer.Option(
         "--gate-against", metavar="RUN_DIR", help="the run to compare with when done", rich_help_panel="Comparison"
+    ),
+]
+HtmlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--html",
+        metavar=PAGE,
+        help="also write a page to look at, one .html file that needs no network; by default report.html in the run "
+        "directory",
+        rich_help_panel="Output",
     ),
 ]
 

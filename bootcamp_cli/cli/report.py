@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bootcamp_cli.cli.options import Call, TrackerOption, TrackerRunOption, TrackerStepOption, command
+from bootcamp_cli.cli.options import Call, HtmlOption, TrackerOption, TrackerRunOption, TrackerStepOption, command
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports.forms import TEXT_FORMS, grouping, render, text_form
 from bootcamp_cli.reports.table import BY, SORT_KEYS
@@ -14,11 +14,13 @@ from bootcamp_cli.reports.table import BY, SORT_KEYS
 @command(
     settings=(),
     example="bootcamp report output/r1_32B_tests_20260101_120000\n"
-    "bootcamp report output/r1_32B_tests_20260101_120000 --sort score --filter 'Kor*' --format markdown",
+    "bootcamp report output/r1_32B_tests_20260101_120000 --sort score --filter 'Kor*' --format markdown\n"
+    "bootcamp report output/r1_32B_tests_20260101_120000 --html",
 )
 def report_command(  # noqa: PLR0913, PLR0917 - the options of the command
     call: Call,
     run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="the run directory, or one of run_eval.py")],
+    html: HtmlOption = None,
     format_: Annotated[
         str,
         typer.Option("--format", metavar="|".join(TEXT_FORMS), help="form of the output", rich_help_panel="Output"),
@@ -66,7 +68,7 @@ def report_command(  # noqa: PLR0913, PLR0917 - the options of the command
 ) -> int:
     """Rebuild meta.jsonl and the workbook from details, and show the results.
 
-    While a run writes to the directory, the results so far are shown and nothing is written.
+    While a run writes to the directory, the results so far are shown, and nothing is written but the page of --html.
     """
     import json
     import sys
@@ -88,9 +90,15 @@ def report_command(  # noqa: PLR0913, PLR0917 - the options of the command
     text_form(format_)  # an unknown one ends the command before anything is written
     grouping(by)
     asked = asked_tracker(tracker, step=tracker_step, run=tracker_run)
+    if html is not None:
+        api.check_page(html or None)
     run = api.open_run(run_dir)
     found = run.audit(call.learn(api.read_settings(call.sources))) if audit else None
-    run.write_reports(call.console.on_event, right_at=right_at, audit=found)
+    if html is None:
+        run.write_reports(call.console.on_event, right_at=right_at, audit=found)
+    else:
+        page = run.write_page(html or None, call.console.on_event, right_at=right_at, reports=True, audit=found)
+        call.console.notify(f"page: {page}")
     log_run(run, asked, call.console)
     summary = run.summary
     floor = None if min_score is None else run.min_score(min_score)

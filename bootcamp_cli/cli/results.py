@@ -114,6 +114,18 @@ def print_run(run: "Run", console: "Console", *, allow_unscored: bool, gates: As
     return api.gate_exit_code([result.outcome for result in judged.gates], own) if judged else own
 
 
+def write_page(run: "Run", html: str | None, console: "Console") -> None:
+    """Write the page of an evaluation that is done, where one is asked for: a warning where that cannot be."""
+    if html is None:
+        return
+    try:
+        page = run.write_page(html or None, console.on_event)
+    except BootcampError as error:
+        console.warn(f"no page: {error.message}")
+    else:
+        console.notify(f"page: {page}")
+
+
 def gates_object(judged: "RunComparison | None") -> dict[str, Any]:
     """What became of the gates, as a part of the run's JSON; nothing without gates."""
     if judged is None:

@@ -9,6 +9,7 @@ from bootcamp_cli.cli.options import (
     Call,
     GateAgainstOption,
     GateOption,
+    HtmlOption,
     TrackerOption,
     TrackerRunOption,
     TrackerStepOption,
@@ -41,6 +42,7 @@ def resume_command(
     tracker: TrackerOption = None,
     tracker_step: TrackerStepOption = None,
     tracker_run: TrackerRunOption = None,
+    html: HtmlOption = None,
 ) -> int:
     """Continue an interrupted run with the settings that it was started with.
 
@@ -54,10 +56,12 @@ def resume_command(
     """
     from bootcamp_cli import api
     from bootcamp_cli.cli.process import run_shown
-    from bootcamp_cli.cli.results import AskedGates, asked_tracker, log_run, print_run
+    from bootcamp_cli.cli.results import AskedGates, asked_tracker, log_run, print_run, write_page
 
     gates = AskedGates(texts=gate or (), against=gate_against).check()
     asked = asked_tracker(tracker, step=tracker_step, run=tracker_run)
+    if html is not None:
+        api.check_page(html or None)
     if run_dir is not None:
         opened = api.open_run(run_dir)
     else:
@@ -71,4 +75,5 @@ def resume_command(
         n_connections=settings.max_concurrent_requests,
     )
     log_run(run, asked, call.console)
+    write_page(run, html, call.console)
     return print_run(run, call.console, allow_unscored=settings.allow_unscored, gates=gates)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bootcamp_cli.analysis.compare import OVERALL, Comparison, compare
+from bootcamp_cli.analysis.excerpts import Excerpt, find_excerpts
 from bootcamp_cli.analysis.paired import Gate, parse_gate
 from bootcamp_cli.analysis.questions import read_halves, read_scores
 from bootcamp_cli.engine.identity import RunDifference, run_differences
@@ -84,6 +85,20 @@ def compare_halves(run_dir: RunDir, *, gates: Sequence[Gate] = (), threshold: fl
         threshold=threshold,
         is_aa=True,
     )
+
+
+def flipped_answers(
+    compared: ComparedRuns, name: str, questions: Sequence[tuple[str, int]]
+) -> Mapping[tuple[str, int], Sequence[Excerpt]]:
+    """The answers of one of the runs to some questions, given by file and row.
+
+    Raises:
+        RunDirectoryError: the run cannot be read.
+    """
+    names = [compared.comparison.baseline, *(run.name for run in compared.comparison.runs)]
+    repeats = slice(names.index(name), None, 2) if compared.is_aa else slice(None)
+    run_dir = RunDir(compared.paths[name])
+    return find_excerpts(run_dir, questions, repeats=repeats, right_at=compared.threshold)
 
 
 def check_gates(texts: Sequence[str], against: RunDir) -> tuple[Gate, ...]:

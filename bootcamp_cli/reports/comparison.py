@@ -161,8 +161,8 @@ def _point_object(point: "CurvePoint") -> dict[str, Any]:
 
 def gate_text(result: "GateResult", run: "RunComparison") -> str:
     """What became of a gate, what would decide it, and how often it is undecided where nothing changed."""
-    found = f"{_points(result.difference)} points"
-    bounds = f"one-sided 95 % bounds {_points(result.low)} to {_points(result.high)}"
+    found = f"{points_text(result.difference)} points"
+    bounds = f"one-sided 95 % bounds {points_text(result.low)} to {points_text(result.high)}"
     parts = [f"gate {visible(str(result.gate))}: {result.outcome}: {found}, {bounds}"]
     if result.outcome == "undecided":
         parts.append(_what_decides(result, run))
@@ -194,7 +194,7 @@ def _what_decides(result: "GateResult", run: "RunComparison") -> str:
     )
 
 
-def _points(score: float, *, signed: bool = True) -> str:
+def points_text(score: float, *, signed: bool = True) -> str:
     """A difference of scores in points, of which a score of 1 has 100."""
     text = f"{100 * score:+.1f}" if signed else f"{100 * score:.1f}"
     return text.replace("-0.0", "0.0").replace("+0.0", "0.0") if text in ("-0.0", "+0.0") else text
@@ -212,24 +212,25 @@ _TITLES = ("pairs", "points", "95 % interval", "p", "adjusted", "finds from", "r
 _SPARE = ("p", "pairs", "adjusted")
 
 
-def _level(title: str, entries: Sequence["Difference"]) -> Grid:
+def level_grid(title: str, entries: Sequence["Difference"]) -> Grid:
+    """The entries of a level below their titles."""
     rows = [
         (
             visible(entry.name),
             f"{entry.n_pairs:,}",
-            _points(entry.difference),
-            f"{_points(entry.interval.low)} to {_points(entry.interval.high)}",
+            points_text(entry.difference),
+            f"{points_text(entry.interval.low)} to {points_text(entry.interval.high)}",
             _p(entry.p),
             _p(entry.p_adjusted),
-            "-" if entry.smallest_detectable is None else _points(entry.smallest_detectable, signed=False),
-            _result(entry),
+            "-" if entry.smallest_detectable is None else points_text(entry.smallest_detectable, signed=False),
+            result_word(entry),
         )
         for entry in entries
     ]
     return Grid((title, *_TITLES), rows, _SPARE)
 
 
-def _result(entry: "Difference") -> str:
+def result_word(entry: "Difference") -> str:
     """`worse` or `better` where the difference is real by Holm; `~` where only Benjamini & Hochberg count it."""
     word = "worse" if entry.difference < 0 else "better"
     if entry.significant:
@@ -237,12 +238,13 @@ def _result(entry: "Difference") -> str:
     return f"~{word}" if entry.p_changed is not None and entry.p_changed < _LEVEL else "-"
 
 
-def _curve(points: Sequence["CurvePoint"]) -> Grid:
+def curve_grid(points: Sequence["CurvePoint"]) -> Grid:
+    """The runs in order, each with its difference from the one before it."""
     titles = ("curve, in order", "score", "points", "95 % interval", "p", "adjusted", "finds from", "result")
     rows = []
     for point in points:
         mean = "-" if point.mean is None else score_text(point.mean)
-        step = ("",) * 6 if point.step is None else _level("", [point.step]).rows[0][2:]
+        step = ("",) * 6 if point.step is None else level_grid("", [point.step]).rows[0][2:]
         rows.append((visible(point.name), mean, *step))
     return Grid(titles, rows, ("p", "adjusted", "95 % interval"))
 
@@ -264,13 +266,13 @@ Block = str | Grid
 def _blocks(compared: "ComparedRuns", *, is_whole: bool) -> Iterator[Block]:
     """A comparison as people read it; what is not `is_whole` has the bootcamps with the smallest p, and some flips."""
     for run in compared.comparison.runs:
-        yield _headline(run)
-        yield "\n".join(_notes_before(compared, run))
-        yield _level("run", [run.run])
-        yield _level("family", run.families)
+        yield headline(run)
+        yield "\n".join(notes_before(compared, run))
+        yield level_grid("run", [run.run])
+        yield level_grid("family", run.families)
         bootcamps = run.bootcamps if is_whole else sorted(run.bootcamps, key=lambda entry: entry.p)[:_MAX_ROWS]
-        yield _level("bootcamp", bootcamps)
-        yield "\n".join(_notes_after(compared, run, n_shown=len(bootcamps)))
+        yield level_grid("bootcamp", bootcamps)
+        yield "\n".join(notes_after(compared, run, n_shown=len(bootcamps)))
         for what, flips in (("worse", run.worse), ("better", run.better)):
             if flips:
                 most = None if is_whole else _MAX_FLIPS
@@ -280,28 +282,28 @@ def _blocks(compared: "ComparedRuns", *, is_whole: bool) -> Iterator[Block]:
         if run.gates:
             yield "\n".join(gate_text(result, run) for result in run.gates)
     if compared.comparison.curve:
-        yield _curve(compared.comparison.curve)
+        yield curve_grid(compared.comparison.curve)
         yield "each run against the one before it"
 
 
-def _headline(run: "RunComparison") -> str:
+def headline(run: "RunComparison") -> str:
+    """Which runs, and below that the difference between them."""
     entry = run.run
-    interval = (
-        f"95 % interval {_points(entry.interval.low)} to {_points(entry.interval.high)}, p {_p(entry.p_adjusted)}"
-    )
-    size = f"{_points(entry.difference)} points ({interval})"
+    low, high = points_text(entry.interval.low), points_text(entry.interval.high)
+    size = f"{points_text(entry.difference)} points (95 % interval {low} to {high}, p {_p(entry.p_adjusted)})"
     verdict = ("worse: " if entry.difference < 0 else "better: ") if entry.significant else "no difference found: "
     if not entry.significant:
         found = entry.smallest_detectable
         size += (
             "; no difference would have been found with 80 %"
             if found is None
-            else f"; one of {_points(found, signed=False)} points would have been found with 80 %"
+            else f"; one of {points_text(found, signed=False)} points would have been found with 80 %"
         )
     return f"{visible(run.name)} against {visible(run.baseline)}\n{verdict}{size}"
 
 
-def _notes_before(compared: "ComparedRuns", run: "RunComparison") -> Iterator[str]:
+def notes_before(compared: "ComparedRuns", run: "RunComparison") -> Iterator[str]:
+    """What pairs, and what else differs between the runs."""
     pairs = f"{counted(run.n_pairs, 'question')} in both"
     unpaired = [
         f"{n:,} only in {visible(name)}"
@@ -332,14 +334,15 @@ def _notes_before(compared: "ComparedRuns", run: "RunComparison") -> Iterator[st
         yield "settings, verifiers, model and versions: the same as far as known"
 
 
-def _notes_after(compared: "ComparedRuns", run: "RunComparison", *, n_shown: int) -> Iterator[str]:
+def notes_after(compared: "ComparedRuns", run: "RunComparison", *, n_shown: int) -> Iterator[str]:
+    """How to read the levels, and how many questions flipped."""
     if n_shown < len(run.bootcamps):
         yield f"{n_shown} of {len(run.bootcamps)} bootcamps, smallest p first: --format markdown has all"
     yield (
         "a score of 1 is 100 points; adjusted: by Holm over the level; finds from: a difference of so many points is "
         "found with 80 %; result: - none found"
     )
-    if any(_result(entry).startswith("~") for entry in run.bootcamps):
+    if any(result_word(entry).startswith("~") for entry in run.bootcamps):
         yield "~ changed by Benjamini-Hochberg: about one in twenty of these is chance"
     odd = [entry for entry in (run.run, *run.families, *run.bootcamps) if entry.disagrees]
     if odd:

@@ -73,6 +73,11 @@ class RunDir:
         return self.path / ".removing"
 
     @property
+    def page(self) -> Path:
+        """The page to look at in a browser."""
+        return self.path / "report.html"
+
+    @property
     def redone(self) -> Path:
         """The folder of records that were set aside, by test file."""
         return self.path / "redone"
