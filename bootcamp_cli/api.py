@@ -870,10 +870,8 @@ class Run:
 
     async def _paged(self, path: str | Path | None, tell: "_Tell", right_at: float | None, *, reports: bool) -> Path:
         from bootcamp_cli.analysis.excerpts import ExcerptChooser
-        from bootcamp_cli.reports.html.document import require_html
 
-        require_html()
-        check_page(path)
+        await _aside(check_page, path)
         run_dir = await _aside(open_run_dir, self.path)
         chooser = ExcerptChooser()
         if reports:
@@ -908,18 +906,18 @@ class Run:
 
         if right_at is not None and not math.isfinite(right_at):
             raise UsageError(f"right_at: must be a number, got {right_at}")
-        run_dir = open_run_dir(self.path)
+        run_dir, but = open_run_dir(self.path), "" if observer is None else " but the page"
         if (manifest := run_dir.read_manifest()) is not None and manifest.rescoring:
             tell.warn(f"{run_dir.path}: a rescore has not come to its end: the scores may be of two kinds of verifiers")
         try:
             with acquire(run_dir.path, notify=tell.note) as lock:
                 contents = _publish(run_dir, lock, tell, right_at, observer, audit)
         except RunLockedError as locked:
-            tell.warn(f"{locked.message}: showing the results so far, writing no meta.jsonl and no workbook")
+            tell.warn(f"{locked.message}: showing the results so far, writing nothing{but}")
             contents = _read(run_dir, tell, right_at, observer)
         except DiskError as error:
             contents = _read(run_dir, tell, right_at, observer)  # raises if it cannot be read either
-            tell.warn(f"{error.message}: showing the results, writing no meta.jsonl and no workbook")
+            tell.warn(f"{error.message}: showing the results, writing nothing{but}")
         self._summary = contents.shown
         return contents
 

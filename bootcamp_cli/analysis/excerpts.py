@@ -111,7 +111,10 @@ class ExcerptChooser:
                 return
             group = self._kept[file, head.data_source] = {name: [] for name in KEPT}
         outcome = outcome_of(head, right_at)
-        kept = group[outcome]
+        kept, unverified = group[outcome], group["without_verdict"]
+        if unverified and head.row is not None:
+            key = SampleKey(file, head.row, head.repeat)
+            unverified[:] = [entry for entry in unverified if entry[2].key != key]
         rank = _rank(number if head.row is None else head.row, head.repeat)
         if len(kept) >= KEPT[outcome]:
             if kept[-1][0] <= rank:
@@ -218,4 +221,5 @@ class _Finder:
         """Keep an answer to a question that is wanted."""
         question = (file, number - 1 if head.row is None else head.row)
         if question in self.wanted and head.repeat in range(10**9)[self.repeats]:
-            self.found.setdefault(question, []).append(_excerpt(file, number, head, outcome_of(head, right_at)))
+            found = _excerpt(file, number, head, outcome_of(head, right_at))
+            self.found[question] = [*(each for each in self.found.get(question, ()) if each.key != found.key), found]

@@ -621,9 +621,9 @@ class RunContents:
 
 
 class Observer(Protocol):
-    """Sees each answer whose verdict is known while a run directory is read, so that it need not be read twice.
+    """Sees each answer while a run directory is read, so that it need not be read twice.
 
-    `kind` is what is decoded of a record.
+    `kind` is what is decoded of a record. An answer that waited for its verdict may come again, with it.
     """
 
     kind: type["AnswerHead"]
@@ -784,10 +784,10 @@ def _found(paths: Iterable[Path], data_sources: Mapping[str, str]) -> Iterator["
 
 
 def _observed(lines: Iterable[HeadLine], file: str, observer: Observer, right_at: float) -> Iterator[HeadLine]:
-    """The lines, those with a verdict shown to the observer."""
+    """The lines, each shown to the observer."""
     for line in lines:
         number, _, head = line
-        if isinstance(head, AnswerHead) and head.failure not in TO_BE_VERIFIED:
+        if isinstance(head, AnswerHead):
             observer.add(file, number, head, right_at)
         yield line
 

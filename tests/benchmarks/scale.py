@@ -135,6 +135,19 @@ def runs_speed() -> Figures:
         return {"runs, 200 with averages, s": known_s, "runs, 200 to be counted, s": _wall_s(command)}
 
 
+def page_speed() -> Figures:
+    """`bootcamp report --html` of 1,000,000 records of 1 kB."""
+    with _details(1_000_000, 1000) as run_dir:
+        command = [sys.executable, "-m", "bootcamp_cli", "report", str(run_dir), "--json", "--html"]
+        cost = _account(command, "page")
+        size_mb = (run_dir / "report.html").stat().st_size / 1e6
+    return {
+        "report --html of 1,000,000 records, s": cost.wall_s,
+        "report --html, MB": cost.main_mb,
+        "page, MB": size_mb,
+    }
+
+
 def frame_speed() -> Figures:
     """`Run.samples()` of 1,000,000 records of 1 kB, without the texts: time and memory of a process that does it."""
     with _details(1_000_000, 1000) as run_dir:
@@ -256,6 +269,7 @@ def main() -> None:
         "replay": replay_speed,
         "report": report_speed,
         "runs": runs_speed,
+        "page": page_speed,
         "frame": frame_speed,
         "compare": compare_speed,
         "rescore": rescore_speed,

@@ -523,7 +523,7 @@ def _passes_chart(run: "RunSummary") -> Chart | None:
                     "y": values,
                     "marker": {"color": color},
                     "line": {"color": color},
-                    "error_y": _errors(values, [mean.interval for _, mean in known]),
+                    "error_y": _errors(values, [mean.interval for _, mean in known]) | {"color": color},
                     "hoverinfo": "text",
                     "hovertext": [f"k={k}: {mean.mean:.4f}" for k, mean in known],
                 }
@@ -623,7 +623,7 @@ def _kinds_chart(run: "RunSummary") -> Chart | None:
         name="kinds",
         title="Failures and retries by kind",
         about="what ended without an answer or a verdict, and attempts that were repeated",
-        height=90 + 34 * len(kinds),
+        height=110 + 34 * len(kinds),
         traces=[
             {
                 "type": "bar",
@@ -660,7 +660,7 @@ def _causes_chart(audit: "Audit | None") -> Chart | None:
         name="causes",
         title="Answers that scored 0, by cause",
         about="the first cause that fits counts; see the audit for what each means",
-        height=80 + 30 * len(counts),
+        height=110 + 30 * len(counts),
         traces=[
             {
                 "type": "bar",

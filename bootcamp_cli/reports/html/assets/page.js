@@ -2,6 +2,8 @@
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
 
+  for (const each of document.querySelectorAll(".without-script")) each.remove();
+
   // Charts: colours are names of CSS variables, resolved each time that the theme changes.
 
   const charts = JSON.parse(document.getElementById("chart-data").textContent);
@@ -28,7 +30,7 @@
       ...(width ? { width, autosize: false } : { autosize: true }),
       xaxis: axis(layout.xaxis),
       yaxis: axis(layout.yaxis),
-      margin: { l: 8, r: 12, t: 8, b: 40, ...layout.margin },
+      margin: { l: 8, r: 12, t: 8, b: 52, ...layout.margin },
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(document.body).fontFamily, size: isNarrow ? 11 : 12, color: color("ink") },
