@@ -211,3 +211,7 @@ def test_a_page_prints_in_light_colours(browser: Browser, usual: Path) -> None:
         assert page.pdf(format="A4").startswith(b"%PDF")
         page.emulate_media(media="print")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        page.emulate_media(media="screen")
+        for event, color in (("beforeprint", "rgb(47, 111, 183)"), ("afterprint", "rgb(106, 168, 234)")):
+            page.evaluate(f"dispatchEvent(new Event('{event}'))")
+            page.wait_for_selector(f"#figure-scores .bars path[style*='{color}']", timeout=_PATIENCE_MS)

@@ -1,5 +1,6 @@
 "use strict";
 (() => {
+  const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)");
 
   for (const each of document.querySelectorAll(".without-script")) each.remove();
@@ -7,7 +8,7 @@
   // Charts: colours are names of CSS variables, resolved each time that the theme changes.
 
   const charts = JSON.parse(document.getElementById("chart-data").textContent);
-  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+  const color = (name) => getComputedStyle(root).getPropertyValue("--" + name).trim();
 
   const resolved = (value) => {
     if (Array.isArray(value)) return value.map(resolved);
@@ -48,10 +49,10 @@
 
   const elements = [...document.querySelectorAll("[data-chart]")];
   const drawAll = (width) => Promise.all(elements.map((element) => draw(element, width)));
-  drawAll().then(() => document.documentElement.setAttribute("data-ready", ""));
+  drawAll().then(() => root.setAttribute("data-ready", ""));
   dark.addEventListener("change", () => drawAll());
-  addEventListener("beforeprint", () => drawAll(680));
-  addEventListener("afterprint", () => drawAll());
+  addEventListener("beforeprint", () => { root.setAttribute("data-print", ""); drawAll(680); });
+  addEventListener("afterprint", () => { root.removeAttribute("data-print"); drawAll(); });
 
   // Tables: sorted by the buttons in their heads, filtered by a text.
 
