@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import Raw, UnsetType
 
 from bootcamp_cli.analysis.summary import AnswerHead, GroupSummary, outcome_of, read_run
 from bootcamp_cli.store.run_dir import RunDir
@@ -88,17 +88,10 @@ TEXTS = ("prompt", "thinking", "output", "ground_truth", "extracted")
 """The texts of an excerpt."""
 
 
-class ExcerptHead(AnswerHead, frozen=True, kw_only=True, gc=False):
-    """The head of a record with all that is shown of it."""
-
-    prompt: Raw | UnsetType = UNSET
-
-
 @dataclass(slots=True, kw_only=True)
 class ExcerptChooser:
     """An observer of `read_run` that keeps a few samples of each data source in each file."""
 
-    kind: type[AnswerHead] = ExcerptHead
     is_full: bool = False
     _kept: dict[tuple[str, str | None], dict[str, list[tuple[int, int, Excerpt]]]] = field(default_factory=dict)
 
@@ -143,7 +136,6 @@ def _excerpt(file: str, number: int, head: AnswerHead, outcome: str) -> Excerpt:
     thinking, said = reasoning, output
     if not reasoning:
         thinking, said = _thinking(output)
-    prompt = head.prompt if isinstance(head, ExcerptHead) else UNSET
     finish_reason = head.finish_reason
     return Excerpt(
         key=SampleKey(file, number - 1 if head.row is None else head.row, head.repeat),
@@ -154,7 +146,7 @@ def _excerpt(file: str, number: int, head: AnswerHead, outcome: str) -> Excerpt:
         failure=head.failure,
         output_len=head.output_len,
         finish_reason=finish_reason if isinstance(finish_reason, str) else None,
-        prompt=_cut(_text(prompt)),
+        prompt=_cut(_text(head.prompt)),
         thinking=_cut(thinking),
         output=_cut(said),
         ground_truth=_cut(_json(head.ground_truth)),
@@ -214,7 +206,6 @@ def find_excerpts(
 class _Finder:
     wanted: frozenset[tuple[str, int]]
     repeats: slice
-    kind: type[AnswerHead] = ExcerptHead
     found: dict[tuple[str, int], list[Excerpt]] = field(default_factory=dict)
 
     def add(self, file: str, number: int, head: AnswerHead, right_at: float) -> None:

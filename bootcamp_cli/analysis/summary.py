@@ -623,10 +623,8 @@ class RunContents:
 class Observer(Protocol):
     """Sees each answer while a run directory is read, so that it need not be read twice.
 
-    `kind` is what is decoded of a record. An answer that waited for its verdict may come again, with it.
+    An answer that waited for its verdict may come again, with it.
     """
-
-    kind: type["AnswerHead"]
 
     def add(self, file: str, number: int, head: "AnswerHead", right_at: float) -> None:
         """Take an answer: the head of the record with this 1-based number in details/{file}."""
@@ -661,12 +659,11 @@ def read_alone(run_dir: RunDir, right_at: float = RIGHT_AT, observer: Observer |
         aggregator = Aggregator(_planned(manifest), repeats=manifest.repeats)
     failures = {failure.key: failure for failure in read_failures(run_dir, rows)}
     halves: list[HalfRecord] = []
-    kind = AnswerHead if observer is None else observer.kind
     for path in paths:
         if rows is None:
-            lines = read_foreign_heads(path, data_sources.get(path.name), kind, on_half=halves.append)
+            lines = read_foreign_heads(path, data_sources.get(path.name), AnswerHead, on_half=halves.append)
         else:
-            lines = replay_lines(path, empty_index(rows[path.name]), rows[path.name], kind)
+            lines = replay_lines(path, empty_index(rows[path.name]), rows[path.name], AnswerHead)
         if observer is not None:
             lines = _observed(lines, path.name, observer, right_at)
         _add_file(aggregator, path.name, lines, failures)
