@@ -833,7 +833,7 @@ class Run:
             RunDirectoryError: the details cannot be read.
             UsageError: `right_at` is not a number.
         """
-        self._rebuilt(_Tell(on_event), right_at)
+        self._rebuilt(_Tell(on_event), right_at, audit=audit)
 
     def write_page(
         self,
@@ -842,19 +842,22 @@ class Run:
         *,
         right_at: float | None = None,
         reports: bool = False,
+        audit: "Audit | None" = None,
     ) -> Path:
         """Write a page to look at in a browser: one file that needs no network. Gives where it is.
 
         By default it is report.html in the run directory, or in the current directory where that cannot be written; it
         is written also while a run writes. `right_at` is as in `write_reports`; with `reports` these are rebuilt as
-        well, from the same reading. Of a run with up to 50,000 scored answers it has the audit.
+        well, from the same reading. It has the `audit`; where none is given, one is made of a run with up to 50,000
+        scored answers.
 
         Raises:
             RunDirectoryError: the details cannot be read.
             UsageError: the page cannot be written to `path`, or what it needs is not installed.
         """
         return _blocking(
-            "write_page", lambda: self.write_page_async(path, on_event, right_at=right_at, reports=reports)
+            "write_page",
+            lambda: self.write_page_async(path, on_event, right_at=right_at, reports=reports, audit=audit),
         )
 
     async def write_page_async(
@@ -864,28 +867,40 @@ class Run:
         *,
         right_at: float | None = None,
         reports: bool = False,
+        audit: "Audit | None" = None,
     ) -> Path:
         """As `write_page`, in the running event loop."""
-        return await _to_its_end(lambda: self._paged(path, _Tell(on_event), right_at, reports=reports))
+        tell = _Tell(on_event)
+        return await _to_its_end(lambda: self._paged(path, tell, right_at, reports=reports, audit=audit))
 
-    async def _paged(self, path: str | Path | None, tell: "_Tell", right_at: float | None, *, reports: bool) -> Path:
+    async def _paged(
+        self,
+        path: str | Path | None,
+        tell: "_Tell",
+        right_at: float | None,
+        *,
+        reports: bool,
+        audit: "Audit | None",
+    ) -> Path:
         from bootcamp_cli.analysis.excerpts import ExcerptChooser
 
         await _aside(check_page, path)
         run_dir = await _aside(open_run_dir, self.path)
         chooser = ExcerptChooser()
         if reports:
-            contents = await _aside(lambda: self._rebuilt(tell, right_at, chooser))
+            contents = await _aside(lambda: self._rebuilt(tell, right_at, chooser, audit))
         else:
             contents = await _aside(lambda: _read(run_dir, tell, right_at, chooser))
-        audited = await self._audit_part(contents)
+        audited = await self._audit_part(contents, audit)
         content = await _aside(lambda: _run_page(run_dir, contents, chooser, audited))
         return await _aside(lambda: _written_page(run_dir, content, path, tell))
 
-    async def _audit_part(self, contents: "RunContents") -> "AuditPart":
-        """The audit for a page; of a large run it would take minutes."""
+    async def _audit_part(self, contents: "RunContents", audit: "Audit | None") -> "AuditPart":
+        """The audit for a page; where none is given, it is made unless it would take minutes."""
         from bootcamp_cli.reports.html.run_page import AuditPart
 
+        if audit is not None:
+            return AuditPart(audit=audit)
         n = contents.shown.n_scored
         command = f"bootcamp audit {shlex.quote(self.path.name)}"
         if n > _MAX_AUDITED:
@@ -899,7 +914,11 @@ class Run:
             return AuditPart(why_not=f"not possible: {error.message}")
 
     def _rebuilt(
-        self, tell: "_Tell", right_at: float | None = None, observer: "Observer | None" = None
+        self,
+        tell: "_Tell",
+        right_at: float | None = None,
+        observer: "Observer | None" = None,
+        audit: "Audit | None" = None,
     ) -> "RunContents":
         """Rebuild the reports as far as they can be written, and keep the summary; gives what was read."""
         from bootcamp_cli.store.lock import acquire

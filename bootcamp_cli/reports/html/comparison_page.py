@@ -9,7 +9,6 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from bootcamp_cli.reports.comparison import (
-    Grid,
     curve_grid,
     gate_text,
     headline,
@@ -19,9 +18,10 @@ from bootcamp_cli.reports.comparison import (
     points_text,
     result_word,
 )
+from bootcamp_cli.reports.grid import Grid
 from bootcamp_cli.reports.html.document import MAX_TEXT_BYTES, Cell, Chart, HtmlTable, Trace, document, fitting, label
 from bootcamp_cli.reports.html.run_page import OUTCOMES
-from bootcamp_cli.text import counted, visible
+from bootcamp_cli.text import counted, score_text, visible
 
 if TYPE_CHECKING:
     from bootcamp_cli.analysis.compare import CurvePoint, Difference, Flip, RunComparison
@@ -244,7 +244,7 @@ def _curve_charts(curve: "Sequence[CurvePoint]") -> Iterator[Chart]:
                 "marker": {"color": "accent", "size": 9},
                 "line": {"color": "accent"},
                 "hoverinfo": "text",
-                "hovertext": [f"{label(name, 60)}<br>{mean:.4f}" for _, mean, name in scored],
+                "hovertext": [f"{label(name, 60)}<br>{score_text(mean)}" for _, mean, name in scored],
             }
         ],
         layout={"xaxis": names, "yaxis": {"title": {"text": "score"}}, "showlegend": False},

@@ -21,7 +21,7 @@ from bootcamp_cli.reports.html.document import (
 )
 from bootcamp_cli.reports.loss import bound_notes, cause_rows, entry_rows, loss_note
 from bootcamp_cli.reports.table import Table, build_page
-from bootcamp_cli.text import counted, mask_credentials, mask_mapping, shortened, shown_s, visible
+from bootcamp_cli.text import counted, mask_credentials, mask_mapping, score_text, shortened, shown_s, visible
 from bootcamp_cli.types import LATENCY_UNIT_S
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _facts(run: "RunSummary") -> Iterator[_Fact]:
     yield _Fact(name="Average score", value=_score(run.avg_score), more=interval)
     lacking = "complete" if run.complete else f"{run.n_samples - run.n_scored:,} without a score"
     if not run.complete and run.bounds is not None:
-        lacking += f"; average between {run.bounds.low:.4f} and {run.bounds.high:.4f}"
+        lacking += f"; average between {score_text(run.bounds.low)} and {score_text(run.bounds.high)}"
     yield _Fact(name="Scored", value=f"{run.n_scored:,} of {run.n_samples:,}", more=lacking)
     if run.n_answered:
         bound = run.score_if_truncated_right if run.n_truncated else None
@@ -135,7 +135,7 @@ def _facts(run: "RunSummary") -> Iterator[_Fact]:
             name="Truncated",
             value=f"{run.n_truncated / run.n_answered:.1%}",
             more=f"{run.n_truncated:,} of {counted(run.n_answered, 'answer')}"
-            + ("" if bound is None else f"; average {bound:.4f} if all were right"),
+            + ("" if bound is None else f"; average {score_text(bound)} if all were right"),
         )
     ceiling = "" if run.ceiling is not None else "known for the public test set only"
     yield _Fact(name="Ceiling", value=_score(run.ceiling), more=ceiling or "highest average that any outputs can reach")
@@ -147,18 +147,18 @@ def _facts(run: "RunSummary") -> Iterator[_Fact]:
 
 
 def _score(score: float | None) -> str:
-    return "–" if score is None else f"{score:.4f}"
+    return "–" if score is None else score_text(score)
 
 
 def _between(interval: "Interval") -> str:
-    return f"{interval.low:.4f} to {interval.high:.4f}"
+    return f"{score_text(interval.low)} to {score_text(interval.high)}"
 
 
 def _score_text(group: "GroupSummary") -> str:
     if group.avg_score is None:
         return "no score"
     interval = "" if group.interval is None else f" ({_between(group.interval)})"
-    return f"{group.avg_score:.4f}{interval}, {counted(group.n_scored, 'scored sample')}"
+    return f"{score_text(group.avg_score)}{interval}, {counted(group.n_scored, 'scored sample')}"
 
 
 # Tables
@@ -328,7 +328,7 @@ def _scores_chart(run: "RunSummary") -> Chart | None:
                 "y": [at for at, _ in ceilings],
                 "marker": {"color": "wrong", "symbol": "line-ns-open", "size": 13, "line": {"width": 2}},
                 "hoverinfo": "text",
-                "hovertext": [f"ceiling {ceiling:.4f}" for _, ceiling in ceilings],
+                "hovertext": [f"ceiling {_score(ceiling)}" for _, ceiling in ceilings],
             }
         )
     rest = f"; the {_MAX_BARS} best of {len(scored):,}" if len(scored) > _MAX_BARS else ""
@@ -411,7 +411,7 @@ def _length_and_score_chart(run: "RunSummary") -> Chart | None:
                     "marker": marker,
                     "hoverinfo": "text",
                     "hovertext": [
-                        f"{label(group.bootcamp, 60)}<br>score {group.avg_score:.4f}, length {group.avg_len:,.1f}"
+                        f"{label(group.bootcamp, 60)}<br>score {_score(group.avg_score)}, length {group.avg_len:,.1f}"
                         for group in points
                     ],
                 }
@@ -525,7 +525,7 @@ def _passes_chart(run: "RunSummary") -> Chart | None:
                     "line": {"color": color},
                     "error_y": _errors(values, [mean.interval for _, mean in known]) | {"color": color},
                     "hoverinfo": "text",
-                    "hovertext": [f"k={k}: {mean.mean:.4f}" for k, mean in known],
+                    "hovertext": [f"k={k}: {score_text(mean.mean)}" for k, mean in known],
                 }
             )
     if not traces:
