@@ -190,7 +190,7 @@ def test_a_planted_loss_is_found_where_it_is(eval_data: Path, *, long_form: bool
     """A loss of 15 points on a family of the public set is found there in 95 of 100 seeds, elsewhere in few.
 
     Two runs of different seeds agree in nothing but the skill for each bootcamp. The model answers rows of one prompt
-    alike, and the set has bootcamps of 64 rows and 5 prompts. The short form takes the first 16 rows of each other bootcamp.
+    alike, and the set has bootcamps of 64 rows and 5 prompts. The short form takes 16 rows of each other bootcamp.
     """
     rows: dict[str, list[Known]] = {}
     for prompt, sample in read_samples(eval_data):

@@ -1005,7 +1005,6 @@ class _Group:
 
     def add(self, record: RecordHead) -> None:
         """Count an answer; what only AnswerHead reads is unknown of other heads."""
-        end = _end(record)
         self.n_answered += 1
         self.n_truncated += record.finish_reason == "length"
         self.n_empty += record.is_empty and record.output is not UNSET
@@ -1097,19 +1096,13 @@ _NOT_CORRECT = ("wrong", "truncated", "empty", "filtered")
 """The parts of an account that answers belong to which ended in these ways and are not correct."""
 
 
-def _end(record: RecordHead) -> int:
-    if record.finish_reason == "length":
-        return _TRUNCATED
-    if record.is_empty and record.output is not UNSET:
-        return _EMPTY
-    return _FILTERED if record.finish_reason == "content_filter" else _PLAIN
-
-
 def outcome_of(record: RecordHead, right_at: float = RIGHT_AT) -> str:
     """What became of an answer: the part of `Account` in which it counts."""
     if not isinstance(record.score, float):
         return "without_verdict"
-    return _NOT_CORRECT[_end(record)] if record.score < right_at else "correct"
+    if record.score >= right_at:
+        return "correct"
+    return "wrong" if record.end == "plain" else record.end
 
 
 _NONE_READ = UNSET, UNSET

@@ -22,7 +22,7 @@ from bootcamp_cli.cli.options import (
     rest="run",
     example="bootcamp resume\nbootcamp resume output/r1_32B_tests_20260101_120000 --max-concurrent-requests 64",
 )
-def resume_command(
+def resume_command(  # noqa: PLR0913, PLR0917 - the options of the command
     call: Call,
     run_dir: Annotated[
         str | None,

@@ -103,7 +103,7 @@ def _confirmed(found: "Sequence[tuple[RunEntry, list[str]]]") -> bool:
 
     from bootcamp_cli.cli.console import write_line
     from bootcamp_cli.reports.runs import run_line
-    from bootcamp_cli.text import listed, visible, visible_lines
+    from bootcamp_cli.text import listed, visible
 
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError("runs rm: there is no terminal to ask at", hint="give --yes to remove without being asked")

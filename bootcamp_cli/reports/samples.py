@@ -11,7 +11,7 @@ from bootcamp_cli.analysis.answer_parts import Piece, pieces
 from bootcamp_cli.analysis.audit import Cause
 from bootcamp_cli.analysis.boards import Board, boards
 from bootcamp_cli.analysis.samples import ShownSample
-from bootcamp_cli.text import counted, visible_lines, visible
+from bootcamp_cli.text import counted, visible, visible_lines
 
 _SHOWN_CHARS = 1500
 _RULE = "─"

@@ -30,7 +30,7 @@ from bootcamp_cli.analysis.samples import (
 from bootcamp_cli.errors import BootcampError
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.store.sample_index import StoppedError
-from bootcamp_cli.text import visible_lines, visible
+from bootcamp_cli.text import visible, visible_lines
 from bootcamp_cli.types import SampleKey, encode_exactly
 
 MAX_PAGE = 500
