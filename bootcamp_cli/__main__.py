@@ -3,45 +3,79 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import typer
 
 from bootcamp_cli.cli.app import root_group
 from bootcamp_cli.cli.command import is_on
-from bootcamp_cli.cli.console import write_line
+from bootcamp_cli.cli.console import silence, write_line
 from bootcamp_cli.cli.failure import failure_of, print_failure
+from bootcamp_cli.cli.process import ENDING_SIGNALS
+from bootcamp_cli.errors import InterruptedRunError
+from bootcamp_cli.progress.streams import READ_WITHIN_S, UnblockedStream, read_within_a_moment, unblock
 from bootcamp_cli.text import Redaction
+
+_INTERRUPTED_S = 1.0
+"""How long a command that was told to end waits for its last words to be read."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `bootcamp` with these words and return its exit code.
 
-    By default the words are those of the process, which is about to exit with that code: signals no longer change it.
+    By default the words are those of the process, which is about to exit with that code: signals no longer change it,
+    and nobody who does not read its output keeps it waiting.
     """
-    is_process = argv is None
-    words = sys.argv[1:] if argv is None else list(argv)
+    if argv is not None:
+        return _ended(list(argv), to_the_end=False)
+    _open_missing_streams()
+    streams = unblock()
+    code = _ended(sys.argv[1:], to_the_end=True, finish=partial(_finish, *streams))
+    are_read = [stream.finish() for stream in streams]
+    if not all(are_read) or code == InterruptedRunError.exit_code:
+        silence(sys.stdout)  # the interpreter would write the rest at its end, and wait
+    return code
+
+
+def _ended(words: list[str], *, to_the_end: bool, finish: Callable[[], None] | None = None) -> int:
+    """Run the command, and `finish` it; whatever that ends with is an exit code, and a line if it is an error."""
     redaction = Redaction()
-    if is_process:
-        _open_missing_streams()
     try:
-        with _terminated_as_interrupted(to_the_end=is_process):
-            return _run(words, redaction)
-    except typer.Exit as end:
-        return end.exit_code
+        with _signals_as_interruption(to_the_end=to_the_end):
+            code = _run(words, redaction)
+            if finish is not None:
+                finish()
+            return code
     except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:  # noqa: BLE001 - the boundary
         failure = failure_of(error)
+        if to_the_end:  # no signal would end a wait for a reader
+            is_interrupted = failure.exit_code == InterruptedRunError.exit_code
+            read_within_a_moment(_INTERRUPTED_S if is_interrupted else READ_WITHIN_S)
         if is_on("--debug", words):
             _print_traceback(error, redaction)
         print_failure(failure, as_json=is_on("--json", words), redaction=redaction)
         return failure.exit_code
 
 
+def _finish(stdout: UnblockedStream, stderr: UnblockedStream) -> None:
+    """Wait until the output is read, for as long as the command lets it take; a signal ends the wait."""
+    is_read = stdout.finish()
+    if (error := stdout.failure()) is not None:
+        raise error
+    if not is_read:
+        write_line(sys.stderr, "bootcamp: the output was not read to its end; everything is in the run directory")
+    stderr.finish()
+
+
 def _run(words: list[str], redaction: Redaction) -> int:
     group = root_group()
-    with group.make_context("bootcamp", words, obj=redaction) as context:
-        code = group.invoke(context)
+    try:
+        with group.make_context("bootcamp", words, obj=redaction) as context:
+            code = group.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
     return code if isinstance(code, int) else 0
 
 
@@ -56,17 +90,19 @@ def _open_missing_streams() -> None:
 
 
 @contextmanager
-def _terminated_as_interrupted(*, to_the_end: bool) -> Iterator[None]:
-    """Handle SIGTERM as SIGINT is being handled; with `to_the_end` both are ignored afterwards."""
+def _signals_as_interruption(*, to_the_end: bool) -> Iterator[None]:
+    """Handle the signals that end a run as SIGINT is being handled; with `to_the_end` all are ignored afterwards."""
+    others = [number for number in ENDING_SIGNALS if number != signal.SIGINT]
     try:
-        before = signal.signal(signal.SIGTERM, _interrupt)
+        before = {number: signal.signal(number, _interrupt) for number in others}
     except ValueError:  # not the main thread
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN if to_the_end else before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_IGN if to_the_end else handler)
         if to_the_end:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -273,3 +273,24 @@ def test_lost_terminal_does_not_stop_the_run() -> None:
     stream.close()
     live = LiveDisplay(stream, ProgressState(lambda: 0.0), env={"TERM": "xterm"})
     run(live, started(["a"]), Warned(message="careful"), RunEnded())
+
+
+def test_a_terminal_that_stalls_gets_no_frames() -> None:
+    """While the reader is behind no frame is written but the last, with the notices of that time."""
+
+    class Stalled(io.StringIO):
+        is_behind = True
+
+    stream = Stalled()
+    display = LiveDisplay(stream, ProgressState(lambda: 0.0), env={"TERM": "xterm"})
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(display.run)
+            display.handle(Warned(message="careful"))
+            await anyio.sleep(0.5)
+            assert not stream.getvalue()
+            display.handle(RunEnded())
+
+    anyio.run(main)
+    assert stream.getvalue().count("careful") == 1

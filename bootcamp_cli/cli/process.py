@@ -21,16 +21,23 @@ if TYPE_CHECKING:
     from bootcamp_cli.progress.state import ProgressState
 
 _DESCRIPTORS_BESIDE_CONNECTIONS = 256
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""What ends a run gently: Ctrl-C, `kill`, and what Slurm sends before a job's time is up (`--signal=USR1@120`)."""
 
 Evaluation = Callable[["Emit", "StopRequest"], Awaitable["Run"]]
 """Evaluates, telling what happens, until it is done or asked to stop."""
 
 
 def run_shown(console: Console, evaluation: Evaluation, *, n_connections: int) -> "Run":
-    """Evaluate with the display that fits stderr; once requests are sent, SIGINT and SIGTERM stop the run gently."""
+    """Evaluate with the display that fits stderr; once requests are sent, signals stop the run gently.
+
+    From here on nobody who does not read the output is waited for at the end: the results are on disk.
+    """
     import anyio
 
+    from bootcamp_cli.progress.streams import read_within_a_moment
+
+    read_within_a_moment()
     return anyio.run(_run_shown, console, evaluation, n_connections)
 
 
@@ -124,10 +131,10 @@ class _Stage:
 
 
 async def _watch_signals(stop: "StopRequest", scope: "anyio.CancelScope") -> None:
-    """Ask to stop at each SIGINT and SIGTERM until `scope` is cancelled."""
+    """Ask to stop at each signal that ends a run until `scope` is cancelled."""
     import anyio
 
-    with scope, _handlers_restored(), anyio.open_signal_receiver(*_SIGNALS) as signals:
+    with scope, _handlers_restored(), anyio.open_signal_receiver(*ENDING_SIGNALS) as signals:
         async for _ in signals:
             stop.request()
 
@@ -135,7 +142,7 @@ async def _watch_signals(stop: "StopRequest", scope: "anyio.CancelScope") -> Non
 @contextmanager
 def _handlers_restored() -> Iterator[None]:
     """Put back the signal handlers that the event loop replaces with the defaults."""
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
     try:
         yield
     finally:

@@ -8,6 +8,7 @@ after a resize.
 
 import io
 import os
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
@@ -35,6 +36,8 @@ from bootcamp_cli.text import visible
 _REDRAW_S = 0.2
 _ROWS_ABOVE = 4
 """Rows left for the lines above the frame and for the cursor."""
+_MAX_ABOVE = 1000
+"""Lines that are kept for a terminal that takes no frame (Ctrl-S); the latest count."""
 _MAX_BAR_WIDTH = 60
 _MIN_BAR_WIDTH = 4
 _MAX_NAME_WIDTH = 40
@@ -63,7 +66,7 @@ class LiveDisplay:
         self._size = size or (lambda: _terminal_size(stream))
         self.state = state
         self._ticker = Ticker()
-        self._above: list[Text] = []
+        self._above: deque[Text] = deque(maxlen=_MAX_ABOVE)
         self._drawn: list[int] = []
 
     def handle(self, event: Event) -> None:
@@ -77,8 +80,9 @@ class LiveDisplay:
         """Draw until `RunEnded`; the overall bar stays."""
         try:
             while await self._ticker.wait(_REDRAW_S):
-                await self._output.write_aside(self.next_frame())
-            await self._output.write_aside(self.next_frame(is_last=True))
+                if not self._output.is_behind:
+                    self._output.write(self.next_frame())
+            self._output.write(self.next_frame(is_last=True))
         except anyio.get_cancelled_exc_class():
             self._output.write(self.next_frame(is_last=True))
             raise

@@ -6,7 +6,6 @@ The lines for single events, times and rates as text, the stream that may fail w
 from typing import TextIO
 
 import anyio
-import anyio.to_thread
 
 from bootcamp_cli.events import Draining, Event, RunPaused, RunResumed, RunStarted, ServerLimits, Warned
 from bootcamp_cli.progress.state import ProgressState
@@ -109,7 +108,10 @@ def figures(state: ProgressState) -> list[str]:
 
 
 class Output:
-    """Writes to a stream until that fails (terminal gone, pipe closed); from then on nothing is written."""
+    """Writes to a stream until that fails (terminal gone, pipe closed); from then on nothing is written.
+
+    The stream is one that does not block, as those of the command line (`bootcamp_cli.progress.streams`).
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -121,13 +123,10 @@ class Output:
         """Whether more than ASCII can be shown."""
         return self._encoding.lower().replace("-", "").startswith("utf")
 
-    async def write_aside(self, text: str) -> None:
-        """Write in another thread, so that a reader that stalls does not stop the run."""
-        try:
-            await anyio.to_thread.run_sync(self.write, text)
-        except anyio.get_cancelled_exc_class():  # only until the thread takes it
-            self.write(text)
-            raise
+    @property
+    def is_behind(self) -> bool:
+        """Whether the reader has not taken yet what was written: a frame would be out of date when it is shown."""
+        return getattr(self._stream, "is_behind", False)
 
     def write(self, text: str) -> None:
         """Write and flush; characters that the encoding lacks are shown as `?`."""

@@ -37,8 +37,8 @@ class PlainDisplay:
             if self._clock() >= due:
                 due = self._clock() + INTERVAL_S
                 self._lines.add(status_line(self._state))
-            await self._lines.flush()
-        await self._lines.flush()
+            self._lines.flush()
+        self._lines.flush()
 
 
 class QuietDisplay:
@@ -57,12 +57,12 @@ class QuietDisplay:
     async def run(self) -> None:
         """Write until `RunEnded`."""
         while await self._lines.wait(INTERVAL_S):
-            await self._lines.flush()
-        await self._lines.flush()
+            self._lines.flush()
+        self._lines.flush()
 
 
 class LineWriter:
-    """Lines on their way to a stream, written by another thread: a reader that stalls does not stop the run.
+    """Lines on their way to a stream, written together where they come together.
 
     If the task is cancelled, the waiting lines are written at once.
     """
@@ -89,10 +89,10 @@ class LineWriter:
             self._output.write(self._take())
             raise
 
-    async def flush(self) -> None:
+    def flush(self) -> None:
         """Write the waiting lines."""
         if self._pending:
-            await self._output.write_aside(self._take())
+            self._output.write(self._take())
 
     def _take(self) -> str:
         text = "".join(f"{line}\n" for line in self._pending)
