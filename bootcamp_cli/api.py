@@ -111,7 +111,10 @@ async def evaluate_async(
     Cancelling the task ends the run at once: what was answered is kept, and `resume` goes on.
     """
     resolved = settings if isinstance(settings, Resolved) else resolved_arguments(settings)
-    return await _to_its_end(lambda: _evaluated(resolved, _Tell(on_event), stop))
+    tell = _Tell(on_event)
+    return await _to_its_end(
+        lambda: _in_time(resolved.settings, tell, stop, lambda stop: _evaluated(resolved, tell, stop))
+    )
 
 
 async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | None") -> "Run":
@@ -167,7 +170,34 @@ async def resume_async(
         ResumeRefusedError: the test files, what decides the answers, or the verifiers are not the run's.
         BootcampError: as `evaluate` does.
     """
-    return await _to_its_end(lambda: _continued(run, settings, _Tell(on_event), redo, stop))
+    tell = _Tell(on_event)
+    return await _to_its_end(
+        lambda: _in_time(settings.settings, tell, stop, lambda stop: _continued(run, settings, tell, redo, stop))
+    )
+
+
+async def _in_time(
+    settings: Settings,
+    tell: "_Tell",
+    stop: "StopRequest | None",
+    work: "Callable[[StopRequest | None], Awaitable[Run]]",
+) -> "Run":
+    """Do what evaluates, and ask it to stop where it has only so much time."""
+    import anyio
+
+    from bootcamp_cli.engine.shutdown import StopRequest
+    from bootcamp_cli.settings.convert import format_duration
+
+    if settings.stop_after is None:
+        return await work(stop)
+    tell.note(f"stopping after {format_duration(settings.stop_after)}, if it is not done by then")
+    stop = stop or StopRequest()
+    with ungrouped():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stop.request_after, settings.stop_after)
+            run = await work(stop)
+            tasks.cancel_scope.cancel()
+    return run
 
 
 async def _continued(

@@ -11,7 +11,7 @@ BootcampError                    1
 │   ├── UnknownBootcampError     2   a data_source without a verifier
 │   └── ResumeRefusedError       2   what would change the answers of a started run
 ├── ServerUnavailableError       4   server or model not available, key refused, all refused alike
-└── InterruptedRunError        130   SIGINT, SIGTERM or a request to stop; the run can be resumed
+└── InterruptedRunError        130   a signal, --stop-after or a request to stop; the run can be resumed
 """
 
 import errno

@@ -158,10 +158,11 @@ def test_commands_may_be_underscored(capsys: pytest.CaptureFixture[str]) -> None
     assert "--probe" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
 @pytest.mark.parametrize("started_by", [(), ("sh", "-c", 'trap "" INT; exec "$@"', "sh")])
-def test_sigterm_ends_a_command_as_sigint_does(started_by: tuple[str, ...]) -> None:
-    """A command that handles no signals itself ends with 130 on SIGTERM, also one that was started to ignore SIGINT."""
-    code = "import os, signal, time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(30)"
+def test_other_signals_end_a_command_as_sigint_does(started_by: tuple[str, ...], name: str) -> None:
+    """A command that handles no signals itself ends with 130 on them, also one that was started to ignore SIGINT."""
+    code = f"import os, signal, time; os.kill(os.getpid(), signal.{name}); time.sleep(30)"
     done = call(code=code, started_by=started_by)
     assert (done.returncode, done.stderr) == (130, "bootcamp: interrupted\n")
 

@@ -71,7 +71,7 @@ def test_killed_and_resumed_gives_the_undisturbed_result(
     assert n_sent <= n_samples + 2 * 2 * 8, "at most twice the concurrency is sent again per kill"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_keeps_what_is_in_flight_and_says_how_to_go_on(
     fault_server: Any,
     demo_test_dir: Path,
@@ -81,7 +81,7 @@ def test_a_signal_keeps_what_is_in_flight_and_says_how_to_go_on(
     tmp_path: Path,
     number: signal.Signals,
 ) -> None:
-    """One SIGINT or SIGTERM: exit 130, requests in flight are recorded, and the printed command completes the run."""
+    """One signal: exit 130, requests in flight are recorded, and the printed command completes the run."""
     server = fault_server(test_dir=demo_test_dir, latency=0.05)
     process = start_bootcamp(*eval_command(server, demo_test_dir, "--output-dir", "out"))
     wait_for_records(tmp_path / "out", 5, process)

@@ -150,6 +150,7 @@ def test_what_may_be_overridden(name: str) -> None:
         *("max_concurrent_requests", "timeout", "max_retries", "max_retrying_delay", "stream", "idle_timeout"),
         *("transport", "keep_going"),
         *("allow_unscored", "verify_timeout", "verify_memory", "verify_workers", "output_dir", "resume", "repeats"),
+        "stop_after",
     }
 
 

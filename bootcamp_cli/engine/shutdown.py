@@ -35,6 +35,12 @@ class StopRequest:
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(event.set)
 
+    async def request_after(self, seconds: float) -> None:
+        """Ask in so many seconds, unless it was asked by then: for the second time it would end the run at once."""
+        await anyio.sleep(seconds)
+        if not self._n:
+            self.request()
+
     async def wait(self, n: int = 1) -> None:
         """Return when it was asked `n` times."""
         while True:

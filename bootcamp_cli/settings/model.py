@@ -70,6 +70,8 @@ class Param:
         default_text: The default in words, where the value is not clear.
         found_file: Whether a `./bootcamp.toml` that was merely found may set it.
         names_keys: Whether the value names keys of the request body: it says how others are sent, or that they are not.
+        of_process: Whether it is about the process and not about the run: one that continues the run takes it anew from
+            flag, environment or settings file.
         forbidden: Values, or single ones of several, that are refused, as no request can do without these keys.
     """
 
@@ -89,6 +91,7 @@ class Param:
     default_text: str | None = None
     found_file: bool = True
     names_keys: bool = False
+    of_process: bool = False
     forbidden: tuple[str, ...] = ()
 
 
@@ -640,6 +643,17 @@ class Settings:
     resume: Annotated[
         bool, Param(help="continue the newest run with the same settings, if there is one", group="Run", kind="switch")
     ] = False
+    stop_after: Annotated[
+        float | None,
+        Param(
+            help="stop after this time as on SIGTERM, to be resumed (exit code 130); for jobs with a time limit",
+            group="Run",
+            kind="duration",
+            above=0.0,
+            default_text="not",
+            of_process=True,
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         from bootcamp_cli.settings.convert import argument_value  # noqa: PLC0415 - as in __repr__

@@ -283,7 +283,7 @@ def _kept_values(kept: Settings | None, base: Base) -> dict[str, RawValue]:
     if kept is None:
         return {}
     origin = Origin(kind="run", text="the settings of the run")
-    values = {parameter.name: getattr(kept, parameter.name) for parameter in parameters()}
+    values = {p.name: getattr(kept, p.name) for p in parameters() if not p.param.of_process}
     return {
         name: RawValue(value=value, origin=origin, base=base, is_converted=True)
         for name, value in values.items()

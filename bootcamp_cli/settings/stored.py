@@ -88,7 +88,7 @@ def settings_from_eval_args(
     here. Environment and TOML only provide what the file masks: the API key, header values, extra_body values, and a
     URL that is the same but for its credentials; a header or a key that the run did not have is not added. Unknown keys
     are ignored and missing ones take the default, as the reference script's file has only some of the keys. The
-    templates are those of the current files.
+    templates, and what is about the process and not the run, are those of the current sources.
 
     Raises:
         ResumeRefusedError: a flag would change the answers; all of them are listed with both values.
@@ -103,7 +103,8 @@ def settings_from_eval_args(
     missing: list[str] = []
     for parameter in parameters():
         name = parameter.name
-        if current.origins[name].kind == "flag" and not _is_open(parameter, getattr(current.settings, name)):
+        is_given = current.origins[name].kind == "flag" and not _is_open(parameter, getattr(current.settings, name))
+        if is_given or parameter.param.of_process:
             values[name], origins[name] = getattr(current.settings, name), current.origins[name]
             continue
         stored, unknown = _unmasked(parameter, data.get(name), current, env=sources.env, url=values.get("url", ""))
