@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is not None:
         return _ended(list(argv), to_the_end=False)
     _open_missing_streams()
+    _forget_unusable_key_log()
     streams = unblock()
     code = _ended(sys.argv[1:], to_the_end=True, finish=partial(_finish, *streams))
     are_read = [stream.finish() for stream in streams]
@@ -87,6 +88,16 @@ def _open_missing_streams() -> None:
     sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8")
     sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
+
+
+def _forget_unusable_key_log() -> None:
+    """Drop SSLKEYLOGFILE where it cannot be opened: it would keep every TLS context, and aiohttp, from being made."""
+    path = os.environ.get("SSLKEYLOGFILE")
+    if not path:
+        return
+    place = path if os.path.lexists(path) else os.path.dirname(path) or os.curdir  # noqa: PTH120 - never raises
+    if os.path.isdir(path) or not os.access(place, os.W_OK):  # noqa: PTH112
+        del os.environ["SSLKEYLOGFILE"]
 
 
 @contextmanager

@@ -322,5 +322,7 @@ def test_control_characters_of_a_file_are_escaped(tmp_path: Path) -> None:
 
 def test_user_file_has_a_place_of_its_own() -> None:
     """The user file lies in a directory named after the tool."""
-    assert user_config_file().name == "config.toml"
-    assert "bootcamp" in user_config_file().parts
+    path = user_config_file()
+    assert path is not None
+    assert path.name == "config.toml"
+    assert "bootcamp" in path.parts

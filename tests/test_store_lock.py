@@ -1,5 +1,6 @@
 """The lock of a run directory."""
 
+import errno
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bootcamp_cli.errors import LockLostError, RunLockedError
+from bootcamp_cli.errors import DiskError, LockLostError, RunLockedError
 from bootcamp_cli.store import lock as lock_module
 from bootcamp_cli.store.lock import Holder, acquire, boot_identity, process_started
 
@@ -117,8 +118,13 @@ def test_holder_that_wakes_finds_its_lock_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("round_", range(20))
-def test_of_many_takers_one_wins(tmp_path: Path, round_: int) -> None:
+@pytest.mark.parametrize("has_links", [True, False])
+def test_of_many_takers_one_wins(
+    tmp_path: Path, round_: int, monkeypatch: pytest.MonkeyPatch, *, has_links: bool
+) -> None:
     """When many takers find the same dead holder, exactly one gets the lock and the others are told at once."""
+    if not has_links:
+        refuse_links(monkeypatch)
     put_holder(tmp_path, replace(ELSEWHERE, boot=boot_identity(), started="dead"))
     barrier = threading.Barrier(8)
     won: list[object] = []
@@ -145,6 +151,42 @@ def test_process_start_is_stable_and_none_for_no_process() -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     assert process_started(ended.pid) is None
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_lock_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Where a file system has no hard links the lock is held, refused, beaten, released and taken over as elsewhere."""
+    refuse_links(monkeypatch, number)
+    lock = acquire(tmp_path)
+    with pytest.raises(RunLockedError, match=f"process {os.getpid()}"):
+        acquire(tmp_path)
+    lock.beat()
+    lock.check()
+    lock.release()
+    with acquire(tmp_path) as taker:
+        taker.check()
+        with pytest.raises(LockLostError):
+            lock.check()
+    assert [path.name for path in (tmp_path / ".lock").iterdir()] == ["2"]
+
+
+def test_a_disk_that_is_full_is_not_taken_for_one_without_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any other reason why there is no link is told as what it is, and leaves no lock behind."""
+    refuse_links(monkeypatch, errno.ENOSPC)
+    with pytest.raises(DiskError, match="No space left on device"):
+        acquire(tmp_path)
+    assert not list((tmp_path / ".lock").iterdir())
+
+
+def refuse_links(monkeypatch: pytest.MonkeyPatch, number: int = errno.EPERM) -> None:
+    """Have no hard links."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
 
 
 def _no_sleep(_seconds: float) -> None:

@@ -579,7 +579,7 @@ async def _audited(run_dir: RunDir, settings: Settings, stopping: threading.Even
             go_on()
             yield found
 
-    async with await verifier_pool(settings) as pool:
+    async with await verifier_pool(settings, run_dir.path) as pool:
 
         def verify(data_source: str, text: str, ground_truth: Any) -> float | None:
             go_on()

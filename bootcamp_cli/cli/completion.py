@@ -38,7 +38,7 @@ def install_command(
     left to do. Repeat this after an update.
     """
     chosen = choose_shell(shell, os.environ)
-    done = install(chosen, env=os.environ, home=Path.home(), dest=None if dest is None else Path(dest))
+    done = install(chosen, env=os.environ, home=_home(dest), dest=None if dest is None else Path(dest))
     data = {"shell": chosen, "path": str(done.path), "changed": done.changed, "next_step": done.next_step}
     call.console.result(data, text=f"{done.path}: {'written' if done.changed else 'already up to date'}")
     call.console.notify(done.next_step)
@@ -67,6 +67,18 @@ def choose_shell(named: str | None, env: Mapping[str, str]) -> Shell:
             return shell
     place = "--shell" if named is not None else "$SHELL"
     raise UsageError(f"{place}: must be one of {', '.join(known)}, got {name!r}", hint="choose with --shell")
+
+
+def _home(dest: str | None) -> Path:
+    """The user's home directory, which does not matter with a `dest`.
+
+    Raises:
+        UsageError: nothing tells it.
+    """
+    try:
+        return Path.home() if dest is None else Path()
+    except RuntimeError:
+        raise UsageError("HOME is not set, and no home directory is known", hint="choose one with --dest") from None
 
 
 def install(shell: Shell, *, env: Mapping[str, str], home: Path, dest: Path | None = None) -> Installed:

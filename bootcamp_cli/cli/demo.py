@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootcamp_cli.cli.options import Call, Flags, command
-from bootcamp_cli.errors import EXIT_OK, UsageError
+from bootcamp_cli.errors import EXIT_OK, DiskError, UsageError
 
 if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
+
     from bootcamp_cli.demo.config import DemoConfig
     from bootcamp_cli.settings.sources import Resolved
 
@@ -102,8 +104,6 @@ def demo_command(  # noqa: PLR0913 - the options of the command
     With --serve nothing is evaluated: the model answers your own commands at the URL that is printed. Prompts that are
     not in the test dir get a wrong answer.
     """
-    from tempfile import TemporaryDirectory
-
     from bootcamp_cli.demo.config import DemoConfig, parse_fault, parse_flaw, parse_loss
     from bootcamp_cli.demo.instances import make_test_dir
 
@@ -114,7 +114,7 @@ def demo_command(  # noqa: PLR0913 - the options of the command
     if api_key is not None:
         call.console.redaction.add([api_key])
     faults = (() if serve else _FAULTS) if fault is None else tuple(fault)
-    with TemporaryDirectory(prefix="bootcamp-") as scratch:
+    with _scratch() as scratch:
         directory = Path(test_dir) if test_dir is not None else Path(scratch) / "tests"
         config = DemoConfig(
             test_dir=directory,
@@ -132,6 +132,15 @@ def demo_command(  # noqa: PLR0913 - the options of the command
         if test_dir is None:
             make_test_dir(directory, seed=seed, rows=rows)
         return _serve(call, config, directory) if serve else _evaluate(call, config, directory, faults)
+
+
+def _scratch() -> "TemporaryDirectory[str]":
+    from tempfile import TemporaryDirectory
+
+    try:
+        return TemporaryDirectory(prefix="bootcamp-")
+    except OSError as error:
+        raise DiskError("there is no temporary directory", hint="set TMPDIR to one that can be written") from error
 
 
 def _serve(call: Call, config: "DemoConfig", test_dir: Path) -> int:

@@ -97,7 +97,7 @@ async def rescore(
     files = await anyio.to_thread.run_sync(_files, run_dir, resolve, result)
     if lock is not None:
         await anyio.to_thread.run_sync(begin)
-    async with await verifier_pool(settings) as pool:
+    async with await verifier_pool(settings, run_dir.path) as pool:
         limiter = anyio.CapacityLimiter(_N_FILES)
         with ungrouped():
             async with anyio.create_task_group() as tasks:

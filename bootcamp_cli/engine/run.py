@@ -56,7 +56,7 @@ async def run(session: Session, client: CompletionClient, emit: Emit, stop: Stop
     try:
         with ungrouped():
             async with (
-                await verifier_pool(session.plan.settings) as executor,
+                await verifier_pool(session.plan.settings, session.run_dir.path) as executor,
                 anyio.create_task_group() as tasks,
             ):
                 if stop is not None:

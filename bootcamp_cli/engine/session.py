@@ -42,7 +42,7 @@ from bootcamp_cli.store.atomic import replace_json
 from bootcamp_cli.store.journal import OWED, DetailIndex, Journal, RunRows, open_journal, rows_by_file
 from bootcamp_cli.store.lock import RunLock, acquire
 from bootcamp_cli.store.records import damaged
-from bootcamp_cli.store.run_dir import RunDir, age_key, create_run_dir, readable_runs
+from bootcamp_cli.store.run_dir import RunDir, age_key, create_run_dir, readable_runs, remove_if_empty
 from bootcamp_cli.text import counted, listed
 from bootcamp_cli.types import (
     TO_BE_VERIFIED,
@@ -173,7 +173,12 @@ def new_session(plan: Plan, model_entry: dict[str, Any] | None, notify: Notify) 
         now=datetime.now().astimezone(),
         redo_of=plan.redo_of.run if plan.redo_of else None,
     )
-    with acquire(run_dir.path, notify=notify) as lock:
+    try:
+        lock = acquire(run_dir.path, notify=notify)
+    except BaseException:
+        remove_if_empty(run_dir)
+        raise
+    with lock:
         manifest = manifest_of(plan, model_entry)
         rows = rows_by_file(manifest)
         session = Session(
@@ -345,7 +350,7 @@ def nearest_run(plan: Plan, *, most: int | None = None) -> Earlier | None:
     """
     nearest: Earlier | None = None
     best: tuple[int, tuple[str, str]] | None = None
-    for run_dir, manifest in readable_runs(plan.settings.output_dir, most=most):
+    for run_dir, manifest in readable_runs(plan.settings.output_dir, most=most, to_continue=True):
         before = identity_of(manifest)
         ours = plan
         after = plan.beside(before).identity()

@@ -24,10 +24,12 @@ from openpyxl.chart.shapes import GraphicalProperties
 from openpyxl.chart.text import RichText, Text
 from openpyxl.chart.title import Title
 from openpyxl.drawing.line import LineProperties
+from openpyxl.drawing.spreadsheet_drawing import SpreadsheetDrawing
 from openpyxl.drawing.text import CharacterProperties, Paragraph, ParagraphProperties, RegularTextRun
 from openpyxl.formatting.rule import ColorScaleRule
 from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet._writer import WorksheetWriter
 from openpyxl.worksheet.page import PageMargins
 from openpyxl.worksheet.pagebreak import Break
 from openpyxl.worksheet.properties import PageSetupProperties
@@ -577,16 +579,50 @@ def _shown(value: object, number_format: str) -> str:
 def workbook_file(workbook: Workbook) -> bytes:
     """The xlsx file: creation, change and zip times are pinned, members stand in name order.
 
-    `Workbook.save` would stamp the time of writing, so its other steps are repeated here.
+    `Workbook.save` would stamp the time of writing, so its other steps are repeated here, and pass sheets through
+    temporary files, for which a machine may have no place.
     """
     workbook.properties.created = workbook.properties.modified = datetime(*_EPOCH)  # noqa: DTZ001  # UTC by the format
-    stamped, pinned = BytesIO(), BytesIO()
-    ExcelWriter(workbook, ZipFile(stamped, "w", ZIP_DEFLATED)).save()
-    with ZipFile(stamped) as source, ZipFile(pinned, "w") as target:
-        for name in sorted(source.namelist(), key=lambda name: (name != "[Content_Types].xml", name)):
+    members = _Members()
+    _Writer(workbook, members).save()
+    pinned = BytesIO()
+    with ZipFile(pinned, "w") as target:
+        for name in sorted(members.contents, key=lambda name: (name != "[Content_Types].xml", name)):
             member = ZipInfo(name, date_time=_EPOCH)
             member.compress_type = ZIP_DEFLATED
             member.create_system = 3
             member.external_attr = 0o644 << 16
-            target.writestr(member, source.read(name), compresslevel=6)
+            target.writestr(member, members.contents[name], compresslevel=6)
     return pinned.getvalue()
+
+
+class _Members(ZipFile):
+    """What openpyxl writes members to; they are kept without their times, which a zip file refuses before 1980."""
+
+    def __init__(self) -> None:
+        super().__init__(BytesIO(), "w")
+        self.contents: dict[str, bytes] = {}
+
+    def writestr(self, zinfo_or_arcname: str | ZipInfo, data: str | Any, *_: Any, **__: Any) -> None:
+        """Keep a member."""
+        self.contents[str(zinfo_or_arcname)] = data.encode() if isinstance(data, str) else data
+
+    def namelist(self) -> list[str]:
+        """The members' names, which openpyxl asks for."""
+        return list(self.contents)
+
+
+class _Writer(ExcelWriter):
+    """openpyxl's writer without its temporary files."""
+
+    _archive: _Members
+
+    def write_worksheet(self, ws: Any) -> None:
+        """Write a sheet, as openpyxl does but for the file."""
+        ws._drawing = SpreadsheetDrawing()  # noqa: SLF001 - what openpyxl has no public name for
+        ws._drawing.charts = ws._charts  # noqa: SLF001
+        writer: Any = WorksheetWriter(ws, BytesIO())
+        writer.write()
+        ws._rels = writer._rels  # noqa: SLF001
+        self._archive.writestr(ws.path[1:], writer.read())
+        self.manifest.append(ws)

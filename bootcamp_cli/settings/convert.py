@@ -94,12 +94,19 @@ def argument_value(parameter: Parameter, value: object) -> Any:  # noqa: PLR0911
             case "path", Path():
                 return value
             case "path", str():
-                return Path(value).expanduser() if value.strip() else _path(value, WORKING_DIRECTORY)
+                return _expanded(value) if value.strip() else _path(value, WORKING_DIRECTORY)
             case "duration", int() | float() if not isinstance(value, bool):
                 return _seconds(parameter, _float(value), value)
     except WrongValueError as error:
         raise SettingsError(visible(f"{place}: must {error}"), hint=error.hint) from None
     return convert(parameter, value, place)
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no home directory is known, or no such user
+        return Path(path)
 
 
 def stored_value(parameter: Parameter, value: Any) -> Any:  # noqa: PLR0911 - one for each kind

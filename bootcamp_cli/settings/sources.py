@@ -118,11 +118,18 @@ def load_settings(sources: Sources) -> Resolved:
     )
 
 
-def user_config_file() -> Path:
-    """The user's own settings file, `config.toml` in the platform's usual place; it need not exist."""
+def user_config_file() -> Path | None:
+    """The user's own settings file, `config.toml` in the platform's usual place; it need not exist.
+
+    None where there is no such place: without HOME, for a user of whom the system knows nothing.
+    """
     from platformdirs import user_config_path  # noqa: PLC0415 - most commands never ask
 
-    return user_config_path("bootcamp", appauthor=False) / "config.toml"
+    try:
+        path = user_config_path("bootcamp", appauthor=False) / "config.toml"
+    except RuntimeError:
+        return None
+    return path if path.is_absolute() else None  # older releases leave the `~` in it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,11 +156,19 @@ def _setting_files(sources: Sources) -> tuple[_TomlFile, ...]:
     found = cwd / FOUND_FILE
     if asked is not None:
         files.append(_read_toml_file(cwd / asked, str(asked), kind="file"))
-    elif found.is_file():
+    elif _is_file(found):
         files.append(_read_toml_file(found, f"./{FOUND_FILE}", kind="file", found=True))
-    if user_file is not None and user_file.is_file():
+    if user_file is not None and _is_file(user_file):
         files.append(_read_toml_file(user_file, str(user_file), kind="user file"))
     return tuple(files)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; what is below a HOME that may not be read is not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _read_toml_file(path: Path, shown: str, *, kind: Literal["file", "user file"], found: bool = False) -> _TomlFile:

@@ -5,11 +5,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from bootcamp_cli.errors import disk_error
+from bootcamp_cli.errors import DiskError, disk_error
 
 _PREFIX = ".tmp-"
 
@@ -43,7 +43,8 @@ def replacing(path: Path, check: Check = no_check, *, durable: bool = True) -> I
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        with suppress(OSError):  # exFAT and mounts of buckets have permissions of their own
+            temporary.chmod(0o666 & ~_umask())
         check()
         temporary.replace(path)
         if durable:
@@ -55,6 +56,27 @@ def replacing(path: Path, check: Check = no_check, *, durable: bool = True) -> I
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def scratch_directory(beside: Path | None) -> Path:
+    """A new directory for verifiers, which lasts no longer than they do; whoever asks for it removes it.
+
+    It is in the system's place for temporary files; where that is missing (a read-only root without /tmp), in `beside`,
+    with one of the temporary names there: before the working directory, which Python would take last.
+
+    Raises:
+        DiskError: there is no place for it.
+    """
+    try:
+        if beside is None or Path(tempfile.gettempdir()) != Path.cwd():
+            return Path(tempfile.mkdtemp(prefix="bootcamp-verify-"))
+    except OSError as error:
+        if beside is None:
+            raise DiskError("there is no temporary directory", hint="set TMPDIR to one that can be written") from error
+    try:
+        return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=beside.absolute()))
+    except OSError as error:
+        raise disk_error(error, f"make a folder for verifiers in {beside}") from error
 
 
 def remove_temporaries(directory: Path) -> None:

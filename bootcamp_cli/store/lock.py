@@ -1,17 +1,19 @@
 """The lock of a run directory: one writer, even across hosts, without the file system's own locks.
 
 Every holder owns one generation, the file `.lock/<n>`; the highest generation holds the lock. Taking it means creating
-the next generation exclusively (`link`, atomic on NFS as well), so of two takers only one wins; nobody deletes the
-highest generation, so a holder that was suspended finds a higher one when it wakes, and stops writing. A holder that
-may be suspended between this check and its write is shut out. Releasing marks the holder's generation as released. A
-holder rewrites its file with a growing counter: where its process cannot be looked up (another host, boot or process
-namespace), a counter that stands still for `STALE_S` on the watcher's own clock is a dead holder.
+the next generation exclusively (`link`, atomic on NFS as well; O_EXCL where a file system has no hard links), so of two
+takers only one wins; nobody deletes the highest generation, so a holder that was suspended finds a higher one when it
+wakes, and stops writing. A holder that may be suspended between this check and its write is shut out. Releasing marks
+the holder's generation as released. A holder rewrites its file with a growing counter: where its process cannot be
+looked up (another host, boot or process namespace), a counter that stands still for `STALE_S` on the watcher's own
+clock is a dead holder.
 
 Shutting out: the taker's generation exists before this begins, and a holder checks for it after opening what it writes
 to. So a holder that wakes either finds the higher generation, or opened its file earlier: then it writes into the old
 file, which a copy has replaced, or has a temporary name that is gone. What it had written before is in the copy.
 """
 
+import errno
 import json
 import os
 import platform
@@ -20,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +35,10 @@ from bootcamp_cli.store.run_dir import RunDir
 HEARTBEAT_S = 5.0
 STALE_S = 30.0
 _FOLDER = ".lock"
+_NOT_OFFERED = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL})
+_NO_LINKS = _NOT_OFFERED | {errno.EPERM, errno.EMLINK}
+"""What file systems answer that have no hard links."""
+_EXCLUSIVELY = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,15 +268,14 @@ def locked_by(run_dir: Path, holder: Holder) -> RunLockedError:
 
 def _take(folder: Path, generation: int, run_dir: Path, *, alone: bool) -> RunLock:
     holder = replace(_myself(), alone=alone)
-    descriptor, name = tempfile.mkstemp(prefix="new-", dir=folder)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(holder), file)
-        os.link(name, folder / str(generation))
+        _create(folder / str(generation), json.dumps(asdict(holder)).encode())
     except (FileExistsError, FileNotFoundError):
         raise _lost_race(run_dir) from None
-    finally:
-        Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno in _NOT_OFFERED:
+            raise _no_locks(run_dir) from error
+        raise
     generations = _generations(folder)
     if max(generations) > generation:
         (folder / str(generation)).unlink(missing_ok=True)
@@ -278,6 +284,54 @@ def _take(folder: Path, generation: int, run_dir: Path, *, alone: bool) -> RunLo
         if not path.name.isdecimal() or int(path.name) < generation:
             path.unlink(missing_ok=True)
     return RunLock(folder, generation, holder)
+
+
+def _create(file: Path, content: bytes) -> None:
+    """Make a file that must not exist yet, of several takers by one alone.
+
+    A link is whole as soon as it is there. Without hard links (exFAT, mounts of buckets and drives) the file is there
+    before its content, which others wait for as for any holder that they cannot look up.
+
+    Raises:
+        FileExistsError: it exists.
+        RunDirectoryError: the file system lets two processes make the same file.
+    """
+    descriptor, name = tempfile.mkstemp(prefix="new-", dir=file.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as whole:
+            whole.write(content)
+        os.link(name, file)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    else:
+        return
+    finally:
+        Path(name).unlink(missing_ok=True)
+    _create_exclusively(file, content)
+
+
+def _create_exclusively(file: Path, content: bytes) -> None:
+    """Make a file with O_EXCL, and see whether that keeps others from making it."""
+    is_held = False
+    descriptor = os.open(file, _EXCLUSIVELY, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as own:
+            own.write(content)
+        with suppress(FileExistsError):
+            os.close(os.open(file, _EXCLUSIVELY, 0o600))
+            raise _no_locks(file.parents[1])
+        is_held = True
+    finally:
+        if not is_held:
+            file.unlink(missing_ok=True)
+
+
+def _no_locks(run_dir: Path) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"{run_dir} cannot be locked: its file system has neither hard links nor exclusive creation of files",
+        hint="choose another place with --output-dir, and copy the run directory there when it is done",
+    )
 
 
 def _myself() -> Holder:

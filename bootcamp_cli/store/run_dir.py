@@ -160,6 +160,13 @@ def create_run_dir(
         raise disk_error(error, f"make a run directory in {output_dir}") from error
 
 
+def remove_if_empty(run_dir: RunDir) -> None:
+    """Remove a run directory that holds nothing yet, so that none piles up where no run can be locked."""
+    for folder in (run_dir.path / ".lock", run_dir.details, run_dir.path):
+        with suppress(OSError):
+            folder.rmdir()
+
+
 def _no_place(output_dir: Path, error: OSError) -> DiskError:
     """A file stands where output_dir is to be, or on the way to it, or nothing can be made there."""
     return DiskError(
@@ -203,12 +210,17 @@ def open_run_dir(path: Path) -> RunDir:
     return run_dir
 
 
-def readable_runs(output_dir: Path, *, most: int | None = None) -> Iterator[tuple[RunDir, Manifest]]:
+def readable_runs(
+    output_dir: Path, *, most: int | None = None, to_continue: bool = False
+) -> Iterator[tuple[RunDir, Manifest]]:
     """The run directories with a readable manifest under `output_dir`, in no order, one manifest in memory at a time.
 
-    `most` of the most recently changed directories are looked into, or all.
+    `most` of the most recently changed directories are looked into, or all. Others may keep theirs in the same place:
+    what is private is passed over and, `to_continue` runs, what this process may not write.
     """
     for run_dir in recently_changed(output_dir, most=most):
+        if to_continue and not os.access(run_dir.path, os.W_OK | os.X_OK):
+            continue
         with suppress(RunDirectoryError):
             manifest = run_dir.read_manifest()
             if manifest is not None:

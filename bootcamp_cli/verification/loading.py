@@ -2,8 +2,10 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.types import BootcampRef
@@ -26,7 +28,8 @@ async def load_ahead(refs: Collection[BootcampRef], settings: Settings) -> Loadi
     """
     reasons: dict[BootcampRef, str] = {}
 
-    async with await verifier_pool(settings) as pool:
+    nearest = await anyio.to_thread.run_sync(_nearest_directory, settings.output_dir)
+    async with await verifier_pool(settings, nearest) as pool:
 
         async def load(ref: BootcampRef) -> None:
             failure = await pool.load(ref)
@@ -42,3 +45,8 @@ async def load_ahead(refs: Collection[BootcampRef], settings: Settings) -> Loadi
         reasons={ref.data_source: reasons[ref] for ref in refs if ref in reasons},
         families=dict(sorted(pool.families.items())),
     )
+
+
+def _nearest_directory(path: Path) -> Path:
+    """The directory that `path` is, or the one on the way to it in which it will be made."""
+    return next((place for place in (path, *path.absolute().parents) if place.is_dir()), path)

@@ -4,7 +4,6 @@ import itertools
 import math
 import os
 import shutil
-import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from anyio.abc import TaskGroup
 
 from bootcamp_cli.bootcamps.scoring import object_of
 from bootcamp_cli.settings.model import Settings
+from bootcamp_cli.store.atomic import scratch_directory
 from bootcamp_cli.types import BootcampRef, Verdict
 from bootcamp_cli.verification.executor import OnVerdict
 from bootcamp_cli.verification.process import (
@@ -166,7 +166,8 @@ class VerifierPool:
     and a second. A worker that is late, dies or sends anything
     unexpected is killed along with everything that its verifiers started, and replaced; the sample it was verifying
     gets the failure, those it had not begun go to another worker. `batch` quick samples wake a worker at once, fewer
-    wait a moment for more. Use as an async context manager, around the tasks that verify.
+    wait a moment for more. Where the machine has no temporary directory, the folders of the workers are in `beside`.
+    Use as an async context manager, around the tasks that verify.
     """
 
     def __init__(
@@ -179,7 +180,9 @@ class VerifierPool:
         start_limit_s: float = _START_LIMIT_S,
         load_limit_s: float = _LOAD_LIMIT_S,
         environ: Mapping[str, str] | None = None,
+        beside: Path | None = None,
     ) -> None:
+        self._beside = beside
         self._limits = WorkerLimits(
             memory_mib=memory_mib, timeout_s=timeout_s, load_limit_s=load_limit_s, start_limit_s=start_limit_s
         )
@@ -203,7 +206,7 @@ class VerifierPool:
 
     async def __aenter__(self) -> Self:
         self._plan = await anyio.to_thread.run_sync(plan_workers, self._limits, self._environ)
-        self._directory = Path(await anyio.to_thread.run_sync(tempfile.mkdtemp, None, "bootcamp-verify-"))
+        self._directory = await anyio.to_thread.run_sync(scratch_directory, self._beside)
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         self._is_open = True
@@ -443,8 +446,11 @@ def _line(jobs: Sequence[Job]) -> bytes:
     return join_batch(job.encoded() for job in jobs)
 
 
-async def verifier_pool(settings: Settings) -> VerifierPool:
-    """The pool that the settings ask for, to be entered as a context; by default one worker per usable CPU."""
+async def verifier_pool(settings: Settings, beside: Path | None = None) -> VerifierPool:
+    """The pool that the settings ask for, to be entered as a context; by default one worker per usable CPU.
+
+    Worker folders are in `beside` where the machine has no temporary directory.
+    """
     workers = settings.verify_workers
     if workers is None:
         workers = await anyio.to_thread.run_sync(default_verify_workers)
@@ -453,6 +459,7 @@ async def verifier_pool(settings: Settings) -> VerifierPool:
         timeout_s=settings.verify_timeout,
         memory_mib=settings.verify_memory,
         batch=settings.max_concurrent_requests // 4,
+        beside=beside,
     )
 
 
