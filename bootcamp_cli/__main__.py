@@ -61,13 +61,22 @@ def _ended(words: list[str], *, to_the_end: bool, finish: Callable[[], None] | N
 
 
 def _finish(stdout: UnblockedStream, stderr: UnblockedStream) -> None:
-    """Wait until the output is read, for as long as the command lets it take; a signal ends the wait."""
-    is_read = stdout.finish()
-    if (error := stdout.failure()) is not None:
-        raise error
-    if not is_read:
-        write_line(sys.stderr, "bootcamp: the output was not read to its end; everything is in the run directory")
-    stderr.finish()
+    """Wait until the output is read, for as long as the command lets it take.
+
+    A signal ends the wait; where the results are on disk, the command is done and its exit code stays as it is.
+    """
+    try:
+        is_read = stdout.finish()
+        if (error := stdout.failure()) is not None:
+            raise error
+        if not is_read:
+            write_line(sys.stderr, "bootcamp: the output was not read to its end; everything is in the run directory")
+        stderr.finish()
+    except KeyboardInterrupt:
+        if stdout.patience_s is None:
+            raise
+        for stream in (stdout, stderr):
+            stream.finish(0)
 
 
 def _run(words: list[str], redaction: Redaction) -> int:

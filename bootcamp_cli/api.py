@@ -1043,10 +1043,12 @@ def newest_unfinished(output_dir: Path, on_event: "Emit | None" = None) -> Run:
     runs = readable_runs(output_dir, to_continue=True)
     unfinished = [(age_key(*run), run[0]) for run in runs if not run[1].complete]
     for _, run_dir in sorted(unfinished, key=lambda entry: entry[0], reverse=True):
-        with contextlib.suppress(RunDirectoryError):
+        try:
             if run_dir.read_eval_args() is not None:
                 return Run(run_dir.path)
-        _Tell(on_event).warn(f"{run_dir.path} has no eval_args.json that can be read and is skipped")
+            _Tell(on_event).warn(f"{run_dir.path} has no eval_args.json and is skipped")
+        except DiskError as error:
+            _Tell(on_event).warn(f"{error.message}: skipped")
     raise RunDirectoryError(f"no unfinished run under {output_dir}", hint="give the run directory or --output-dir")
 
 

@@ -115,13 +115,13 @@ class UnblockedStream(io.TextIOBase):
             self._stream.flush()
             return len(text)
         data = text.encode(self.encoding, self.errors or "strict")
-        if self._droppable and self._channel.n_waiting + len(data) > _MAX_WAITING_BYTES:
+        if self._droppable and self._channel.n_droppable + len(data) > _MAX_WAITING_BYTES:
             self._n_dropped += 1
             return len(text)
         if self._n_dropped:
             data = f"[{self._n_dropped} messages were dropped while nobody read]\n".encode() + data
             self._n_dropped = 0
-        self._channel.put(self._descriptor, data)
+        self._channel.put(self._descriptor, data, droppable=self._droppable)
         return len(text)
 
     def failure(self) -> OSError | None:
@@ -135,14 +135,20 @@ class UnblockedStream(io.TextIOBase):
         return self._channel.finish(self.patience_s if patience_s is None else patience_s)
 
 
+_Piece = tuple[int, bytes, bool]
+"""What to write, and where; whether it need not be."""
+
+
 class _Channel:
     """What waits to be written to one open file, and the thread that writes it."""
 
     def __init__(self) -> None:
         self.errors: dict[int, OSError] = {}
-        self._queue: SimpleQueue[tuple[int, bytes] | threading.Event] = SimpleQueue()
+        self._queue: SimpleQueue[_Piece | threading.Event] = SimpleQueue()
         self._n_put = 0
         self._n_taken = 0
+        self._n_droppable_put = 0
+        self._n_droppable_taken = 0
         self._is_given_up = False
         self._thread: threading.Thread | None = None
 
@@ -151,13 +157,19 @@ class _Channel:
         """Bytes that are not written yet."""
         return self._n_put - self._n_taken
 
-    def put(self, descriptor: int, data: bytes) -> None:
+    @property
+    def n_droppable(self) -> int:
+        """How many of them need not be written."""
+        return self._n_droppable_put - self._n_droppable_taken
+
+    def put(self, descriptor: int, data: bytes, *, droppable: bool) -> None:
         """Have it written to the descriptor, after all that came before."""
         if self._thread is None:  # a daemon: one that hangs in a write does not keep the process from ending
             self._thread = threading.Thread(target=self._write_all, name="output", daemon=True)
             self._thread.start()
         self._n_put += len(data)
-        self._queue.put((descriptor, data))
+        self._n_droppable_put += len(data) * droppable
+        self._queue.put((descriptor, data, droppable))
 
     def finish(self, patience_s: float | None) -> bool:
         """Wait until nothing waits; False where nothing was taken for `patience_s`, now or before."""
@@ -179,13 +191,15 @@ class _Channel:
             if isinstance(item, threading.Event):
                 item.set()
                 continue
-            descriptor, rest = item
+            descriptor, data, droppable = item
+            rest = memoryview(data)
             while rest:
                 n = self._written(descriptor, rest[:_CHUNK_BYTES])
                 self._n_taken += n
+                self._n_droppable_taken += n * droppable
                 rest = rest[n:]
 
-    def _written(self, descriptor: int, data: bytes) -> int:
+    def _written(self, descriptor: int, data: memoryview) -> int:
         """Write some of it; all of it counts as written where the descriptor failed before."""
         if descriptor in self.errors:
             return len(data)

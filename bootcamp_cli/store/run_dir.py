@@ -154,8 +154,13 @@ def create_run_dir(
                 n += 1
                 suffix = f"_{n}"
                 continue
-            (path / "details").mkdir()
-            return RunDir(path)
+            run_dir = RunDir(path)
+            try:
+                run_dir.details.mkdir()
+            except OSError:
+                remove_if_empty(run_dir)
+                raise
+            return run_dir
     except OSError as error:
         raise disk_error(error, f"make a run directory in {output_dir}") from error
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -223,9 +222,10 @@ def channel_pipe() -> Iterator[tuple[int, Callable[..., UnblockedStream]]]:
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     raw = os.fdopen(writer, "w", encoding="ascii", errors="backslashreplace")
+    channel = _Channel()
 
-    def stream(**options: Any) -> UnblockedStream:
-        return UnblockedStream(raw, _Channel(), **{"droppable": False, **options})
+    def stream(*, droppable: bool = False) -> UnblockedStream:
+        return UnblockedStream(raw, channel, droppable=droppable)
 
     yield reader, stream
     with suppress(OSError):
@@ -270,6 +270,21 @@ def test_a_stalled_conversation_is_bounded_and_says_so(
     n_kept = data.count(b"\n") - 2
     assert 1000 < n_kept < 1100
     assert data.endswith(f"[{3000 - n_kept} messages were dropped while nobody read]\nlast\n".encode())
+
+
+def test_a_large_result_drops_no_words_behind_it(
+    channel_pipe: tuple[int, Callable[..., UnblockedStream]],
+) -> None:
+    """A result of any size that waits in the same pipe does not count against what is droppable."""
+    reader, stream = channel_pipe
+    out, err = stream(), stream(droppable=True)
+    assert out._channel is err._channel
+    out.write("x" * 3_000_000)
+    err.write("done\n")
+    data = b""
+    while not data.endswith(b"done\n"):
+        data += os.read(reader, 65536)
+    assert len(data) == 3_000_005
 
 
 def test_a_reader_that_is_gone_is_no_failure_but_a_full_disk_is(
