@@ -134,7 +134,7 @@ def test_what_a_chart_says_under_the_mouse_is_text(browser: Browser, hostile: Pa
 
 def bootcamps(page: Page) -> list[str]:
     """The names in the table of bootcamps that are shown, in their order."""
-    return page.locator("#table-bootcamps tbody tr:visible th").all_inner_texts()
+    return [str(name) for name in page.locator("#table-bootcamps tbody tr:visible th").all_inner_texts()]
 
 
 def test_tables_are_sorted_by_mouse_and_by_keyboard(browser: Browser, usual: Path) -> None:
