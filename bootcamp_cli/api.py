@@ -37,12 +37,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bootcamp_cli.analysis.audit import Audit
+    from bootcamp_cli.analysis.contents import Observer, RunContents
     from bootcamp_cli.analysis.excerpts import ExcerptChooser
     from bootcamp_cli.analysis.min_score import MinScore
     from bootcamp_cli.analysis.paired import Outcome
     from bootcamp_cli.analysis.runs import RunEntry
     from bootcamp_cli.analysis.samples import ShownSample, Status
-    from bootcamp_cli.analysis.summary import Observer, RunContents, RunSummary
+    from bootcamp_cli.analysis.summary import RunSummary
     from bootcamp_cli.bootcamps.registry import Ceiling
     from bootcamp_cli.engine.comparing import ComparedRuns
     from bootcamp_cli.engine.plan import Plan
@@ -781,7 +782,7 @@ class Run:
             UsageError: there is no such tracker, or it is not installed.
             RunDirectoryError: the run directory cannot be read.
         """
-        from bootcamp_cli.analysis.summary import RunContents
+        from bootcamp_cli.analysis.contents import RunContents
         from bootcamp_cli.exports.source import Source
         from bootcamp_cli.exports.tracker import parse_tracker, track
 
@@ -1146,7 +1147,8 @@ def _read(
     run_dir: "RunDir", tell: "_Tell", right_at: float | None = None, observer: "Observer | None" = None
 ) -> "RunContents":
     """What the run directory holds; warns about details that are left out."""
-    from bootcamp_cli.analysis.summary import RIGHT_AT, read_run
+    from bootcamp_cli.analysis.contents import read_run
+    from bootcamp_cli.analysis.summary import RIGHT_AT
 
     contents = read_run(run_dir, right_at=RIGHT_AT if right_at is None else right_at, observer=observer)
     for name in contents.left_out:

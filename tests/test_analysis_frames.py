@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bootcamp_cli.analysis import frames
+from bootcamp_cli.analysis.contents import read_run
 from bootcamp_cli.analysis.frames import FAILURE_COLUMNS, SAMPLE_COLUMNS, failures_frame, samples_frame
-from bootcamp_cli.analysis.summary import read_run
 from bootcamp_cli.cli.docs import README
 from bootcamp_cli.errors import RunDirectoryError, UsageError
 from bootcamp_cli.store.records import make_record, with_verdict

@@ -13,6 +13,7 @@ from bootcamp_cli.analysis.answer_parts import pieces
 from bootcamp_cli.analysis.audit import Cause
 from bootcamp_cli.analysis.boards import Board, boards
 from bootcamp_cli.analysis.compare import compare
+from bootcamp_cli.analysis.contents import read_run
 from bootcamp_cli.analysis.questions import read_scores
 from bootcamp_cli.analysis.samples import (
     Filter,
@@ -23,7 +24,6 @@ from bootcamp_cli.analysis.samples import (
     Status,
     pair_runs,
 )
-from bootcamp_cli.analysis.summary import read_run
 from bootcamp_cli.errors import RunDirectoryError, UsageError
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import SampleKey, encode_line

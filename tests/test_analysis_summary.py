@@ -14,16 +14,9 @@ from hypothesis import strategies as st
 from msgspec import Raw, structs
 from scipy.stats import hypergeom, norm, sem
 
+from bootcamp_cli.analysis.counting import Aggregator, AnswerHead, FileGroups, GroupPlan
 from bootcamp_cli.analysis.statistics import Bounds, Distribution, DistributionCounter, group_mean
-from bootcamp_cli.analysis.summary import (
-    Account,
-    Aggregator,
-    AnswerHead,
-    FileGroups,
-    GroupPlan,
-    GroupSummary,
-    RunSummary,
-)
+from bootcamp_cli.analysis.summary import Account, GroupSummary, RunSummary
 from bootcamp_cli.api import Run, open_run
 from bootcamp_cli.store.records import RecordHead, UsageHead
 from bootcamp_cli.types import FailureRecord, TokenTotals, encode, encode_line

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bootcamp_cli.analysis.summary import read_run
+from bootcamp_cli.analysis.contents import read_run
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import TokenTotals
 from tests.test_eval_interrupted import report_bytes, wait_for_records

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from msgspec import Raw
 from rich.cells import cell_len
 
+from bootcamp_cli.analysis.counting import Aggregator, AnswerHead, FileGroups, GroupPlan
 from bootcamp_cli.analysis.statistics import Interval
-from bootcamp_cli.analysis.summary import Aggregator, AnswerHead, FileGroups, GroupPlan, GroupSummary, RunSummary
+from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports import forms as json_text
 from bootcamp_cli.reports.columns import digits_borne

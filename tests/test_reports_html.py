@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bootcamp_cli import compare, open_run
+from bootcamp_cli.analysis.contents import read_run
 from bootcamp_cli.analysis.excerpts import KEPT, CutText, ExcerptChooser, find_excerpts
-from bootcamp_cli.analysis.summary import read_run
 from bootcamp_cli.api import write_comparison_page
 from bootcamp_cli.cli.command import with_pages
 from bootcamp_cli.errors import UsageError

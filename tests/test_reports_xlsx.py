@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bootcamp_cli.analysis.audit import audit
-from bootcamp_cli.analysis.summary import Aggregator, FileGroups, GroupPlan, GroupSummary, RunSummary
+from bootcamp_cli.analysis.counting import Aggregator, FileGroups, GroupPlan
+from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
 from bootcamp_cli.errors import DiskError
 from bootcamp_cli.reports.columns import COLUMNS, FAMILY_COLUMNS, sheet_columns
 from bootcamp_cli.reports.forms import REPORTS, FileForm, render, write_report

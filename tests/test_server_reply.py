@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli.analysis.summary import TokenCounter
+from bootcamp_cli.analysis.counting import TokenCounter
 from bootcamp_cli.server.failures import CUT_OFF, AttemptFailed, server_words
 from bootcamp_cli.server.response import parse_reply
 from bootcamp_cli.settings.model import ApiMode

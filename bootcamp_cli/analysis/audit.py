@@ -24,8 +24,8 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
+from bootcamp_cli.analysis.contents import detail_files
 from bootcamp_cli.analysis.statistics import exact_mean, exact_sum
-from bootcamp_cli.analysis.summary import detail_files
 from bootcamp_cli.bootcamps.asked_formats import (
     ASKED_FORMATS,
     BLOCKS,

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 import msgspec
 from msgspec import Raw, UnsetType
 
-from bootcamp_cli.analysis.summary import AnswerHead, GroupSummary, outcome_of, read_run
+from bootcamp_cli.analysis.contents import read_run
+from bootcamp_cli.analysis.counting import AnswerHead, outcome_of
+from bootcamp_cli.analysis.summary import GroupSummary
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import SampleKey, decode
 

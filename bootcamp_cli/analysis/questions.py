@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import UNSET, Raw, UnsetType
 
 from bootcamp_cli.analysis.compare import Question, QuestionScores, collect_scores, halves
-from bootcamp_cli.analysis.summary import detail_files
+from bootcamp_cli.analysis.contents import detail_files
 from bootcamp_cli.bootcamps.registry import family_of
 from bootcamp_cli.store.journal import RunRows, empty_index, read_failures, replay_lines, rows_by_file
 from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads

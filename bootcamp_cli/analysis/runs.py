@@ -15,8 +15,8 @@ from typing import Literal
 
 import msgspec
 
+from bootcamp_cli.analysis.contents import model_name_of, read_alone, test_dir_name_of
 from bootcamp_cli.analysis.statistics import GroupMean, Interval, exact_mean, run_mean
-from bootcamp_cli.analysis.summary import model_name_of, read_alone, test_dir_name_of
 from bootcamp_cli.errors import RunDirectoryError
 from bootcamp_cli.store.lock import Holder, live_holder
 from bootcamp_cli.store.run_dir import RunDir, recently_changed

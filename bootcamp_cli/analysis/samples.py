@@ -22,8 +22,9 @@ import numpy.typing as npt
 
 from bootcamp_cli.analysis.audit import Cause
 from bootcamp_cli.analysis.compare import pair
+from bootcamp_cli.analysis.contents import detail_files
 from bootcamp_cli.analysis.questions import read_scores
-from bootcamp_cli.analysis.summary import RIGHT_AT, detail_files
+from bootcamp_cli.analysis.summary import RIGHT_AT
 from bootcamp_cli.bootcamps.registry import family_of
 from bootcamp_cli.errors import BootcampError, RunDirectoryError, UsageError
 from bootcamp_cli.store.journal import UNSCORED, UNVERIFIED, read_failures, rows_by_file

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import anyio
 
-from bootcamp_cli.analysis.summary import detail_files
+from bootcamp_cli.analysis.contents import detail_files
 from bootcamp_cli.bootcamps.digest import verifier_version
 from bootcamp_cli.bootcamps.registry import Resolver
 from bootcamp_cli.engine.session import in_thread

@@ -14,7 +14,7 @@ from bootcamp_cli.text import encodable
 from bootcamp_cli.types import decode
 
 if TYPE_CHECKING:
-    from bootcamp_cli.analysis.summary import RunContents
+    from bootcamp_cli.analysis.contents import RunContents
     from bootcamp_cli.store.run_dir import RunDir
 
 Row = dict[str, Any]

@@ -26,9 +26,10 @@ from bootcamp_cli.types import LATENCY_UNIT_S
 
 if TYPE_CHECKING:
     from bootcamp_cli.analysis.audit import Audit
+    from bootcamp_cli.analysis.contents import RunContents
     from bootcamp_cli.analysis.excerpts import ExcerptChooser
     from bootcamp_cli.analysis.statistics import Distribution, Interval
-    from bootcamp_cli.analysis.summary import GroupSummary, RunContents, RunSummary
+    from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
     from bootcamp_cli.types import Manifest
 
 OUTCOMES: Mapping[str, str] = {
