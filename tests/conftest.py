@@ -30,8 +30,10 @@ from tests.fault_server.faults import parse_fault
 from tests.network_guard.sitecustomize import LOG_VARIABLE, guarded_path, refuse
 from tests.raw_server import TRANSPORTS, chosen_transport
 
-settings.register_profile("untimed", deadline=None)  # how long an example takes says nothing of its truth
-settings.load_profile("untimed")
+# how long an example takes says nothing of its truth
+settings.register_profile("short", deadline=None, max_examples=50)
+settings.register_profile("long", deadline=None, max_examples=1000)
+settings.load_profile("short")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -119,7 +121,13 @@ class FaultServerProcess:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the switch that turns the quick share of the chaos tests into their long form."""
-    parser.addoption("--long", action="store_true", help="run the tests of tests/chaos in their long form")
+    parser.addoption("--long", action="store_true", help="run tests in their long form, with more seeds and examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try more examples in the long form."""
+    if config.getoption("--long"):
+        settings.load_profile("long")
 
 
 @pytest.fixture(scope="session")
@@ -375,17 +383,32 @@ def _reap(process: subprocess.Popen[str], timeout: float) -> int:
         return process.wait(timeout)
 
 
+@pytest.fixture(scope="session")
+def finished_runs() -> list[Path]:
+    """Where the run directory is kept that `finished` copies, once there is one."""
+    return []
+
+
 @pytest.fixture
-def finished(fault_server: Any, demo_test_dir: Path, run_bootcamp: Callable[..., Any], tmp_path: Path) -> Path:
-    """The run directory of a finished evaluation, its server gone."""
-    server = fault_server(test_dir=demo_test_dir)
-    done = run_bootcamp(
-        "eval", "--url", server.url, "--model-name", "demo", "--test-dir", str(demo_test_dir), "--quiet"
-    )
-    assert done.returncode == 0, done.stderr
-    server.stop()
-    (run_dir,) = (tmp_path / "output").iterdir()
-    return run_dir
+def finished(
+    finished_runs: list[Path],
+    demo_test_dir: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Path:
+    """The run directory of a finished evaluation, its server gone; evaluated once, and copied for each test."""
+    if not finished_runs:
+        server = request.getfixturevalue("fault_server")(test_dir=demo_test_dir)
+        words = ("eval", "--url", server.url, "--model-name", "demo", "--test-dir", str(demo_test_dir), "--quiet")
+        done = request.getfixturevalue("run_bootcamp")(*words)
+        assert done.returncode == 0, done.stderr
+        server.stop()
+        (made,) = (tmp_path / "output").iterdir()
+        kept = tmp_path_factory.mktemp("finished") / made.name
+        made.rename(kept)
+        finished_runs.append(kept)
+    return Path(shutil.copytree(finished_runs[0], tmp_path / "output" / finished_runs[0].name))
 
 
 @pytest.fixture(scope="session")

@@ -24,12 +24,6 @@ class Sudokubootcamp:
 
 
 @pytest.fixture
-def call_bootcamp(call_bootcamp: RunBootcamp) -> RunBootcamp:
-    """The tool in this process."""
-    return call_bootcamp
-
-
-@pytest.fixture
 def server(fault_server: StartFaultServer, demo_test_dir: Path) -> FaultServerProcess:
     """A server that answers every prompt."""
     return fault_server(test_dir=demo_test_dir)

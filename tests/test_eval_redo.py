@@ -18,12 +18,6 @@ ANSWERS = {0: "fine", 1: "so [[3]]", 2: "", 3: "[[9]]"}
 
 
 @pytest.fixture
-def call_bootcamp(call_bootcamp: RunBootcamp) -> RunBootcamp:
-    """The tool in this process."""
-    return call_bootcamp
-
-
-@pytest.fixture
 def test_dir(write_rows: WriteRows, tmp_path: Path) -> Path:
     """Four questions whose answers are a long text, a right one, nothing, and a wrong one."""
     truth = {"start_word": "cat", "end_word": "dog", "correct_steps": 3}

@@ -21,12 +21,6 @@ def word_ladder(prompt: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def call_bootcamp(call_bootcamp: RunBootcamp) -> RunBootcamp:
-    """The tool in this process."""
-    return call_bootcamp
-
-
-@pytest.fixture
 def long_first(write_rows: WriteRows, tmp_path: Path) -> Path:
     """A test dir whose first rows, more than stop a run that is refused alike, have prompts that are too long."""
     rows = [word_ladder(f"{n} " + "long " * 3000) for n in range(N_LONG)]

@@ -10,12 +10,6 @@ from tests.conftest import FaultServerProcess, RunBootcamp, StartFaultServer
 
 
 @pytest.fixture
-def call_bootcamp(call_bootcamp: RunBootcamp) -> RunBootcamp:
-    """The tool in this process."""
-    return call_bootcamp
-
-
-@pytest.fixture
 def server(fault_server: StartFaultServer, demo_test_dir: Path) -> FaultServerProcess:
     """A server whose answers depend on the seed."""
     return fault_server(test_dir=demo_test_dir, by_seed=True)

@@ -19,12 +19,6 @@ DRAWN = ("--sample", "5", "--sample-seed", "1")
 ROWS = list(Draw(n=5, seed=1).positions("sudoku.jsonl", N_ROWS))
 
 
-@pytest.fixture
-def call_bootcamp(call_bootcamp: RunBootcamp) -> RunBootcamp:
-    """The tool in this process."""
-    return call_bootcamp
-
-
 @pytest.fixture(scope="module")
 def all_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Some rows of every generator, more than any test here starts with."""
