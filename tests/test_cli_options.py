@@ -39,7 +39,7 @@ def test_the_guides_command_gives_its_flags() -> None:
         "url": "http://127.0.0.1:8000/v1",
         "api_key": "EMPTY",
         "model_name": "r1_32B",
-        "test_dir": "/path/to/test_dir",
+        "test_dir": ["/path/to/test_dir"],
         "max_concurrent_requests": "128",
         "template": "r1",
         "max_tokens": "32768",

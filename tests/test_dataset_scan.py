@@ -44,14 +44,14 @@ def test_public_set() -> None:
 
 def test_files_come_in_name_order_and_others_are_named(tmp_path: Path) -> None:
     """Visible `.jsonl` files and links to them are test files, in name order; every other entry is named as skipped."""
-    for name in ("b.jsonl", "A.jsonl", "notes.txt", "c.JSONL", "._b.jsonl", "d.jsonl.gz"):
+    for name in ("b.jsonl", "A.jsonl", "notes.txt", "c.JSONL", "._b.jsonl", "d.jsonl.xz"):
         (tmp_path / name).write_bytes(content(row()))
     (tmp_path / "dir.jsonl").mkdir()
     (tmp_path / "link.jsonl").symlink_to("notes.txt")
     os.mkfifo(tmp_path / "pipe.jsonl")
     test_set = scan_test_dir(tmp_path)
     assert [file.name for file in test_set.files] == ["A.jsonl", "b.jsonl", "link.jsonl"]
-    assert test_set.skipped == ("._b.jsonl", "c.JSONL", "d.jsonl.gz", "dir.jsonl", "notes.txt", "pipe.jsonl")
+    assert test_set.skipped == ("._b.jsonl", "c.JSONL", "d.jsonl.xz", "dir.jsonl", "notes.txt", "pipe.jsonl")
 
 
 def test_file_facts(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_skip_invalid_leaves_bad_rows_out(tmp_path: Path) -> None:
 def test_nothing_left_after_skipping(tmp_path: Path) -> None:
     """A test dir in which no row is left is an error also with skip_invalid."""
     (tmp_path / "a.jsonl").write_bytes(b"[]\n")
-    with pytest.raises(DatasetError, match=r"no row of test dir .* 1 invalid rows left out"):
+    with pytest.raises(DatasetError, match=r"no row of test dir .* 1 invalid row left out"):
         scan_test_dir(tmp_path, skip_invalid=True)
 
 

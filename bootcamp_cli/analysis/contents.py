@@ -246,6 +246,9 @@ def model_name_of(eval_args: Mapping[str, Any], run_dir: RunDir) -> str:
 
 
 def test_dir_name_of(eval_args: Mapping[str, Any], run_dir: RunDir) -> str:
-    """The name of the test dir from eval_args.json, else the directory's name."""
+    """The name of the test dir from eval_args.json, of the first of several; else the directory's name."""
     named = eval_args.get("test_dir")
+    if isinstance(named, list) and named:
+        more = f" and {len(named) - 1} more" if len(named) > 1 else ""
+        named = f"{str(named[0]).rstrip('/')}{more}"
     return str(named).rstrip("/").rpartition("/")[2] if named else run_dir.path.resolve().name

@@ -135,7 +135,7 @@ def _values(metavar: str) -> Values:
     match metavar:
         case "DIR" | "FILE" | "RUN_DIR":
             return metavar
-        case "[FILE]":
+        case "PATH" | "[FILE]":
             return "FILE"
         case "TEMPLATE":
             return _template_names()

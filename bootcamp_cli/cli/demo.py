@@ -49,7 +49,9 @@ def demo_command(  # noqa: PLR0913 - the options of the command
     ] = None,
     test_dir: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="answer this test dir instead of a generated one", rich_help_panel="Demo"),
+        typer.Option(
+            metavar="PATH", help="answer this test dir or file instead of a generated one", rich_help_panel="Demo"
+        ),
     ] = None,
     skill: Annotated[
         float | None,

@@ -80,7 +80,7 @@ def type_text(parameter: Parameter) -> str:
         bounds.append(f"> {param.above:g}")
     if param.maximum is not None:
         bounds.append(f"<= {param.maximum:g}")
-    text = f"{_TYPES[param.kind]} {', '.join(bounds)}".rstrip()
+    text = f"{_TYPES[param.kind]} {', '.join(bounds)}".rstrip() + (", repeatable" if param.several else "")
     return f"{text} or {param.word}" if param.word else text
 
 

@@ -198,7 +198,7 @@ def _metavar(parameter: Parameter) -> str:
     """The placeholder of the value, which also says how the shell completes it."""
     if parameter.choices:
         return "|".join(parameter.choices)
-    if parameter.param.kind == "path":
+    if parameter.param.kind == "path" and not parameter.param.several:
         return "DIR" if parameter.name.endswith(("_dir", "_path")) else "FILE"
     return "TEMPLATE" if parameter.name == "template" else parameter.metavar
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO, NoReturn
 
@@ -86,6 +86,21 @@ _SCALARS = frozenset({str, int, float, bool})
 
 class InvalidRowError(ValueError):
     """The line is not a usable row; the text says why, in one line."""
+
+
+def document_over_lines(first_line: bytes) -> str | None:
+    """What a file is whose first line is only the beginning of a JSON document: not one of rows, which are lines."""
+    text = first_line.strip()
+    if not text.startswith(b"[") and text != b"{":
+        return None
+    try:
+        json.loads(text)
+    except RecursionError:
+        return None
+    except ValueError:
+        what = "a JSON array" if text.startswith(b"[") else "a JSON object"
+        return f"{what} over several lines, not one row per line (jq -c '.[]' FILE makes rows of an array)"
+    return None
 
 
 class Row(msgspec.Struct, gc=False):
@@ -270,7 +285,8 @@ def parse_object(line: bytes, *, constants: bool = False) -> dict[str, Any]:
     except ValueError:  # the interpreter's limit on the digits of an integer
         raise InvalidRowError("invalid JSON: an integer with thousands of digits") from None
     if not isinstance(values, dict):
-        raise InvalidRowError(f"a row must be a JSON object, got {_kind(values)}")
+        hint = " (jq -c '.[]' FILE makes one row per line of it)" if isinstance(values, list) and values else ""
+        raise InvalidRowError(f"a row must be a JSON object, got {_kind(values)}{hint}")
     return values
 
 
@@ -295,10 +311,27 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite
 _DECODER_WITH_CONSTANTS = json.JSONDecoder(parse_float=_finite_float)
 
 
+_OTHER_FORMS: Mapping[tuple[str, ...], str] = {
+    ("messages",): "the list of `messages` belongs under `prompt`",
+    ("conversations",): "the `conversations` belong under `prompt`, as a list of messages with role and content",
+    ("question", "answer"): "the `question` belongs under `prompt`, the `answer` under `ground_truth`",
+    ("problem", "answer"): "the `problem` belongs under `prompt`, the `answer` under `ground_truth`",
+    ("problem", "solution"): "the `problem` belongs under `prompt`, the `solution` under `ground_truth`",
+    ("instruction", "output"): "the `instruction` belongs under `prompt`, the `output` under `ground_truth`",
+}
+"""Rows of other data sets by the keys that they have in place of ours, and where the contents belong."""
+
+
 def _faults(values: dict[str, Any]) -> Iterator[str]:
     missing = [f"`{key}`" for key in ("data_source", "prompt", "ground_truth") if key not in values]
     if missing:
-        yield f"missing key{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
+        what = f"missing key{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
+        form = next((form for form in _OTHER_FORMS if values.keys() >= set(form)), None)
+        if form is None or "prompt" in values:
+            yield what
+        else:
+            named = " and ".join(f"`{key}`" for key in form)
+            yield f"a row in the form of {named}: {what} ({_OTHER_FORMS[form]}; `data_source` names the bootcamp)"
     for key, kinds, expected in (
         ("data_source", str, "a string"),
         ("prompt", (str, list), "a string or a list of messages"),

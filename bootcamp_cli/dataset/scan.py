@@ -4,7 +4,6 @@ The digests later tell whether a test file is the same as in an earlier run, or 
 """
 
 import hashlib
-import os
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,9 +13,25 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bootcamp_cli.dataset.draw import Draw, Places
-from bootcamp_cli.dataset.rows import ChatRow, InvalidRowError, LineReader, Row, parse_heads, parse_row
+from bootcamp_cli.dataset.files import (
+    find_test_files,
+    is_compressed,
+    names_of,
+    open_test_file,
+    refuse_same_names,
+    test_file_name,
+)
+from bootcamp_cli.dataset.rows import (
+    ChatRow,
+    InvalidRowError,
+    LineReader,
+    Row,
+    document_over_lines,
+    parse_heads,
+    parse_row,
+)
 from bootcamp_cli.errors import DatasetError
-from bootcamp_cli.text import listed, visible
+from bootcamp_cli.text import counted, listed, visible
 from bootcamp_cli.types import IdRule
 
 _MAX_PROBLEMS_SHOWN = 20
@@ -42,6 +57,7 @@ class Problem:
 class TestFile:
     """One test file with at least one selected row.
 
+    `name` is what the run calls it: of `x.jsonl.gz` it is `x.jsonl`, and sizes and digests are those of its contents.
     `digest` is the SHA-256 (hex) of the whole file of `size_bytes`; `span_digest` that of its first `span_bytes`, which
     hold all selected rows (the whole file, or up to the last row that `limit` lets in). `n_rows` counts the selected
     rows, `data_sources` holds their data sources with row counts in order of first appearance, `n_invalid` counts
@@ -66,18 +82,24 @@ class TestFile:
     drawn: "array[int] | None" = field(default=None, hash=False)
     n_drawn_from: int | None = None
 
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the file is a gzip file."""
+        return is_compressed(self.path)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestSet:
     """The selected part of a test dir.
 
-    `files` are in name order; `skipped` names the entries of the directory that are not test files; `problems` are the
-    first of the `n_problems` that `skip_invalid` tolerated. `warnings` are one line each, ready to print.
+    `inputs` are the directories and files that were given. `files` are in name order; `skipped` names the entries of
+    the directories that are not test files; `problems` are the first of the `n_problems` that `skip_invalid` tolerated.
+    `warnings` are one line each, ready to print.
     """
 
     __test__ = False  # not a pytest class, despite its name
 
-    directory: Path
+    inputs: tuple[Path, ...]
     files: tuple[TestFile, ...]
     skipped: tuple[str, ...]
     n_rows: int
@@ -87,8 +109,7 @@ class TestSet:
 
 
 def scan_test_dir(
-    directory: Path,
-    *,
+    *inputs: Path,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     limit: int | None = None,
@@ -96,37 +117,39 @@ def scan_test_dir(
     draw: Draw | None = None,
     sizes: Mapping[str, int] | None = None,
 ) -> TestSet:
-    """Read every `*.jsonl` file directly in the directory, in name order, and check every row.
+    """Read every `*.jsonl` and `*.jsonl.gz` file, in name order, and check every row.
 
-    `include` and `exclude` are shell globs on test file name (with or without `.jsonl`) or data source; `limit` admits
+    Each of the `inputs` is such a file, or a directory that has some directly in it. `include` and `exclude` are shell
+    globs on test file name (with or without `.jsonl`, `.gz`) or data source; `limit` admits
     only the first selected rows of each file; `skip_invalid` leaves out bad rows instead of refusing them; `draw` takes
     some of the rows that all these let in. A file that is excluded by name is not read, and problems in a file that
     `include` does not select are ignored. Of a file that has an entry in `sizes` only that many bytes are read: what
-    was appended since does not exist for the scan.
+    was appended since does not exist for the scan. Compressed files are always read to their end.
 
     Raises:
         DatasetError: something cannot be used; `problems` has the first 20 as `file:line: what`.
     """
-    paths, skipped = _list_directory(directory)
+    paths, skipped = find_test_files(inputs)
+    selections = {path: _FileSelection(path.name, include=include, exclude=exclude) for path in paths}
+    selected = [path for path in paths if not selections[path].is_excluded]
+    refuse_same_names(selected)
     scans: list[_FileScan] = []
     data_sources: set[str] = set()
-    for path in paths:
-        selection = _FileSelection(path.name, include=include, exclude=exclude)
-        if selection.is_excluded:
-            continue
-        reader = LineReader(n_bytes=sizes.get(path.name) if sizes else None)
+    for path in selected:
+        selection = selections[path]
+        reader = LineReader(n_bytes=sizes.get(path.name) if sizes and not is_compressed(path) else None)
         scan = _scan_file(path, reader, selection, limit=limit, draw=draw)
         data_sources.update(selection.data_sources_seen)
         scans.append(scan if scan.test_file or selection.is_included else _without_problems(scan))
     n_problems = sum(scan.n_problems for scan in scans)
     if n_problems and not (skip_invalid and all(scan.is_readable for scan in scans)):
-        raise _refusal(directory, scans, skip_invalid=skip_invalid)
+        raise _refusal(inputs, scans, skip_invalid=skip_invalid)
     files = tuple(scan.test_file for scan in scans if scan.test_file)
     if not files:
-        raise _nothing_selected(directory, include, exclude, limit=limit, n_problems=n_problems)
+        raise _nothing_selected(inputs, include, exclude, limit=limit, n_problems=n_problems)
     names = [path.name for path in paths]
     return TestSet(
-        directory=directory,
+        inputs=inputs,
         files=files,
         skipped=tuple(skipped),
         n_rows=sum(file.n_rows for file in files),
@@ -138,38 +161,6 @@ def scan_test_dir(
             *(_invalid_warning(scan) for scan in scans if scan.problems),
         ),
     )
-
-
-def _list_directory(directory: Path) -> tuple[list[Path], list[str]]:
-    """The test files in name order, and the names of the other entries. Hidden files do not count, as in the shell."""
-    shown = visible(str(directory))
-    try:
-        with os.scandir(directory) as entries:
-            ordered = sorted(entries, key=lambda entry: entry.name)
-    except FileNotFoundError:
-        raise DatasetError(f"test dir {shown} does not exist") from None
-    except NotADirectoryError:
-        hint = "give the directory that holds it; --include NAME selects one file"
-        raise DatasetError(f"test dir {shown} is not a directory", hint=hint) from None
-    except OSError as error:
-        raise DatasetError(f"test dir {shown} cannot be read: {error.strerror or error}") from error
-    found = {entry.name: _is_test_file(entry) for entry in ordered}
-    paths = [directory / name for name, is_test_file in found.items() if is_test_file]
-    skipped = [name for name, is_test_file in found.items() if not is_test_file]
-    if not paths:
-        others = f": only {listed([*map(visible, skipped)], 3)}" if skipped else ", it is empty"
-        hint = "test files end in .jsonl and are directly in the directory"
-        raise DatasetError(f"test dir {shown} holds no test file{others}", hint=hint)
-    return paths, skipped
-
-
-def _is_test_file(entry: os.DirEntry[str]) -> bool:
-    if not entry.name.endswith(".jsonl") or entry.name.startswith("."):
-        return False
-    try:
-        return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
-    except OSError:
-        return True  # unreadable: the scan reports it
 
 
 class _FileSelection:
@@ -202,9 +193,8 @@ class _FileSelection:
 
 
 def _file_name_matches(file_name: str, patterns: Iterable[str]) -> bool:
-    """Whether a pattern matches the name of a test file, with or without `.jsonl`."""
-    stem = file_name.removesuffix(".jsonl")
-    return any(fnmatchcase(file_name, pattern) or fnmatchcase(stem, pattern) for pattern in patterns)
+    """Whether a pattern matches the name of a test file, with or without `.jsonl` and `.gz`."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names_of(file_name))
 
 
 def _matches(data_source: str, patterns: Iterable[str]) -> bool:
@@ -270,7 +260,7 @@ def _read(
     counts: dict[str, int] = {}
     n_rows = n_chats = 0
     span: tuple[str, int] | None = None
-    with path.open("rb") as file:
+    with open_test_file(path) as file:
         rows = _rows(reader, file, problems, n_bytes=_BATCH_BYTES if limit is None else 1)
         for n_before, row in enumerate(rows):
             ids.add(row.own_id)
@@ -287,7 +277,7 @@ def _read(
         return None
     span_digest, span_bytes = span or (reader.digest(), reader.n_read)
     test_file = TestFile(
-        name=path.name,
+        name=test_file_name(path),
         path=path,
         digest=reader.digest(),
         size_bytes=reader.n_read,
@@ -324,6 +314,8 @@ def _rows(reader: LineReader, file: BinaryIO, problems: _Problems, *, n_bytes: i
     """The valid rows, read `n_bytes` at a time. Blank lines are a problem only where a row follows."""
     n_lines = n_blank = 0
     while lines := reader.batch(file, n_bytes):
+        if not n_lines and (what := document_over_lines(lines[0])):
+            raise OSError(f"it is {what}")
         if (heads := parse_heads(lines)) is not None:
             problems.add_blank(n_lines, n_blank)
             n_blank = 0
@@ -383,15 +375,22 @@ def _without_problems(scan: _FileScan) -> _FileScan:
     return replace(scan, problems=(), n_problems=0, is_readable=True)
 
 
-def _refusal(directory: Path, scans: Sequence[_FileScan], *, skip_invalid: bool) -> DatasetError:
+def _shown(inputs: Sequence[Path]) -> str:
+    """The inputs for a message: `test dir tests`, `test file a.jsonl`, `test dirs a, b and 3 more`."""
+    if len(inputs) > 1:
+        return f"test dirs {listed([visible(str(path)) for path in inputs], 3)}"
+    return f"test {'file' if inputs[0].is_file() else 'dir'} {visible(str(inputs[0]))}"
+
+
+def _refusal(inputs: Sequence[Path], scans: Sequence[_FileScan], *, skip_invalid: bool) -> DatasetError:
     if skip_invalid:
         scans = [scan for scan in scans if not scan.is_readable]
     n_problems = sum(scan.n_problems for scan in scans)
-    count = "1 problem" if n_problems == 1 else f"{n_problems} problems"
+    count = counted(n_problems, "problem")
     if n_problems > _MAX_PROBLEMS_SHOWN:
         count += f" (the first {_MAX_PROBLEMS_SHOWN} shown)"
     return DatasetError(
-        f"test dir {visible(str(directory))} has {count}; nothing was started",
+        f"{_shown(inputs)} {'have' if len(inputs) > 1 else 'has'} {count}; nothing was started",
         problems=tuple(str(problem) for problem in _first_problems(scans)),
         hint="fix or --exclude the files" if skip_invalid else "fix the rows, or leave them out with --skip-invalid",
     )
@@ -402,15 +401,15 @@ def _first_problems(scans: Iterable[_FileScan]) -> tuple[Problem, ...]:
 
 
 def _nothing_selected(
-    directory: Path, include: Sequence[str], exclude: Sequence[str], *, limit: int | None, n_problems: int
+    inputs: Sequence[Path], include: Sequence[str], exclude: Sequence[str], *, limit: int | None, n_problems: int
 ) -> DatasetError:
     options = [f"--include {visible(repr(pattern))}" for pattern in include]
     options += [f"--exclude {visible(repr(pattern))}" for pattern in exclude]
     options += [f"--limit {limit}"] if limit is not None and limit < 1 else []
     because = f" with {' '.join(options)}" if options else ""
-    because += f": {n_problems} invalid rows left out" if n_problems else ""
+    because += f": {counted(n_problems, 'invalid row')} left out" if n_problems else ""
     hint = "patterns are matched against test file names and data sources" if include or exclude else None
-    return DatasetError(f"no row of test dir {visible(str(directory))} is selected{because}", hint=hint)
+    return DatasetError(f"no row of {_shown(inputs)} is selected{because}", hint=hint)
 
 
 def _idle_warnings(
@@ -429,7 +428,7 @@ def _invalid_warning(scan: _FileScan) -> str:
     if scan.test_file is None:
         return f"{visible(first.file)} is skipped, as no valid row is left: {first}"
     n_invalid = scan.test_file.n_invalid
-    rows = "1 invalid row" if n_invalid == 1 else f"{n_invalid} invalid rows, the first"
+    rows = counted(n_invalid, "invalid row") + (", the first" if n_invalid > 1 else "")
     return f"{visible(first.file)}: left out {rows}: {first}"
 
 

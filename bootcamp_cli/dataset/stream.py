@@ -3,7 +3,9 @@
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
 
+from bootcamp_cli.dataset.files import open_test_file
 from bootcamp_cli.dataset.rows import ChatRow, InvalidRowError, LineReader, Row, parse_known_row, parse_row
 from bootcamp_cli.dataset.scan import TestFile
 from bootcamp_cli.errors import DatasetError
@@ -29,8 +31,9 @@ def iter_samples(
     selected = {data_source for data_source, _ in test_file.data_sources}
     parse = parse_row if test_file.n_invalid else parse_known_row
     reader = LineReader(n_bytes=test_file.span_bytes)
+    unpacked = open_test_file(test_file.path) if test_file.is_compressed else None
     n_lines = 0
-    while lines := _next_lines(test_file, reader):
+    while lines := _next_lines(test_file, reader, unpacked):
         for row, line in _taken(lines, n_lines, test_file.drawn):
             owed = repeats if skip is None else [repeat for repeat in repeats if not skip(row, repeat)]
             if not owed:
@@ -55,8 +58,8 @@ def _taken(lines: list[bytes], start: int, drawn: "array[int] | None") -> Iterab
     return ((row, lines[row - start]) for row in drawn[first:end])
 
 
-def _next_lines(test_file: TestFile, reader: LineReader) -> list[bytes]:
-    """The next batch of lines, none at the end of the span.
+def _next_lines(test_file: TestFile, reader: LineReader, unpacked: BinaryIO | None) -> list[bytes]:
+    """The next batch of lines, none at the end of the span; `unpacked` are the contents of a compressed file.
 
     The file is open only here: a run has one stream per test file, and there may be more of these than a process may
     open files.
@@ -64,6 +67,8 @@ def _next_lines(test_file: TestFile, reader: LineReader) -> list[bytes]:
     if reader.n_read == test_file.span_bytes:
         return []
     try:
+        if unpacked is not None:
+            return reader.batch(unpacked, _BATCH_BYTES)
         with test_file.path.open("rb") as file:
             if file.seek(0, 2) < test_file.span_bytes:
                 raise _changed(test_file)

@@ -3,6 +3,7 @@
 It knows the rows of a test dir, recognises them in the text of a request, and solves them with the built-in bootcamps.
 """
 
+import gzip
 import json
 import math
 import re
@@ -288,19 +289,20 @@ def load_samples(test_dir: Path | None) -> SampleIndex:
 
 
 def read_samples(test_dir: Path) -> Iterator[tuple[str, KnownSample]]:
-    """The prompts and samples of the `*.jsonl` files of a directory, by file name and row.
+    """The prompts and samples of the `*.jsonl` and `*.jsonl.gz` files of a directory, or of one, by name and row.
 
     Lines that are not samples are skipped.
 
     Raises:
-        SettingsError: there is no such directory.
+        SettingsError: there is no such directory or file.
     """
-    if not test_dir.is_dir():
+    is_file = test_dir.is_file() and test_dir.name.endswith((".jsonl", ".jsonl.gz"))
+    if not test_dir.is_dir() and not is_file:
         raise SettingsError(
-            f"test_dir: {test_dir} is not a directory", hint="give the one that holds the *.jsonl files"
+            f"test_dir: {test_dir} is not a directory", hint="give the one that holds the *.jsonl files, or such a file"
         )
-    for path in sorted(test_dir.glob("*.jsonl")):
-        with path.open("rb") as lines:
+    for path in [test_dir] if is_file else sorted((*test_dir.glob("*.jsonl"), *test_dir.glob("*.jsonl.gz"))):
+        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as lines:
             for line in lines:
                 match row := _row(line):
                     case {"prompt": str(prompt), "data_source": str(data_source), "ground_truth": ground_truth}:

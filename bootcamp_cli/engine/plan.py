@@ -176,7 +176,7 @@ def make_plan(
     if settings.test_dir is None:
         raise SettingsError("no test dir", hint="give --test-dir DIR (or test_dir in bootcamp.toml)")
     test_set = scan_test_dir(
-        settings.test_dir,
+        *(settings.test_dir if isinstance(settings.test_dir, tuple) else (settings.test_dir,)),
         include=settings.include,
         exclude=settings.exclude,
         limit=settings.limit,

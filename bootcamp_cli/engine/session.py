@@ -169,7 +169,7 @@ def new_session(plan: Plan, model_entry: dict[str, Any] | None, notify: Notify) 
     run_dir = create_run_dir(
         settings.output_dir,
         model_name=settings.model_name or "model",
-        test_dir=plan.test_set.directory,
+        test_dir=plan.test_set.inputs[0],
         now=datetime.now().astimezone(),
         redo_of=plan.redo_of.run if plan.redo_of else None,
     )
@@ -376,9 +376,11 @@ def _has_grown(plan: Plan, manifest: Manifest) -> bool:
 
 
 def _holds(file: TestFile, entry: ManifestFile) -> bool:
-    """Whether a test file is as it was when a run started, or has only rows appended."""
+    """Whether a test file is as it was when a run started, or has only rows appended; a compressed one has none."""
     if file.digest == entry.digest:
         return True
+    if file.is_compressed:
+        return False
     try:
         return digest_of_prefix(file.path, entry.size_bytes) == entry.digest
     except DatasetError:

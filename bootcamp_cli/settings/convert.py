@@ -86,6 +86,8 @@ def argument_value(parameter: Parameter, value: object) -> Any:  # noqa: PLR0911
     if value is None and parameter.optional:
         return None
     try:
+        if parameter.param.several and isinstance(value, list | tuple):
+            return _one_or_all([argument_value(parameter, _single(item)) for item in value])
         match parameter.param.kind, value:
             case "prompt", str():
                 return value
@@ -113,6 +115,8 @@ def stored_value(parameter: Parameter, value: Any) -> Any:  # noqa: PLR0911 - on
     """The value as JSON, for eval_args.json and `--json`: durations as bare numbers, paths absolute, secrets masked."""
     if value is None:
         return None
+    if parameter.param.several and isinstance(value, tuple):
+        return [stored_value(parameter, item) for item in value]
     match parameter.param.kind:
         case "secret":
             return value.reveal() if value.is_placeholder else MASK
@@ -144,6 +148,8 @@ def shown_value(parameter: Parameter, value: Any) -> str:  # noqa: PLR0911 - as 
     stored = stored_value(parameter, value)
     if stored is None or stored == []:
         return "none"
+    if parameter.param.several and isinstance(value, tuple):
+        return ", ".join(shown_value(parameter, item) for item in value)
     match parameter.param.kind:
         case "duration":
             return format_duration(value)
@@ -178,12 +184,16 @@ def shown_names(settings: Settings) -> tuple[str, ...]:
 
     These are the paths, as they were given and from the root, and the name of the model.
     """
-    paths = [value for p in parameters() if isinstance(value := getattr(settings, p.name), Path)]
+    values = [getattr(settings, p.name) for p in parameters()]
+    several = [value if isinstance(value, tuple) else (value,) for value in values]
+    paths = [path for items in several for path in items if isinstance(path, Path)]
     places = (str(place) for path in paths for place in (path, path.absolute()))
     return tuple(dict.fromkeys((settings.model_name or "", *places)))
 
 
 def _value(parameter: Parameter, raw: object, base: Base) -> Any:  # noqa: PLR0911, PLR0912 - one for each kind
+    if parameter.param.several and isinstance(raw, list | tuple):
+        return _one_or_all([_value(parameter, _string(item), base) for item in raw])
     match parameter.param.kind:
         case "text":
             return _text(raw)
@@ -211,6 +221,18 @@ def _value(parameter: Parameter, raw: object, base: Base) -> Any:  # noqa: PLR09
             return _body(raw)
         case "headers":
             return checked_headers(_json_object(raw))
+
+
+def _single(item: object) -> Path | str:
+    """One of several values given in Python."""
+    return item if isinstance(item, Path) else _string(item)
+
+
+def _one_or_all(values: list[Any]) -> Any:
+    """A single value as it is, several as a tuple."""
+    if not values:
+        raise WrongValueError("not be an empty list")
+    return values[0] if len(values) == 1 else tuple(values)
 
 
 def _text(raw: object) -> str:

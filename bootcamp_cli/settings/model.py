@@ -68,6 +68,8 @@ class Param:
         above: An exclusive lower bound.
         fallback_env: A variable of another tool that takes precedence only over the default.
         default_text: The default in words, where the value is not clear.
+        several: Whether the value may be several of its kind, as a tuple: the option is repeated, TOML and variable
+            have a list. A single one stays as it is, also in eval_args.json.
         found_file: Whether a `./bootcamp.toml` that was merely found may set it.
         names_keys: Whether the value names keys of the request body: it says how others are sent, or that they are not.
         of_process: Whether it is about the process and not about the run: one that continues the run takes it anew from
@@ -89,6 +91,7 @@ class Param:
     above: float | None = None
     fallback_env: str | None = None
     default_text: str | None = None
+    several: bool = False
     found_file: bool = True
     names_keys: bool = False
     of_process: bool = False
@@ -122,7 +125,7 @@ class Parameter:
     @property
     def repeatable(self) -> bool:
         """Whether the flag may be given several times."""
-        return self.param.kind in ("words", "globs")
+        return self.param.several or self.param.kind in ("words", "globs")
 
     @property
     def optional(self) -> bool:
@@ -177,8 +180,8 @@ class Settings:
     """The parameters of an evaluation, converted and checked.
 
     A text is converted as on the command line (`timeout="90s"`, `test_dir="tests"`); a number that is a duration is in
-    seconds. `model_name` None means the model that the server lists, if it lists exactly one. `test_dir` None is an
-    error of the functions that need it. The repr masks secrets.
+    seconds. `model_name` None means the model that the server lists, if it lists exactly one. `test_dir` may be several
+    paths; None is an error of the functions that need it. The repr masks secrets.
 
     Raises:
         SettingsError: a value is not one of its parameter.
@@ -265,8 +268,14 @@ class Settings:
     ] = False
 
     test_dir: Annotated[
-        Path | None,
-        Param(help="directory of the test files (*.jsonl)", group="Test data", kind="path", default_text="required"),
+        Path | tuple[Path, ...] | None,
+        Param(
+            help="directory of test files (*.jsonl, *.jsonl.gz), or one such file",
+            group="Test data",
+            kind="path",
+            several=True,
+            default_text="required",
+        ),
     ] = None
     limit: Annotated[
         int | None,

@@ -126,13 +126,14 @@ def create_run_dir(
 ) -> RunDir:
     """Make a new run directory `{model_name}_{test_dir}_{YYYYMMDD_HHMMSS}`; an existing one is never reused.
 
-    Names that are too long are cut, each only as far as the other needs the room. One that redoes samples of the run
-    directory `redo_of` is `{redo_of}_redo_{YYYYMMDD_HHMMSS}`.
+    `test_dir` is the first of the inputs; of a test file the name counts without its suffixes. Names that are too long
+    are cut, each only as far as the other needs the room. One that redoes samples of the run directory `redo_of` is
+    `{redo_of}_redo_{YYYYMMDD_HHMMSS}`.
 
     Raises:
         DiskError: it cannot be made.
     """
-    model, data = safe_name(model_name), safe_name(test_dir.resolve().name)
+    model, data = safe_name(model_name), safe_name(input_name(test_dir))
     n_model = max(_MAX_NAMES // 2, _MAX_NAMES - len(data))
     model = model[:n_model]
     stem = f"{model}_{data[: _MAX_NAMES - len(model)]}" if redo_of is None else f"{redo_of[:_MAX_REDO]}{_REDO}"
@@ -170,6 +171,11 @@ def remove_if_empty(run_dir: RunDir) -> None:
     for folder in (run_dir.path / ".lock", run_dir.details, run_dir.path):
         with suppress(OSError):
             folder.rmdir()
+
+
+def input_name(test_dir: Path) -> str:
+    """The name of a test dir, or of a test file without its suffixes."""
+    return test_dir.resolve().name.removesuffix(".gz").removesuffix(".jsonl")
 
 
 def _no_place(output_dir: Path, error: OSError) -> DiskError:
