@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.analysis.summary import RunSummary
     from bootcamp_cli.bootcamps.registry import Ceiling
     from bootcamp_cli.engine.comparing import ComparedRuns
+    from bootcamp_cli.engine.forecast import Forecast, Price
     from bootcamp_cli.engine.plan import Plan
     from bootcamp_cli.engine.power import Power
     from bootcamp_cli.engine.redo import Selection
@@ -145,6 +146,36 @@ async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | Non
     plan = await _with_bos(plan.with_context(entry.context_length), tell, stop)
     async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
         return await _run(session, tell, stop)
+
+
+def dry_run(settings: Settings | Resolved, on_event: "Emit | None" = None, *, price: str | None = None) -> "Forecast":
+    """Check everything about an evaluation that can be checked without the server, and say what it would take.
+
+    Nothing is sent or written. Bootcamps that are not built in are loaded, certificates read. `price` is what a million
+    tokens of prompts and of answers cost: `0.5,1.5`.
+
+    Raises:
+        UsageError: `evaluate` would not start.
+    """
+    from bootcamp_cli.engine.forecast import parse_price
+
+    asked = None if price is None else parse_price(price)
+    resolved = settings if isinstance(settings, Resolved) else resolved_arguments(settings)
+    return _blocking("dry_run", lambda: _forecast(resolved, asked, _Tell(on_event)))
+
+
+async def _forecast(resolved: Resolved, price: "Price | None", tell: "_Tell") -> "Forecast":
+    from bootcamp_cli.engine.forecast import forecast
+    from bootcamp_cli.server.client import open_client
+
+    plan = await _aside(_plan_evaluation, resolved, tell)
+    if plan.settings.model_name is None:
+        plan = plan.with_model("the only model that the server lists")
+    if refs := plan.third_party():
+        plan = await _with_bootcamps(plan, refs, tell, None)
+    async with open_client(plan.settings, plan.generation):  # reads certificates and proxies
+        pass
+    return await _aside(forecast, plan.with_bos("keep"), price)
 
 
 def _nothing_to_resume(nearest: "Earlier | None", plan: "Plan") -> str:
@@ -492,9 +523,11 @@ def _plan_evaluation(resolved: Resolved, tell: "_Tell") -> "Plan":
     """
     from bootcamp_cli.engine.plan import make_plan
     from bootcamp_cli.settings.warnings import mode_warnings, template_note
+    from bootcamp_cli.store.run_dir import check_output_dir
     from bootcamp_cli.templates.catalog import choose, template_catalog
 
     settings = resolved.settings
+    check_output_dir(settings.output_dir)
     template = choose(template_catalog(resolved.templates), settings.template, resolved.origins["template"].text)
     for warning in mode_warnings(resolved, template_system_prompt=template.system_prompt):
         tell.warn(warning)
@@ -1039,8 +1072,10 @@ def newest_unfinished(output_dir: Path, on_event: "Emit | None" = None) -> Run:
     Raises:
         RunDirectoryError: there is none.
     """
-    from bootcamp_cli.store.run_dir import age_key, readable_runs
+    from bootcamp_cli.store.run_dir import age_key, check_output_dir, readable_runs
 
+    if output_dir.exists():
+        check_output_dir(output_dir)
     runs = readable_runs(output_dir, to_continue=True)
     unfinished = [(age_key(*run), run[0]) for run in runs if not run[1].complete]
     for _, run_dir in sorted(unfinished, key=lambda entry: entry[0], reverse=True):

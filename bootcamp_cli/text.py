@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -157,8 +158,25 @@ _QUERY = re.compile(r"[?#]")
 
 
 def shown_s(seconds: float) -> str:
-    """A duration as people write it: `90 s`, `0.5 s`."""
-    return f"{seconds:.3g} s" if seconds < 10 else f"{seconds:.0f} s"
+    """A duration as people write it: `0.5 s`, `90 s`, `50 min`, `1 h 30 min`; below a tenth of a second `0 s`."""
+    if seconds < 10:
+        return f"{round(seconds, 1):g} s"
+    return duration_words(seconds) if seconds >= _LONG_S else f"{seconds:.0f} s"
+
+
+_LONG_S = 120
+"""From this many seconds on, people count in minutes."""
+
+
+def duration_words(seconds: float) -> str:
+    """A duration to two units: `45 s`, `12 min`, `3 h 50 min`, `2 d 4 h`."""
+    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    whole = max(1, round(seconds))
+    for (large, n_large), (small, n_small) in pairwise(units):
+        if whole >= n_large:
+            n_first, n_second = divmod(round(whole / n_small), n_large // n_small)
+            return f"{n_first} {large}" + (f" {n_second} {small}" if n_second else "")
+    return f"{whole} s"
 
 
 MASK: Final = "***"

@@ -1,5 +1,9 @@
 """`bootcamp eval`."""
 
+from typing import Annotated
+
+import typer
+
 from bootcamp_cli.cli.options import (
     ALL_SETTINGS,
     Call,
@@ -11,6 +15,7 @@ from bootcamp_cli.cli.options import (
     TrackerStepOption,
     command,
 )
+from bootcamp_cli.errors import EXIT_OK, UsageError
 
 
 @command(
@@ -25,23 +30,53 @@ def eval_command(
     tracker_step: TrackerStepOption = None,
     tracker_run: TrackerRunOption = None,
     html: HtmlOption = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run/--no-dry-run",
+            help="check everything offline; show a prompt and its request, counts and estimates",
+            rich_help_panel="Trying",
+        ),
+    ] = False,
+    price: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IN,OUT",
+            help="with --dry-run: what a million tokens cost",
+            rich_help_panel="Trying",
+        ),
+    ] = None,
 ) -> int:
     """Evaluate a model on a test dir.
 
     Every row's prompt is sent and every answer verified. The results are written to a run directory below output_dir;
     wherever the run is cut off, `bootcamp resume` continues it. With gates it is compared with another run at the end:
-    exit code 5 where one fails, 6 where one is undecided.
+    exit code 5 where one fails, 6 where one is undecided. With --dry-run nothing is sent or written.
     """
     from bootcamp_cli import api
     from bootcamp_cli.cli.process import run_shown
-    from bootcamp_cli.cli.results import AskedGates, asked_tracker, log_run, print_run, write_page
+    from bootcamp_cli.cli.results import (
+        AskedGates,
+        asked_tracker,
+        forecast_object,
+        forecast_text,
+        log_run,
+        print_run,
+        write_page,
+    )
 
     gates = AskedGates(texts=gate or (), against=gate_against).check()
     asked = asked_tracker(tracker, step=tracker_step, run=tracker_run)
     if html is not None:
         api.check_page(html or None)
+    if price is not None and not dry_run:
+        raise UsageError("--price: no effect without --dry-run", hint="add --dry-run, or leave it out")
     resolved = api.read_settings(call.sources)
     settings = call.learn(resolved)
+    if dry_run:
+        forecast = api.dry_run(resolved, call.console.on_event, price=price)
+        call.console.result(forecast_object(forecast, settings), text=forecast_text(forecast, settings))
+        return EXIT_OK
     run = run_shown(
         call.console,
         lambda on_event, stop: api.evaluate_async(resolved, on_event, stop=stop),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bootcamp_cli.errors import EXIT_INCOMPLETE, EXIT_OK, BootcampError, UsageError
-from bootcamp_cli.text import counted, listed, score_text, visible
+from bootcamp_cli.text import counted, duration_words, listed, mask_credentials, score_text, visible
 
 if TYPE_CHECKING:
     from bootcamp_cli.analysis.compare import RunComparison
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from bootcamp_cli.api import Run
     from bootcamp_cli.cli.console import Console
     from bootcamp_cli.engine.comparing import ComparedRuns
+    from bootcamp_cli.engine.forecast import Forecast
     from bootcamp_cli.exports.tracker import Tracker
+    from bootcamp_cli.settings.model import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,71 @@ class AskedGates:
                 raise UsageError("--gate-against: there is no gate", hint="add one, like --gate 'overall > -1%'")
             api.check_gates(self.texts, self.against)
         return self
+
+
+def forecast_object(forecast: "Forecast", settings: "Settings") -> dict[str, Any]:
+    """What an evaluation would send and take, as JSON."""
+    import json
+
+    example = forecast.example
+    return {
+        "url": f"{mask_credentials(settings.url).partition('?')[0]}{forecast.url_path}",
+        "example": {"file": example.file, "row": example.row, "data_source": example.data_source},
+        "prompt": forecast.prompt,
+        "body": json.loads(forecast.body),
+        "n_files": forecast.n_files,
+        "n_questions": forecast.n_questions,
+        "n_samples": forecast.n_samples,
+        "data_sources": forecast.data_sources,
+        "prompt_tokens": forecast.n_prompt_tokens,
+        "answer_tokens": forecast.n_answer_tokens,
+        "most_answer_tokens": forecast.most_answer_tokens,
+        "tokens_per_second": forecast.tokens_per_s,
+        "seconds": round(forecast.seconds, 1),
+        "cost": forecast.cost,
+        "most_cost": forecast.most_cost,
+        "based_on": forecast.based_on,
+    }
+
+
+_MOST_SHOWN = 4000
+"""Characters of a prompt or a body that people are shown; JSON has all."""
+
+
+def forecast_text(forecast: "Forecast", settings: "Settings") -> str:
+    """What an evaluation would send and take, for people."""
+    example, n_each = forecast.example, forecast.n_samples / forecast.n_questions
+    mode = f"as template {settings.template} renders it" if settings.api_mode == "completion" else "as it is sent"
+    url = f"{mask_credentials(settings.url).partition('?')[0]}{forecast.url_path}"
+    asked = "" if n_each <= 1 else f", each asked {n_each:g} times"
+    basis = (
+        f"lengths and speed as in {visible(forecast.based_on)}"
+        if forecast.based_on
+        else "an assumption, as no earlier run of these files under output_dir tells lengths and speed"
+    )
+    most = "" if forecast.most_answer_tokens is None else f"; at most {forecast.most_answer_tokens:,}"
+    questions = f"{counted(forecast.n_questions, 'question')} in {counted(forecast.n_files, 'test file')}"
+    at_once = min(settings.max_concurrent_requests, forecast.n_samples)
+    speed = f"{at_once:,} at once, {forecast.tokens_per_s:.3g} tokens/s each"
+    lines = [
+        f"prompt of {visible(example.file)}, row {example.row} ({visible(example.data_source)}), {mode}:",
+        *(f"  | {visible(line)}" for line in _cut(forecast.prompt).split("\n")),
+        f"request body of POST {url}:",
+        f"  {visible(_cut(forecast.body))}",
+        f"samples: {forecast.n_samples:,} ({questions}{asked})",
+        f"prompt tokens: about {forecast.n_prompt_tokens:,} (a token to 4 bytes)",
+        f"answer tokens: about {forecast.n_answer_tokens:,} ({basis}){most}",
+        f"time: about {duration_words(forecast.seconds)} ({speed})",
+    ]
+    if forecast.cost is not None:
+        bound = "" if forecast.most_cost is None else f"; at most {forecast.most_cost:,.2f}"
+        lines.append(f"cost: about {forecast.cost:,.2f}{bound}")
+    return "\n".join([*lines, "nothing was sent or written"])
+
+
+def _cut(text: str) -> str:
+    more = len(text) - _MOST_SHOWN
+    return text if more <= 0 else f"{text[:_MOST_SHOWN]}… ({counted(more, 'more character')}; --json has all)"
 
 
 _NO_GATES = AskedGates()

@@ -18,6 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from bootcamp_cli.engine.breaker import CircuitBreaker, Refusals
+from bootcamp_cli.engine.budget import TokenBudget, token_budget
 from bootcamp_cli.engine.generate import Attempts, Generator, RetryPolicy, ask_neutrally, neutral_prompt, retries
 from bootcamp_cli.engine.limiter import Limiter, Pace
 from bootcamp_cli.engine.scheduler import InFlightLimit, Scheduler, StartRounds, WorkQueue, acquire, expected_lengths
@@ -43,17 +44,20 @@ _STOPPED = "the run was stopped before the verdict"
 async def run(session: Session, client: CompletionClient, emit: Emit, stop: StopRequest | None = None) -> None:
     """Process every sample that the session owes; those that have ended are on disk when this returns or raises.
 
-    `stop` ends it early, and so does cancellation; the answers that have arrived by then are recorded, those without a
-    verdict as pending.
+    `stop` ends it early, so does cancellation, and so do tokens that are used up (`max_total_tokens`); the answers that
+    have arrived by then are recorded, those without a verdict as pending.
 
     Raises:
-        InterruptedRunError: a request to stop ended the run early.
+        InterruptedRunError: a request to stop, or the last of the tokens, ended the run early.
         ServerUnavailableError: the server is gone, refuses the key, or refuses every request alike.
         RunDirectoryError: the run directory cannot be written, or was taken over.
     """
     shutdown = Shutdown(emit)
+    budget = await anyio.to_thread.run_sync(token_budget, session)
     emit(_run_started(session))
     try:
+        if budget.is_used_up and any(session.n_unanswered(file) for file in session.plan.test_set.files):
+            raise budget.error
         with ungrouped():
             async with (
                 await verifier_pool(session.plan.settings, session.run_dir.path) as executor,
@@ -61,15 +65,19 @@ async def run(session: Session, client: CompletionClient, emit: Emit, stop: Stop
             ):
                 if stop is not None:
                     tasks.start_soon(shutdown.obey, stop, tasks.cancel_scope)
+                tasks.start_soon(shutdown.obey, budget.stop, tasks.cancel_scope)
                 tasks.start_soon(_watch_lock, session.journal.lock)
                 expected = await anyio.to_thread.run_sync(expected_lengths, session)
-                await _Pipeline(session, client, executor, shutdown, emit, expected).run()
+                await _Pipeline(session, client, executor, shutdown, budget, emit, expected).run()
                 tasks.cancel_scope.cancel()
     finally:
         emit(RunEnded())
     if shutdown.error is not None:
         raise shutdown.error
-    if shutdown.interrupted:
+    if shutdown.interrupted and budget.is_used_up:
+        if session.n_owed:  # else the last answers took the last tokens
+            raise budget.error
+    elif shutdown.interrupted:
         raise InterruptedRunError("stopped early")
 
 
@@ -98,6 +106,7 @@ class _Pipeline:
         client: CompletionClient,
         executor: VerificationExecutor,
         shutdown: Shutdown,
+        budget: TokenBudget,
         emit: Emit,
         expected: Mapping[str, float],
     ) -> None:
@@ -106,6 +115,7 @@ class _Pipeline:
         n_unanswered = {file.name: session.n_unanswered(file) for file in files}
         self._session = session
         self._shutdown = shutdown
+        self._budget = budget
         self._emit = emit
         self._n_slots = min(n_slots, sum(n_unanswered.values()))
         self._n_in_work = 0
@@ -274,6 +284,7 @@ class _Pipeline:
 
     def _answered(self, attempts: Attempts, answer: Answer) -> None:
         self._n_in_work -= 1
+        self._budget.spend(attempts.sample, answer)
         sample, text = attempts.sample, verified_text(answer.text, answer.reasoning)
         self._verification.submit(sample.data_source, text, sample.ground_truth, _Answered(attempts, answer))
 

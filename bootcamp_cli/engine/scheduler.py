@@ -17,6 +17,7 @@ from typing import Any
 
 import anyio
 
+from bootcamp_cli.engine.plan import Plan
 from bootcamp_cli.engine.session import Session
 from bootcamp_cli.errors import DiskError, RunDirectoryError
 from bootcamp_cli.store.run_dir import MAX_EARLIER, RunDir, recently_changed
@@ -259,29 +260,30 @@ def expected_lengths(session: Session) -> dict[str, float]:
     own = {
         name: index.len_sum / index.n_answered for name, index in session.journal.details.items() if index.n_answered
     }
-    return _earlier(session) | own
+    return earlier_lengths(session.plan, beside=session.run_dir.path.name)[0] | own
 
 
-def _earlier(session: Session) -> dict[str, float]:
-    digests = {file.name: file.digest for file in session.plan.test_set.files}
-    model = session.plan.generation.model
-    found: dict[str, float] = {}
+def earlier_lengths(plan: Plan, *, beside: str = "") -> tuple[dict[str, float], RunDir | None]:
+    """The mean lengths of answers by test file in an earlier run, and that run; its directory is not `beside`."""
+    digests = {file.name: file.digest for file in plan.test_set.files}
+    found: tuple[dict[str, float], RunDir | None] = {}, None
     try:
-        run_dirs = recently_changed(session.plan.settings.output_dir, most=MAX_EARLIER)
+        run_dirs = recently_changed(plan.settings.output_dir, most=MAX_EARLIER)
     except DiskError:
-        return {}
+        return found
     for run_dir in run_dirs:
         identity = _identity(run_dir)
-        if run_dir.path.name == session.run_dir.path.name or not digests.items() & identity.get("files", {}).items():
+        if run_dir.path.name == beside or not digests.items() & identity.get("files", {}).items():
             continue
         lengths = {
             name: length
             for name, length in _mean_lengths(run_dir).items()
             if name in digests and identity["files"].get(name) == digests[name]
         }
-        if lengths and identity.get("model_name") == model:
-            return lengths
-        found = found or lengths
+        if lengths and identity.get("model_name") == plan.generation.model:
+            return lengths, run_dir
+        if lengths and found[1] is None:
+            found = lengths, run_dir
     return found
 
 

@@ -649,6 +649,16 @@ class Settings:
     output_dir: Annotated[Path, Param(help="where run directories are created", group="Run", kind="path")] = Path(
         "output"
     )
+    max_total_tokens: Annotated[
+        int | None,
+        Param(
+            help="stop as on SIGTERM, to be resumed, when prompts and answers of the run have so many tokens",
+            group="Run",
+            kind="integer",
+            minimum=1,
+            default_text="no limit",
+        ),
+    ] = None
     resume: Annotated[
         bool, Param(help="continue the newest run with the same settings, if there is one", group="Run", kind="switch")
     ] = False

@@ -54,20 +54,12 @@ def make_record(
     latency_s: float,
     retries: tuple[str, ...] = (),
 ) -> Record:
-    """The record of an answered sample.
-
-    `output_len` is the server's token count; without one it is an estimate, marked as such: the number of pieces of a
-    stream that carried text, else of words of the verified text.
-    """
-    n_tokens = answer.completion_tokens
-    is_estimated = n_tokens is None
-    if n_tokens is None:
-        n_tokens = answer.n_pieces
+    """The record of an answered sample; an estimated `output_len` is marked as such."""
     return Record(
         id=sample.id,
         prompt=sample.prompt,
         output=answer.text,
-        output_len=n_words(answer.text, answer.reasoning) if n_tokens is None else n_tokens,
+        output_len=output_length(answer),
         ground_truth=sample.ground_truth,
         score=verdict.score,
         extracted_output=verdict.extracted,
@@ -80,12 +72,22 @@ def make_record(
         attempts=attempts,
         retries=retries,
         latency_s=round(latency_s, 4),
-        output_len_estimated=is_estimated,
+        output_len_estimated=answer.completion_tokens is None,
         failure=verdict.failure,
         failure_message=verdict.error if verdict.failure else None,
         repeat=sample.repeat,
         max_tokens=answer.max_tokens,
     )
+
+
+def output_length(answer: Answer) -> int:
+    """The server's token count of an answer.
+
+    Without one it is an estimate: the number of pieces of a stream that carried text, else of words of the verified
+    text.
+    """
+    n_tokens = answer.n_pieces if answer.completion_tokens is None else answer.completion_tokens
+    return n_words(answer.text, answer.reasoning) if n_tokens is None else n_tokens
 
 
 def n_words(output: str, reasoning: str | None) -> int:

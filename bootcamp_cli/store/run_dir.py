@@ -1,5 +1,6 @@
 """The run directory: its name, its files, its manifest, and how to find it again."""
 
+import errno
 import glob
 import heapq
 import os
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import asdict, fields
 
-from bootcamp_cli.errors import DiskError, RunDirectoryError, disk_error
+from bootcamp_cli.errors import DiskError, RunDirectoryError, SettingsError, disk_error
 from bootcamp_cli.store.atomic import Check, replace_json
 from bootcamp_cli.types import Manifest, decode
 
@@ -171,6 +172,29 @@ def remove_if_empty(run_dir: RunDir) -> None:
     for folder in (run_dir.path / ".lock", run_dir.details, run_dir.path):
         with suppress(OSError):
             folder.rmdir()
+
+
+def check_output_dir(output_dir: Path) -> None:
+    """Check that run directories can be made below a directory that need not exist yet; nothing is made.
+
+    Raises:
+        SettingsError: a file stands in its place, or in that of a directory above it.
+        DiskError: it may not be written to.
+    """
+    place = output_dir.absolute()
+    try:
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        if not place.is_dir():
+            where = "" if place == output_dir.absolute() else f" ({place})"
+            raise SettingsError(
+                f"output_dir: {output_dir} is not a directory: there is a file{where}",
+                hint="choose another with --output-dir",
+            )
+    except OSError as error:
+        raise disk_error(error, f"look at {output_dir}") from error
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise disk_error(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), f"write to {place}")
 
 
 def input_name(test_dir: Path) -> str:
