@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -21,12 +22,14 @@ from bootcamp_cli.errors import (
     BootcampError,
     DiskError,
     InterruptedRunError,
+    KeyRefusedError,
     ResumeRefusedError,
     RunDirectoryError,
     RunLockedError,
     ServerUnavailableError,
     SettingsError,
     UsageError,
+    WrongModeError,
     ungrouped,
 )
 from bootcamp_cli.settings.model import AUTO, Settings, listed_keys
@@ -114,14 +117,25 @@ async def evaluate_async(
     """
     resolved = settings if isinstance(settings, Resolved) else resolved_arguments(settings)
     tell = _Tell(on_event)
-    return await _to_its_end(
-        lambda: _in_time(resolved.settings, tell, stop, lambda stop: _evaluated(resolved, tell, stop))
-    )
+    with _naming_key(resolved):
+        return await _to_its_end(
+            lambda: _in_time(resolved.settings, tell, stop, lambda stop: _evaluated(resolved, tell, stop))
+        )
+
+
+@contextlib.contextmanager
+def _naming_key(resolved: Resolved) -> Iterator[None]:
+    """Say of a key that is refused where it came from."""
+    try:
+        yield
+    except KeyRefusedError as error:
+        error.hint = f"{resolved.key_note}; {error.hint}"
+        raise
 
 
 async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | None") -> "Run":
     from bootcamp_cli.engine.session import in_thread, nearest_run, new_session
-    from bootcamp_cli.store.run_dir import MAX_EARLIER
+    from bootcamp_cli.store.run_dir import MAX_EARLIER, remove_if_unanswered
 
     plan = await _aside(_plan_evaluation, resolved, tell)
     entry = None
@@ -143,9 +157,18 @@ async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | Non
         tell.note(_nothing_to_resume(nearest, plan))
     if entry is None or plan.settings.resume:
         entry, plan = await _ready(plan, tell, stop, entry=entry)
-    plan = await _with_bos(plan.with_context(entry.context_length), tell, stop)
-    async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
-        return await _run(session, tell, stop)
+    plan = plan.with_context(entry.context_length)
+    if plan.settings.check_model_url and not (entry.listed or entry.answered):
+        await _first_answer(plan, tell, stop)
+    plan = await _with_bos(plan, tell, stop)
+    made: list[RunDir] = []
+    try:
+        async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
+            made.append(session.run_dir)
+            return await _run(session, tell, stop)
+    except WrongModeError:
+        await _aside(remove_if_unanswered, made[0])
+        raise
 
 
 def dry_run(settings: Settings | Resolved, on_event: "Emit | None" = None, *, price: str | None = None) -> "Forecast":
@@ -203,9 +226,10 @@ async def resume_async(
         BootcampError: as `evaluate` does.
     """
     tell = _Tell(on_event)
-    return await _to_its_end(
-        lambda: _in_time(settings.settings, tell, stop, lambda stop: _continued(run, settings, tell, redo, stop))
-    )
+    with _naming_key(settings):
+        return await _to_its_end(
+            lambda: _in_time(settings.settings, tell, stop, lambda stop: _continued(run, settings, tell, redo, stop))
+        )
 
 
 async def _in_time(
@@ -376,6 +400,8 @@ def _asking(session: "Session", client: "CompletionClient") -> contextlib.Abstra
 
 def _tell_how_to_go_on(error: BootcampError, run_dir: "RunDir") -> None:
     """Put the command that continues the run into the error's hint."""
+    if isinstance(error, WrongModeError):  # another mode is another run
+        return
     command = f"`bootcamp resume {shlex.quote(str(run_dir.path))}`"
     general = "`bootcamp resume`"
     hint = error.hint or f"continue with {general}"
@@ -470,6 +496,25 @@ async def _model_of(plan: "Plan", tell: "_Tell", stop: "StopRequest | None") -> 
             "prompt and answer together must fit, and most servers refuse such requests"
         )
     return entry
+
+
+async def _first_answer(plan: "Plan", tell: "_Tell", stop: "StopRequest | None") -> None:
+    """Wait for a short completion where no list tells of the model: before a run directory is made for nothing."""
+    from bootcamp_cli.engine.generate import neutral_prompt
+    from bootcamp_cli.server.client import open_client
+    from bootcamp_cli.server.health import wait_for_answer
+
+    async def asked() -> None:
+        async with open_client(plan.settings, plan.generation) as client:
+            await wait_for_answer(
+                client,
+                neutral_prompt(plan.prompt_template),
+                wait_s=plan.settings.wait,
+                poll_interval_s=plan.settings.poll_interval,
+                notify=tell.note,
+            )
+
+    await _unless_stopped(stop, asked)
 
 
 async def _with_bos(plan: "Plan", tell: "_Tell", stop: "StopRequest | None") -> "Plan":
@@ -1462,7 +1507,9 @@ class ModelCheck:
     probe: "ProbeResult | None"
 
 
-def check_model(settings: Settings, on_event: "Emit | None" = None, *, with_probe: bool = False) -> ModelCheck:
+def check_model(
+    settings: Settings | Resolved, on_event: "Emit | None" = None, *, with_probe: bool = False
+) -> ModelCheck:
     """Wait until the server offers the model; `with_probe` asks for one short completion as well.
 
     Raises:
@@ -1471,6 +1518,8 @@ def check_model(settings: Settings, on_event: "Emit | None" = None, *, with_prob
     """
     from bootcamp_cli.server.request import GenerationConfig
 
+    resolved = settings if isinstance(settings, Resolved) else resolved_arguments(settings)
+    settings = resolved.settings
     generation = GenerationConfig(
         api_mode=settings.api_mode,
         sent={
@@ -1482,13 +1531,16 @@ def check_model(settings: Settings, on_event: "Emit | None" = None, *, with_prob
         max_tokens_field=settings.max_tokens_field,
         omit=settings.omit,
     )
-    return _blocking("check_model", lambda: _checked(settings, generation, _Tell(on_event), with_probe=with_probe))
+    with _naming_key(resolved):
+        return _blocking(
+            "check_model", lambda: _checked(resolved.settings, generation, _Tell(on_event), with_probe=with_probe)
+        )
 
 
 async def _checked(settings: Settings, generation: "GenerationConfig", tell: _Tell, *, with_probe: bool) -> ModelCheck:
     from bootcamp_cli.server.client import open_client
-    from bootcamp_cli.server.failures import AttemptFailed, is_refusal
-    from bootcamp_cli.server.health import PROBE_PROMPT, probe, wait_for_model
+    from bootcamp_cli.server.failures import AttemptFailed, has_no_list, is_refusal
+    from bootcamp_cli.server.health import PROBE_PROMPT, probe, refuse_wrong_mode, wait_for_model
     from bootcamp_cli.server.request import way_around
 
     async with open_client(settings, generation) as client:
@@ -1506,6 +1558,10 @@ async def _checked(settings: Settings, generation: "GenerationConfig", tell: _Te
             return ModelCheck(entry=entry, probe=await probe(client, PROBE_PROMPT))
         except AttemptFailed as failure:
             url = client.endpoint.base_url
+            if failure.status == HTTPStatus.UNAUTHORIZED:
+                raise KeyRefusedError(f"{url}: the probe failed: {failure.message}", hint="check the key") from failure
+            if has_no_list(failure):
+                await refuse_wrong_mode(client, failure)
             way = way_around(failure.message) if is_refusal(failure) else None
             raise ServerUnavailableError(
                 f"{url}: the probe failed: {failure.message}", hint=f"try {way}" if way else ""

@@ -10,7 +10,9 @@ BootcampError                    1
 │   ├── DatasetError             2   the test dir or its rows
 │   ├── UnknownBootcampError     2   a data_source without a verifier
 │   └── ResumeRefusedError       2   what would change the answers of a started run
-├── ServerUnavailableError       4   server or model not available, key refused, all refused alike
+├── ServerUnavailableError       4   server or model not available, all refused alike
+│   ├── KeyRefusedError          4   the key is refused, or there is none
+│   └── WrongModeError           4   the server has no path for requests of this api_mode
 └── InterruptedRunError        130   a signal, --stop-after or a request to stop; the run can be resumed
 """
 
@@ -89,6 +91,14 @@ class ServerUnavailableError(BootcampError):
     """The server or the model is not available, the key is refused, or every request is refused alike."""
 
     exit_code = 4
+
+
+class KeyRefusedError(ServerUnavailableError):
+    """The server refuses the key, or wants one."""
+
+
+class WrongModeError(ServerUnavailableError):
+    """The server takes requests of the other api_mode only: nothing of the run can be answered."""
 
 
 class InterruptedRunError(BootcampError):

@@ -25,8 +25,9 @@ def check_model_command(
     """Wait until the server offers the model."""
     from bootcamp_cli import api
 
-    settings = call.learn(api.read_settings(call.sources))
-    check = api.check_model(settings, call.console.on_event, with_probe=with_probe)
+    resolved = api.read_settings(call.sources)
+    settings = call.learn(resolved)
+    check = api.check_model(resolved, call.console.on_event, with_probe=with_probe)
     entry, result = check.entry, check.probe
     url = mask_credentials(settings.url)
     data: dict[str, object] = {"url": url, "model": entry.name, "listed": entry.listed, "entry": entry.raw}

@@ -14,11 +14,11 @@ from math import inf
 
 import anyio
 
-from bootcamp_cli.errors import ServerUnavailableError
+from bootcamp_cli.errors import KeyRefusedError, ServerUnavailableError, WrongModeError
 from bootcamp_cli.events import Emit, RunPaused, RunResumed, Warned
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.failures import AttemptFailed, has_no_list, is_of_gateway, is_refusal, refuses_connections
-from bootcamp_cli.server.health import probe
+from bootcamp_cli.server.health import probe, refuse_wrong_mode
 from bootcamp_cli.server.request import way_around
 from bootcamp_cli.types import RequestFailure
 
@@ -71,6 +71,7 @@ class CircuitBreaker:
         self._n_alike = 0
         self._growth = 1
         self._has_answered = False
+        self._of_mode: _Question | None = None
         self._refused_s = -inf
         self._away_since: float | None = None
 
@@ -104,7 +105,10 @@ class CircuitBreaker:
         if failure.scope == "abandoned":
             return True
         if failure.scope == "run_stop":
-            raise ServerUnavailableError(failure.message, hint="fix that and run `bootcamp resume`") from failure
+            kind = KeyRefusedError if failure.status == HTTPStatus.UNAUTHORIZED else ServerUnavailableError
+            raise kind(failure.message, hint="fix that and run `bootcamp resume`") from failure
+        if has_no_list(failure) and not self._has_answered:
+            await self._refuse_wrong_mode(failure)
         if failure.scope == "model_missing" and await self._is_over(self._trouble_with_model):
             return True
         sign = self._sign_of(failure)
@@ -118,6 +122,20 @@ class CircuitBreaker:
             await self._pause(f"the server cannot be reached ({failure.message})", self._trouble, first_s=0.0)
             return True
         return await self._is_over(partial(self._trouble, sign))
+
+    async def _refuse_wrong_mode(self, failure: AttemptFailed) -> None:
+        """Stop a run of an api_mode whose path the server does not know; looked at once, before the first answer."""
+        if self._of_mode is None:
+            self._of_mode = question = _Question()
+            try:
+                await refuse_wrong_mode(self._client, failure)
+            except WrongModeError as error:
+                question.error = error
+            finally:
+                question.over.set()
+        await self._of_mode.over.wait()
+        if self._of_mode.error is not None:
+            raise self._of_mode.error
 
     def _sign_of(self, failure: AttemptFailed) -> str | None:
         """What failures in a row have in common where it may be an outage; None for what is of one sample."""

@@ -1,22 +1,27 @@
-"""What a server speaks that gives no usable reply: TLS on an http address, plain HTTP on an https one, HTTP/2 only.
+"""What is wrong with the address of a server that gives no usable reply, found by looking.
 
-Or TLS with a certificate on both sides.
-
-No wait mends any of these, and the HTTP libraries only tell that the connection was lost. So connections of its own are
-made to the same address, which carry neither key nor certificate nor prompt.
+It may speak something else: TLS on an http address, plain HTTP on an https one, HTTP/2 only, TLS with a certificate on
+both sides. Or its API is at another path, or has another one than that of the api_mode. No wait changes any of these,
+and the HTTP libraries only tell that the connection was lost. So connections of its own are made to the same host,
+which carry neither key nor prompt; what is found is told, never used.
 """
 
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
 
-from bootcamp_cli.server.endpoint import Endpoint
+from bootcamp_cli.errors import SettingsError
+from bootcamp_cli.server.client import make_transport
+from bootcamp_cli.server.endpoint import Endpoint, has_version
 from bootcamp_cli.server.failures import AttemptFailed
+from bootcamp_cli.server.response import load_json
+from bootcamp_cli.server.transport import Reply
 
 LOOK_S = 2.0
 """Longest wait for each step of a look."""
@@ -55,6 +60,54 @@ async def diagnosed(endpoint: Endpoint, failure: AttemptFailed) -> Diagnosis | N
     port = parts.port or (443 if parts.scheme == "https" else 80)
     work = partial(look, _Peer(host=parts.hostname or "", port=port, name=parts.netloc, url=endpoint.base_url))
     return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+
+
+_USUAL_PATHS = ("/v1", "/api/v1", "/openai/v1")
+"""Where APIs are at the root of a host: most of them, OpenRouter's and Open WebUI's, Groq's."""
+
+_SHOWN_HEADERS = frozenset({b"accept", b"user-agent"})
+
+
+async def api_elsewhere(endpoint: Endpoint) -> str | None:
+    """The base URL on the same host at which a model list is, where the given one has none; None where none is found.
+
+    A list that wants a key counts. The requests carry no key, header or query of the user's.
+    """
+    parts = urlsplit(endpoint.base_url)
+    root = f"{parts.scheme}://{parts.netloc}"
+    bare = replace(
+        endpoint, query="", headers=tuple(header for header in endpoint.headers if header[0].lower() in _SHOWN_HEADERS)
+    )
+    below = [] if has_version(endpoint.base_url) else [f"{endpoint.base_url}/v1"]
+    for url in dict.fromkeys((*below, *(f"{root}{path}" for path in _USUAL_PATHS))):
+        if url != endpoint.base_url and await _has_list(replace(bare, base_url=url)):
+            return url
+    return None
+
+
+async def _has_list(endpoint: Endpoint) -> bool:
+    try:
+        transport = await anyio.to_thread.run_sync(make_transport, endpoint)
+    except SettingsError:
+        return False
+    try:
+        with anyio.move_on_after(LOOK_S):
+            return _is_list(await transport.get("/models"))
+    except AttemptFailed:
+        return False
+    finally:
+        await transport.aclose()
+    return False
+
+
+def _is_list(reply: Reply) -> bool:
+    if reply.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        return True
+    try:
+        page = load_json(reply.body) if reply.status == HTTPStatus.OK else None
+    except AttemptFailed:
+        return False
+    return isinstance(page, list) or (isinstance(page, dict) and isinstance(page.get("data"), list))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

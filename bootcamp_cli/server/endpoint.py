@@ -115,6 +115,11 @@ def endpoint(
     )
 
 
+def has_version(base_url: str) -> bool:
+    """Whether a base URL ends in the version of an API, as most do: `/v1`."""
+    return _API_VERSION.search(base_url) is not None
+
+
 def _query_values(query: str) -> list[str]:
     """The longer values of the URL's query: any of them may be a key, whatever its name, and a server may quote it."""
     values = [pair.partition("=")[2] for pair in query.split("&")]

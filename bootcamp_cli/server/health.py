@@ -1,19 +1,19 @@
 """Is the model there? Ask until it is, and request one short completion to see it work."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
 
-from bootcamp_cli.errors import ServerUnavailableError, SettingsError
+from bootcamp_cli.errors import KeyRefusedError, ServerUnavailableError, SettingsError, WrongModeError
 from bootcamp_cli.server.client import CompletionClient
-from bootcamp_cli.server.diagnosis import diagnosed
-from bootcamp_cli.server.endpoint import Endpoint
+from bootcamp_cli.server.diagnosis import api_elsewhere, diagnosed
+from bootcamp_cli.server.endpoint import Endpoint, has_version
 from bootcamp_cli.server.failures import AttemptFailed, has_no_list, is_keepable, is_refusal
-from bootcamp_cli.settings.model import AUTO, MAX_TOKENS
+from bootcamp_cli.settings.model import AUTO, MAX_TOKENS, ApiMode
 from bootcamp_cli.text import one_line, shortened, shown_s
 from bootcamp_cli.types import Answer
 
@@ -26,6 +26,8 @@ PROBE_MAX_TOKENS = 16
 _MAX_NAMES = 10
 _BOS_TIMEOUT_S = 60.0
 _DOUBLED = 2
+_OTHER_MODE: Mapping[ApiMode, ApiMode] = {"completion": "chat_completion", "chat_completion": "completion"}
+_OTHER_MODE_TIMEOUT_S = 60.0
 _UNKNOWN = "unknown"
 _WRONG_VERSION = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
 _WITHOUT_LIST = "--no-check-model-url goes on without the list"
@@ -36,13 +38,14 @@ class ModelEntry:
     """A model as the server lists it.
 
     `context_length` is in tokens, None where the server does not tell it; `raw` is the whole entry where it is safe to
-    keep. `listed` is False where no list tells whether the model is there.
+    keep. `listed` is False where no list tells whether the model is there, `answered` whether a completion did then.
     """
 
     name: str
     context_length: int | None = None
     raw: dict[str, Any] | None = field(default=None, repr=False)
     listed: bool = True
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +68,12 @@ async def wait_for_model(
 
     Without `model_name` the only listed model is taken. `notify` gets a line each time the model is not there. A server
     whose list is refused is asked for a short completion instead. Raises ServerUnavailableError when the time is up,
-    and at once for what waiting cannot fix: a refused key or certificate, a redirect, the wrong protocol, a model that
-    failed to load or is listed under a similar name. Raises SettingsError where a model name is needed.
+    and at once for what waiting cannot fix: a refused key or certificate, a redirect, a wrong protocol or path, a model
+    that failed to load or is listed under a similar name. Raises SettingsError where a model name is needed.
     """
     endpoint = client.endpoint
     started = anyio.current_time()
+    is_first = True
     while True:
         missing: str | None
         way_out = ""
@@ -77,10 +81,11 @@ async def wait_for_model(
             models = await client.models()
         except AttemptFailed as failure:
             missing, hint = failure.message, "check --url and that the server runs"
+            await _refuse_wrong_path(client, failure, is_first=is_first)
             if has_no_list(failure):
                 return _unlisted(endpoint, model_name, f"/models: {missing}", notify)
             if failure.scope == "run_stop" or _is_redirect(failure) or failure.status == _WRONG_VERSION:
-                raise _gave_up(endpoint, missing, _next_step(failure)) from failure
+                raise _stopped(endpoint, failure) from failure
             if is_refusal(failure):
                 if (entry := await _despite_refused_list(client, model_name, failure, notify)) is not None:
                     return entry
@@ -107,6 +112,98 @@ async def wait_for_model(
             f"{endpoint.base_url} is not ready: {missing}; asking again in {shown_s(pause_s)}, for {left} more{way_out}"
         )
         await anyio.sleep(pause_s)
+        is_first = False
+
+
+async def _refuse_wrong_path(client: CompletionClient, failure: AttemptFailed, *, is_first: bool) -> None:
+    """Refuse a base URL without a model list where another one on the host has one; looked at once.
+
+    Where there is a completion all the same, the server just has no list.
+
+    Raises:
+        ServerUnavailableError: the API is at another path.
+    """
+    url = client.endpoint.base_url
+    is_page = failure.kind == "bad_response" and not has_version(url)
+    if not is_first or (failure.status != HTTPStatus.NOT_FOUND and not is_page):
+        return
+    found = await api_elsewhere(client.endpoint)
+    if found is None:
+        return
+    if client.config.model and has_no_list(failure):
+        try:
+            await probe(client, PROBE_PROMPT)
+        except AttemptFailed as refusal:
+            if not has_no_list(refusal):
+                return
+        else:
+            return
+    raise ServerUnavailableError(
+        f"{url} is not the base URL of the API: {failure.message}; the server answers at {found}",
+        hint=f"give --url {found}",
+    ) from failure
+
+
+async def wait_for_answer(
+    client: CompletionClient, prompt: str, *, wait_s: float, poll_interval_s: float, notify: Callable[[str], None]
+) -> None:
+    """Ask for a short completion of a server whose list did not tell of the model, until there is some reply to it.
+
+    A refusal is one, too: the run itself tells whether it is about the parameters.
+
+    Raises:
+        ServerUnavailableError: there is no such path, the key is refused, or the time is up.
+    """
+    url = client.endpoint.base_url
+    started = anyio.current_time()
+    while True:
+        try:
+            await probe(client, prompt)
+        except AttemptFailed as failure:
+            if failure.scope == "run_stop":
+                raise _stopped(client.endpoint, failure) from failure
+            if has_no_list(failure):
+                await refuse_wrong_mode(client, failure)
+                raise ServerUnavailableError(
+                    f"{url} has neither a model list nor completions: {failure.message}",
+                    hint="check --url: most base URLs end in /v1",
+                ) from failure
+            if is_refusal(failure):
+                return
+            waited_s = anyio.current_time() - started
+            if waited_s >= wait_s:
+                what = f"{failure.message}; waited {shown_s(waited_s)}"
+                raise _gave_up(client.endpoint, what, "--wait sets how long to wait") from failure
+            pause_s = min(poll_interval_s, wait_s - waited_s)
+            notify(f"{url} is not ready: {failure.message}; asking again in {shown_s(pause_s)}")
+            await anyio.sleep(pause_s)
+        else:
+            return
+
+
+async def refuse_wrong_mode(client: CompletionClient, failure: AttemptFailed) -> None:
+    """Refuse an api_mode whose path the server does not know, where it takes a short completion in the other one.
+
+    Raises:
+        WrongModeError: that is so.
+    """
+    config, other = client.config, _OTHER_MODE[client.config.api_mode]
+    asking = CompletionClient(
+        client.transport,
+        replace(config, api_mode=other),
+        timeout_s=min(client.timeout_s, _OTHER_MODE_TIMEOUT_S),
+        idle_timeout_s=client.idle_timeout_s,
+    )
+    try:
+        await probe(asking, PROBE_PROMPT)
+    except AttemptFailed as refusal:
+        if not is_refusal(refusal) or has_no_list(refusal):
+            return
+    raise WrongModeError(
+        f"{client.endpoint.base_url} takes no requests of api_mode {config.api_mode} ({failure.message}), "
+        f"but those of {other}",
+        hint=f"give --api-mode {other}",
+    ) from failure
 
 
 async def probe(client: CompletionClient, prompt: str) -> ProbeResult:
@@ -145,7 +242,8 @@ async def _despite_refused_list(
         other = "" if refusal.message == failure.message else f" (the completion: {refusal.message})"
         what = f"{endpoint.base_url} refuses its model list and a short completion: {failure.message}{other}"
         raise ServerUnavailableError(what, hint="see `bootcamp check-model --probe`") from refusal
-    return _unlisted(endpoint, model_name, f"/models: {failure.message}; a short completion was answered", notify)
+    entry = _unlisted(endpoint, model_name, f"/models: {failure.message}; a short completion was answered", notify)
+    return replace(entry, answered=True)
 
 
 def _find(endpoint: Endpoint, models: list[dict[str, Any]], model_name: str | None) -> ModelEntry | None:
@@ -296,6 +394,13 @@ def _next_step(failure: AttemptFailed) -> str:
     if failure.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return "check the proxy's user and password"
     return "check the key (--api-key or BOOTCAMP_API_KEY)"
+
+
+def _stopped(endpoint: Endpoint, failure: AttemptFailed) -> ServerUnavailableError:
+    """The error for a failure that waiting cannot fix."""
+    error = _gave_up(endpoint, failure.message, _next_step(failure))
+    refused = failure.status == HTTPStatus.UNAUTHORIZED
+    return KeyRefusedError(error.message, hint=error.hint) if refused else error
 
 
 def _gave_up(endpoint: Endpoint, missing: str, hint: str) -> ServerUnavailableError:

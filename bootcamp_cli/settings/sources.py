@@ -39,6 +39,8 @@ class RawValue:
 class Resolved:
     """Settings, the origin of each by parameter name, and what else the sources hold.
 
+    `unused_key` is a variable with a key that does not go to this URL.
+
     `templates` are the raw `[templates.NAME]` tables with their places, `warnings` tell what is odd about the sources.
     """
 
@@ -46,10 +48,22 @@ class Resolved:
     origins: Mapping[str, Origin]
     templates: Mapping[str, tuple[Mapping[str, Any], str]]
     warnings: tuple[str, ...] = ()
+    unused_key: str | None = None
 
     def chosen(self, name: str) -> bool:
         """Whether the parameter comes from anything but the default."""
         return self.origins[name].kind != "default"
+
+    @property
+    def key_note(self) -> str:
+        """Where the key came from that was sent, for who has to find out why it is refused."""
+        if self.settings.api_key.is_placeholder:
+            rest = f"; {self.unused_key} is set, but goes only to {OPENAI_HOST} or a URL from {OPENAI_URL_VARIABLE}"
+            return "no key was sent" + (rest if self.unused_key else "")
+        key, url = self.origins["api_key"], self.origins["url"]
+        apart = url.kind != key.kind and not {key.text, url.text} <= {OPENAI_KEY_VARIABLE, OPENAI_URL_VARIABLE}
+        of_url = " the default" if url.kind == "default" else f" from {url.text}"
+        return f"the key that was sent is from {key.text}" + (f", the URL is{of_url}" if apart else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +129,7 @@ def load_settings(sources: Sources) -> Resolved:
         origins=origins,
         templates=_templates(files),
         warnings=tuple(_unknown_variables(env)),
+        unused_key=OPENAI_KEY_VARIABLE if origins["api_key"] is DEFAULT and env.get(OPENAI_KEY_VARIABLE) else None,
     )
 
 

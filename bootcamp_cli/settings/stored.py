@@ -112,13 +112,20 @@ def settings_from_eval_args(
         values[name] = run.value(parameter, stored)
         is_default = values[name] == default_value(parameter, base)
         origins[name] = DEFAULT if is_default else Origin(kind="run", text=f"{place}: {name}")
+        if parameter.param.kind == "secret" and data.get(name) == MASK:
+            used = current.chosen(name)
+            origins[name] = current.origins[name] if used else Origin(kind="environment", text=OPENAI_KEY_VARIABLE)
     if missing:
         raise SettingsError(
             f"{place}: only masks are stored for {', '.join(missing)}",
             hint="give them as for the first run: by flag, environment, TOML or keyword argument",
         )
     return Resolved(
-        settings=Settings(**values), origins=origins, templates=current.templates, warnings=current.warnings
+        settings=Settings(**values),
+        origins=origins,
+        templates=current.templates,
+        warnings=current.warnings,
+        unused_key=current.unused_key,
     )
 
 

@@ -5,6 +5,7 @@ import glob
 import heapq
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -208,6 +209,14 @@ def _no_place(output_dir: Path, error: OSError) -> DiskError:
         f"output_dir: {output_dir} is not a directory and cannot be made one: {error.strerror}",
         hint="choose another with --output-dir",
     )
+
+
+def remove_if_unanswered(run_dir: RunDir) -> None:
+    """Remove a run directory that this process made and in which nothing was recorded; any other stays."""
+    with suppress(OSError):
+        results = [run_dir.failures, *run_dir.details.iterdir()]
+        if not any(path.exists() and path.stat().st_size for path in results):
+            shutil.rmtree(run_dir.path)
 
 
 def redo_dirs(run_dir: RunDir) -> list[tuple[RunDir, Manifest]]:
