@@ -463,7 +463,7 @@ async def _ready(
 
 async def _with_bootcamps(plan: "Plan", refs: "list[BootcampRef]", tell: "_Tell", stop: "StopRequest | None") -> "Plan":
     """Load bootcamps in workers; what cannot be loaded is an error, or a warning where outputs may be unscored."""
-    from bootcamp_cli.engine.plan import unloadable_lines
+    from bootcamp_cli.engine.plan import unloadable_count, unloadable_lines
     from bootcamp_cli.verification.loading import load_ahead
 
     if len(refs) >= _MANY_BOOTCAMPS:
@@ -473,7 +473,7 @@ async def _with_bootcamps(plan: "Plan", refs: "list[BootcampRef]", tell: "_Tell"
     plan = plan.with_loading(reasons, loading.families)
     if reasons:
         tell.warn(
-            f"the bootcamps of {len(reasons)} data sources cannot be loaded, their outputs are kept for a later "
+            f"{unloadable_count(reasons)} cannot be loaded, their outputs are kept for a later "
             f"`bootcamp rescore`: {'; '.join(unloadable_lines(reasons))}"
         )
     return plan

@@ -162,7 +162,7 @@ def test_outputs_of_what_cannot_be_loaded_wait_for_rescore(
 def test_a_verifier_that_cannot_be_loaded_ends_the_wait_for_the_model(package: Path, mixed: Path) -> None:
     """While a server is waited for, verifiers are loaded: what they lack is told at once, not after the wait."""
     settings = settings_of(NOWHERE, mixed, package, wait=3600.0)
-    with pytest.raises(UnknownBootcampError, match="1 data sources cannot be loaded"):
+    with pytest.raises(UnknownBootcampError, match="1 data source cannot be loaded"):
         evaluate(settings, stop=StopRequest())
 
 

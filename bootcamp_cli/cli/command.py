@@ -98,10 +98,13 @@ def usage_errors_translated(ctx: Any) -> Iterator[None]:
         if not hasattr(error, "possibilities"):  # typer exports no name for the error that has them: unknown option
             text = error.format_message().rstrip(".")
             raise UsageError(text[:1].lower() + text[1:], hint=hint) from error
+        from bootcamp_cli.settings.convert import suggestion
+
         name = str(getattr(error, "option_name", ""))
-        close = [other for other in error.possibilities or () if other.startswith("--no-") == name.startswith("--no-")]
-        hint = f"did you mean {close[0]}?" if close else hint
-        raise UsageError(f"no such option {name}", hint=hint) from error
+        options = [param for param in ctx.command.params if isinstance(param, TyperOption) and not param.hidden]
+        names = [other for option in options for other in (*option.opts, *option.secondary_opts)]
+        known = [other for other in names if other.startswith("--no-") == name.startswith("--no-") and len(other) > 2]
+        raise UsageError(f"no such option {name}", hint=suggestion(name, known) or hint) from error
 
 
 def _booleans(options: Iterable[TyperOption]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.failures import AttemptFailed, has_no_list, is_of_gateway, is_refusal, refuses_connections
 from bootcamp_cli.server.health import probe, refuse_wrong_mode
 from bootcamp_cli.server.request import way_around
+from bootcamp_cli.text import shown_s
 from bootcamp_cli.types import RequestFailure
 
 _FIRST_POLL_S = 1.0
@@ -214,7 +215,7 @@ class CircuitBreaker:
             left_s = deadline - anyio.current_time()
             if left_s <= 0:
                 raise ServerUnavailableError(
-                    f"{reason}; waited {self._wait_s:.0f} s",
+                    f"{reason}; waited {shown_s(self._wait_s)}",
                     hint="start the server, then `bootcamp resume`: everything written so far is kept",
                 )
             await anyio.sleep(min(delay_s, left_s))

@@ -23,6 +23,7 @@ from random import Random
 from bootcamp_cli.errors import ServerUnavailableError
 from bootcamp_cli.events import Emit, ServerLimits
 from bootcamp_cli.server.failures import AttemptFailed
+from bootcamp_cli.text import shown_s
 
 _RAMP = 16
 """Requests in flight at the very start; the number doubles every _RAMP_S, so that a first refusal comes in time."""
@@ -323,7 +324,7 @@ class Limiter:
             self._serve()
         if now - self._answered_s > self._wait_s and not self._pace.n_in_flight:
             raise ServerUnavailableError(
-                f"the server limits requests and answered none for {self._wait_s:.0f} s: {failure.message}",
+                f"the server limits requests and answered none for {shown_s(self._wait_s)}: {failure.message}",
                 hint="wait until it takes requests again, then `bootcamp resume`: everything written so far is kept",
             ) from failure
         self._tell(now, failure)

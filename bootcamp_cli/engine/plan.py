@@ -229,7 +229,7 @@ def _unknown(names: list[str], test_set: TestSet) -> UnknownBootcampError:
         f"{counted(len(names), 'data source')} without a bootcamp; nothing was started",
         problems=tuple(
             f"{name}: {', '.join(f'{file} (' + counted(n, 'row') + ')' for file, n in found[:5])}"
-            + (f" and {len(found) - 5} more files" if len(found) > 5 else "")
+            + (f" and {counted(len(found) - 5, 'more file')}" if len(found) > 5 else "")
             for name, found in places.items()
         ),
         hint="install the internbootcamp package, give --bootcamps-path DIR, add them by an entry point of group "
@@ -245,10 +245,15 @@ def _unloadable(reasons: Mapping[str, str]) -> UnknownBootcampError:
     missing = dict.fromkeys(name for reason in reasons.values() for name in _MISSING.findall(reason))
     install = f"install {', '.join(missing)}" if missing else "install what they need"
     return UnknownBootcampError(
-        f"the bootcamps of {len(reasons)} data sources cannot be loaded; nothing was started",
+        f"{unloadable_count(reasons)} cannot be loaded; nothing was started",
         problems=unloadable_lines(reasons),
         hint=f"{install}, or keep their outputs for a later `bootcamp rescore` with --allow-unscored",
     )
+
+
+def unloadable_count(reasons: Mapping[str, str]) -> str:
+    """`the bootcamp of 1 data source`, `the bootcamps of 2 data sources`."""
+    return f"the bootcamp{'' if len(reasons) == 1 else 's'} of {counted(len(reasons), 'data source')}"
 
 
 def unloadable_lines(reasons: Mapping[str, str]) -> tuple[str, ...]:

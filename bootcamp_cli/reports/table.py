@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
+from bootcamp_cli.dataset.files import names_of
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.reports.columns import (
     COLUMNS,
@@ -354,7 +355,7 @@ SORT_KEYS: tuple[str, ...] = tuple(column.title for column in COLUMNS)
 def select(summary: "RunSummary", *, sort: str, reverse: bool, patterns: Sequence[str]) -> "RunSummary":
     """The summary with the rows that match one of the patterns (all without patterns), sorted.
 
-    A pattern is a glob on bootcamp, file or data source. Text sorts in ascending order, numbers in descending order,
+    A pattern is a glob on bootcamp, or as `--include` takes it on file, with or without suffix, or data source. Text sorts in ascending order, numbers in descending order,
     and `reverse` the other way round; rows without a value come last, equal ones by bootcamp, then as in meta.jsonl.
 
     Raises:
@@ -377,7 +378,7 @@ def _column(sort: str, run: "RunSummary") -> Column:
 
 
 def _matches(group: "GroupSummary", patterns: Sequence[str]) -> bool:
-    names = (group.bootcamp, group.file, group.data_source or "")
+    names = (group.bootcamp, *names_of(f"{group.file}.gz"), group.data_source or "")
     return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
 

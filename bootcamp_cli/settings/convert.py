@@ -636,13 +636,74 @@ def json_strings(text: str) -> list[str] | None:
     return value if isinstance(value, list) and all(isinstance(word, str) for word in value) else None
 
 
+_ELSEWHERE: Mapping[str, tuple[str, ...]] = {
+    "max_concurrent_requests": (
+        *(
+            "concurrency",
+            "max_concurrency",
+            "num_concurrent",
+            "max_connections",
+            "parallel",
+            "parallelism",
+            "n_parallel",
+        ),
+        *("workers", "num_workers", "n_workers", "max_workers", "num_threads", "threads", "jobs", "batch_size", "b"),
+    ),
+    "model_name": ("model", "models", "m", "model_id", "model_path", "model_args"),
+    "url": ("base_url", "api_base", "api_url", "endpoint", "server", "host", "openai_api_base"),
+    "api_key": ("key", "token", "openai_api_key"),
+    "repeats": ("n", "n_repeats", "num_repeats", "n_samples", "num_generations", "num_return_sequences", "epochs", "k"),
+    "limit": ("num_samples", "num_examples", "max_samples", "n_examples", "num_questions", "num_prompts"),
+    "test_dir": ("data", "dataset", "datasets", "data_dir", "data_path", "dataset_path", "input", "input_file"),
+    "include": ("tasks", "task", "subset", "subsets", "bench", "eval"),
+    "output_dir": ("output", "out", "o", "output_path", "out_dir", "save_dir", "log_dir", "work_dir", "results_dir"),
+    "max_tokens": ("max_new_tokens", "max_gen_toks", "max_completion_tokens", "max_output_tokens", "max_gen_tokens"),
+    "temperature": ("temp", "t"),
+    "sys_prompt": ("system_prompt", "system_message", "system_instruction", "system"),
+    "max_retries": ("retries", "num_retries", "retry"),
+    "stop": ("until", "stop_words", "stop_sequences"),
+    "template": ("chat_template", "prompt_template", "apply_chat_template"),
+    "extra_body": ("extra_args", "gen_kwargs", "generation_config"),
+}
+"""What other tools call our parameters."""
+
+_BESIDE: Mapping[str, str] = {
+    "num_samples": "repeats, for several answers to each question",
+    "workers": "verify_workers, for verifiers",
+    "num_workers": "verify_workers, for verifiers",
+}
+"""What a name may mean as well."""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str | None:
-    """`did you mean X?`, or None where nothing is close; case and the difference between `-` and `_` are ignored."""
+    """`did you mean X?`, or None where nothing is close; case and the difference between `-` and `_` are ignored.
+
+    What other tools call a parameter is known, whatever else is spelt alike.
+    """
     import difflib  # noqa: PLC0415 - only a wrong name needs it
 
     by_plain = {_plain(entry): entry for entry in known}
-    found = difflib.get_close_matches(_plain(name), by_plain, n=1, cutoff=0.6)
-    return f"did you mean {by_plain[found[0]]}?" if found else None
+    plain, prefix = _plain(name), _plain(name)[: len(_VARIABLE)] if _plain(name).startswith(_VARIABLE) else ""
+    wanted = plain.removeprefix(prefix)
+    for parameter, others in _ELSEWHERE.items():
+        if wanted in others and (found := by_plain.get(f"{prefix}{parameter}")):
+            beside = f" (or {_in_style(_BESIDE[wanted], found)})" if wanted in _BESIDE else ""
+            return f"did you mean {found}{beside}?"
+    close = difflib.get_close_matches(plain, by_plain, n=1, cutoff=0.65)
+    return f"did you mean {by_plain[close[0]]}?" if close else None
+
+
+_VARIABLE = "bootcamp_"
+
+
+def _in_style(words: str, example: str) -> str:
+    """The parameter that begins these words, written as in the example: as a flag, a variable or a key."""
+    name, comma, rest = words.partition(",")
+    if example.startswith("--"):
+        name = f"--{name.replace('_', '-')}"
+    elif example.startswith(_VARIABLE.upper()):
+        name = f"{_VARIABLE.upper()}{name.upper()}"
+    return f"{name}{comma}{rest}"
 
 
 def _plain(name: str) -> str:

@@ -5,6 +5,7 @@ import glob
 import heapq
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -18,12 +19,15 @@ from msgspec.structs import asdict, fields
 
 from bootcamp_cli.errors import DiskError, RunDirectoryError, SettingsError, disk_error
 from bootcamp_cli.store.atomic import Check, replace_json
+from bootcamp_cli.text import counted, listed, visible
 from bootcamp_cli.types import Manifest, decode
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 MAX_EARLIER = 50
 """How many of the most recently changed directories are looked into where nobody asked for an earlier run."""
+
+_MOST_NAMED = 10
 
 _REDO = "_redo"
 _MAX_REDO = 220
@@ -248,10 +252,26 @@ def open_run_dir(path: Path) -> RunDir:
                 f"{path}: no such run directory", hint="give the directory that `bootcamp eval` printed"
             )
         if not run_dir.details.is_dir():
-            raise RunDirectoryError(f"{path} is not a run directory: it has no folder details")
+            raise _no_run(path)
     except OSError as error:
         raise RunDirectoryError(f"{path}: cannot be opened as a run directory: {error.strerror or error}") from error
     return run_dir
+
+
+def _no_run(path: Path) -> RunDirectoryError:
+    """A directory that is none of a run; where it holds some, as output_dir does, they are named, newest first."""
+    runs = []
+    for run in recently_changed(path):
+        with suppress(OSError):  # others' private ones
+            if run.details.is_dir():
+                runs.append(run.path)
+    if not runs:
+        return RunDirectoryError(f"{path} is not a run directory: it has no folder details")
+    names = listed([visible(shlex.quote(str(run))) for run in runs], _MOST_NAMED)
+    return RunDirectoryError(
+        f"{path} is not a run directory, but holds {counted(len(runs), 'run')}",
+        hint=f"give {'it' if len(runs) == 1 else 'one of them'}: {names}",
+    )
 
 
 def readable_runs(
