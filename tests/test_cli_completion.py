@@ -27,6 +27,10 @@ def place(tmp_path: Path) -> Path:
     for run in ("output/r1_tests_1", "elsewhere/run 2"):
         (tmp_path / run / "eval_args.json").write_text("{}")
     (tmp_path / "ca.pem").write_text("")
+    (tmp_path / "rows.jsonl.gz").write_text("")
+    (tmp_path / "bootcamp.toml").write_text(
+        'limit = 1\n[profile.quick]\nlimit = 2\n [templates."my-own"]\ntext = "{input}"\n[profile."$(touch made)"]\n'
+    )
     return tmp_path
 
 
@@ -170,6 +174,36 @@ def test_directories_are_completed(shell: str, place: Path) -> None:
     offers = [offer.rstrip("/").replace("\\", "") for offer in SHELLS[shell]("bootcamp eval --test-dir ", place)]
     assert "tests data" in offers
     assert "ca.pem" not in offers
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_test_files_are_completed(shell: str, place: Path) -> None:
+    """--test-dir is completed with test files, too."""
+    assert "rows.jsonl.gz" in SHELLS[shell]("bootcamp eval --test-dir ro", place)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_names_of_the_settings_file_are_completed(shell: str, place: Path) -> None:
+    """Profiles and templates of ./bootcamp.toml are offered, and what is not a plain name is not, nor run."""
+    assert SHELLS[shell]("bootcamp eval --profile ", place) == ["quick"]
+    assert {"my-own", "r1"} <= set(SHELLS[shell]("bootcamp eval --template ", place))
+    assert "my-own" in SHELLS[shell]("bootcamp templates show m", place)
+    assert not (place / "made").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_underscored_options_are_completed(shell: str, place: Path) -> None:
+    """An option that is typed with underscores is completed, and so is its value."""
+    offers = {offer.replace("_", "-") for offer in SHELLS[shell]("bootcamp eval --max_tok", place)}
+    assert "--max-tokens" in offers
+    assert {"completion", "chat_completion"} <= set(SHELLS[shell]("bootcamp eval --api_mode c", place))
+    assert "output/r1_tests_1" in SHELLS[shell]("bootcamp eval --gate_against ", place)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_several_run_directories_are_completed(shell: str, place: Path) -> None:
+    """`compare` takes run directories one after the other."""
+    assert "output/r1_tests_1" in SHELLS[shell]("bootcamp compare elsewhere/x ", place)
 
 
 @pytest.mark.parametrize("shell", SHELLS)

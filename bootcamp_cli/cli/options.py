@@ -24,9 +24,9 @@ code:
         dry_run: Annotated[bool, typer.Option("--dry-run/--no-dry-run", help="Only show.")] = False,
     ) -> int:
 
-The metavar of an option or argument also says what the shell completes: `a|b` these words, DIR, FILE, RUN_DIR, TEMPLATE
-and BOOTCAMP what they name. `app.py` names the command and its file. Every command gets --json, --quiet and --debug;
-those with settings also get --config and --profile.
+The metavar of an option or argument also says what the shell completes: `a|b` these words, DIR, FILE, RUN_DIR, PROFILE,
+TEMPLATE and BOOTCAMP what they name, PATH a test dir or file. `app.py` names the command and its file. Every command
+gets --json, --quiet and --debug; those with settings also get --config and --profile.
 '''
 
 import os
@@ -213,7 +213,7 @@ def general_options(*, reads_settings: bool) -> list[Argument]:
     """The options that every command has; with settings also those that tell where else these come from."""
     sources = [
         _option("config", metavar="FILE", help="settings file to read instead of ./bootcamp.toml"),
-        _option("profile", metavar="NAME", help="use the [profile.NAME] table of the settings file"),
+        _option("profile", metavar="PROFILE", help="use the [profile.NAME] table of the settings file"),
     ]
     return [
         *(sources if reads_settings else []),

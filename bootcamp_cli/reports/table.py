@@ -355,8 +355,9 @@ SORT_KEYS: tuple[str, ...] = tuple(column.title for column in COLUMNS)
 def select(summary: "RunSummary", *, sort: str, reverse: bool, patterns: Sequence[str]) -> "RunSummary":
     """The summary with the rows that match one of the patterns (all without patterns), sorted.
 
-    A pattern is a glob on bootcamp, or as `--include` takes it on file, with or without suffix, or data source. Text sorts in ascending order, numbers in descending order,
-    and `reverse` the other way round; rows without a value come last, equal ones by bootcamp, then as in meta.jsonl.
+    A pattern is a glob on bootcamp, or as `--include` takes it on file (with or without suffix) or data source. Text
+    sorts in ascending order, numbers in descending order, and `reverse` the other way round; rows without a value come
+    last, equal ones by bootcamp, then as in meta.jsonl.
 
     Raises:
         UsageError: there is no such sort key.
