@@ -15,6 +15,21 @@ _bootcamp_paths() {
     done < <(compgen "$1" -- "$cur")
 }
 
+_bootcamp_rows() {
+    local path
+    _bootcamp_paths -d
+    while IFS= read -r path; do
+        [[ $path == *.jsonl || $path == *.jsonl.gz ]] && COMPREPLY+=("$path")
+    done < <(compgen -f -- "$cur")
+}
+
+_bootcamp_named() {
+    local file
+    for file in "${BOOTCAMP_CONFIG:-bootcamp.toml}" "${XDG_CONFIG_HOME:-$HOME/.config}/bootcamp/config.toml"; do
+        [[ -f $file ]] && sed -n "$1" "$file" 2>/dev/null
+    done
+}
+
 _bootcamp_run_dirs() {
     local file
     compopt -o filenames 2>/dev/null
@@ -75,26 +90,26 @@ _bootcamp() {
     done
 
     case "$path:$option" in
-        *:--gate | *:--tracker | *:--tracker-step | *:--tracker-run | *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--sample | *:--sample-seed | *:--include | *:--exclude | *:--repeats | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--repetition-penalty | *:--presence-penalty | *:--frequency-penalty | *:--seed | *:--max-tokens-field | *:--omit | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--stop-after | *:--profile | *:--redo | *:--rows | *:--latency | *:--tokens | *:--skill | *:--loss | *:--flaw | *:--port | *:--max-model-len | *:--fault | *:--filter | *:--right-at | *:--min-score | *:--file | *:--row | *:--repeat | *:--questions | *:--discordance | *:--difference)
+        *:--gate | *:--tracker | *:--tracker-step | *:--tracker-run | *:--price | *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--sample | *:--sample-seed | *:--include | *:--exclude | *:--repeats | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--repetition-penalty | *:--presence-penalty | *:--frequency-penalty | *:--seed | *:--max-tokens-field | *:--omit | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--max-total-tokens | *:--redo | *:--rows | *:--latency | *:--tokens | *:--skill | *:--loss | *:--flaw | *:--port | *:--max-model-len | *:--fault | *:--filter | *:--right-at | *:--min-score | *:--file | *:--row | *:--repeat | *:--questions | *:--discordance | *:--difference)
             return
             ;;
         *:--gate-against | *:--flipped-from | *:--baseline)
             _bootcamp_run_dirs; return
             ;;
-        *:--html | *:--ca-bundle | *:--client-cert | *:--client-key | *:--config | *:--xlsx | *:--out)
-            _bootcamp_paths -f; return
-            ;;
-        *:--check-model-url | *:--insecure | *:--skip-invalid | *:--keep-going | *:--stream | *:--allow-unscored | *:--resume | *:--json | *:--quiet | *:--debug | *:--probe | *:--serve | *:--reverse | *:--audit | *:--browser | *:--right | *:--wrong | *:--truncated | *:--empty | *:--failed | *:--aa | *:--dry-run | *:--yes)
+        *:--dry-run | *:--check-model-url | *:--insecure | *:--skip-invalid | *:--keep-going | *:--stream | *:--allow-unscored | *:--resume | *:--json | *:--quiet | *:--debug | *:--probe | *:--serve | *:--reverse | *:--audit | *:--browser | *:--right | *:--wrong | *:--truncated | *:--empty | *:--failed | *:--aa | *:--yes)
             [[ $attached || $cur == [tf]* ]] && _bootcamp_words true false; [[ $attached ]] && return
             ;;
-        *:--test-dir | *:--bootcamps-path | *:--output-dir | *:--dest)
-            _bootcamp_paths -d; return
+        *:--ca-bundle | *:--client-cert | *:--client-key | *:--config | *:--xlsx | *:--out)
+            _bootcamp_paths -f; return
+            ;;
+        *:--test-dir)
+            _bootcamp_rows; return
             ;;
         *:--api-mode)
             _bootcamp_words completion chat_completion; return
             ;;
         *:--template)
-            _bootcamp_words r1 qwen internthinker internbootcamp internbootcamp_v2 chatml deepseek_v3 qwq; return
+            _bootcamp_words r1 qwen internthinker internbootcamp internbootcamp_v2 chatml deepseek_v3 qwq $(_bootcamp_named 's/^[[:space:]]*\[[[:space:]]*templates\."\{0,1\}\([A-Za-z0-9_-]\{1,\}\)"\{0,1\}[[:space:]]*\].*/\1/p'); return
             ;;
         *:--bos)
             _bootcamp_words auto drop keep; return
@@ -104,6 +119,12 @@ _bootcamp() {
             ;;
         *:--bootcamps)
             _bootcamp_words auto builtin upstream; return
+            ;;
+        *:--bootcamps-path | *:--output-dir | *:--dest)
+            _bootcamp_paths -d; return
+            ;;
+        *:--profile)
+            _bootcamp_words $(_bootcamp_named 's/^[[:space:]]*\[[[:space:]]*profile\."\{0,1\}\([A-Za-z0-9_-]\{1,\}\)"\{0,1\}[[:space:]]*\].*/\1/p'); return
             ;;
         "report":--format | "compare":--format | "runs list":--format)
             _bootcamp_words table markdown csv tsv json; return
@@ -126,15 +147,15 @@ _bootcamp() {
         cur=${cur//_/-}
         case "$path" in
             "") _bootcamp_words --version --help ;;
-            "eval") _bootcamp_words --gate --gate-against --tracker --tracker-step --tracker-run --html --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --stop-after --config --profile --json --quiet --debug --help ;;
-            "resume") _bootcamp_words --redo --gate --gate-against --tracker --tracker-step --tracker-run --html --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --stop-after --config --profile --json --quiet --debug --help ;;
+            "eval") _bootcamp_words --gate --gate-against --tracker --tracker-step --tracker-run --dry-run --price --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --max-total-tokens --resume --no-resume --config --profile --json --quiet --debug --help ;;
+            "resume") _bootcamp_words --redo --gate --gate-against --tracker --tracker-step --tracker-run --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --max-total-tokens --resume --no-resume --config --profile --json --quiet --debug --help ;;
             "check-model") _bootcamp_words --probe --url --api-key --model-name --headers --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --api-mode --max-tokens-field --omit --extra-body --timeout --config --profile --json --quiet --debug --help ;;
             "demo") _bootcamp_words --serve --rows --seed --latency --tokens --test-dir --skill --loss --flaw --port --api-key --max-model-len --fault --api-mode --template --max-concurrent-requests --stream --no-stream --output-dir --json --quiet --debug --help ;;
-            "report") _bootcamp_words --html --format --sort --reverse --filter --by --right-at --audit --min-score --tracker --tracker-step --tracker-run --config --profile --json --quiet --debug --help ;;
+            "report") _bootcamp_words --format --sort --reverse --filter --by --right-at --audit --min-score --tracker --tracker-step --tracker-run --config --profile --json --quiet --debug --help ;;
             "audit") _bootcamp_words --bootcamps --bootcamps-path --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "view") _bootcamp_words --port --browser --bootcamps --bootcamps-path --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "show") _bootcamp_words --right --wrong --truncated --empty --failed --flipped-from --file --row --repeat --json --quiet --debug --help ;;
-            "compare") _bootcamp_words --baseline --aa --gate --format --html --xlsx --json --quiet --debug --help ;;
+            "compare") _bootcamp_words --baseline --aa --gate --format --xlsx --json --quiet --debug --help ;;
             "power") _bootcamp_words --questions --repeats --discordance --difference --json --quiet --debug --help ;;
             "rescore") _bootcamp_words --dry-run --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "runs") _bootcamp_words --help ;;
@@ -148,7 +169,7 @@ _bootcamp() {
             "bootcamps list") _bootcamp_words --bootcamps --bootcamps-path --config --profile --json --quiet --debug --help ;;
             "bootcamps verify") _bootcamp_words --bootcamps --bootcamps-path --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "config") _bootcamp_words --help ;;
-            "config show") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --resume --no-resume --stop-after --config --profile --json --quiet --debug --help ;;
+            "config show") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --max-total-tokens --resume --no-resume --config --profile --json --quiet --debug --help ;;
             "completion") _bootcamp_words --help ;;
             "completion install") _bootcamp_words --shell --dest --json --quiet --debug --help ;;
         esac
@@ -169,7 +190,7 @@ _bootcamp() {
         "runs rm") _bootcamp_run_dirs ;;
         "export") _bootcamp_run_dirs ;;
         "templates") _bootcamp_words list show ;;
-        "templates show") _bootcamp_words r1 qwen internthinker internbootcamp internbootcamp_v2 chatml deepseek_v3 qwq ;;
+        "templates show") _bootcamp_words r1 qwen internthinker internbootcamp internbootcamp_v2 chatml deepseek_v3 qwq $(_bootcamp_named 's/^[[:space:]]*\[[[:space:]]*templates\."\{0,1\}\([A-Za-z0-9_-]\{1,\}\)"\{0,1\}[[:space:]]*\].*/\1/p') ;;
         "bootcamps") _bootcamp_words list verify ;;
         "config") _bootcamp_words show ;;
         "completion") _bootcamp_words install ;;
