@@ -330,7 +330,7 @@ complete -c bootcamp -n '__bootcamp_underscored; and __bootcamp_in check-model' 
 complete -c bootcamp -n '__bootcamp_in check-model; and __fish_prev_arg_in --probe --insecure --json --quiet --debug' -a 'true false'
 
 complete -c bootcamp -n '__bootcamp_in demo' -l serve -d 'only run the server, until Ctrl-C or SIGTERM'
-complete -c bootcamp -n '__bootcamp_in demo' -l rows -x -d 'samples per bootcamp'
+complete -c bootcamp -n '__bootcamp_in demo' -l rows -x -d 'samples per generated bootcamp, by default 8'
 complete -c bootcamp -n '__bootcamp_in demo' -l seed -x -d 'seed of samples, answers and faults'
 complete -c bootcamp -n '__bootcamp_in demo' -l latency -x -d 'mean time per answer'
 complete -c bootcamp -n '__bootcamp_in demo' -l tokens -x -d 'mean length of answers in tokens (here words)'

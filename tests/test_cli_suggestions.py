@@ -64,7 +64,8 @@ def test_report_on_a_directory_of_runs_names_them(call_bootcamp: RunBootcamp, fi
     done = call_bootcamp("report", "output")
     assert done.returncode == 1
     assert done.stderr == (
-        f"bootcamp: error: output is not a run directory, but holds 1 run; give it: output/{finished.name}\n"
+        f"bootcamp: error: output is not a run directory, but holds 1 run; give it: "
+        f"output/{finished.name} (`bootcamp runs` shows them)\n"
     )
     (tmp_path / "empty").mkdir()
     assert "empty is not a run directory: it has no folder details" in call_bootcamp("report", "empty").stderr

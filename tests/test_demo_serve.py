@@ -145,3 +145,18 @@ def test_the_help_loads_no_http_library(run_bootcamp: RunBootcamp) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "[] False"
+
+
+@pytest.mark.parametrize(
+    "words", [("--rows", "2", "--test-dir", "x"), ("--api-mode", "chat_completion", "--template", "r1")]
+)
+def test_options_without_effect_are_refused(call_bootcamp: RunBootcamp, words: tuple[str, ...]) -> None:
+    """What the demo would not obey beside another option is refused, with both ways out."""
+    done = call_bootcamp("demo", *words)
+    assert (done.returncode, "leave out one of the two" in done.stderr) == (2, True)
+
+
+def test_the_help_lists_only_what_is_obeyed(call_bootcamp: RunBootcamp) -> None:
+    """Settings files and variables, which the demo does not read, are not in its help."""
+    text = call_bootcamp("demo", "--help").stdout
+    assert not [word for word in ("--config", "--profile", "BOOTCAMP_", "--url", "--model-name") if word in text]

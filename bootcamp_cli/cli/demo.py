@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.settings.sources import Resolved
 
 _FAULTS = ("429:0.02:retry-after=0.1", "500:0.02")
+_ROWS = 8
 _OPEN_FILES_TO_SERVE = 65_536
 _OPEN_FILES_OF_SERVER = 256
 
@@ -36,7 +37,10 @@ def demo_command(  # noqa: PLR0913 - the options of the command
         bool,
         typer.Option("--serve/--no-serve", help="only run the server, until Ctrl-C or SIGTERM", rich_help_panel="Demo"),
     ] = False,
-    rows: Annotated[int, typer.Option(metavar="N", help="samples per bootcamp", rich_help_panel="Demo")] = 8,
+    rows: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="samples per generated bootcamp, by default 8", rich_help_panel="Demo"),
+    ] = None,
     seed: Annotated[
         int, typer.Option(metavar="N", help="seed of samples, answers and faults", rich_help_panel="Demo")
     ] = 0,
@@ -109,10 +113,15 @@ def demo_command(  # noqa: PLR0913 - the options of the command
     from bootcamp_cli.demo.config import DemoConfig, parse_fault, parse_flaw, parse_loss
     from bootcamp_cli.demo.instances import make_test_dir
 
+    if rows is not None and test_dir is not None:
+        raise UsageError("--rows: the test dir that is given has its own", hint="leave out one of the two")
+    rows = _ROWS if rows is None else rows
     if rows < 1:
         raise UsageError(f"--rows: must be at least 1, got {rows}")
     if serve and (unused := sorted(call.flags)):
         raise UsageError(f"--{unused[0].replace('_', '-')}: --serve evaluates nothing", hint="leave out one of the two")
+    if "template" in call.flags and call.flags.get("api_mode") == "chat_completion":
+        raise UsageError("--template: chat_completion takes none", hint="leave out one of the two")
     if api_key is not None:
         call.console.redaction.add([api_key])
     faults = (() if serve else _FAULTS) if fault is None else tuple(fault)

@@ -228,7 +228,7 @@ class _Pipeline:
         """Send one sample after another; a sample that must be sent again waits in a task of its own."""
         with self._shutdown.scope() as scope:
             try:
-                while not self._shutdown.ending and (sample := await self._scheduler.next()):
+                while not self._is_ending and (sample := await self._scheduler.next()):
                     self._n_in_work += 1
                     attempts = Attempts(sample)
                     try:
@@ -240,6 +240,11 @@ class _Pipeline:
                             self._failed(attempts, failure)
             except ServerUnavailableError as error:
                 self._shutdown.stop(error)
+
+    @property
+    def _is_ending(self) -> bool:
+        """Whether no new sample may be sent; a budget that is used up ends the run a moment later."""
+        return self._shutdown.ending or self._budget.is_used_up
 
     async def _retry(self, attempts: Attempts, first: AttemptFailed) -> None:
         """Send a sample again until it is answered or given up."""

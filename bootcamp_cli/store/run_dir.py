@@ -270,7 +270,7 @@ def _no_run(path: Path) -> RunDirectoryError:
     names = listed([visible(shlex.quote(str(run))) for run in runs], _MOST_NAMED)
     return RunDirectoryError(
         f"{path} is not a run directory, but holds {counted(len(runs), 'run')}",
-        hint=f"give {'it' if len(runs) == 1 else 'one of them'}: {names}",
+        hint=f"give {'it' if len(runs) == 1 else 'one of them'}: {names} (`bootcamp runs` shows them)",
     )
 
 

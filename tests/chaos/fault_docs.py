@@ -1,4 +1,7 @@
-"""`python -m tests.chaos.fault_docs [--check]`: write the README's table of failures from the tests' declarations."""
+"""`python -m tests.chaos.fault_docs [--check]`: write the table of failures in README.md beside this file.
+
+It comes from the declarations of the tests.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -8,7 +11,7 @@ from bootcamp_cli.cli.docs import replace_generated, update
 from tests.chaos.fault_facts import SAMPLE_FACTS, SampleFact
 from tests.chaos.run_facts import LOSS_FACTS, RUN_FACTS, LossFact, RunFact
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parent / "README.md"
 
 _ONE = """\
 One request fails. A sample that is sent again fails after `max_retries` further attempts, any other at once; the others

@@ -1,4 +1,4 @@
-"""What the tool makes of each failure of one request, as data: the tests prove it, the README's table shows it."""
+"""What the tool makes of each failure of one request, as data: the tests prove it, the table in README.md shows it."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

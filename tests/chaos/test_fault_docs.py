@@ -1,4 +1,4 @@
-"""The table of failures in README.md."""
+"""The table of failures in the README.md of this folder."""
 
 import pytest
 
@@ -13,7 +13,7 @@ END = "<!-- faults:end -->"
 
 
 def test_the_committed_table_is_up_to_date() -> None:
-    """README.md has the table that the facts give."""
+    """The README.md of this folder has the table that the facts give."""
     text = README.read_text("utf-8")
     assert with_section(text) == text, "run python -m tests.chaos.fault_docs"
 
