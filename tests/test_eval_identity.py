@@ -50,12 +50,13 @@ class Evaluations:
     def __init__(self, run: RunBootcamp, server: FaultServerProcess, test_dir: Path, output: Path) -> None:
         self._run = run
         self.server = server
-        self._words = ("--url", server.url, "--model-name", "demo", "--test-dir", test_dir, "--include", "sudoku")
+        self.test_dir = test_dir
         self.output = output
 
     def eval(self, *options: str | Path, env: Mapping[str, str] = {}) -> Any:
         """Run `eval`."""
-        return self._run("eval", *self._words, *options, env=env)
+        words = ("--url", self.server.url, "--model-name", "demo", "--test-dir", self.test_dir, "--include", "sudoku")
+        return self._run("eval", *words, *options, env=env)
 
     def run(self, *words: str | Path) -> Any:
         """Run any other command."""
@@ -199,9 +200,8 @@ def test_outputs_without_a_verifier_may_get_one_later(
 ) -> None:
     """Where a run had no verifier, a new one mixes nothing: `resume` goes on with it, `rescore` verifies the rest."""
     row = {"data_source": "Riddle", "prompt": "p", "ground_truth": 1}
-    test_dir = write_rows(tmp_path / "riddles" / "riddle.jsonl", [row] * 2).parent
-    words = ("--test-dir", test_dir, "--include", "*", "--allow-unscored")
-    assert evaluations.eval(*words).returncode == 0
+    evaluations.test_dir = write_rows(tmp_path / "riddles" / "riddle.jsonl", [row] * 2).parent
+    assert evaluations.eval("--include", "*", "--allow-unscored").returncode == 0
     [run_dir] = evaluations.output.iterdir()
     folder = package / "internbootcamp" / "bootcamp"
     (folder / "__init__.py").write_text("from .riddle import Riddlebootcamp\n")

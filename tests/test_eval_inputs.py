@@ -151,7 +151,6 @@ def test_samples_of_a_compressed_file(places: Path) -> None:
         ('{"question": "q", "answer": "a"}', ["form of `question` and `answer`", "missing keys `data_source`"]),
         ('[{"data_source": "A", "prompt": "p", "ground_truth": 1}]', ["an array", "jq -c"]),
         ("[", ["cannot be read: it is a JSON array over several lines", "jq -c"]),
-        ("{", ["a JSON object over several lines"]),
     ],
 )
 def test_rows_in_another_form_are_called_by_it(tmp_path: Path, line: str, said: list[str]) -> None:

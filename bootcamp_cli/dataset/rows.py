@@ -88,18 +88,17 @@ class InvalidRowError(ValueError):
     """The line is not a usable row; the text says why, in one line."""
 
 
-def document_over_lines(first_line: bytes) -> str | None:
-    """What a file is whose first line is only the beginning of a JSON document: not one of rows, which are lines."""
+def array_over_lines(first_line: bytes) -> str | None:
+    """What a file is whose first line is only the beginning of a JSON array: not one of rows, which are lines."""
     text = first_line.strip()
-    if not text.startswith(b"[") and text != b"{":
+    if not text.startswith(b"["):
         return None
     try:
         json.loads(text)
     except RecursionError:
         return None
     except ValueError:
-        what = "a JSON array" if text.startswith(b"[") else "a JSON object"
-        return f"{what} over several lines, not one row per line (jq -c '.[]' FILE makes rows of an array)"
+        return "a JSON array over several lines, not one row per line (jq -c '.[]' FILE makes rows of it)"
     return None
 
 

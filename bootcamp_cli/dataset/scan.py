@@ -26,7 +26,7 @@ from bootcamp_cli.dataset.rows import (
     InvalidRowError,
     LineReader,
     Row,
-    document_over_lines,
+    array_over_lines,
     parse_heads,
     parse_row,
 )
@@ -314,7 +314,7 @@ def _rows(reader: LineReader, file: BinaryIO, problems: _Problems, *, n_bytes: i
     """The valid rows, read `n_bytes` at a time. Blank lines are a problem only where a row follows."""
     n_lines = n_blank = 0
     while lines := reader.batch(file, n_bytes):
-        if not n_lines and (what := document_over_lines(lines[0])):
+        if not n_lines and (what := array_over_lines(lines[0])):
             raise OSError(f"it is {what}")
         if (heads := parse_heads(lines)) is not None:
             problems.add_blank(n_lines, n_blank)

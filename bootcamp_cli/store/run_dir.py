@@ -204,7 +204,8 @@ def check_output_dir(output_dir: Path) -> None:
 
 def input_name(test_dir: Path) -> str:
     """The name of a test dir, or of a test file without its suffixes."""
-    return test_dir.resolve().name.removesuffix(".gz").removesuffix(".jsonl")
+    name = test_dir.resolve().name
+    return name.removesuffix(".gz").removesuffix(".jsonl") if test_dir.is_file() else name
 
 
 def _no_place(output_dir: Path, error: OSError) -> DiskError:
