@@ -20,7 +20,7 @@ Nothing is loaded before it is used.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bootcamp_cli.api import Run, compare, evaluate, evaluate_async, open_run, power
+    from bootcamp_cli.api import Run, compare, dry_run, evaluate, evaluate_async, open_run, power
     from bootcamp_cli.engine.shutdown import StopRequest
     from bootcamp_cli.errors import BootcampError
     from bootcamp_cli.settings.model import Settings
@@ -37,6 +37,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "compare",
+    "dry_run",
     "evaluate",
     "evaluate_async",
     "open_run",
@@ -52,6 +53,7 @@ _PLACES = {
     "StopRequest": "engine.shutdown",
     "Verdict": "types",
     "compare": "api",
+    "dry_run": "api",
     "evaluate": "api",
     "evaluate_async": "api",
     "open_run": "api",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bootcamp_cli import Settings, dry_run
 from bootcamp_cli.engine.forecast import Price, parse_price
 from bootcamp_cli.errors import UsageError
 from bootcamp_cli.text import duration_words, shown_s
@@ -42,6 +43,15 @@ def test_a_dry_run_tells_all_and_leaves_nothing(
     assert "samples: 30 (10 questions in 1 test file, each asked 3 times)" in text.stdout
     assert "hidden-value-1" not in text.stdout + done.stdout
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_in_python(tmp_path: Path, write_rows: WriteRows) -> None:
+    """The library tells the same, and what is wrong is an error of it."""
+    test_dir = write_rows(tmp_path / "set" / "a.jsonl", rows(2)).parent
+    told = dry_run(Settings(test_dir=test_dir, model_name="m", output_dir=tmp_path / "out"), price="1,1")
+    assert (told.n_samples, told.url_path, told.cost is not None) == (2, "/completions", True)
+    with pytest.raises(UsageError, match="no test dir"):
+        dry_run(Settings())
 
 
 def test_a_dry_run_rests_on_an_earlier_run(

@@ -53,7 +53,9 @@ def refuse_same_names(paths: Iterable[Path]) -> None:
         if (other := by_name.setdefault(name, path)) is not path:
             both = f"{visible(str(other))} and {visible(str(path))}"
             hint = "rename one of them, or leave one out"
-            if other.name != path.name:
+            if other.resolve() == path.resolve():
+                hint = "it is the same file: give it once"
+            elif other.name != path.name:
                 hint = f"leave one out, for example with --exclude {visible(path.name)}"
             raise DatasetError(f"two test files have the name {visible(name)} in a run: {both}", hint=hint)
 
