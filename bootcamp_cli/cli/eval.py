@@ -22,7 +22,7 @@ from bootcamp_cli.errors import EXIT_OK, UsageError
     settings=ALL_SETTINGS,
     example="bootcamp eval --url http://127.0.0.1:8000/v1 --model-name r1_32B --test-dir tests --template r1",
 )
-def eval_command(
+def eval_command(  # noqa: PLR0913, PLR0917 - the options of the command
     call: Call,
     gate: GateOption = None,
     gate_against: GateAgainstOption = None,
