@@ -1,6 +1,6 @@
 """How many tokens a run may use: where they are used up, it is asked to stop as SIGTERM asks it."""
 
-from bootcamp_cli.analysis.summary import read_run
+from bootcamp_cli.analysis.contents import read_run
 from bootcamp_cli.engine.session import Session
 from bootcamp_cli.engine.shutdown import StopRequest
 from bootcamp_cli.errors import InterruptedRunError
