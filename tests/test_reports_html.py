@@ -22,12 +22,13 @@ from bootcamp_cli.analysis.excerpts import KEPT, CutText, ExcerptChooser, find_e
 from bootcamp_cli.api import write_comparison_page
 from bootcamp_cli.cli.command import with_pages
 from bootcamp_cli.errors import UsageError
+from bootcamp_cli.reports.columns import digits_borne
 from bootcamp_cli.reports.html import document as document_module
 from bootcamp_cli.reports.html.document import MAX_TEXT_BYTES, label
 from bootcamp_cli.reports.html.run_page import AuditPart, run_page
 from bootcamp_cli.store.lock import acquire
 from bootcamp_cli.store.run_dir import RunDir
-from bootcamp_cli.text import shortened
+from bootcamp_cli.text import score_text, shortened
 from bootcamp_cli.types import encode_line
 from tests.conftest import RunBootcamp
 from tests.html_pages import HOSTILE, Page, strings, write_hostile_run
@@ -192,9 +193,12 @@ def test_the_numbers_are_those_of_the_summary(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", {"Maze": [[1.0, 0.0], [0.0, 0.0]], "Sudoku": [[1.0, 1.0], [0.5, 0.0]]})
     summary = open_run(run_dir).summary
     page = page_of(run_dir)
-    assert f"{summary.avg_score:.4f}" in page.text
+    assert summary.avg_score is not None
     assert summary.interval is not None
-    assert f"95 % interval {summary.interval.low:.4f} to {summary.interval.high:.4f}" in page.text
+    digits = digits_borne(summary.interval)
+    low, high = (score_text(end, digits) for end in (summary.interval.low, summary.interval.high))
+    assert score_text(summary.avg_score, digits) in page.text
+    assert f"95 % interval {low} to {high}" in page.text
     bars = page.charts["scores"]["traces"][0]
     assert sorted(bars["x"]) == sorted(group.avg_score or 0.0 for group in summary.groups)
     lengths = page.charts["lengths"]["traces"]

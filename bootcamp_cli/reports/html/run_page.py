@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bootcamp_cli.reports.columns import Column
+from bootcamp_cli.reports.columns import Column, digits_borne
 from bootcamp_cli.reports.html.document import (
     Bar,
     Cell,
@@ -21,7 +21,16 @@ from bootcamp_cli.reports.html.document import (
 )
 from bootcamp_cli.reports.loss import bound_notes, cause_rows, entry_rows, loss_note
 from bootcamp_cli.reports.table import Table, build_page
-from bootcamp_cli.text import counted, mask_credentials, mask_mapping, score_text, shortened, shown_s, visible
+from bootcamp_cli.text import (
+    SCORE_DIGITS,
+    counted,
+    mask_credentials,
+    mask_mapping,
+    score_text,
+    shortened,
+    shown_s,
+    visible,
+)
 from bootcamp_cli.types import LATENCY_UNIT_S
 
 if TYPE_CHECKING:
@@ -124,11 +133,12 @@ class _Fact:
 
 def _facts(run: "RunSummary") -> Iterator[_Fact]:
     """The headline."""
+    digits = digits_borne(run.interval)
     interval = "" if run.interval is None else f"95 % interval {_between(run.interval)}, new questions"
-    yield _Fact(name="Average score", value=_score(run.avg_score), more=interval)
+    yield _Fact(name="Average score", value=_score(run.avg_score, digits), more=interval)
     lacking = "complete" if run.complete else f"{run.n_samples - run.n_scored:,} without a score"
     if not run.complete and run.bounds is not None:
-        lacking += f"; average between {score_text(run.bounds.low)} and {score_text(run.bounds.high)}"
+        lacking += f"; average between {score_text(run.bounds.low, digits)} and {score_text(run.bounds.high, digits)}"
     yield _Fact(name="Scored", value=f"{run.n_scored:,} of {run.n_samples:,}", more=lacking)
     if run.n_answered:
         bound = run.score_if_truncated_right if run.n_truncated else None
@@ -136,30 +146,39 @@ def _facts(run: "RunSummary") -> Iterator[_Fact]:
             name="Truncated",
             value=f"{run.n_truncated / run.n_answered:.1%}",
             more=f"{run.n_truncated:,} of {counted(run.n_answered, 'answer')}"
-            + ("" if bound is None else f"; average {score_text(bound)} if all were right"),
+            + ("" if bound is None else f"; average {score_text(bound, digits)} if all were right"),
         )
     ceiling = "" if run.ceiling is not None else "known for the public test set only"
-    yield _Fact(name="Ceiling", value=_score(run.ceiling), more=ceiling or "highest average that any outputs can reach")
+    yield _Fact(
+        name="Ceiling",
+        value=_score(run.ceiling, SCORE_DIGITS),
+        more=ceiling or "highest average that any outputs can reach",
+    )
     if run.length.n:
         quantiles = ", ".join(f"p{p} {run.length.quantile(p / 100):,}" for p in (50, 95))
         yield _Fact(name="Output length", value=f"{run.avg_len or 0:,.0f}", more=f"mean; of all samples {quantiles}")
     if run.weighted_score is not None:
-        yield _Fact(name="Every sample alike", value=_score(run.weighted_score), more="average score by sample")
+        yield _Fact(name="Every sample alike", value=_score(run.weighted_score, digits), more="average score by sample")
 
 
-def _score(score: float | None) -> str:
-    return "–" if score is None else score_text(score)
+def _score(score: float | None, digits: int) -> str:
+    return "–" if score is None else score_text(score, digits)
 
 
 def _between(interval: "Interval") -> str:
-    return f"{score_text(interval.low)} to {score_text(interval.high)}"
+    digits = digits_borne(interval)
+    return f"{score_text(interval.low, digits)} to {score_text(interval.high, digits)}"
 
 
 def _score_text(group: "GroupSummary") -> str:
     if group.avg_score is None:
         return "no score"
     interval = "" if group.interval is None else f" ({_between(group.interval)})"
-    return f"{score_text(group.avg_score)}{interval}, {counted(group.n_scored, 'scored sample')}"
+    return f"{_own_score(group)}{interval}, {counted(group.n_scored, 'scored sample')}"
+
+
+def _own_score(group: "GroupSummary") -> str:
+    return _score(group.avg_score, digits_borne(group.interval))
 
 
 # Tables
@@ -329,7 +348,7 @@ def _scores_chart(run: "RunSummary") -> Chart | None:
                 "y": [at for at, _ in ceilings],
                 "marker": {"color": "wrong", "symbol": "line-ns-open", "size": 13, "line": {"width": 2}},
                 "hoverinfo": "text",
-                "hovertext": [f"ceiling {_score(ceiling)}" for _, ceiling in ceilings],
+                "hovertext": [f"ceiling {_score(ceiling, SCORE_DIGITS)}" for _, ceiling in ceilings],
             }
         )
     rest = f"; the {_MAX_BARS} best of {len(scored):,}" if len(scored) > _MAX_BARS else ""
@@ -412,7 +431,7 @@ def _length_and_score_chart(run: "RunSummary") -> Chart | None:
                     "marker": marker,
                     "hoverinfo": "text",
                     "hovertext": [
-                        f"{label(group.bootcamp, 60)}<br>score {_score(group.avg_score)}, length {group.avg_len:,.1f}"
+                        f"{label(group.bootcamp, 60)}<br>score {_own_score(group)}, length {group.avg_len:,.1f}"
                         for group in points
                     ],
                 }
