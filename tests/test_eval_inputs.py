@@ -124,6 +124,7 @@ def test_compressed_files_are_read_as_they_are(tmp_path_factory: Any, data: byte
         (b"", "not a gzip file, it is empty"),
         (gzip.compress(rows(2)) + b"rubbish", "not a whole gzip file"),
     ],
+    ids=["cut", "plain", "empty", "with a rest"],  # the bytes themselves hold the time
 )
 def test_broken_compressed_files_are_named(tmp_path: Path, content: bytes, words: str) -> None:
     """A compressed file that is none, or not whole, is refused with its name, also with skip_invalid."""
