@@ -108,6 +108,18 @@ def test_a_run_of_run_eval_is_listed_with_its_averages(tmp_path: Path) -> None:
     assert "run_eval.py" in render_runs([entry], tmp_path, "table")
 
 
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "eval_args.json", "meta.jsonl", "failures.jsonl", "details/Maze.jsonl"]
+)
+def test_pipes_in_a_place_that_others_write_to_are_not_waited_for(tmp_path: Path, name: str) -> None:
+    """A pipe instead of a file of a run directory is an entry like another, and the others are listed."""
+    published(tmp_path / "fine")
+    odd = published(tmp_path / "odd")
+    (odd / name).unlink(missing_ok=True)
+    os.mkfifo(odd / name)
+    assert {entry.path.name for entry in list_runs(tmp_path)} == {"fine", "odd"}
+
+
 def test_states(tmp_path: Path) -> None:
     """Interrupted, incomplete, complete and rescoring runs, those that are used, and what is left of a removal."""
     ended = "2026-01-01T00:00:00+00:00"
@@ -273,6 +285,15 @@ def test_a_removed_run_is_gone_and_nothing_else(tmp_path: Path, call_bootcamp: R
     assert (elsewhere / "precious").exists()
     assert open_run(stays).summary.n_scored == 6
     assert json.loads(call_bootcamp("runs", "rm", stays, "--yes", "--json").stdout) == {"removed": [str(stays)]}
+
+
+@pytest.mark.parametrize("below", ["", "details/.."])
+def test_a_run_is_removed_by_any_name_that_it_has(below: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.` and `details/..` are the run directory as well, and all of it goes."""
+    run_dir = published(tmp_path / "run")
+    monkeypatch.chdir(run_dir)
+    remove_run(Path(below))
+    assert not run_dir.exists()
 
 
 def test_a_live_run_is_not_removed(tmp_path: Path, call_bootcamp: RunBootcamp) -> None:

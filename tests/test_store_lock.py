@@ -14,7 +14,7 @@ import pytest
 
 from bootcamp_cli.errors import DiskError, LockLostError, RunLockedError
 from bootcamp_cli.store import lock as lock_module
-from bootcamp_cli.store.lock import Holder, acquire, boot_identity, process_started
+from bootcamp_cli.store.lock import Holder, acquire, boot_identity, live_holder, process_started
 
 ELSEWHERE = Holder(host="node7", boot="another boot", pid=4711, started="1", counter=3)
 
@@ -102,6 +102,27 @@ def test_garbage_lock_file_is_waited_for_and_then_taken(tmp_path: Path) -> None:
     time = FakeTime()
     acquire(tmp_path, sleep=time.sleep, clock=time.clock).release()
     assert time.now >= lock_module.STALE_S
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000,
+        b'{"host": "h", "boot": "BOOT", "pid": "1\\u0000", "started": "1"}',
+        b'{"host": "h", "boot": "BOOT", "pid": "../tmp", "started": "1"}',
+        b'{"host": [1], "boot": "BOOT", "pid": 1, "started": "1"}',
+        None,
+    ],
+)
+def test_a_lock_file_that_anybody_put_there_is_nobodys_lock(tmp_path: Path, content: bytes | None) -> None:
+    """What is no lock of ours (wrong types, nested too deeply, a pipe) has no live holder, and nothing waits for it."""
+    file = put_holder(tmp_path, Holder(host="h", boot="b", pid=1, started="1"))
+    file.unlink()
+    if content is None:
+        os.mkfifo(file)
+    else:
+        file.write_bytes(content.replace(b"BOOT", boot_identity().encode()))
+    assert live_holder(tmp_path) is None
 
 
 def test_holder_that_wakes_finds_its_lock_taken(tmp_path: Path) -> None:

@@ -181,6 +181,8 @@ _decode_lines = msgspec.json.Decoder(_MetaLine).decode_lines
 
 def _from_meta(run_dir: RunDir, changed_ns: int) -> _Figures | None:
     """What meta.jsonl tells; None where it is older than the details, of `changed_ns`, or cannot be read."""
+    if not run_dir.meta.is_file():
+        return None
     try:
         with run_dir.meta.open("rb") as file:
             if os.fstat(file.fileno()).st_mtime_ns < changed_ns:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import fields, replace
 
 from bootcamp_cli.bootcamps.registry import Resolver
-from bootcamp_cli.errors import RunDirectoryError, UsageError, disk_error
+from bootcamp_cli.errors import RunDirectoryError, UsageError
 from bootcamp_cli.store.records import (
     KEPT_FORMS,
     HalfRecord,
@@ -27,7 +27,7 @@ from bootcamp_cli.store.records import (
     read_heads,
     wrong_field,
 )
-from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.store.run_dir import RunDir, content_of
 from bootcamp_cli.types import Record, bootcamp_name, encode_exactly
 
 _SUFFIX = bootcamp_name("")
@@ -123,11 +123,7 @@ def _by_file_name(path: Path, choices: Sequence[set[str]]) -> str | None:
 def _meta_lines(run_dir: RunDir) -> list[_MetaLine]:
     """The lines that name a bootcamp; none if any of them is not readable."""
     try:
-        lines = run_dir.meta.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise disk_error(error, f"read {run_dir.meta}") from error
+        lines = (content_of(run_dir.meta) or b"").decode().splitlines()
     except UnicodeDecodeError as error:
         raise RunDirectoryError(f"{run_dir.meta}: not UTF-8 ({error})", hint="restore or remove it") from error
     try:

@@ -26,7 +26,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
+
+import msgspec
 
 from bootcamp_cli.errors import LockLostError, RunDirectoryError, RunLockedError, disk_error
 from bootcamp_cli.store.atomic import Check, remove_temporaries, renew
@@ -239,12 +241,14 @@ def _await_end(
 
 
 def _read(file: Path) -> Holder | None:
-    """The holder in a lock file; None where it is unreadable or not one of our locks."""
+    """The holder in a lock file; None where it is unreadable or not one of our locks: anybody may have put it there."""
     try:
-        fields: dict[str, Any] = json.loads(file.read_bytes())
-        return Holder(**fields)
-    except (OSError, ValueError, TypeError):
+        return _decode(file.read_bytes()) if file.is_file() else None
+    except (OSError, ValueError, RecursionError):
         return None
+
+
+_decode = msgspec.json.Decoder(Holder).decode
 
 
 def _is_alive(holder: Holder) -> bool | None:

@@ -25,6 +25,7 @@ from msgspec import UNSET, Raw, UnsetType
 from msgspec.structs import fields, replace
 
 from bootcamp_cli.errors import RunDirectoryError, disk_error
+from bootcamp_cli.store.run_dir import content_of
 from bootcamp_cli.text import MAX_VALUE_CHARS, shortened
 from bootcamp_cli.types import (
     MAX_LEN,
@@ -579,14 +580,8 @@ def read_failure_lines(path: Path) -> list[FailureLine]:
     Raises:
         RunDirectoryError: a line is not a failure; the message names it.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise disk_error(error, f"read {path}") from error
     found = []
-    for number, line in enumerate(content.splitlines(keepends=True), start=1):
+    for number, line in enumerate((content_of(path) or b"").splitlines(keepends=True), start=1):
         try:
             failure = _decode_failure(line)
         except (msgspec.DecodeError, ValueError, RecursionError):

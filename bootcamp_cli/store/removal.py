@@ -64,7 +64,9 @@ def remove_run(path: Path, *, notify: Callable[[str], None] = lambda _: None) ->
         RunLockedError: a live process holds it.
         BootcampError: as `check_removable` does, or something cannot be removed.
     """
-    run_dir = check_removable(path)
+    # as `.` or `details/..` the directory itself could not be removed, but what is in it
+    run_dir = RunDir(check_removable(path).path.resolve())
+    path = run_dir.path
     try:
         with acquire(path, notify=notify) as lock:
             run_dir.removing.touch()

@@ -315,13 +315,29 @@ def recently_changed(output_dir: Path, *, most: int | None = None) -> list[RunDi
     return [RunDir(Path(path)) for _, path in heapq.nlargest(len(dated) if most is None else most, dated)]
 
 
-def _read_object(path: Path) -> dict[str, Any] | None:
+def content_of(path: Path) -> bytes | None:
+    """What a file of a run directory holds; None where there is none.
+
+    Raises:
+        RunDirectoryError: it cannot be read, or is something else: a pipe, in a place that others write to, would be
+            waited for without end.
+    """
     try:
-        value = decode(path.read_bytes())
+        if path.exists() and not path.is_file():
+            raise RunDirectoryError(f"{path}: not a file", hint=_HINT)
+        return path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise disk_error(error, f"read {path}") from error
+
+
+def _read_object(path: Path) -> dict[str, Any] | None:
+    content = content_of(path)
+    if content is None:
+        return None
+    try:
+        value = decode(content)
     except (ValueError, RecursionError) as error:
         raise RunDirectoryError(f"{path}: not readable as JSON: {error}", hint=_HINT) from error
     if not isinstance(value, dict):
