@@ -48,6 +48,23 @@ def as_json(call: RunBootcamp, *args: Any, code: int = 0) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.parametrize("scores", [[[1e300], [-1e300]], [[1.7e308, 1.7e308], [0.0, -1.7e308]]])
+def test_scores_whose_squares_no_float_holds_are_refused(
+    scores: list[list[float | None]], tmp_path: Path, call_bootcamp: RunBootcamp
+) -> None:
+    """They would give intervals that are no numbers; the error names the first of them. Others of any size compare."""
+    runs = write_run(tmp_path / "a", {"Odd": scores}), write_run(tmp_path / "b", {"Odd": scores[::-1]})
+    done = call_bootcamp("compare", *runs, "--json")
+    assert done.returncode == 2
+    assert "a: Odd.jsonl, row 0: scores beyond 1e+100 cannot be compared; see what Odd gives" in done.stderr
+    large = [
+        write_run(tmp_path / name, {"Odd": [[sign * 9e99], [3.0], [1e90]]}) for name, sign in (("c", 1), ("d", -1))
+    ]
+    found = as_json(call_bootcamp, *large)["run"]
+    assert found["difference"] == pytest.approx(-6e99)
+    assert all(map(np.isfinite, found["interval"]))
+
+
 def test_json_has_the_keys_of_each_level(runs: tuple[Path, Path], call_bootcamp: RunBootcamp) -> None:
     """`--json` gives run, families and bootcamps, each entry with the promised keys, and the figures of the scores."""
     found = as_json(call_bootcamp, *runs)

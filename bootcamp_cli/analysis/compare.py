@@ -51,6 +51,9 @@ from bootcamp_cli.errors import UsageError
 
 OVERALL = "overall"
 
+MAX_SCORE = 1e100
+"""The largest size of a score that can be compared: floats hold its square, and sums of these."""
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
@@ -221,7 +224,11 @@ class Comparison:
 def collect_scores(
     name: str, questions: Iterable[Question], *, threshold: float = 1.0, unverifiable: Collection[str] = ()
 ) -> QuestionScores:
-    """The questions of a run, in any order, as columns; a score is right from `threshold` on."""
+    """The questions of a run, in any order, as columns; a score is right from `threshold` on.
+
+    Raises:
+        UsageError: a score is larger than can be compared.
+    """
     names, files = _Codes(), _Codes()
     families: dict[int, str] = {}
     source, file, row = array("q"), array("q"), array("q")
@@ -237,6 +244,11 @@ def collect_scores(
         row.append(question.row)
         digests += _digest(question.data_source, question.prompt, size=16)
         digests += _digest(question.ground_truth, size=8)
+        if any(score is not None and abs(score) > MAX_SCORE for score in question.scores):
+            raise UsageError(
+                f"{name}: {question.file}, row {question.row}: scores beyond {MAX_SCORE:g} cannot be compared",
+                hint=f"see what {question.data_source} gives for that row",
+            )
         if len(question.scores) == 1 and (only := question.scores[0]) is not None:  # by far the most of large runs
             total.append(only)
             n_scored.append(1)
