@@ -126,12 +126,14 @@ def _first_error(group: ExceptionGroup[Exception]) -> BaseException:
 
 
 def disk_error(error: OSError, doing: str) -> RunDirectoryError:
-    """Translate an OSError of a write below the run directory into one line that says what to do.
+    """Translate an OSError below the run directory into one line that says what to do.
 
-    `doing` completes "cannot ..."; the errno decides the advice.
+    `doing` completes "cannot ..."; the errno decides the advice, and for what is only looked at whose it may be.
     """
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         hint = "free some space and run `bootcamp resume`: everything written so far is kept"
+    elif error.errno in (errno.EACCES, errno.EPERM) and doing.startswith(("read ", "list ", "look at ")):
+        hint = "make it readable, or ask whose it is"
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         hint = "make the directory writable and run `bootcamp resume`"
     elif error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):

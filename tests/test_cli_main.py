@@ -21,6 +21,7 @@ from bootcamp_cli.errors import (
     RunDirectoryError,
     ServerUnavailableError,
     UsageError,
+    disk_error,
 )
 from bootcamp_cli.text import visible_lines
 
@@ -200,8 +201,16 @@ def test_a_full_disk_behind_stdout_is_an_error() -> None:
             [sys.executable, "-m", "bootcamp_cli", "config", "show"], stdout=full, stderr=subprocess.PIPE, check=False
         )
     assert done.returncode == 1
-    assert done.stderr.startswith(b"bootcamp: error: cannot write")
+    assert done.stderr.startswith(b"bootcamp: error: cannot write: No space left on device; free some space")
+    assert b"resume" not in done.stderr
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("doing", ["read a.jsonl", "list details", "look at the lock of run"])
+def test_what_is_only_looked_at_need_not_be_writable(doing: str) -> None:
+    """The advice for a file of somebody else's run is not to write to it, nor to resume that run."""
+    error = disk_error(PermissionError(errno.EACCES, "Permission denied"), doing)
+    assert str(error) == f"cannot {doing}: Permission denied; make it readable, or ask whose it is"
 
 
 @pytest.mark.parametrize("error", [BootcampError, RunDirectoryError, UsageError, DatasetError, ServerUnavailableError])

@@ -39,7 +39,11 @@ def failure_of(error: BaseException) -> Failure:
     """What the user is told about an exception that nothing else handled."""
     single = _single(error)
     if isinstance(single, OSError) and single.errno in _DISK_ERRORS:
-        single = disk_error(single, f"write {single.filename}" if single.filename else "write")
+        single = (
+            disk_error(single, f"write {single.filename}")
+            if single.filename
+            else BootcampError(f"cannot write: {single.strerror}", hint="free some space, or write to another place")
+        )
     if isinstance(single, OSError) and single.errno in _PATH_ERRORS and isinstance(single.filename, str | bytes):
         return Failure(message=f"{os.fsdecode(single.filename)}: {single.strerror}", exit_code=1)
     if isinstance(single, FileNotFoundError) and _working_dir_is_gone():
