@@ -349,6 +349,15 @@ def test_places_that_cannot_be_written_are_wrong_use(nasty: Path, tmp_path: Path
     assert inside.read_bytes().count(b"\n") == 4
 
 
+def test_a_model_named_like_the_run_directory_is_not_exported_into_it(tmp_path: Path) -> None:
+    """Beside the run directory the folder of the model would be that directory: refused, and nothing is left there."""
+    run_dir = write_run_of_run_eval(tmp_path / "same", {"Sums": [[1.0]]}, model_name="same")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError, match="within the run directory"):
+        export(run_dir, "lm-eval", tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_text_goes_to_stdout(nasty: Path, tmp_path: Path, run_bootcamp: RunBootcamp) -> None:
     """`--out -` writes to stdout what a file would have, and the conversation goes to stderr."""
     assert [name for name, form in EXPORTS.items() if isinstance(form, FileExport) and form.is_text] == ["csv", "jsonl"]

@@ -110,6 +110,7 @@ def _write_folder(source: Source, form: FolderExport, out: Path) -> Iterator[Pat
         form.write(source, folder)
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             target = out / path.relative_to(folder)
+            _outside(source, target)  # a model may be named like the run directory beside it
             target.parent.mkdir(exist_ok=True)
             yield path.replace(target)
 
