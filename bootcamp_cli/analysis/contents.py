@@ -14,6 +14,7 @@ from bootcamp_cli.store.journal import RunRows, empty_index, read_failures, repl
 from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
 from bootcamp_cli.store.records import HalfRecord, HeadLine, RecordHead
 from bootcamp_cli.store.run_dir import RunDir, redo_dirs
+from bootcamp_cli.store.timeline import Stretch, read_timeline
 from bootcamp_cli.types import (
     TO_BE_VERIFIED,
     FailureRecord,
@@ -31,6 +32,7 @@ class RunContents:
     written. `shown` is the summary at the threshold that was asked for, `summary` that at the usual one, which files
     are made of. `failed` has the first failure of each kind. `left_out` names the details files that do not belong to
     any test file of the run; `halves` are the half records of run_eval.py, which count where they have a score.
+    `timeline` tells when answers came.
     """
 
     manifest: Manifest | None
@@ -40,6 +42,7 @@ class RunContents:
     left_out: tuple[str, ...]
     failed: Mapping[str, FailureRecord] = field(default_factory=dict)
     halves: tuple[HalfRecord, ...] = ()
+    timeline: tuple[Stretch, ...] = ()
 
     @property
     def unnamed_file(self) -> str | None:
@@ -121,6 +124,7 @@ def read_alone(run_dir: RunDir, right_at: float = RIGHT_AT, observer: Observer |
         left_out=tuple(path.name for path in left_out),
         failed=failed,
         halves=tuple(halves),
+        timeline=tuple(read_timeline(run_dir)),
     )
 
 

@@ -7,6 +7,7 @@ import anyio
 
 from bootcamp_cli.events import Emit, FileFinished, SampleFailed, SampleRecorded
 from bootcamp_cli.store.journal import Journal
+from bootcamp_cli.store.timeline import Timeline
 from bootcamp_cli.types import FailureRecord, Record, RequestFailure, Sample
 
 _LINGER_S = 0.1
@@ -60,6 +61,10 @@ class Writer:
     _wake: anyio.Event | None = None
     _is_closed: bool = False
     _unsynced_since: float = float("inf")
+    _timeline: Timeline = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._timeline = Timeline(self.journal.run_dir, self.journal.lock.check)
 
     @property
     def _enough(self) -> int:
@@ -89,7 +94,7 @@ class Writer:
     async def write_rest(self) -> None:
         """Write what was added and is not yet on disk, and sync."""
         await self._write()
-        await anyio.to_thread.run_sync(self.journal.sync)
+        await anyio.to_thread.run_sync(self._finish)
 
     async def _batch_is_due(self) -> bool:
         """Wait for a first record, then a little for more; False once it is closed. Sync while nothing comes."""
@@ -128,12 +133,19 @@ class Writer:
             self.emit(FileFinished(file=file))
 
     def _write_blocking(self, batch: Sequence[Ended], finished: Sequence[str], sync: bool) -> None:  # noqa: FBT001 - passed by position to the thread
-        self.journal.append([(end.file, end.record) for end in batch if end.record is not None])
-        self.journal.append_failures([end.failure for end in batch if end.failure is not None])
+        records = [(end.file, end.record) for end in batch if end.record is not None]
+        failures = [end.failure for end in batch if end.failure is not None]
+        self.journal.append(records)
+        self.journal.append_failures(failures)
+        self._timeline.add([record for _, record in records], failures)
         for file in finished:
             self.journal.put_in_order(file)
         if sync:
             self.journal.sync()
+
+    def _finish(self) -> None:
+        self.journal.sync()
+        self._timeline.save()
 
     def _count(self, batch: Sequence[Ended]) -> list[str]:
         """Take a batch off what is owed; returns the files that it completes."""

@@ -74,6 +74,11 @@ class RunDir:
         return self.path / "progress.log"
 
     @property
+    def timeline(self) -> Path:
+        """When the answers came."""
+        return self.path / "timeline.jsonl"
+
+    @property
     def removing(self) -> Path:
         """Stands there from the moment on in which a removal begins."""
         return self.path / ".removing"

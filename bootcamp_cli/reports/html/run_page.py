@@ -6,6 +6,7 @@ The same contents of a run directory give the same bytes: nothing tells when the
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bootcamp_cli.reports.columns import Column, digits_borne
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.analysis.excerpts import ExcerptChooser
     from bootcamp_cli.analysis.statistics import Distribution, Interval
     from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
+    from bootcamp_cli.store.timeline import Stretch
     from bootcamp_cli.types import Manifest
 
 OUTCOMES: Mapping[str, str] = {
@@ -88,7 +90,7 @@ def run_page(
     page = build_page(run, n_all=len(run.groups))
     samples = fitting([chooser.of(group) for group in run.groups])
     targets = [f"samples-{at}" if found else "" for at, found in enumerate(samples, 1)]
-    charts, missing = _charts(run, audited)
+    charts, missing = _charts(run, audited, contents.timeline)
     *families, bootcamps = page.tables
     return document(
         "run.html.j2",
@@ -292,13 +294,13 @@ def _audit_tables(part: AuditPart) -> dict[str, Any]:
 # Charts
 
 
-def _charts(run: "RunSummary", audited: AuditPart) -> tuple[list[Chart], list[str]]:
+def _charts(run: "RunSummary", audited: AuditPart, timeline: "Sequence[Stretch]") -> tuple[list[Chart], list[str]]:
     """The charts for which there is something to show, and why the others are not there."""
-    over_time = (
-        "latency and throughput over time: records hold how long an answer took, not when it came; their distributions "
-        "stand here instead"
-    )
-    missing = [over_time if run.latency.n else "latency and throughput: no record holds how long its answer took"]
+    missing = []
+    if not timeline:
+        missing.append("latency and throughput over time: nothing in the run directory tells when answers came")
+    if not run.latency.n:
+        missing.append("latency: no record holds how long its answer took")
     found: list[Chart | None] = [
         _scores_chart(run),
         _length_and_score_chart(run),
@@ -306,6 +308,7 @@ def _charts(run: "RunSummary", audited: AuditPart) -> tuple[list[Chart], list[st
         _passes_chart(run),
         _latency_chart(run),
         _latencies_chart(run),
+        *_charts_over_time(timeline),
         _kinds_chart(run),
         _causes_chart(audited.audit),
     ]
@@ -586,6 +589,60 @@ def _latency_chart(run: "RunSummary") -> Chart | None:
             "showlegend": False,
         },
     )
+
+
+def _charts_over_time(timeline: "Sequence[Stretch]") -> Iterator[Chart]:
+    """Tokens a second, and the mean latency, by stretches of time; between two without answers the line breaks."""
+    if not timeline:
+        return
+    seconds = timeline[0].seconds
+    places = {stretch.start: stretch for stretch in timeline}
+    starts: list[int] = []
+    for start in sorted(places):
+        if starts and start > starts[-1] + seconds:
+            starts.append(starts[-1] + seconds)
+        starts.append(start)
+    shown = [places.get(start) for start in starts]
+    times = [datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%d %H:%M:%S") for start in starts]
+    width = shown_s(float(seconds))
+    for name, title, unit, about, values in (
+        (
+            "throughput",
+            "Throughput over time",
+            "tokens/s",
+            f"tokens of the answers that came in {width}, by the second; a pause breaks the line (times in UTC)",
+            [None if each is None else each.tokens / seconds for each in shown],
+        ),
+        (
+            "latency_over_time",
+            "Latency over time",
+            "seconds",
+            f"mean latency of the answers that came in {width} (times in UTC)",
+            [each.latency_s / each.answers if each is not None and each.answers else None for each in shown],
+        ),
+    ):
+        yield Chart(
+            name=name,
+            title=title,
+            about=about,
+            height=280,
+            traces=[
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers",
+                    "x": times,
+                    "y": values,
+                    "connectgaps": False,
+                    "line": {"color": "accent", "width": 1.5},
+                    "marker": {"color": "accent", "size": 4},
+                }
+            ],
+            layout={
+                "xaxis": {"type": "date"},
+                "yaxis": {"title": {"text": unit}, "rangemode": "tozero"},
+                "showlegend": False,
+            },
+        )
 
 
 def _latencies_chart(run: "RunSummary") -> Chart | None:
