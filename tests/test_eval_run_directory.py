@@ -53,6 +53,7 @@ def test_the_guides_command_leaves_the_guides_files(guide_run: Any, demo_test_di
         "manifest.json",
         "meta.jsonl",
         "progress.log",
+        "timeline.jsonl",
         "r1_32B_scores.xlsx",
     }
     rows = {path.name: path.read_text(encoding="utf-8").splitlines() for path in demo_test_dir.glob("*.jsonl")}

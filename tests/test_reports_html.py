@@ -224,7 +224,23 @@ def test_a_run_without_any_answer_has_a_page(tmp_path: Path) -> None:
     assert_nothing_runs(page)
     assert "no <b>answer</b>" in page.text
     assert list(page.charts) == ["kinds"]
-    assert "latency and throughput: no record holds how long its answer took" in page.text
+    assert "latency: no record holds how long its answer took" in page.text
+
+
+def test_throughput_and_latency_stand_over_time(tmp_path: Path) -> None:
+    """Tokens a second and mean latencies stand at their times; a pause breaks the line."""
+    run_dir = write_run(tmp_path / "run", {"Sudoku": [[1.0]]})
+    lines = [
+        {"start": 1_767_225_600 + start, "seconds": 10, "answers": 2, "tokens": 50 * start + 10, "latency_s": 3.0}
+        for start in (0, 10, 60)
+    ]
+    (run_dir / "timeline.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    charts = page_of(run_dir).charts
+    [throughput], [latency] = charts["throughput"]["traces"], charts["latency_over_time"]["traces"]
+    times = ["2026-01-01 00:00:00", "2026-01-01 00:00:10", "2026-01-01 00:00:20", "2026-01-01 00:01:00"]
+    assert throughput["x"] == latency["x"] == times
+    assert throughput["y"] == [1.0, 51.0, None, 301.0]
+    assert latency["y"] == [1.5, 1.5, None, 1.5]
 
 
 def test_a_run_with_nothing_at_all_has_a_page_without_charts(tmp_path: Path) -> None:

@@ -238,6 +238,8 @@ async def test_lists_come_in_pages_and_find_a_sample(tmp_path: Path) -> None:
         assert (page["start"], page["at"], page["items"][11]["row"]) == (50, 61, 122)
         page = await shown.get("/api/samples", status="right", n=50, **linked)
         assert (page["start"], page["at"]) == (0, None)
+        page = await shown.get("/api/samples", pairs="only_a", n=50)  # a link of a page over two runs
+        assert (page["n"], page["done"], page["pairing"]) == (250, True, False)
 
 
 @pytest.mark.anyio

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
@@ -162,6 +162,8 @@ class Browsing:
         view = self.runs[run]
         if wanted.cause is not None:
             view.ask_for_audit()
+        if len(self.runs) < 2:  # a link of a page over two runs
+            wanted = replace(wanted, pairs=None)
         results = view.results(wanted, text, self.pairing)
         shown = results.shown
         place = None
