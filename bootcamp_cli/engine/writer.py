@@ -61,10 +61,7 @@ class Writer:
     _wake: anyio.Event | None = None
     _is_closed: bool = False
     _unsynced_since: float = float("inf")
-    _timeline: Timeline = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._timeline = Timeline(self.journal.run_dir, self.journal.lock.check)
+    _timeline: Timeline | None = None
 
     @property
     def _enough(self) -> int:
@@ -137,6 +134,8 @@ class Writer:
         failures = [end.failure for end in batch if end.failure is not None]
         self.journal.append(records)
         self.journal.append_failures(failures)
+        if self._timeline is None:
+            self._timeline = Timeline(self.journal.run_dir, self.journal.lock.check)  # reads what there is
         self._timeline.add([record for _, record in records], failures)
         for file in finished:
             self.journal.put_in_order(file)
@@ -145,7 +144,8 @@ class Writer:
 
     def _finish(self) -> None:
         self.journal.sync()
-        self._timeline.save()
+        if self._timeline is not None:
+            self._timeline.save()
 
     def _count(self, batch: Sequence[Ended]) -> list[str]:
         """Take a batch off what is owed; returns the files that it completes."""
