@@ -1165,6 +1165,7 @@ def _publish(
 def _run_page(run_dir: "RunDir", contents: "RunContents", chooser: "ExcerptChooser", audited: "AuditPart") -> bytes:
     """The page of a run."""
     from bootcamp_cli.reports.html.run_page import run_page
+    from bootcamp_cli.store.timeline import read_timeline
 
     manifest, state = contents.manifest, ""
     if manifest is not None and manifest.rescoring:
@@ -1177,6 +1178,7 @@ def _run_page(run_dir: "RunDir", contents: "RunContents", chooser: "ExcerptChoos
         chooser=chooser,
         audited=audited,
         parameters=_answer_parameters(contents),
+        timeline=read_timeline(run_dir),
         state=state,
     )
 

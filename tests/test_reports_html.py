@@ -28,6 +28,7 @@ from bootcamp_cli.reports.html.document import MAX_TEXT_BYTES, label
 from bootcamp_cli.reports.html.run_page import AuditPart, run_page
 from bootcamp_cli.store.lock import acquire
 from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.store.timeline import read_timeline
 from bootcamp_cli.text import score_text, shortened
 from bootcamp_cli.types import encode_line
 from tests.conftest import RunBootcamp
@@ -47,7 +48,14 @@ def page_bytes(run_dir: Path, **options: Any) -> bytes:
     """The file of `page_of`."""
     chooser = ExcerptChooser()
     contents = read_run(RunDir(run_dir), observer=chooser, **options)
-    return run_page(contents, name=run_dir.name, chooser=chooser, audited=AuditPart(why_not="no"), parameters={"a": 1})
+    return run_page(
+        contents,
+        name=run_dir.name,
+        chooser=chooser,
+        audited=AuditPart(why_not="no"),
+        parameters={"a": 1},
+        timeline=read_timeline(RunDir(run_dir)),
+    )
 
 
 def assert_nothing_runs(page: Page) -> None:

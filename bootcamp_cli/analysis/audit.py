@@ -24,7 +24,6 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from bootcamp_cli.analysis.contents import detail_files
 from bootcamp_cli.analysis.statistics import exact_mean, exact_sum
 from bootcamp_cli.bootcamps.asked_formats import (
     ASKED_FORMATS,
@@ -40,8 +39,8 @@ from bootcamp_cli.bootcamps.asked_formats import (
 from bootcamp_cli.bootcamps.registry import Resolver
 from bootcamp_cli.errors import ungrouped
 from bootcamp_cli.settings.model import Settings
-from bootcamp_cli.store.journal import StoredRecord, read_foreign_records, read_records, rows_by_file
-from bootcamp_cli.store.legacy import data_source_by_file
+from bootcamp_cli.store.details import RunDetails
+from bootcamp_cli.store.journal import StoredRecord
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import Record, SampleKey, bootcamp_name, verified_text
 from bootcamp_cli.verification.pool import verifier_pool
@@ -602,13 +601,9 @@ def run_records(run_dir: RunDir) -> Iterator[tuple[str, Record]]:
         RunDirectoryError: a line of details is not a record; the message names it.
         UsageError: nothing tells the data source of a record.
     """
-    manifest = run_dir.read_manifest()
-    rows = None if manifest is None else rows_by_file(manifest)
-    data_sources = data_source_by_file(run_dir) if rows is None else {}
-    paths, _ = detail_files(run_dir, rows)
-    for path in paths:
-        stored = read_records(path) if rows else read_foreign_records(path, data_sources.get(path.name))
-        yield from ((path.name, each.record) for each in stored if isinstance(each, StoredRecord))
+    details = RunDetails(run_dir)
+    for path in details.files()[0]:
+        yield from ((path.name, each.record) for each in details.records(path) if isinstance(each, StoredRecord))
 
 
 # Detectors

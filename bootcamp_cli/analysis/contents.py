@@ -10,11 +10,9 @@ from bootcamp_cli.analysis.counting import Aggregator, AnswerHead, FileGroups, G
 from bootcamp_cli.analysis.summary import RIGHT_AT, Drawn, Redone, RunSummary
 from bootcamp_cli.bootcamps.registry import ceilings_by_digest
 from bootcamp_cli.errors import RunDirectoryError
-from bootcamp_cli.store.journal import RunRows, empty_index, read_failures, replay_lines, rows_by_file
-from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
+from bootcamp_cli.store.details import RunDetails
 from bootcamp_cli.store.records import HalfRecord, HeadLine, RecordHead
 from bootcamp_cli.store.run_dir import RunDir, redo_dirs
-from bootcamp_cli.store.timeline import Stretch, read_timeline
 from bootcamp_cli.types import (
     TO_BE_VERIFIED,
     FailureRecord,
@@ -32,7 +30,6 @@ class RunContents:
     written. `shown` is the summary at the threshold that was asked for, `summary` that at the usual one, which files
     are made of. `failed` has the first failure of each kind. `left_out` names the details files that do not belong to
     any test file of the run; `halves` are the half records of run_eval.py, which count where they have a score.
-    `timeline` tells when answers came.
     """
 
     manifest: Manifest | None
@@ -42,7 +39,6 @@ class RunContents:
     left_out: tuple[str, ...]
     failed: Mapping[str, FailureRecord] = field(default_factory=dict)
     halves: tuple[HalfRecord, ...] = ()
-    timeline: tuple[Stretch, ...] = ()
 
     @property
     def unnamed_file(self) -> str | None:
@@ -81,21 +77,16 @@ def read_run(run_dir: RunDir, *, right_at: float = RIGHT_AT, observer: Observer 
 
 def read_alone(run_dir: RunDir, right_at: float = RIGHT_AT, observer: Observer | None = None) -> RunContents:
     """Everything that a run directory holds, without those beside it that redo samples of it."""
-    manifest, eval_args = run_dir.read_manifest(), run_dir.read_eval_args() or {}
-    rows = None if manifest is None else rows_by_file(manifest)
-    paths, left_out = detail_files(run_dir, rows)
-    data_sources = data_source_by_file(run_dir) if manifest is None else {}
+    details, eval_args = RunDetails(run_dir), run_dir.read_eval_args() or {}
+    manifest, (paths, left_out) = details.manifest, details.files()
     if manifest is None:
-        aggregator = Aggregator(_found(paths, data_sources))
+        aggregator = Aggregator(_found(paths, details.data_sources))
     else:
         aggregator = Aggregator(_planned(manifest), repeats=manifest.repeats)
-    failures = {failure.key: failure for failure in read_failures(run_dir, rows)}
+    failures = {failure.key: failure for failure in details.failures()}
     halves: list[HalfRecord] = []
     for path in paths:
-        if rows is None:
-            lines = read_foreign_heads(path, data_sources.get(path.name), AnswerHead, on_half=halves.append)
-        else:
-            lines = replay_lines(path, empty_index(rows[path.name]), rows[path.name], AnswerHead)
+        lines = details.heads(path, AnswerHead, on_half=halves.append)
         if observer is not None:
             lines = _observed(lines, path.name, observer, right_at)
         _add_file(aggregator, path.name, lines, failures)
@@ -124,7 +115,6 @@ def read_alone(run_dir: RunDir, right_at: float = RIGHT_AT, observer: Observer |
         left_out=tuple(path.name for path in left_out),
         failed=failed,
         halves=tuple(halves),
-        timeline=tuple(read_timeline(run_dir)),
     )
 
 
@@ -160,14 +150,6 @@ def _redone(run_dir: RunDir) -> tuple[Redone, ...]:
                 )
             )
     return tuple(found)
-
-
-def detail_files(run_dir: RunDir, rows: Mapping[str, RunRows] | None) -> tuple[list[Path], list[Path]]:
-    """The details files that count, and for a run of ours (`rows`) those that belong to none of its test files."""
-    paths = run_dir.detail_files()
-    if rows is None:
-        return paths, []
-    return [path for path in paths if path.name in rows], [path for path in paths if path.name not in rows]
 
 
 def _planned(manifest: Manifest) -> Iterator["FileGroups"]:

@@ -44,7 +44,6 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
 import msgspec
@@ -53,10 +52,8 @@ import numpy.typing as npt
 import pandas as pd
 from msgspec import UNSET, Raw, UnsetType
 
-from bootcamp_cli.analysis.contents import detail_files
 from bootcamp_cli.errors import UsageError
-from bootcamp_cli.store.journal import RunRows, empty_index, read_failures, replay_lines, rows_by_file
-from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
+from bootcamp_cli.store.details import RunDetails
 from bootcamp_cli.store.records import HeadLine, RecordHead
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import MAX_LEN, MAX_ROW, TO_BE_VERIFIED, FailureRecord, SampleKey, decode
@@ -82,8 +79,9 @@ def samples_frame(run_dir: RunDir, columns: Sequence[str] | None = None) -> pd.D
     buffers = {column.name: _BUFFERS[column.dtype]() for column in chosen}
     places = _Places()
     kind = _head_of(chosen)
-    for details in _details_files(run_dir):
-        for batch in _batches(details.name, details.lines(kind)):
+    details = RunDetails(run_dir)
+    for path in details.files()[0]:
+        for batch in _batches(path.name, details.heads(path, kind)):
             places.add(batch)
             for column in chosen:
                 buffers[column.name].extend(column.values(batch))
@@ -101,7 +99,7 @@ def failures_frame(run_dir: RunDir) -> pd.DataFrame:
         RunDirectoryError: a line of failures or details is not what was written, or does not belong to the run; the
             message names it.
     """
-    failures = _failures(run_dir)
+    failures = _failures(RunDetails(run_dir))
     order = np.arange(len(failures))
     made = {}
     for name, dtype in FAILURE_COLUMNS.items():
@@ -125,37 +123,38 @@ def sample_batches(run_dir: RunDir, columns: Sequence[str] | None = None) -> Ite
     """
     chosen = _chosen(tuple(SAMPLE_COLUMNS) if columns is None else columns)
     kind = _head_of(chosen)
-    for details in _details_files(run_dir):
-        for batch in _batches(details.name, _latest_lines(details, kind)):
+    details = RunDetails(run_dir)
+    for path in details.files()[0]:
+        for batch in _batches(path.name, _latest_lines(partial(details.heads, path), kind)):
             yield {column.name: list(column.values(batch)) for column in chosen}
-    failures = _failures(run_dir)
+    failures = _failures(details)
     if failures:
         yield {column.name: [_of_failure(failure, column.name) for failure in failures] for column in chosen}
 
 
-def _latest_lines(details: "_Details", kind: type[RecordHead]) -> Iterator[HeadLine]:
+def _latest_lines(lines: "_Lines", kind: type[RecordHead]) -> Iterator[HeadLine]:
     """The lines of a details file but those of answers that waited for the verdict which a later line has.
 
     What is written after they were looked for is left out: it may be such a verdict.
     """
     superseded: set[int] | None = None
     n_lines: int | None = None
-    for line in details.lines(kind):
+    for line in lines(kind):
         number, _, head = line
         if superseded is None and head.row is not None and head.failure in TO_BE_VERIFIED:
-            superseded, n_lines = _superseded_lines(details)
+            superseded, n_lines = _superseded_lines(lines)
         if n_lines is not None and number > n_lines:
             return
         if superseded is None or number not in superseded:
             yield line
 
 
-def _superseded_lines(details: "_Details") -> tuple[set[int], int]:
+def _superseded_lines(lines: "_Lines") -> tuple[set[int], int]:
     """The numbers of the lines that later ones supersede, and that of the last line."""
     superseded: set[int] = set()
     pending: dict[tuple[int, int], int] = {}
     number = 0
-    for number, _, head in details.lines(RecordHead):
+    for number, _, head in lines(RecordHead):
         if head.row is None:
             continue
         before = pending.pop((head.row, head.repeat), None)
@@ -166,16 +165,14 @@ def _superseded_lines(details: "_Details") -> tuple[set[int], int]:
     return superseded, number
 
 
-def _failures(run_dir: RunDir) -> list[FailureRecord]:
+def _failures(details: RunDetails) -> list[FailureRecord]:
     """The last failure of each sample that has no answer since, in the order of file, row and repeat."""
-    manifest = run_dir.read_manifest()
-    rows = None if manifest is None else rows_by_file(manifest)
-    last = {failure.key: failure for failure in read_failures(run_dir, rows)}
+    last = {failure.key: failure for failure in details.failures()}
     if last:
-        for details in _details_files(run_dir):
-            for _, _, head in details.lines(RecordHead):
+        for path in details.files()[0]:
+            for _, _, head in details.heads(path):
                 if head.row is not None:
-                    last.pop(SampleKey(details.name, head.row, head.repeat), None)
+                    last.pop(SampleKey(path.name, head.row, head.repeat), None)
     return [last[key] for key in sorted(last)]
 
 
@@ -222,29 +219,8 @@ def _head_of(columns: "Iterable[Column]") -> type[RecordHead]:
     return cast("type[RecordHead]", kind)
 
 
-@dataclass(frozen=True, slots=True)
-class _Details:
-    """A details file that counts; `lines` reads it from the start, checked as the reports check it."""
-
-    name: str
-    lines: Callable[[type[RecordHead]], Iterable[HeadLine]]
-
-
-def _details_files(run_dir: RunDir) -> Iterator[_Details]:
-    """The details files that count, in name order."""
-    manifest = run_dir.read_manifest()
-    rows = None if manifest is None else rows_by_file(manifest)
-    paths, _ = detail_files(run_dir, rows)
-    data_sources = data_source_by_file(run_dir) if rows is None else {}
-    for path in paths:
-        if rows is None:
-            yield _Details(path.name, partial(read_foreign_heads, path, data_sources.get(path.name)))
-        else:
-            yield _Details(path.name, partial(_replayed, path, rows[path.name]))
-
-
-def _replayed(path: Path, rows: RunRows, kind: type[RecordHead]) -> Iterator[HeadLine]:
-    return replay_lines(path, empty_index(rows), rows, kind)
+_Lines = Callable[[type[RecordHead]], Iterator[HeadLine]]
+"""Reads a details file from the start, its heads of a kind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,12 @@ import numpy as np
 from msgspec import UNSET, Raw, UnsetType
 
 from bootcamp_cli.analysis.compare import Question, QuestionScores, collect_scores, halves
-from bootcamp_cli.analysis.contents import detail_files
 from bootcamp_cli.bootcamps.registry import family_of
-from bootcamp_cli.store.journal import RunRows, empty_index, read_failures, replay_lines, rows_by_file
-from bootcamp_cli.store.legacy import data_source_by_file, read_foreign_heads
+from bootcamp_cli.store.details import RunDetails
+from bootcamp_cli.store.journal import RunRows
 from bootcamp_cli.store.records import HeadLine, RecordHead
 from bootcamp_cli.store.run_dir import RunDir
-from bootcamp_cli.types import MAX_ROW, TO_BE_VERIFIED, FailureRecord, decode
+from bootcamp_cli.types import MAX_ROW, TO_BE_VERIFIED, decode
 
 
 def read_scores(run_dirs: Mapping[str, RunDir], *, threshold: float = 1.0) -> list[QuestionScores]:
@@ -77,24 +76,17 @@ class _Reading:
     """One pass over the details of a run."""
 
     def __init__(self, run_dir: RunDir) -> None:
-        self._run_dir = run_dir
-        self._manifest = run_dir.read_manifest()
-        self._rows = None if self._manifest is None else rows_by_file(self._manifest)
+        self._details = RunDetails(run_dir)
+        self._manifest = self._details.manifest
         self._n_by_source: Counter[str] = Counter()
         self._n_unscored: Counter[str] = Counter()
 
     def questions(self) -> Iterator[Question]:
         """The questions of which there is a record."""
-        paths, _ = detail_files(self._run_dir, self._rows)
-        data_sources = data_source_by_file(self._run_dir) if self._rows is None else {}
-        for path in paths:
-            if self._rows is None:
-                lines = read_foreign_heads(path, data_sources.get(path.name), _QuestionHead)
-                owed = None
-            else:
-                owed = self._rows[path.name]
-                lines = replay_lines(path, empty_index(owed), owed, _QuestionHead)
-            yield from self._of_file(path.name, path.stem, lines, owed)
+        rows = self._details.rows
+        for path in self._details.files()[0]:
+            owed = None if rows is None else rows[path.name]
+            yield from self._of_file(path.name, path.stem, self._details.heads(path, _QuestionHead), owed)
 
     def unverifiable(self) -> frozenset[str]:
         """The data sources none of whose answers had a bootcamp, once all questions were read."""
@@ -102,7 +94,7 @@ class _Reading:
 
     def plan(self) -> "_Plan":
         """What the run owes."""
-        if self._manifest is None:
+        if self._manifest is None or self._details.rows is None:
             return _Plan()
         selection = {key: self._manifest.identity.get(key) for key in ("include", "exclude", "limit")}
         return _Plan(
@@ -112,13 +104,13 @@ class _Reading:
             files={
                 file.name: _PlannedFile(
                     digest=file.digest,
-                    n_rows=(self._rows or {})[file.name].n_rows,
+                    n_rows=self._details.rows[file.name].n_rows,
                     counts=dict(file.data_sources),
                 )
                 for file in self._manifest.files
                 if self._manifest.redo_of is None
             },
-            failures=_last_failures(self._run_dir, self._rows),
+            failures=_last_failures(self._details),
         )
 
     def _of_file(self, file: str, stem: str, lines: Iterable[HeadLine], owed: RunRows | None) -> Iterator[Question]:
@@ -265,11 +257,10 @@ class _Plan:
     failures: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
 
-def _last_failures(run_dir: RunDir, rows: Mapping[str, RunRows] | None) -> dict[str, dict[int, str]]:
+def _last_failures(details: RunDetails) -> dict[str, dict[int, str]]:
     """The data source of each row that has a failure, by file."""
     found: defaultdict[str, dict[int, str]] = defaultdict(dict)
-    failures: list[FailureRecord] = read_failures(run_dir, rows)
-    for failure in failures:
+    for failure in details.failures():
         if failure.data_source is not None:
             found[failure.file][failure.row] = failure.data_source
     return found

@@ -22,12 +22,12 @@ import numpy.typing as npt
 
 from bootcamp_cli.analysis.audit import Cause
 from bootcamp_cli.analysis.compare import pair
-from bootcamp_cli.analysis.contents import detail_files
 from bootcamp_cli.analysis.questions import read_scores
 from bootcamp_cli.analysis.summary import RIGHT_AT
 from bootcamp_cli.bootcamps.registry import family_of
 from bootcamp_cli.errors import BootcampError, RunDirectoryError, UsageError
-from bootcamp_cli.store.journal import UNSCORED, UNVERIFIED, read_failures, rows_by_file
+from bootcamp_cli.store.details import RunDetails
+from bootcamp_cli.store.journal import UNSCORED, UNVERIFIED
 from bootcamp_cli.store.legacy import data_source_by_file, typed_record
 from bootcamp_cli.store.records import ENDS, decode_record, foreign_parts
 from bootcamp_cli.store.run_dir import RunDir
@@ -145,8 +145,8 @@ class RunSamples:
 
     def __init__(self, run_dir: RunDir, cache: Path | None = None) -> None:
         self.run_dir = run_dir
-        self._manifest = run_dir.read_manifest()
-        self._rows = None if self._manifest is None else rows_by_file(self._manifest)
+        self._details = RunDetails(run_dir)
+        self._manifest = self._details.manifest
         self._index = SampleIndex(run_dir.path.resolve(), foreign=self._manifest is None, cache=cache)
         self._failures: tuple[FailureRecord, ...] = ()
         self._data_sources: dict[str, str] = {}
@@ -168,7 +168,7 @@ class RunSamples:
             if not self._is_loaded:
                 self._index.load()
                 self._is_loaded = True
-            paths, _ = detail_files(self.run_dir, self._rows)
+            paths, _ = self._details.files()
             try:
                 self._is_kept &= not self._index.refresh(paths, on_progress, stopped)
             except StoppedError:
@@ -177,11 +177,11 @@ class RunSamples:
             if not self.is_complete or (not self._is_kept and time.monotonic() - self._kept_at > _KEEP_S):
                 if not self._is_kept:
                     self._index.save()
-                if self._rows is None:
+                if self._manifest is None:
                     self._data_sources = data_source_by_file(self.run_dir)
                     self._version += 1
                 self._is_kept, self._kept_at = True, time.monotonic()
-            failures = tuple({failure.key: failure for failure in read_failures(self.run_dir, self._rows)}.values())
+            failures = tuple({failure.key: failure for failure in self._details.failures()}.values())
             if failures != self._failures or not self.is_complete:
                 self._failures = failures
                 self._version += 1

@@ -1,6 +1,6 @@
 """Verify kept outputs again: no request is made, and records are replaced file by file."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,23 +9,18 @@ from typing import BinaryIO
 
 import anyio
 
-from bootcamp_cli.analysis.contents import detail_files
 from bootcamp_cli.bootcamps.digest import verifier_version
 from bootcamp_cli.bootcamps.registry import Resolver
 from bootcamp_cli.engine.session import in_thread
 from bootcamp_cli.errors import ungrouped
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.store.atomic import replacing
+from bootcamp_cli.store.details import RunDetails
 from bootcamp_cli.store.journal import (
-    RunRows,
     StoredHalf,
     StoredRecord,
-    read_foreign_records,
-    read_records,
     replay,
-    rows_by_file,
 )
-from bootcamp_cli.store.legacy import data_source_by_file
 from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.records import HalfRecord, with_verdict
 from bootcamp_cli.store.run_dir import RunDir
@@ -110,16 +105,11 @@ async def rescore(
 
 def _files(run_dir: RunDir, resolve: _Resolve, result: Rescored) -> "list[_FileRescore]":
     """The details files, every line of them checked."""
-    manifest = run_dir.read_manifest()
-    rows = None if manifest is None else rows_by_file(manifest)
-    data_sources = data_source_by_file(run_dir) if rows is None else {}
-    paths, _ = detail_files(run_dir, rows)
-    files = [
-        _FileRescore(path, data_sources.get(path.name), resolve, result, is_foreign=rows is None) for path in paths
-    ]
+    details = RunDetails(run_dir)
+    files = [_FileRescore(path, details, resolve, result) for path in details.files()[0]]
     for file in files:
-        file.look_through(rows)
-    for entry in manifest.files if manifest is not None else ():
+        file.look_through()
+    for entry in details.manifest.files if details.manifest is not None else ():
         for data_source, _ in entry.data_sources:
             resolve(data_source)
     return files
@@ -128,23 +118,19 @@ def _files(run_dir: RunDir, resolve: _Resolve, result: Rescored) -> "list[_FileR
 class _FileRescore:
     """One details file, a chunk of records at a time, in the order of its lines."""
 
-    def __init__(
-        self, path: Path, data_source: str | None, resolve: _Resolve, result: Rescored, *, is_foreign: bool
-    ) -> None:
+    def __init__(self, path: Path, details: RunDetails, resolve: _Resolve, result: Rescored) -> None:
         self._path = path
-        self._data_source = data_source
-        self._is_foreign = is_foreign
+        self._details = details
         self._resolve = resolve
         self._result = result
         self._superseded: set[int] = set()
 
-    def look_through(self, rows: Mapping[str, RunRows] | None) -> None:
+    def look_through(self) -> None:
         """Check every line, and find the pending answers whose sample has a later line: these are dropped.
 
-        `rows` is what a run of this tool knows of its test files; there every record has a row and no sample has two
-        verdicts.
+        In a run of this tool every record has a row and no sample has two verdicts.
         """
-        if rows is not None:
+        if (rows := self._details.rows) is not None:
             replay(self._path, rows[self._path.name])
         pending: dict[tuple[int, int], int] = {}
         for position, stored in enumerate(self._stored()):
@@ -169,7 +155,7 @@ class _FileRescore:
                     await anyio.to_thread.run_sync(target.writelines, lines)
 
     def _stored(self) -> "Iterator[_Stored]":
-        return read_foreign_records(self._path, self._data_source) if self._is_foreign else read_records(self._path)
+        return self._details.records(self._path)
 
     async def _verified(self, chunk: "list[_Stored]", pool: VerifierPool) -> list[bytes]:
         """The lines of a chunk, with their new verdicts."""

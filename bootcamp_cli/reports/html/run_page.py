@@ -76,12 +76,13 @@ def run_page(
     chooser: "ExcerptChooser",
     audited: AuditPart,
     parameters: Mapping[str, Any],
+    timeline: "Sequence[Stretch]" = (),
     state: str = "",
 ) -> bytes:
     """The page of a run.
 
-    `name` is that of its directory, `parameters` those that decide the answers; `state` warns where the run is not at
-    its end.
+    `name` is that of its directory, `parameters` those that decide the answers, `timeline` tells when these came;
+    `state` warns where the run is not at its end.
 
     Raises:
         UsageError: a package that it needs is not installed.
@@ -90,7 +91,7 @@ def run_page(
     page = build_page(run, n_all=len(run.groups))
     samples = fitting([chooser.of(group) for group in run.groups])
     targets = [f"samples-{at}" if found else "" for at, found in enumerate(samples, 1)]
-    charts, missing = _charts(run, audited, contents.timeline)
+    charts, missing = _charts(run, audited, timeline)
     *families, bootcamps = page.tables
     return document(
         "run.html.j2",
