@@ -19,7 +19,18 @@ from bootcamp_cli.reports.comparison import (
     result_word,
 )
 from bootcamp_cli.reports.grid import Grid
-from bootcamp_cli.reports.html.document import MAX_TEXT_BYTES, Cell, Chart, HtmlTable, Trace, document, fitting, label
+from bootcamp_cli.reports.html.document import (
+    MAX_TEXT_BYTES,
+    Cell,
+    Chart,
+    HtmlTable,
+    Trace,
+    document,
+    error_bars,
+    fitting,
+    label,
+    plain_table,
+)
 from bootcamp_cli.reports.html.run_page import OUTCOMES
 from bootcamp_cli.text import counted, score_text, visible
 
@@ -99,10 +110,7 @@ def comparison_page(compared: "ComparedRuns", find_answers: FindAnswers) -> byte
 
 
 def _plain(grid: Grid, caption: str) -> HtmlTable:
-    titles, *rows = [
-        [Cell(text=text, is_number=at > 0) for at, text in enumerate(row)] for row in (grid.titles, *grid.rows)
-    ]
-    return HtmlTable(caption=caption, titles=titles, rows=rows)
+    return plain_table(caption, (grid.titles, *grid.rows), numbers=range(1, len(grid.titles)))
 
 
 def _table(caption: str, grid: Grid, entries: "Sequence[Difference]") -> HtmlTable:
@@ -174,7 +182,7 @@ def _forest(name: str, title: str, about: str, entries: "Sequence[Difference]") 
                 "x": [100 * entry.difference for entry in chosen],
                 "y": places,
                 "marker": {"color": colors[what], "symbol": symbol, "size": 8},
-                "error_x": _errors(chosen) | {"color": colors[what]},
+                "error_x": _errors(chosen, colors[what]),
                 "hoverinfo": "text",
                 "hovertext": [
                     f"{label(entry.name, 60)}<br>{points_text(entry.difference)} points, "
@@ -207,15 +215,10 @@ def _forest(name: str, title: str, about: str, entries: "Sequence[Difference]") 
     )
 
 
-def _errors(entries: "Sequence[Difference]") -> dict[str, Any]:
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [max(0.0, 100 * (entry.interval.high - entry.difference)) for entry in entries],
-        "arrayminus": [max(0.0, 100 * (entry.difference - entry.interval.low)) for entry in entries],
-        "thickness": 1.4,
-        "width": 3,
-    }
+def _errors(entries: "Sequence[Difference]", color: str) -> dict[str, Any]:
+    above = [100 * (entry.interval.high - entry.difference) for entry in entries]
+    below = [100 * (entry.difference - entry.interval.low) for entry in entries]
+    return error_bars(above, below, color=color, thickness=1.4)
 
 
 def _curve_charts(curve: "Sequence[CurvePoint]") -> Iterator[Chart]:
@@ -262,7 +265,7 @@ def _curve_charts(curve: "Sequence[CurvePoint]") -> Iterator[Chart]:
                 "x": [at for at, _, _ in steps],
                 "y": [100 * step.difference for _, _, step in steps],
                 "marker": {"color": "accent", "size": 9},
-                "error_y": _errors([step for _, _, step in steps]) | {"color": "accent"},
+                "error_y": _errors([step for _, _, step in steps], "accent"),
                 "hoverinfo": "text",
                 "hovertext": [
                     f"{label(name, 60)}<br>{points_text(step.difference)} points, {result_word(step)}"

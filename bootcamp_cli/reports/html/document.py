@@ -82,10 +82,23 @@ class HtmlTable:
     can_be_sorted: bool = False
 
 
-def plain_table(caption: str, rows: Sequence[Sequence[str]], *, n_text: int = 1) -> HtmlTable:
-    """A table of texts, the first row its titles; all but the first `n_text` columns are numbers."""
-    cells = [[Cell(text=text, is_number=at >= n_text) for at, text in enumerate(row)] for row in rows]
-    return HtmlTable(caption=caption, titles=cells[0], rows=cells[1:])
+def plain_table(caption: str, rows: Sequence[Sequence[str]], *, numbers: range) -> HtmlTable:
+    """A table of texts, the first row its titles; `numbers` are the columns of numbers."""
+    titles, *body = [[Cell(text=text, is_number=at in numbers) for at, text in enumerate(row)] for row in rows]
+    return HtmlTable(caption=caption, titles=titles, rows=body)
+
+
+def error_bars(above: Sequence[float], below: Sequence[float], *, color: str, thickness: float = 1.2) -> dict[str, Any]:
+    """The lines of intervals that reach so far above and below their values."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [max(0.0, distance) for distance in above],
+        "arrayminus": [max(0.0, distance) for distance in below],
+        "color": color,
+        "thickness": thickness,
+        "width": 3,
+    }
 
 
 def require_html() -> None:

@@ -17,8 +17,10 @@ from bootcamp_cli.reports.html.document import (
     HtmlTable,
     Trace,
     document,
+    error_bars,
     fitting,
     label,
+    plain_table,
 )
 from bootcamp_cli.reports.loss import bound_notes, cause_rows, entry_rows, loss_note
 from bootcamp_cli.reports.table import Table, build_page
@@ -270,8 +272,7 @@ def _failure_tables(contents: "RunContents") -> list[HtmlTable]:
 
 
 def _counts(caption: str, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> HtmlTable:
-    head, *body = [[Cell(text=text, is_number=at == 1) for at, text in enumerate(row)] for row in (titles, *rows)]
-    return HtmlTable(caption=caption, titles=head, rows=body)
+    return plain_table(caption, (titles, *rows), numbers=range(1, 2))
 
 
 def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -284,11 +285,9 @@ def _audit_tables(part: AuditPart) -> dict[str, Any]:
     result = part.audit
     tables = []
     if result.n_zero:
-        causes = [[Cell(text=text, is_number=0 < at < 4) for at, text in enumerate(row)] for row in cause_rows(result)]
-        tables.append(HtmlTable(caption="Answers that scored 0, by cause", titles=causes[0], rows=causes[1:]))
+        tables.append(plain_table("Answers that scored 0, by cause", cause_rows(result), numbers=range(1, 4)))
     if len(entries := entry_rows(result)) > 1:
-        cells = [[Cell(text=text, is_number=0 < at < 3) for at, text in enumerate(row)] for row in entries]
-        tables.append(HtmlTable(caption="Bootcamps with a cause", titles=cells[0], rows=cells[1:]))
+        tables.append(plain_table("Bootcamps with a cause", entries, numbers=range(1, 3)))
     return {"note": loss_note(result), "tables": tables, "notes": list(bound_notes(result))}
 
 
@@ -402,17 +401,11 @@ def _count_axis(title: str, counts: Sequence[int]) -> dict[str, Any]:
     return axis | ({"dtick": 1} if max(counts, default=0) < 10 else {})
 
 
-def _errors(values: Sequence[float], intervals: "Sequence[Interval | None]") -> dict[str, Any]:
+def _errors(values: Sequence[float], intervals: "Sequence[Interval | None]", color: str = "ink") -> dict[str, Any]:
     ends = [(each.low, each.high) if each else (value, value) for value, each in zip(values, intervals, strict=True)]
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [max(high - value, 0.0) for value, (_, high) in zip(values, ends, strict=True)],
-        "arrayminus": [max(value - low, 0.0) for value, (low, _) in zip(values, ends, strict=True)],
-        "color": "ink",
-        "thickness": 1.2,
-        "width": 3,
-    }
+    above = [high - value for value, (_, high) in zip(values, ends, strict=True)]
+    below = [value - low for value, (low, _) in zip(values, ends, strict=True)]
+    return error_bars(above, below, color=color)
 
 
 _FAMILY_COLORS = ("accent", "wrong", "series", "filtered", "truncated", "sixth", "empty")
@@ -547,7 +540,7 @@ def _passes_chart(run: "RunSummary") -> Chart | None:
                     "y": values,
                     "marker": {"color": color},
                     "line": {"color": color},
-                    "error_y": _errors(values, [mean.interval for _, mean in known]) | {"color": color},
+                    "error_y": _errors(values, [mean.interval for _, mean in known], color),
                     "hoverinfo": "text",
                     "hovertext": [f"k={k}: {score_text(mean.mean)}" for k, mean in known],
                 }
@@ -697,31 +690,15 @@ def _kinds_chart(run: "RunSummary") -> Chart | None:
     kinds = sorted({kind for _, _, counts in parts for kind in counts}, reverse=True)
     if not kinds:
         return None
-    return Chart(
+    return _stacked_chart(
         name="kinds",
         title="Failures and retries by kind",
         about="what ended without an answer or a verdict, and attempts that were repeated",
         height=110 + 34 * len(kinds),
-        traces=[
-            {
-                "type": "bar",
-                "orientation": "h",
-                "name": name,
-                "x": [counts.get(kind, 0) for kind in kinds],
-                "y": list(range(len(kinds))),
-                "marker": {"color": color},
-                "hoverinfo": "text",
-                "hovertext": [f"{label(kind)}: {counts.get(kind, 0):,} {name}" for kind in kinds],
-            }
-            for name, color, counts in parts
-            if counts
-        ],
-        layout={
-            "barmode": "stack",
-            "xaxis": _count_axis("number", [sum(counts.get(kind, 0) for _, _, counts in parts) for kind in kinds]),
-            "yaxis": _name_axis(kinds),
-            "showlegend": True,
-        },
+        labels=[label(kind) for kind in kinds],
+        parts=[(name, color, [counts.get(kind, 0) for kind in kinds]) for name, color, counts in parts],
+        unit="number",
+        layout={"yaxis": _name_axis(kinds)},
     )
 
 
@@ -730,38 +707,55 @@ def _causes_chart(audit: "Audit | None") -> Chart | None:
         return None
     counts = [(count.cause.meaning, count.n, count.n_right) for count in audit.causes]
     counts = [*counts, ("none: wrong in the right format", audit.n_unexplained, 0)][::-1]
-    sides = [
-        ("found to be right in substance", "accent", [n_right for _, _, n_right in counts]),
-        ("other", "empty", [n - n_right for _, n, n_right in counts]),
-    ]
-    return Chart(
+    meanings = [meaning for meaning, _, _ in counts]
+    return _stacked_chart(
         name="causes",
         title="Answers that scored 0, by cause",
         about="the first cause that fits counts; see the audit for what each means",
         height=110 + 30 * len(counts),
+        labels=[label(meaning, 60) for meaning in meanings],
+        parts=[
+            ("found to be right in substance", "accent", [n_right for _, _, n_right in counts]),
+            ("other", "empty", [n - n_right for _, n, n_right in counts]),
+        ],
+        unit="answers",
+        layout={"yaxis": _name_axis(meanings), "narrow": [label(meaning, 22) for meaning in meanings]},
+    )
+
+
+def _stacked_chart(
+    *,
+    name: str,
+    title: str,
+    about: str,
+    height: int,
+    labels: Sequence[str],
+    parts: Sequence[tuple[str, str, Sequence[int]]],
+    unit: str,
+    layout: Mapping[str, Any],
+) -> Chart:
+    """Bars that lie, each of several parts: of a part its name, its color, and the number for each label."""
+    totals = [sum(numbers) for numbers in zip(*(numbers for _, _, numbers in parts), strict=True)]
+    return Chart(
+        name=name,
+        title=title,
+        about=about,
+        height=height,
         traces=[
             {
                 "type": "bar",
                 "orientation": "h",
-                "name": name,
-                "x": values,
-                "y": list(range(len(counts))),
+                "name": part,
+                "x": numbers,
+                "y": list(range(len(labels))),
                 "marker": {"color": color},
                 "hoverinfo": "text",
-                "hovertext": [
-                    f"{label(meaning, 60)}: {n:,} {name}" for (meaning, _, _), n in zip(counts, values, strict=True)
-                ],
+                "hovertext": [f"{text}: {n:,} {part}" for text, n in zip(labels, numbers, strict=True)],
             }
-            for name, color, values in sides
-            if any(values)
+            for part, color, numbers in parts
+            if any(numbers)
         ],
-        layout={
-            "barmode": "stack",
-            "xaxis": _count_axis("answers", [n for _, n, _ in counts]),
-            "yaxis": _name_axis([meaning for meaning, _, _ in counts]),
-            "narrow": [label(meaning, 22) for meaning, _, _ in counts],
-            "showlegend": True,
-        },
+        layout={"barmode": "stack", "xaxis": _count_axis(unit, totals), **layout, "showlegend": True},
     )
 
 
