@@ -1,4 +1,4 @@
-"""Real servers for the tests of this folder: llama.cpp with a model made here, and nginx in front of it."""
+"""What is real in the tests of this folder: llama.cpp with a model made here, nginx in front of it, and a browser."""
 
 import http.client
 import json
@@ -12,13 +12,14 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from bootcamp_cli import Run, Settings, StopRequest, evaluate
 from bootcamp_cli.events import Event
@@ -206,6 +207,26 @@ def settings_for(url: str, test_dir: Path, tmp_path: Path, **values: Any) -> Set
         "output_dir": tmp_path / "output",
     }
     return Settings(**(given | values))
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The Chromium that is installed; meanwhile an event loop runs in this thread. It reaches nothing by itself."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("Chromium is not installed")
+    quiet = ("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu", *quiet])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The Chromium that is installed, for all tests of a file."""
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import sqlite3
 import subprocess
@@ -18,6 +17,7 @@ import pytest
 from bootcamp_cli import open_run
 from bootcamp_cli.types import FailureRecord, encode_line
 from tests.conftest import RunBootcamp
+from tests.interop.conftest import chromium
 from tests.run_directories import write_run
 
 _PATIENCE_S = 120
@@ -191,13 +191,8 @@ def test_inspect_view_shows_the_log(run_dir: Path, tmp_path: Path, inspect_view:
     with urlopen(f"{inspect_view}/api/logs", timeout=_PATIENCE_S) as reply:  # noqa: S310 - http
         listed = json.load(reply)
     assert [entry["name"].rpartition("/")[2] for entry in listed["files"]] == [log.name]
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("Chromium is not installed")
     complaints: list[str] = []
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: complaints.append(dialog.message))
@@ -206,7 +201,6 @@ def test_inspect_view_shows_the_log(run_dir: Path, tmp_path: Path, inspect_view:
         text = page.inner_text("body")
         page.get_by_text("Maze: what is 0?").first.click()
         page.get_by_text("Sample 1 (Epoch 1)").wait_for(timeout=1000 * _PATIENCE_S)
-        browser.close()
     assert complaints == []
     assert MODEL in text
     assert "verify_score" in text

@@ -1,6 +1,5 @@
 """Pages in a real browser: no violation of their policy, no error, nothing of what they show runs."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -8,30 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from bootcamp_cli import compare, open_run
 from bootcamp_cli.api import write_comparison_page
 from tests.html_pages import write_hostile_run
 from tests.run_directories import write_run
 
-_ARGS = (
-    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-)
 _PATIENCE_MS = 60_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium that is installed."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=program, args=list(_ARGS))
-        yield found
-        found.close()
 
 
 @contextmanager
@@ -167,11 +150,11 @@ def test_a_bootcamp_leads_to_its_samples(browser: Browser, usual: Path) -> None:
     with opened(browser, usual) as page:
         page.get_by_role("link", name="Sudokubootcamp").click()
         fold = page.locator("details.fold", has_text="Sudokubootcamp")
-        assert fold.get_attribute("open") is not None
-        assert fold.locator("article").first.is_visible()
+        expect(fold).to_have_attribute("open", "")
+        expect(fold.locator("article").first).to_be_visible()
         fold.locator("summary").first.focus()
         page.keyboard.press("Enter")
-        assert fold.get_attribute("open") is None
+        expect(fold).not_to_have_attribute("open", "")
 
 
 def test_without_scripts_tables_and_folds_can_be_read(browser: Browser, usual: Path) -> None:
