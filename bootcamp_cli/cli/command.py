@@ -5,7 +5,7 @@ the words are rewritten before it reads them.
 """
 
 import sys
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -129,22 +129,14 @@ def with_pages(words: Sequence[str], pages: Container[str], valued: Container[st
     The word after such an option is its value only if it is the name of a page: if it ends in .html or .htm. The word
     after another option that takes a value (`valued`) is copied as it is. Words after `--` are left alone.
     """
-    result: list[str] = []
-    waiting = list(reversed(words))
-    while waiting:
-        word = waiting.pop()
-        if word == "--":
-            return [*result, word, *reversed(waiting)]
-        name, equals, _ = word.partition("=")
-        name = dashed(name)
-        if name in pages and not equals:
-            is_named = bool(waiting) and waiting[-1].lower().endswith((".html", ".htm"))
-            result.append(f"{name}={waiting.pop() if is_named else ''}")
-            continue
-        result.append(word)
-        if not equals and name in valued and waiting:
-            result.append(waiting.pop())
-    return result
+
+    def with_page(name: str, value: str | None, waiting: list[str]) -> str | None:
+        if name not in pages or value is not None:
+            return None
+        is_named = bool(waiting) and waiting[-1].lower().endswith((".html", ".htm"))
+        return f"{name}={waiting.pop() if is_named else ''}"
+
+    return _rewritten(words, valued, with_page)
 
 
 def with_bare_booleans(words: Sequence[str], *, booleans: Mapping[str, str], valued: Container[str]) -> list[str]:
@@ -157,24 +149,35 @@ def with_bare_booleans(words: Sequence[str], *, booleans: Mapping[str, str], val
     Raises:
         SettingsError: a boolean option is given something else after `=`.
     """
+
+    def bare(name: str, value: str | None, waiting: list[str]) -> str | None:
+        if name not in booleans:
+            return None
+        is_given = value is not None
+        if not is_given and waiting and _is_boolean(waiting[-1]):
+            value = waiting.pop()
+        return name if _truth(name, value or "", given=is_given) else booleans[name]
+
+    return _rewritten(words, valued, bare)
+
+
+_Rewrite = Callable[[str, str | None, list[str]], str | None]
+"""Gives what stands for an option, from its name, what it has after `=`, and the words to come, last first; or None."""
+
+
+def _rewritten(words: Sequence[str], valued: Container[str], rewrite: _Rewrite) -> list[str]:
+    """The same command line with options rewritten; values of other options, and all after `--`, are left alone."""
     result: list[str] = []
     waiting = list(reversed(words))
     while waiting:
         word = waiting.pop()
         if word == "--":
             return [*result, word, *reversed(waiting)]
-        if not word.startswith("--"):
-            result.append(word)
-            continue
         name, equals, value = word.partition("=")
         name = dashed(name)
-        if name in booleans:
-            if not equals and waiting and _is_boolean(waiting[-1]):
-                value = waiting.pop()
-            result.append(name if _truth(name, value, given=bool(equals)) else booleans[name])
-            continue
-        result.append(word)
-        if not equals and name in valued and waiting:
+        rewritten = rewrite(name, value if equals else None, waiting)
+        result.append(word if rewritten is None else rewritten)
+        if rewritten is None and not equals and name in valued and waiting:
             result.append(waiting.pop())
     return result
 
