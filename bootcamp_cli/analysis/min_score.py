@@ -3,14 +3,12 @@
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from bootcamp_cli.analysis.paired import Outcome
 from bootcamp_cli.analysis.questions import read_questions
 from bootcamp_cli.analysis.statistics import Interval, group_mean, run_mean
 from bootcamp_cli.analysis.summary import RunSummary
 from bootcamp_cli.store.run_dir import RunDir
-
-Outcome = Literal["pass", "fail", "undecided"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

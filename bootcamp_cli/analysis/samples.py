@@ -71,8 +71,6 @@ def parsed_status(name: str) -> Status:
 
 STATUSES: tuple[Status, ...] = tuple(Status)
 
-CAUSES: tuple[Cause, ...] = tuple(Cause)
-
 
 class PairKind(StrEnum):
     """How a question that two runs share came out: by whether most of its scored answers are right in each."""

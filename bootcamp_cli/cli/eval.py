@@ -55,20 +55,16 @@ def eval_command(  # noqa: PLR0913, PLR0917 - the options of the command
     """
     from bootcamp_cli import api
     from bootcamp_cli.cli.process import run_shown
-    from bootcamp_cli.cli.results import (
-        AskedGates,
-        asked_tracker,
-        forecast_object,
-        forecast_text,
-        log_run,
-        print_run,
-        write_page,
-    )
+    from bootcamp_cli.cli.results import asked_ending, forecast_object, forecast_text
 
-    gates = AskedGates(texts=gate or (), against=gate_against).check()
-    asked = asked_tracker(tracker, step=tracker_step, run=tracker_run)
-    if html is not None:
-        api.check_page(html or None)
+    ending = asked_ending(
+        gate=gate,
+        gate_against=gate_against,
+        tracker=tracker,
+        tracker_step=tracker_step,
+        tracker_run=tracker_run,
+        html=html,
+    )
     if price is not None and not dry_run:
         raise UsageError("--price: no effect without --dry-run", hint="add --dry-run, or leave it out")
     resolved = api.read_settings(call.sources)
@@ -82,6 +78,4 @@ def eval_command(  # noqa: PLR0913, PLR0917 - the options of the command
         lambda on_event, stop: api.evaluate_async(resolved, on_event, stop=stop),
         n_connections=settings.max_concurrent_requests,
     )
-    log_run(run, asked, call.console)
-    write_page(run, html, call.console)
-    return print_run(run, call.console, allow_unscored=settings.allow_unscored, gates=gates)
+    return ending.finish(run, call.console, allow_unscored=settings.allow_unscored)

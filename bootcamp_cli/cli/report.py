@@ -78,6 +78,7 @@ def report_command(  # noqa: PLR0913, PLR0917 - the options of the command
     from bootcamp_cli.cli.console import write_line
     from bootcamp_cli.cli.results import (
         asked_tracker,
+        check_html,
         exit_code,
         log_run,
         min_score_text,
@@ -90,8 +91,7 @@ def report_command(  # noqa: PLR0913, PLR0917 - the options of the command
     text_form(format_)  # an unknown one ends the command before anything is written
     grouping(by)
     asked = asked_tracker(tracker, step=tracker_step, run=tracker_run)
-    if html is not None:
-        api.check_page(html or None)
+    check_html(html)
     run = api.open_run(run_dir)
     found = run.audit(call.learn(api.read_settings(call.sources))) if audit else None
     if html is None:

@@ -50,6 +50,61 @@ class AskedGates:
         return self
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedEnding:
+    """What an evaluation does with its run when it is done, besides printing it; `html` is "" for the usual page."""
+
+    gates: AskedGates
+    tracker: "Tracker | None"
+    html: str | None
+
+    def finish(self, run: "Run", console: "Console", *, allow_unscored: bool) -> int:
+        """Do it, print the run, and give the exit code.
+
+        Raises:
+            UsageError: a gate cannot be judged, as the runs do not ask the same questions.
+        """
+        log_run(run, self.tracker, console)
+        write_page(run, self.html, console)
+        return print_run(run, console, allow_unscored=allow_unscored, gates=self.gates)
+
+
+def asked_ending(
+    *,
+    gate: Sequence[str] | None,
+    gate_against: str | None,
+    tracker: str | None,
+    tracker_step: int | None,
+    tracker_run: str | None,
+    html: str | None,
+) -> AskedEnding:
+    """What these options ask for, checked before the evaluation.
+
+    Raises:
+        UsageError: a gate, the tracker or the page cannot be as it was asked for.
+        RunDirectoryError: the run to compare with cannot be read.
+    """
+    ending = AskedEnding(
+        gates=AskedGates(texts=gate or (), against=gate_against).check(),
+        tracker=asked_tracker(tracker, step=tracker_step, run=tracker_run),
+        html=html,
+    )
+    check_html(html)
+    return ending
+
+
+def check_html(html: str | None) -> None:
+    """Check where a page is to be written, if one is asked for.
+
+    Raises:
+        UsageError: it is not the name of a page, or there is no such directory; or what pages need is not installed.
+    """
+    from bootcamp_cli import api
+
+    if html is not None:
+        api.check_page(html or None)
+
+
 def forecast_object(forecast: "Forecast", settings: "Settings") -> dict[str, Any]:
     """What an evaluation would send and take, as JSON."""
     import json
