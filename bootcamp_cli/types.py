@@ -462,7 +462,7 @@ def decode(data: bytes) -> Any:
     """
     try:
         return _decode(data)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return json.loads(data.decode())
 
 

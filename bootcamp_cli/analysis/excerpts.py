@@ -176,7 +176,7 @@ def _text(raw: Raw | UnsetType) -> str:
         return ""
     try:
         return msgspec.json.decode(raw, type=str)
-    except (msgspec.DecodeError, ValueError):
+    except ValueError:
         pass
     try:
         value = decode(bytes(raw))

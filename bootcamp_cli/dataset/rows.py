@@ -137,7 +137,7 @@ def parse_row(line: bytes) -> Row:
     Raises:
         InvalidRowError: the line is not UTF-8, not JSON, not an object, or lacks a key of the right type.
     """
-    with suppress(msgspec.DecodeError, ValueError, RecursionError):
+    with suppress(ValueError, RecursionError):
         line.decode()  # msgspec does not check the encoding of what it skips
         row = _named(_decode_row(line))
         if row.data_source and len(line) <= MAX_LINE_BYTES and not _may_be_deep(line):
@@ -158,7 +158,7 @@ def parse_heads(lines: Sequence[bytes]) -> list[RowHead] | None:
             _named(head)
             if not head.data_source or _has_extreme_number(truth) or _may_be_deep(truth):
                 parse_row(line)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     return heads
 
@@ -167,7 +167,7 @@ def parse_known_row(line: bytes) -> Row:
     """Parse a line that was valid when scanned; raises InvalidRowError if it has changed."""
     try:
         return _named(_decode_row(line))
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return parse_row(line)
 
 

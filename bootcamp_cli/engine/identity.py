@@ -62,7 +62,7 @@ def verifiers_of(manifest: Manifest, run_dir: RunDir) -> Verifiers:
         written = {name: origin and {"origin": origin} for name, origin in (manifest.bootcamps or {}).items()}
     try:
         return msgspec.convert(written, dict[str, VerifierVersion | None])
-    except (msgspec.ValidationError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise RunDirectoryError(
             f"{run_dir.manifest}: the verifiers are not what was written", hint="restore it from a copy"
         ) from error

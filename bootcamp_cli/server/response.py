@@ -83,7 +83,7 @@ def load_json(body: bytes) -> Any:
         raise bad_response(f"a reply with more than {_MAX_VALUES} values")
     try:
         return _decode(body)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return _leniently_decoded(body)
 
 

@@ -292,7 +292,7 @@ def _heads(lines: list[bytes], kind: type[RecordHead]) -> list[RecordHead] | Non
             if not line.isascii():
                 line.decode()
         return list(map(_decoder(kind).decode, lines))
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return None
 
 
@@ -438,7 +438,7 @@ def decode_record(line: bytes) -> Record | None:
     """The record of a line that is exactly what Record writes, in any order of keys; else None."""
     try:
         return _decode_record(line)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return None
 
 
@@ -584,7 +584,7 @@ def read_failure_lines(path: Path) -> list[FailureLine]:
     for number, line in enumerate((content_of(path) or b"").splitlines(keepends=True), start=1):
         try:
             failure = _decode_failure(line)
-        except (msgspec.DecodeError, ValueError, RecursionError):
+        except (ValueError, RecursionError):
             failure_or_none = _odd_failure(number, line)
             if failure_or_none is None:
                 break

@@ -361,7 +361,7 @@ def _manifest_of(parts: Mapping[str, Any], path: Path) -> Manifest:
         if field.name in parts:
             try:
                 values[field.name] = msgspec.convert(parts[field.name], field.type)
-            except (msgspec.ValidationError, ValueError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 if field.required or field.name in _DECIDING:
                     raise RunDirectoryError(f"{path}: {field.name} is not what was written", hint=_HINT) from error
     if missing := [field.name for field in fields(Manifest) if field.required and field.name not in values]:

@@ -106,7 +106,7 @@ class SampleIndex:
         path = self._path()
         if path is None:
             return
-        with suppress(OSError, ValueError, KeyError, TypeError, msgspec.ValidationError, RecursionError):
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             with path.open("rb") as file:
                 header = json.loads(file.readline())
                 if header["version"] != _VERSION or header["directory"] != str(self.directory):

@@ -123,7 +123,7 @@ def _task_rows(line: bytes) -> Any:
     """The rows of a batch; NaN and lone surrogates, which msgspec refuses, are read by the C scanner itself."""
     try:
         return _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return _scan(line.decode(), 0)[0]
 
 
@@ -190,7 +190,7 @@ def _decoded(line: bytes) -> Any:
     """The value of a line; what msgspec refuses is parsed again because it may hold NaN or lone surrogates."""
     try:
         return _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return _STRICT_DECODER.decode(line.decode())
 
 
