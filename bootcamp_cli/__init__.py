@@ -20,7 +20,7 @@ Nothing is loaded before it is used.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bootcamp_cli.api import Run, compare, dry_run, evaluate, evaluate_async, open_run, power
+    from bootcamp_cli.api import Run, compare, dry_run, evaluate, evaluate_async, merge, open_run, power
     from bootcamp_cli.engine.shutdown import StopRequest
     from bootcamp_cli.errors import BootcampError
     from bootcamp_cli.settings.model import Settings
@@ -40,6 +40,7 @@ __all__ = [
     "dry_run",
     "evaluate",
     "evaluate_async",
+    "merge",
     "open_run",
     "power",
     "score",
@@ -56,6 +57,7 @@ _PLACES = {
     "dry_run": "api",
     "evaluate": "api",
     "evaluate_async": "api",
+    "merge": "api",
     "open_run": "api",
     "power": "api",
     "score": "verdicts",

@@ -8,6 +8,7 @@ template does not load the engine.
 
 import contextlib
 import math
+import os
 import shlex
 import threading
 import time
@@ -165,6 +166,9 @@ async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | Non
     try:
         async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
             made.append(session.run_dir)
+            if not session.n_owed:
+                tell.note(f"shard {plan.settings.shard} is empty: nothing is owed")
+                return await _aside(_conclude, session, tell)
             return await _run(session, tell, stop)
     except WrongModeError:
         await _aside(remove_if_unanswered, made[0])
@@ -567,11 +571,14 @@ def _plan_evaluation(resolved: Resolved, tell: "_Tell") -> "Plan":
         UsageError: settings, template, test dir or bootcamps do not allow an evaluation.
     """
     from bootcamp_cli.engine.plan import make_plan
+    from bootcamp_cli.settings.array_job import with_shard_of
     from bootcamp_cli.settings.warnings import mode_warnings, template_note
     from bootcamp_cli.store.run_dir import check_output_dir
     from bootcamp_cli.templates.catalog import choose, template_catalog
 
-    settings = resolved.settings
+    settings = with_shard_of(os.environ, resolved.settings)
+    if settings.shard != resolved.settings.shard:
+        tell.note(f"shard {settings.shard}, by the array job that this is")
     check_output_dir(settings.output_dir)
     template = choose(template_catalog(resolved.templates), settings.template, resolved.origins["template"].text)
     for warning in mode_warnings(resolved, template_system_prompt=template.system_prompt):
@@ -1068,6 +1075,55 @@ def open_run_dir(path: Path) -> "RunDir":
     from bootcamp_cli.store import run_dir
 
     return run_dir.open_run_dir(path)
+
+
+def merge(*runs: str | Path | Run, out: str | Path, on_event: "Emit | None" = None) -> Run:
+    """Make one run directory of the shards of a run, as if one process had made all of it; the shards stay.
+
+    What a shard still owes is owed by the merged run, and `Run.resume` goes on with it.
+
+    Raises:
+        UsageError: the runs are not all the shards of one run, each once, or `out` exists.
+        RunDirectoryError: a shard cannot be read or a live process writes to it, or `out` cannot be written.
+    """
+    from bootcamp_cli.engine.merge import end_merging, merge, read_parts
+    from bootcamp_cli.store.lock import acquire
+
+    tell = _Tell(on_event)
+    run_dir = merge(read_parts([_opened(run) for run in runs]), Path(out), tell.warn)
+    with acquire(run_dir.path, notify=tell.note) as lock:
+        contents = _publish(run_dir, lock, tell)
+        _log_merged(run_dir, contents, lock)
+        end_merging(run_dir, contents.summary, lock)
+    return Run(run_dir.path, summary=contents.shown)
+
+
+def _log_merged(run_dir: "RunDir", contents: "RunContents", lock: "RunLock") -> None:
+    """Write progress.log as a run leaves it whose samples have ended, from the start of the first shard on."""
+    from datetime import datetime
+
+    from bootcamp_cli.events import FileTotal, RunEnded, RunStarted
+    from bootcamp_cli.progress.log import progress_text
+    from bootcamp_cli.progress.state import ProgressState
+    from bootcamp_cli.store.atomic import replace_bytes
+    from bootcamp_cli.types import TO_BE_VERIFIED
+
+    done: dict[str, list[int]] = {}
+    for group in contents.summary.groups:
+        n_pending = sum(n for kind, n in group.unverified.items() if kind in TO_BE_VERIFIED)
+        counts = done.setdefault(group.file, [0, 0])
+        counts[0] += group.n
+        counts[1] += group.n_answered - n_pending
+    times = [0.0]
+    state = ProgressState(lambda: times[-1])
+    totals = tuple(FileTotal(name=file, n_samples=n, n_done_before=n_done) for file, (n, n_done) in done.items())
+    state.handle(RunStarted(run_dir=str(run_dir.path), model_name="", files=totals, n_slots=1))
+    if (manifest := contents.manifest) is not None and manifest.ended:
+        with contextlib.suppress(ValueError):
+            took = datetime.fromisoformat(manifest.ended) - datetime.fromisoformat(manifest.started)
+            times.append(took.total_seconds())
+    state.handle(RunEnded())
+    replace_bytes(run_dir.progress_log, progress_text(state).encode(), lock.check)
 
 
 def list_runs(output_dir: str | Path) -> "list[RunEntry]":

@@ -3,8 +3,10 @@
 Everything written or read is a msgspec Struct with one codec; JSON bytes are encoded and decoded here.
 """
 
+import hashlib
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -50,6 +52,43 @@ OutputLength = Annotated[int, msgspec.Meta(ge=0, le=MAX_LEN)]
 def _first_repeat() -> int:
     """The repeat of a line that an older version wrote; a factory, so that a 0 is written like any other number."""
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Part `number` of `count` parts of a run, counted from 1: `str()` is `3/8`.
+
+    A question belongs to one of them by its file and row alone, whatever else the run takes. Neighbouring rows are
+    dealt out in turn, and parts differ by a row in each file; where that starts depends on the file's name.
+    """
+
+    number: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def rows(self, file: str) -> range:
+        """The rows of a test file, from 0, that belong to it, however long the file is."""
+        start = int.from_bytes(hashlib.sha256(file.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+        return range((self.number - 1 - start) % self.count, MAX_ROW, self.count)
+
+
+MAX_SHARDS = 100_000
+"""More parts than any cluster has jobs in an array."""
+
+
+def parse_shard(text: str) -> Shard:
+    """The shard of a text like `3/8`.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    if match := re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text.strip()):
+        number, count = map(int, match.groups())
+        if 1 <= number <= count <= MAX_SHARDS:
+            return Shard(number, count)
+    raise ValueError(text)
 
 
 class SampleKey(msgspec.Struct, frozen=True, order=True):
@@ -264,7 +303,8 @@ class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
 
     `n_invalid` counts the rows that were left out as invalid; None where the manifest lacks it. `data_sources` maps
     each data source to its number of rows, in order of first appearance. Where rows were drawn, these are the rows that
-    the run takes, drawn from `n_drawn_from` rows in the first `size_bytes`: what is appended later is not drawn.
+    the run takes, drawn from `n_drawn_from` rows in the first `size_bytes`: what is appended later is not drawn. Of a
+    shard `n_rows` and `data_sources` are those of all shards together, `in_shard` are the data sources of its own rows.
     """
 
     name: str
@@ -275,6 +315,12 @@ class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
     id_rule: IdRule
     data_sources: tuple[tuple[str, Count], ...]
     n_drawn_from: Count | None = None
+    in_shard: tuple[tuple[str, Count], ...] | None = None
+
+    @property
+    def taken(self) -> tuple[tuple[str, int], ...]:
+        """The data sources of the rows that the run takes itself, with their numbers."""
+        return self.data_sources if self.in_shard is None else self.in_shard
 
 
 class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -370,6 +416,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     families: dict[str, str] = msgspec.field(default_factory=dict)
     files: tuple[ManifestFile, ...]
     identity: dict[str, Any]
+
+    @property
+    def shard(self) -> Shard | None:
+        """The part of a run that this one is; None for a whole one."""
+        text = self.identity.get("shard")
+        return None if text is None else parse_shard(text)
 
 
 def verified_text(output: str, reasoning: str | None) -> str:

@@ -62,6 +62,7 @@ _bootcamp() {
         case "$path/${COMP_WORDS[i]}" in
             "/eval") path="eval" ;;
             "/resume") path="resume" ;;
+            "/merge") path="merge" ;;
             "/check-model") path="check-model" ;;
             "/demo") path="demo" ;;
             "/report") path="report" ;;
@@ -90,13 +91,13 @@ _bootcamp() {
     done
 
     case "$path:$option" in
-        *:--gate | *:--tracker | *:--tracker-step | *:--tracker-run | *:--price | *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--sample | *:--sample-seed | *:--include | *:--exclude | *:--repeats | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--repetition-penalty | *:--presence-penalty | *:--frequency-penalty | *:--seed | *:--max-tokens-field | *:--omit | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--max-total-tokens | *:--stop-after | *:--redo | *:--rows | *:--latency | *:--tokens | *:--skill | *:--loss | *:--flaw | *:--port | *:--max-model-len | *:--fault | *:--filter | *:--right-at | *:--min-score | *:--file | *:--row | *:--repeat | *:--questions | *:--discordance | *:--difference)
+        *:--gate | *:--tracker | *:--tracker-step | *:--tracker-run | *:--price | *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--sample | *:--sample-seed | *:--include | *:--exclude | *:--shard | *:--repeats | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--repetition-penalty | *:--presence-penalty | *:--frequency-penalty | *:--seed | *:--max-tokens-field | *:--omit | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--max-total-tokens | *:--stop-after | *:--redo | *:--rows | *:--latency | *:--tokens | *:--skill | *:--loss | *:--flaw | *:--port | *:--max-model-len | *:--fault | *:--filter | *:--right-at | *:--min-score | *:--file | *:--row | *:--repeat | *:--questions | *:--discordance | *:--difference)
             return
             ;;
         *:--gate-against | *:--flipped-from | *:--baseline)
             _bootcamp_run_dirs; return
             ;;
-        *:--html | *:--ca-bundle | *:--client-cert | *:--client-key | *:--config | *:--xlsx | *:--out)
+        *:--html | *:--ca-bundle | *:--client-cert | *:--client-key | *:--config | *:--xlsx | "export":--out)
             _bootcamp_paths -f; return
             ;;
         *:--dry-run | *:--check-model-url | *:--insecure | *:--skip-invalid | *:--keep-going | *:--stream | *:--allow-unscored | *:--resume | *:--json | *:--quiet | *:--debug | *:--probe | *:--serve | *:--reverse | *:--audit | *:--browser | *:--right | *:--wrong | *:--truncated | *:--empty | *:--failed | *:--aa | *:--yes)
@@ -120,7 +121,7 @@ _bootcamp() {
         *:--bootcamps)
             _bootcamp_words auto builtin upstream; return
             ;;
-        *:--bootcamps-path | *:--output-dir | *:--dest)
+        *:--bootcamps-path | *:--output-dir | "merge":--out | *:--dest)
             _bootcamp_paths -d; return
             ;;
         *:--profile)
@@ -147,8 +148,9 @@ _bootcamp() {
         cur=${cur//_/-}
         case "$path" in
             "") _bootcamp_words --version --help ;;
-            "eval") _bootcamp_words --gate --gate-against --tracker --tracker-step --tracker-run --html --dry-run --price --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --max-total-tokens --resume --no-resume --stop-after --config --profile --json --quiet --debug --help ;;
-            "resume") _bootcamp_words --redo --gate --gate-against --tracker --tracker-step --tracker-run --html --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --max-total-tokens --resume --no-resume --stop-after --config --profile --json --quiet --debug --help ;;
+            "eval") _bootcamp_words --gate --gate-against --tracker --tracker-step --tracker-run --html --dry-run --price --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --shard --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --max-total-tokens --resume --no-resume --stop-after --config --profile --json --quiet --debug --help ;;
+            "resume") _bootcamp_words --redo --gate --gate-against --tracker --tracker-step --tracker-run --html --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --shard --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --max-total-tokens --resume --no-resume --stop-after --config --profile --json --quiet --debug --help ;;
+            "merge") _bootcamp_words --out --allow-unscored --no-allow-unscored --config --profile --json --quiet --debug --help ;;
             "check-model") _bootcamp_words --probe --url --api-key --model-name --headers --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --api-mode --max-tokens-field --omit --extra-body --timeout --config --profile --json --quiet --debug --help ;;
             "demo") _bootcamp_words --serve --rows --seed --latency --tokens --test-dir --skill --loss --flaw --port --api-key --max-model-len --fault --api-mode --template --max-concurrent-requests --stream --no-stream --output-dir --json --quiet --debug --help ;;
             "report") _bootcamp_words --html --format --sort --reverse --filter --by --right-at --audit --min-score --tracker --tracker-step --tracker-run --config --profile --json --quiet --debug --help ;;
@@ -169,15 +171,16 @@ _bootcamp() {
             "bootcamps list") _bootcamp_words --bootcamps --bootcamps-path --config --profile --json --quiet --debug --help ;;
             "bootcamps verify") _bootcamp_words --bootcamps --bootcamps-path --verify-timeout --verify-memory --verify-workers --config --profile --json --quiet --debug --help ;;
             "config") _bootcamp_words --help ;;
-            "config show") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --max-total-tokens --resume --no-resume --stop-after --config --profile --json --quiet --debug --help ;;
+            "config show") _bootcamp_words --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --shard --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --max-total-tokens --resume --no-resume --stop-after --config --profile --json --quiet --debug --help ;;
             "completion") _bootcamp_words --help ;;
             "completion install") _bootcamp_words --shell --dest --json --quiet --debug --help ;;
         esac
         return
     fi
     case "$path" in
-        "") _bootcamp_words eval resume check-model demo report audit view show compare power rescore runs export templates bootcamps config completion ;;
+        "") _bootcamp_words eval resume merge check-model demo report audit view show compare power rescore runs export templates bootcamps config completion ;;
         "resume") _bootcamp_run_dirs ;;
+        "merge") _bootcamp_run_dirs ;;
         "report") _bootcamp_run_dirs ;;
         "audit") _bootcamp_run_dirs ;;
         "view") _bootcamp_run_dirs ;;

@@ -84,6 +84,8 @@ def other_text(parameter: Parameter, place: Path) -> str | list[str]:  # noqa: P
             return '{"another_key": 1}'
         case "headers":
             return '{"X-Another": "b"}'
+        case "shard":
+            return "1/2"
 
 
 def loaded(test_dir: Path, flags: dict[str, Any]) -> Resolved:
@@ -219,7 +221,7 @@ def test_the_order_of_the_workbook() -> None:
     prompt = ("template", "template_text", "bos", "sys_prompt")
     first = ("model_name", "api_mode", *prompt, "max_tokens", "temperature", "top_p")
     assert keys[: len(first)] == first
-    assert keys[-7:] == ("stop", "extra_body", "include", "exclude", "limit", "sample", "sample_seed")
+    assert keys[-8:] == ("stop", "extra_body", "include", "exclude", "limit", "sample", "sample_seed", "shard")
 
 
 @pytest.mark.parametrize("missing", [key for key in identity_keys() if key != VERIFIERS])

@@ -104,6 +104,7 @@ def read_alone(run_dir: RunDir, right_at: float = RIGHT_AT, observer: Observer |
             ),
             redo_of=redo_of.run if redo_of else None,
             drawn=_drawn(manifest),
+            shard=str(manifest.shard) if manifest is not None and manifest.shard else None,
         )
         for threshold in {RIGHT_AT, right_at}
     }
@@ -171,7 +172,9 @@ def _planned(manifest: Manifest) -> Iterator["FileGroups"]:
             )
         return
     for entry in manifest.files:
-        ceiling = ceilings_by_digest().get((entry.digest, entry.n_rows))
+        if not entry.taken:
+            continue
+        ceiling = ceilings_by_digest().get((entry.digest, entry.n_rows)) if manifest.shard is None else None
         yield FileGroups(
             file=entry.name,
             groups=tuple(
@@ -183,7 +186,7 @@ def _planned(manifest: Manifest) -> Iterator["FileGroups"]:
                     ceiling=ceiling,
                     family=manifest.families.get(name),
                 )
-                for name, n in entry.data_sources
+                for name, n in entry.taken
             ),
         )
 

@@ -105,7 +105,8 @@ class _Reading:
                 file.name: _PlannedFile(
                     digest=file.digest,
                     n_rows=self._details.rows[file.name].n_rows,
-                    counts=dict(file.data_sources),
+                    counts=dict(file.taken),
+                    shard_rows=self._details.rows[file.name].shard_rows,
                 )
                 for file in self._manifest.files
                 if self._manifest.redo_of is None
@@ -239,11 +240,19 @@ def _canonical(raw: Raw | UnsetType) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PlannedFile:
-    """A test file of which a run takes so many rows of each data source, the first `n_rows` where that is known."""
+    """A test file of which a run takes so many rows of each data source, the first `n_rows` where that is known.
+
+    Of these, a shard takes only `shard_rows`.
+    """
 
     digest: str
     n_rows: int | None
     counts: Mapping[str, int]
+    shard_rows: range | None = None
+
+    def may_take(self, row: int) -> bool:
+        """Whether nothing is known by which the run leaves a row out."""
+        return (self.n_rows is None or row < self.n_rows) and (self.shard_rows is None or row in self.shard_rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,7 +329,7 @@ def _found_elsewhere(
         if planned.n_rows is None and its_plan.selection != plan.selection:
             continue
         for row, place in _rows_of(other, file).items():
-            if row not in mine and row not in found and (planned.n_rows is None or row < planned.n_rows):
+            if row not in mine and row not in found and planned.may_take(row):
                 found[row] = _Owed(
                     file=file,
                     row=row,

@@ -144,7 +144,7 @@ def _owed_in_all(manifest: Manifest | None) -> int | None:
         return None
     if (redo := manifest.redo_of) is not None:
         return sum(len(samples) for samples in redo.samples.values())
-    return manifest.repeats * sum(n for file in manifest.files for _, n in file.data_sources)
+    return manifest.repeats * sum(n for file in manifest.files for _, n in file.taken)
 
 
 class _MetaLine(msgspec.Struct, frozen=True):

@@ -211,7 +211,7 @@ class RunSamples:
         """The samples that the run owes; None where nothing tells."""
         if self._manifest is None or self._manifest.redo_of is not None:
             return None
-        return sum(n for file in self._manifest.files for _, n in file.data_sources) * self._manifest.repeats
+        return sum(n for file in self._manifest.files for _, n in file.taken) * self._manifest.repeats
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -271,8 +271,8 @@ class RunSummary:
     """The whole run: its rows (files in name order, data sources in order of first appearance) and their totals.
 
     Totals are derived from the rows, so a summary with some of the rows has the totals of those rows.
-    `test_dir` is the name of the test dir, not its path. `drawn` is None where all questions were taken. Right is a
-    score of `right_at` or more.
+    `test_dir` is the name of the test dir, not its path. `drawn` is None where all questions were taken, `shard`
+    (`3/8`) where the run is not one part of several. Right is a score of `right_at` or more.
     """
 
     model_name: str
@@ -282,6 +282,7 @@ class RunSummary:
     redone: tuple[Redone, ...] = ()
     redo_of: str | None = None
     drawn: Drawn | None = None
+    shard: str | None = None
     right_at: float = RIGHT_AT
 
     @property

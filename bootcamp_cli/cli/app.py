@@ -48,6 +48,11 @@ COMMANDS: Mapping[str, Entry | EntryGroup] = {
         help="Continue an interrupted run with the settings that it was started with.",
         section="Evaluate",
     ),
+    "merge": Entry(
+        target="bootcamp_cli.cli.merge:merge_command",
+        help="Make one run directory of the shards of a run (`eval --shard I/N`).",
+        section="Evaluate",
+    ),
     "check-model": Entry(
         target="bootcamp_cli.cli.check_model:check_model_command",
         help="Wait until the server offers the model.",

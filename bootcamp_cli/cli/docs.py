@@ -58,6 +58,7 @@ _TYPES: dict[Kind, str] = {
     "globs": "globs, repeatable",
     "json": "JSON object",
     "headers": "JSON object of texts",
+    "shard": "I/N",
 }
 
 

@@ -32,7 +32,7 @@ from bootcamp_cli.dataset.rows import (
 )
 from bootcamp_cli.errors import DatasetError
 from bootcamp_cli.text import counted, listed, visible
-from bootcamp_cli.types import IdRule
+from bootcamp_cli.types import IdRule, Shard
 
 _MAX_PROBLEMS_SHOWN = 20
 """How many problems are shown one by one; the rest are counted."""
@@ -63,7 +63,8 @@ class TestFile:
     rows, `data_sources` holds their data sources with row counts in order of first appearance, `n_invalid` counts
     the rows that `skip_invalid` leaves out, `n_chats` the selected rows whose prompt is a list of messages. Where rows
     were drawn, these are the selected ones: `drawn` holds their line numbers from 0, ascending, `n_drawn_from` counts
-    the rows that they were drawn from.
+    the rows that they were drawn from. Of these all, a shard takes the lines in `shard_rows`: `in_shard` are their data
+    sources with row counts.
     """
 
     __test__ = False  # not a pytest class, despite its name
@@ -81,6 +82,18 @@ class TestFile:
     n_chats: int = 0
     drawn: "array[int] | None" = field(default=None, hash=False)
     n_drawn_from: int | None = None
+    shard_rows: range | None = None
+    in_shard: tuple[tuple[str, int], ...] | None = None
+
+    @property
+    def taken(self) -> tuple[tuple[str, int], ...]:
+        """The data sources of the rows that are taken: those of the shard, or of all selected ones."""
+        return self.data_sources if self.in_shard is None else self.in_shard
+
+    @property
+    def n_taken(self) -> int:
+        """The number of rows that are taken."""
+        return sum(n for _, n in self.taken)
 
     @property
     def is_compressed(self) -> bool:
@@ -115,16 +128,18 @@ def scan_test_dir(
     limit: int | None = None,
     skip_invalid: bool = False,
     draw: Draw | None = None,
+    shard: Shard | None = None,
     sizes: Mapping[str, int] | None = None,
 ) -> TestSet:
     """Read every `*.jsonl` and `*.jsonl.gz` file, in name order, and check every row.
 
     Each of the `inputs` is such a file, or a directory that has some directly in it. `include` and `exclude` are shell
-    globs on test file name (with or without `.jsonl`, `.gz`) or data source; `limit` admits
-    only the first selected rows of each file; `skip_invalid` leaves out bad rows instead of refusing them; `draw` takes
-    some of the rows that all these let in. A file that is excluded by name is not read, and problems in a file that
-    `include` does not select are ignored. Of a file that has an entry in `sizes` only that many bytes are read: what
-    was appended since does not exist for the scan. Compressed files are always read to their end.
+    globs on test file name (with or without `.jsonl`, `.gz`) or data source; `limit` admits only the first selected
+    rows of each file; `skip_invalid` leaves out bad rows instead of refusing them; `draw` takes some of the rows that
+    all these let in, and `shard` its part of those: a file may have none. A file that is excluded by name is not read,
+    and problems in a file that `include` does not select are ignored. Of a file that has an entry in `sizes` only that
+    many bytes are read: what was appended since does not exist for the scan. Compressed files are always read to their
+    end.
 
     Raises:
         DatasetError: something cannot be used; `problems` has the first 20 as `file:line: what`.
@@ -138,7 +153,7 @@ def scan_test_dir(
     for path in selected:
         selection = selections[path]
         reader = LineReader(n_bytes=sizes.get(path.name) if sizes and not is_compressed(path) else None)
-        scan = _scan_file(path, reader, selection, limit=limit, draw=draw)
+        scan = _scan_file(path, reader, selection, limit=limit, draw=draw, shard=shard)
         data_sources.update(selection.data_sources_seen)
         scans.append(scan if scan.test_file or selection.is_included else _without_problems(scan))
     n_problems = sum(scan.n_problems for scan in scans)
@@ -234,12 +249,18 @@ class _Problems:
 
 
 def _scan_file(
-    path: Path, reader: LineReader, selection: _FileSelection, *, limit: int | None, draw: Draw | None
+    path: Path,
+    reader: LineReader,
+    selection: _FileSelection,
+    *,
+    limit: int | None,
+    draw: Draw | None,
+    shard: Shard | None,
 ) -> _FileScan:
     """Read a test file once, row by row. Its problems are part of the result, not an exception."""
     problems = _Problems(path.name)
     try:
-        test_file = _read(path, reader, selection, problems, limit=limit, draw=draw)
+        test_file = _read(path, reader, selection, problems, limit=limit, draw=draw, shard=shard)
     except OSError as error:
         problems.add(1, f"cannot be read: {error.strerror or error}")
         return _FileScan(test_file=None, is_readable=False, problems=tuple(problems.first), n_problems=problems.n)
@@ -254,10 +275,13 @@ def _read(
     *,
     limit: int | None,
     draw: Draw | None,
+    shard: Shard | None,
 ) -> TestFile | None:
     ids = _OwnIds()
     places = Places() if draw else None
+    shard_rows = None if shard is None else shard.rows(test_file_name(path))
     counts: dict[str, int] = {}
+    in_shard: dict[str, int] = {}
     n_rows = n_chats = 0
     span: tuple[str, int] | None = None
     with open_test_file(path) as file:
@@ -269,8 +293,11 @@ def _read(
                 is_chat = isinstance(row, ChatRow)
                 n_chats += is_chat
                 counts[row.data_source] = counts.get(row.data_source, 0) + 1
-                if places is not None:  # every line before this one was a row or a problem
-                    places.add(n_before + problems.n, row.data_source, is_chat=is_chat)
+                line = n_before + problems.n  # every line before this one was a row or a problem
+                if places is not None:
+                    places.add(line, row.data_source, is_chat=is_chat)
+                if shard_rows is not None and line in shard_rows:
+                    in_shard[row.data_source] = in_shard.get(row.data_source, 0) + 1
                 if n_rows == limit:
                     span = reader.digest(), reader.n_read
     if n_rows == 0:
@@ -288,6 +315,8 @@ def _read(
         id_rule=ids.rule(),
         n_invalid=problems.n,
         n_chats=n_chats,
+        shard_rows=shard_rows,
+        in_shard=None if shard_rows is None else tuple(in_shard.items()),
     )
     return test_file if draw is None or places is None else _drawn(test_file, draw, places)
 
@@ -295,11 +324,14 @@ def _read(
 def _drawn(test_file: TestFile, draw: Draw, places: Places) -> TestFile:
     """The test file with some of its selected rows in their place."""
     counts: dict[str, int] = {}
-    lines, n_chats = array("q"), 0
+    in_shard: dict[str, int] = {}
+    lines, n_chats, shard_rows = array("q"), 0, test_file.shard_rows
     for line, data_source, is_chat in places.at(draw.positions(test_file.name, test_file.n_rows)):
         lines.append(line)
         counts[data_source] = counts.get(data_source, 0) + 1
         n_chats += is_chat
+        if shard_rows is not None and line in shard_rows:
+            in_shard[data_source] = in_shard.get(data_source, 0) + 1
     return replace(
         test_file,
         n_rows=len(lines),
@@ -307,6 +339,7 @@ def _drawn(test_file: TestFile, draw: Draw, places: Places) -> TestFile:
         n_chats=n_chats,
         drawn=lines,
         n_drawn_from=test_file.n_rows,
+        in_shard=None if shard_rows is None else tuple(in_shard.items()),
     )
 
 

@@ -1,6 +1,5 @@
 """Test file -> samples, lazily: the second pass, after the scan found everything in order."""
 
-from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
@@ -21,7 +20,8 @@ def iter_samples(
     """The samples of the selected rows in order of row, then repeat, never more than a few rows in memory.
 
     Samples for which `skip(row, repeat)` is true are left out, and rows without any other are not parsed, nor are rows
-    that were not drawn; rows that the scan left out stay out, silently. Rows appended since the scan are not read.
+    that were not drawn or are of other shards; rows that the scan left out stay out, silently. Rows appended since the
+    scan are not read.
 
     Raises:
         DatasetError: the file cannot be read, or its content is not what was scanned (noticed with the next lines
@@ -34,7 +34,7 @@ def iter_samples(
     unpacked = open_test_file(test_file.path) if test_file.is_compressed else None
     n_lines = 0
     while lines := _next_lines(test_file, reader, unpacked):
-        for row, line in _taken(lines, n_lines, test_file.drawn):
+        for row, line in _taken(lines, n_lines, test_file):
             owed = repeats if skip is None else [repeat for repeat in repeats if not skip(row, repeat)]
             if not owed:
                 continue
@@ -50,12 +50,17 @@ def iter_samples(
         raise _changed(test_file)
 
 
-def _taken(lines: list[bytes], start: int, drawn: "array[int] | None") -> Iterable[tuple[int, bytes]]:
+def _taken(lines: list[bytes], start: int, test_file: TestFile) -> Iterable[tuple[int, bytes]]:
     """The lines that count, each with its number; `start` is that of the first."""
-    if drawn is None:
+    drawn, shard_rows = test_file.drawn, test_file.shard_rows
+    if drawn is None and shard_rows is None:
         return enumerate(lines, start=start)
-    first, end = bisect_left(drawn, start), bisect_left(drawn, start + len(lines))
-    return ((row, lines[row - start]) for row in drawn[first:end])
+    rows: Iterable[int] = range(start, start + len(lines))
+    if drawn is not None:
+        rows = drawn[bisect_left(drawn, start) : bisect_left(drawn, start + len(lines))]
+    if shard_rows is not None:
+        rows = (row for row in rows if row in shard_rows)
+    return ((row, lines[row - start]) for row in rows)
 
 
 def _next_lines(test_file: TestFile, reader: LineReader, unpacked: BinaryIO | None) -> list[bytes]:

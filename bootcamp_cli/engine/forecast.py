@@ -54,9 +54,10 @@ def parse_price(text: str) -> Price:
 class Forecast:
     """An evaluation before it starts.
 
-    `example` is the first sample, `prompt` how it is sent (rendered by the template in completion mode), `body` the
-    request's body with what is secret masked. Tokens, time and cost are estimates: `based_on` is the earlier run whose
-    lengths and speed they rest on, None where both are assumed. The `most_` ones are bounds, None where there is none.
+    `example` is the first sample (of an empty shard the first of all), `prompt` how it is sent (rendered by the
+    template in completion mode), `body` the request's body with what is secret masked. Tokens, time and cost are
+    estimates: `based_on` is the earlier run whose lengths and speed they rest on, None where both are assumed. The
+    `most_` ones are bounds, None where there is none.
     """
 
     url_path: str
@@ -95,10 +96,10 @@ def forecast(plan: Plan, price: Price | None = None) -> Forecast:
         length = min(lengths.get(file.name, typical), most or float("inf"))
         n_answer += plan.n_samples_of(file) * length
         longest = max(longest, length)
-        for name, n in file.data_sources:
+        for name, n in file.taken:
             sources[name] = sources.get(name, 0) + n * plan.n_repeats
-    assert example is not None  # noqa: S101 - a test set has rows
-    n_at_once = min(settings.max_concurrent_requests, plan.n_samples)
+    example = example or next(iter_samples(replace(files[0], shard_rows=None)))  # an empty shard sends none
+    n_at_once = max(1, min(settings.max_concurrent_requests, plan.n_samples))
     tokens = round(n_prompt), round(n_answer)
     most_tokens = None if most is None else plan.n_samples * most
     return Forecast(
@@ -107,7 +108,7 @@ def forecast(plan: Plan, price: Price | None = None) -> Forecast:
         prompt=_text(_sent(plan, example)),
         body=_body(plan, example),
         n_files=len(files),
-        n_questions=plan.test_set.n_rows,
+        n_questions=sum(file.n_taken for file in files),
         n_samples=plan.n_samples,
         n_prompt_tokens=tokens[0],
         n_answer_tokens=tokens[1],

@@ -56,14 +56,14 @@ class Plan:
 
     @property
     def n_samples(self) -> int:
-        """The number of samples: every repeat of every question, or those that are redone."""
+        """The number of samples: every repeat of every question that is taken, or those that are redone."""
         return sum(map(self.n_samples_of, self.test_set.files))
 
     def n_samples_of(self, file: TestFile) -> int:
         """The number of samples of a test file."""
         if self.redo_of is not None:
             return len(self.redo_of.samples.get(file.name, ()))
-        return file.n_rows * self.n_repeats
+        return file.n_taken * self.n_repeats
 
     @property
     def prompt_template(self) -> Template | None:
@@ -165,14 +165,16 @@ def make_plan(
 ) -> Plan:
     """Check everything that can be checked without the server.
 
-    `sys_prompt` is the system prompt of chat mode, whether it came from the settings or from the template. `started`
-    are the files of a run that is continued: where questions are drawn, it is from what these held at its start.
+    `sys_prompt` is the system prompt of chat mode, whether it came from the settings or from the template. A shard that
+    is auto has been settled before (`settings.array_job`). `started` are the files of a run that is continued: where
+    questions are drawn, it is from what these held at its start.
 
     Raises:
         SettingsError: a required parameter is missing, or two have the same key in the request body.
         DatasetError: the test dir cannot be evaluated as it is.
         UnknownBootcampError: rows name data sources without a bootcamp, and `allow_unscored` is off.
     """
+    assert settings.shard != AUTO, "a shard is settled before anything is planned"  # noqa: S101 - what callers promise
     if settings.test_dir is None:
         raise SettingsError("no test dir", hint="give --test-dir DIR (or test_dir in bootcamp.toml)")
     test_set = scan_test_dir(
@@ -182,6 +184,7 @@ def make_plan(
         limit=settings.limit,
         skip_invalid=settings.skip_invalid,
         draw=None if settings.sample is None else Draw(n=settings.sample, seed=settings.sample_seed),
+        shard=settings.shard,
         sizes=None if settings.sample is None else {file.name: file.size_bytes for file in started},
     )
     refs = resolve_all(settings, test_set)

@@ -215,7 +215,7 @@ def resumed_session(plan: Plan, run_dir: RunDir, notify: Notify) -> Iterator[Ses
             manifest,
             files=_files(plan),
             identity={**plan.identity(), VERIFIERS: as_written(verifiers)},
-            bootcamps=_origins(verifiers),
+            bootcamps=origins(verifiers),
             repeats=plan.n_repeats,
             complete=False,
             tokens=None,
@@ -322,7 +322,7 @@ def end_rescoring(
         manifest,
         complete=summary.n_answered == summary.n_samples and not n_unverified,
         rescoring=False,
-        bootcamps=_origins(scored_by),
+        bootcamps=origins(scored_by),
         identity={**manifest.identity, VERIFIERS: as_written(scored_by)},
     )
     run_dir.write_manifest(changed, lock.check)
@@ -411,7 +411,7 @@ def manifest_of(plan: Plan, model_entry: dict[str, Any] | None = None) -> Manife
             used=plan.prompt_template is not None,
         ),
         sys_prompt=plan.generation.sys_prompt,
-        bootcamps=_origins(plan.verifiers),
+        bootcamps=origins(plan.verifiers),
         files=_files(plan),
         identity=plan.identity(),
     )
@@ -428,12 +428,14 @@ def _files(plan: Plan) -> tuple[ManifestFile, ...]:
             id_rule=file.id_rule,
             data_sources=file.data_sources,
             n_drawn_from=file.n_drawn_from,
+            in_shard=file.in_shard,
         )
         for file in plan.test_set.files
     )
 
 
-def _origins(verifiers: Verifiers) -> dict[str, str | None]:
+def origins(verifiers: Verifiers) -> dict[str, str | None]:
+    """Where the verifier of each data source comes from, as the manifest has it beside the identity."""
     return {name: version.origin if version else None for name, version in verifiers.items()}
 
 

@@ -27,6 +27,7 @@ redone             [object]: run directories that redo samples of this one with 
                    selection, max_tokens, n, n_scored, n_truncated, score
 redo_of            str | null: the run of which this one redoes samples
 drawn              object | null: n questions of each file were drawn with seed, of n_rows by file
+shard              str | null: the part of a run that this is, like 3/8
 groups             [object]: the keys of a line of meta.jsonl, failures and unverified by kind, family,
                    interval_method (wilson within 0 to 1, else t), and the keys from `interval` to `retries`
 right_at           number: the least score of a right answer
@@ -316,6 +317,7 @@ def json_object(shown: "RunSummary", *, n_all: int) -> dict[str, Any]:
         "redone": [asdict(redone) for redone in shown.redone],
         "redo_of": shown.redo_of,
         "drawn": None if shown.drawn is None else asdict(shown.drawn),
+        "shard": shown.shard,
         "groups": [_group(group) for group in shown.groups],
         "right_at": shown.right_at,
         "error_other_bootcamps": shown.mean and shown.mean.error_other_bootcamps,

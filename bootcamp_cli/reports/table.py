@@ -131,7 +131,8 @@ def _pointed(kind: Kind, cells: Sequence[str]) -> Sequence[str]:
 
 def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
     if not run.groups:
-        yield f"no rows shown, of {n_all:,} in the run"
+        is_empty = run.shard is not None and not n_all
+        yield f"shard {run.shard} has no question" if is_empty else f"no rows shown, of {n_all:,} in the run"
         return
     if len(run.groups) < n_all:
         yield f"{len(run.groups):,} of {n_all:,} rows shown; averages and counts are those of the rows shown"
@@ -152,11 +153,7 @@ def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
         yield f"without an answer: {_kinds(run.failures)}"
     if run.unverified:
         yield f"without a verdict: {_kinds(run.unverified)}"
-    if run.redo_of is not None:
-        samples, questions = counted(run.n_samples, "sample"), counted(run.n_questions, "question")
-        yield f"only what is redone from {visible(run.redo_of)}: {samples} of {questions}"
-    if run.drawn is not None and run.redo_of is None:
-        yield _drawn(run, run.drawn)
+    yield from _about_selection(run)
     if run.repeats > 1:
         asked = "" if run.redo_of else f"{counted(run.n_questions, 'question')} asked {run.repeats:,} times: "
         yield f"{asked}averages are means of question means"
@@ -280,6 +277,17 @@ def _about_answers(run: "RunSummary") -> Iterator[str]:
         yield f"without a known finish_reason: {run.n_unknown_end:,} of {run.n_answered:,} answers"
     if run.n_len_estimated:
         yield f"lengths that are estimates (server sent no usage): {run.n_len_estimated:,} of {run.n_answered:,}"
+
+
+def _about_selection(run: "RunSummary") -> Iterator[str]:
+    """Which questions the run takes, where it leaves some out."""
+    if run.redo_of is not None:
+        samples, questions = counted(run.n_samples, "sample"), counted(run.n_questions, "question")
+        yield f"only what is redone from {visible(run.redo_of)}: {samples} of {questions}"
+    elif run.drawn is not None:
+        yield _drawn(run, run.drawn)
+    if run.shard is not None:
+        yield f"only shard {run.shard} of the questions: `bootcamp merge` puts the shards together"
 
 
 def _drawn(run: "RunSummary", drawn: "Drawn") -> str:

@@ -127,10 +127,10 @@ class Fingerprints:
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
-    def add(self, fingerprint: str | None) -> None:
-        """Count one reply."""
+    def add(self, fingerprint: str | None, n: int = 1) -> None:
+        """Count one reply, or `n`."""
         if fingerprint and (fingerprint in self._counts or len(self._counts) < _MAX_FINGERPRINTS):
-            self._counts[fingerprint] = self._counts.get(fingerprint, 0) + 1
+            self._counts[fingerprint] = self._counts.get(fingerprint, 0) + n
 
     def onto(self, known: Mapping[str, int]) -> dict[str, int]:
         """The counts of earlier sessions with these added."""

@@ -26,6 +26,7 @@ from bootcamp_cli.text import (
     shown_url,
     visible,
 )
+from bootcamp_cli.types import MAX_SHARDS, Shard, parse_shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +133,8 @@ def stored_value(parameter: Parameter, value: Any) -> Any:  # noqa: PLR0911 - on
             return str(Path(value).absolute())
         case "words" | "globs":
             return list(value)
+        case "shard":
+            return str(value)
         case "text" | "prompt" | "integer" | "number" | "switch" | "choice":
             return value
 
@@ -163,7 +166,7 @@ def shown_value(parameter: Parameter, value: Any) -> str:  # noqa: PLR0911 - as 
             return visible(str(value))
         case "number":
             return f"{value:g}"
-        case "text" | "url" | "secret" | "integer" | "choice":
+        case "text" | "url" | "secret" | "integer" | "choice" | "shard":
             return f"{stored} {parameter.param.unit}".rstrip() if parameter.param.unit else str(stored)
 
 
@@ -221,6 +224,8 @@ def _value(parameter: Parameter, raw: object, base: Base) -> Any:  # noqa: PLR09
             return _body(raw)
         case "headers":
             return checked_headers(_json_object(raw))
+        case "shard":
+            return raw if raw == parameter.param.word else _shard(raw)
 
 
 def _single(item: object) -> Path | str:
@@ -404,6 +409,17 @@ def _integer(parameter: Parameter, raw: object) -> int:
     else:
         raise WrongValueError(f"be a whole number, got {_got(raw)}")
     return cast("int", _bounded(parameter, value, _got(value)))
+
+
+def _shard(raw: object) -> Shard:
+    text = str(raw) if isinstance(raw, Shard) else _string(raw)
+    try:
+        return parse_shard(text)
+    except ValueError:
+        raise WrongValueError(
+            f"be I/N, part I of N from 1/N to N/N and N at most {MAX_SHARDS:,}, got {_got(text)}",
+            hint="for example 3/8, or auto in an array job",
+        ) from None
 
 
 def _number(parameter: Parameter, raw: object) -> float:
@@ -653,6 +669,7 @@ _ELSEWHERE: Mapping[str, tuple[str, ...]] = {
     "url": ("base_url", "api_base", "api_url", "endpoint", "server", "host", "openai_api_base"),
     "api_key": ("key", "token", "openai_api_key"),
     "repeats": ("n", "n_repeats", "num_repeats", "n_samples", "num_generations", "num_return_sequences", "epochs", "k"),
+    "shard": ("shards", "num_shards", "n_shards", "shard_id", "shard_index", "rank", "part", "split"),
     "limit": ("num_samples", "num_examples", "max_samples", "n_examples", "num_questions", "num_prompts"),
     "test_dir": ("data", "dataset", "datasets", "data_dir", "data_path", "dataset_path", "input", "input_file"),
     "include": ("tasks", "task", "subset", "subsets", "bench", "eval"),

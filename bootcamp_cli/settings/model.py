@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from bootcamp_cli.text import Secret
-from bootcamp_cli.types import MAX_REPEATS
+from bootcamp_cli.types import MAX_REPEATS, Shard
 
 Kind = Literal[
     "text",  # any non-empty line of text
@@ -29,6 +29,7 @@ Kind = Literal[
     "globs",  # patterns, separated by commas in a variable
     "json",  # a JSON object
     "headers",  # a JSON object of header names and values
+    "shard",  # a part of how many: `3/8`
 ]
 """How the raw value of a flag, a variable or a TOML key becomes the value."""
 
@@ -62,7 +63,7 @@ class Param:
             effect.
         settled: For a choice whose default is settled with the server at the start of a run: what a run did that does
             not tell. The default then continues a run of either value.
-        word: A word that an integer may be instead of a number.
+        word: A word that may stand for an integer or a shard.
         unit: The unit of a number (`MiB`); for a duration `ms` if that is the unit of a bare number, else seconds.
         minimum, maximum: Inclusive bounds; for durations in seconds.
         above: An exclusive lower bound.
@@ -163,6 +164,7 @@ _METAVARS: dict[Kind, str] = {
     "globs": "GLOB",
     "json": "JSON",
     "headers": "JSON",
+    "shard": "I/N",
 }
 
 
@@ -338,6 +340,17 @@ class Settings:
             held_as="files",
         ),
     ] = False
+    shard: Annotated[
+        Shard | Literal["auto"] | None,
+        Param(
+            help="take only part I of N of the questions, to be merged; auto: by the array job that this is",
+            group="Test data",
+            kind="shard",
+            word=AUTO,
+            decides="answers",
+            default_text="all",
+        ),
+    ] = None
     repeats: Annotated[
         int | None,
         Param(

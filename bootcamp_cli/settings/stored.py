@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bootcamp_cli.errors import ResumeRefusedError, SettingsError
+from bootcamp_cli.settings.array_job import with_shard_of
 from bootcamp_cli.settings.convert import Base, convert, stored_value
 from bootcamp_cli.settings.model import Kind, Parameter, Settings, is_omitted, parameters
 from bootcamp_cli.settings.sources import (
@@ -95,6 +96,8 @@ def settings_from_eval_args(
         SettingsError: a wrong value, or masked ones that no source provides, all of them named.
     """
     current = load_settings(sources)
+    if current.origins["shard"].kind == "flag":
+        current = replace(current, settings=with_shard_of(sources.env, current.settings))
     base = Base(directory=sources.cwd)
     run = _Run(data=data, place=place, base=base)
     _refuse_other_answers(run, current, may_differ)

@@ -39,6 +39,7 @@ from bootcamp_cli.types import (
     Manifest,
     Record,
     SampleKey,
+    Shard,
     decode,
     encode_line,
     encode_record,
@@ -57,7 +58,7 @@ class RunRows:
 
     `n_rows`: they are the first `n_rows` rows; None where rows in between are left out. `max_rows`: the file has no
     more rows than these. `id_is_row`: the id of a record is its row number. `samples`: the run takes only these (row,
-    repeat).
+    repeat). `shard` and `shard_rows`: it is this part of a run, and takes only these rows.
     """
 
     data_sources: frozenset[str]
@@ -66,6 +67,8 @@ class RunRows:
     n_repeats: int = 1
     id_is_row: bool = False
     samples: frozenset[tuple[int, int]] | None = None
+    shard: Shard | None = None
+    shard_rows: range | None = None
 
     def objection(  # noqa: PLR0911 - one for each objection
         self, row: int, repeat: int, data_source: str | None, id_: Any
@@ -75,6 +78,8 @@ class RunRows:
             return f"repeat is {repeat}, but this run asks each question {_times(self.n_repeats)}"
         if self.samples is not None and (row, repeat) not in self.samples:
             return f"repeat {repeat} of row {row} is not one that this run redoes"
+        if self.shard_rows is not None and row not in self.shard_rows:
+            return f"row {row} does not belong to this run, which is shard {self.shard}"
         if self.n_rows is not None and row >= self.n_rows:
             return f"row {row} does not belong to this run, which takes the rows 0 to {self.n_rows - 1}"
         if self.max_rows is not None and row >= self.max_rows:
@@ -97,6 +102,7 @@ def _times(n: int) -> str:
 def rows_by_file(manifest: Manifest) -> dict[str, RunRows]:
     """What the manifest tells about the rows of each test file."""
     all_selected = not any(manifest.identity.get(key) for key in ("include", "exclude", "sample"))
+    shard = manifest.shard
     return {
         file.name: RunRows(
             data_sources=frozenset(name for name, _ in file.data_sources),
@@ -105,6 +111,8 @@ def rows_by_file(manifest: Manifest) -> dict[str, RunRows]:
             n_repeats=manifest.repeats,
             id_is_row=file.id_rule == "row",
             samples=None if manifest.redo_of is None else frozenset(manifest.redo_of.samples.get(file.name, ())),
+            shard=shard,
+            shard_rows=None if shard is None else shard.rows(file.name),
         )
         for file in manifest.files
     }

@@ -366,7 +366,14 @@ def _manifest_of(parts: Mapping[str, Any], path: Path) -> Manifest:
                     raise RunDirectoryError(f"{path}: {field.name} is not what was written", hint=_HINT) from error
     if missing := [field.name for field in fields(Manifest) if field.required and field.name not in values]:
         raise RunDirectoryError(f"{path}: missing: {', '.join(missing)}", hint=_HINT)
-    return Manifest(**values)
+    manifest = Manifest(**values)
+    try:
+        is_whole = manifest.shard is None or all(file.in_shard is not None for file in manifest.files)
+    except (ValueError, AttributeError) as error:
+        raise RunDirectoryError(f"{path}: the shard is not what was written", hint=_HINT) from error
+    if manifest.shard is not None and not is_whole:
+        raise RunDirectoryError(f"{path}: missing: in_shard of the files", hint=_HINT)
+    return manifest
 
 
 def _parts(manifest: Manifest) -> dict[str, Any]:

@@ -795,7 +795,7 @@ def _provenance(manifest: "Manifest | None") -> Iterator[tuple[str, str]]:
         yield "fingerprints of replies", ", ".join(f"{name}: {n:,}" for name, n in manifest.system_fingerprints.items())
     origins = sorted({origin or "none" for origin in (manifest.bootcamps or {}).values()})
     yield "verifiers from", ", ".join(origins)
-    n_rows = sum(file.n_rows for file in manifest.files)
+    n_rows = sum(n for file in manifest.files for _, n in file.taken)
     yield "test files", f"{len(manifest.files):,}, with {counted(n_rows, 'row')} taken"
     for file in manifest.files:
         yield f"sha256 of {file.name}", file.digest
