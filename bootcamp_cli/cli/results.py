@@ -136,7 +136,7 @@ _MOST_SHOWN = 4000
 
 def forecast_text(forecast: "Forecast", settings: "Settings") -> str:
     """What an evaluation would send and take, for people."""
-    example, n_each = forecast.example, forecast.n_samples / forecast.n_questions
+    example, n_each = forecast.example, forecast.n_samples / max(1, forecast.n_questions)
     mode = f"as template {settings.template} renders it" if settings.api_mode == "completion" else "as it is sent"
     url = f"{mask_credentials(settings.url).partition('?')[0]}{forecast.url_path}"
     asked = "" if n_each <= 1 else f", each asked {n_each:g} times"
