@@ -416,7 +416,8 @@ def test_a_shard_is_told_and_compared_as_a_part(finished: Path, call_bootcamp: R
     n = sum(len(records) for records in records_of(shards[0]).values())
     assert (data["shard"], data["n"], data["complete"]) == ("1/2", n, True)
     listed = json.loads(call_bootcamp("runs", tmp_path / "output", "--json").stdout)
-    assert n in {run["n_samples"] for run in listed["runs"]}
+    assert ("1/2", n) in {(run["shard"], run["n_samples"]) for run in listed["runs"]}
+    assert " demo_tests 1/2 " in call_bootcamp("runs", tmp_path / "output").stdout
     [comparison] = compare(finished, shards[0]).comparison.runs
     assert comparison.run.n_pairs == n
     assert comparison.run.difference == 0

@@ -34,15 +34,17 @@ MAX_COUNTED_BYTES = 256 * 1024 * 1024
 class RunEntry:
     """One run directory.
 
-    `n_done` samples have an answer, of the `n_samples` that it owes; either is None where it is not known. `avg_score`
-    is the unweighted mean of the rows, `interval` its 95 % interval for new questions. `started` is an ISO 8601 time in
-    UTC, of a foreign directory that of its last change. `problem` says why it cannot be read.
+    `shard` is the part of a run that it is, if it is one. `n_done` samples have an answer, of the `n_samples` that it
+    owes; either is None where it is not known. `avg_score` is the unweighted mean of the rows, `interval` its 95 %
+    interval for new questions. `started` is an ISO 8601 time in UTC, of a foreign directory that of its last change.
+    `problem` says why it cannot be read.
     """
 
     path: Path
     state: State
     model_name: str = ""
     test_dir: str = ""
+    shard: str | None = None
     holder: Holder | None = None
     n_done: int | None = None
     n_samples: int | None = None
@@ -105,6 +107,7 @@ def _entry(run_dir: RunDir, size_bytes: int, changed_ns: int, changed: str) -> R
         state=_state(run_dir, manifest, figures, holder),
         model_name=model_name_of(eval_args, run_dir),
         test_dir=test_dir_name_of(eval_args, run_dir),
+        shard=str(manifest.shard) if manifest is not None and manifest.shard else None,
         holder=holder,
         n_done=figures.n_done,
         n_samples=figures.n_samples if figures.n_samples is not None else _owed_in_all(manifest),

@@ -33,16 +33,15 @@ from bootcamp_cli.server.provenance import Fingerprints, with_server
 from bootcamp_cli.store.atomic import no_check, replace_json, replacing, sync_directory
 from bootcamp_cli.store.journal import OWED, DetailIndex, RunRows, read_failures, replay, rows_by_file
 from bootcamp_cli.store.lock import RunLock, live_holder, locked_by
+from bootcamp_cli.store.records import read_failure_lines
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.text import counted, listed
 from bootcamp_cli.types import (
     TO_BE_VERIFIED,
-    FailureRecord,
     Manifest,
     ManifestFile,
     SampleKey,
     Shard,
-    encode_line,
 )
 
 SHARD = "shard"
@@ -50,7 +49,8 @@ SHARD = "shard"
 
 _MAX_NAMED = 10
 _MAX_NAME = 200
-_CHUNK_BYTES = 64 * 1024
+_READ_AHEAD_BYTES = 32 * 1024 * 1024
+"""How much of all shards together is in memory while they are merged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,62 +210,65 @@ def _fill(run_dir: RunDir, parts: Sequence[Part]) -> None:
     """Write everything that no report can be made of."""
     run_dir.details.mkdir()
     first = parts[0]
-    failures: dict[SampleKey, FailureRecord] = {}
-    for part in parts:
-        failures |= {failure.key: failure for failure in read_failures(part.run_dir, part.rows)}
+    failed = [_failures_of(part) for part in parts]
+    owed: dict[SampleKey, bytes] = {}
     for file in first.manifest.files:
         indexes = [replay(part.run_dir.details / file.name, part.rows[file.name]) for part in parts]
-        for part, index in zip(parts, indexes, strict=True):
-            _drop_answered(failures, file.name, part, index)
+        for failures, index in zip(failed, indexes, strict=True):
+            lines = failures.get(file.name, {})
+            owed |= {key: line for key, line in lines.items() if index.state(key.row, key.repeat) == OWED}
         _merge_lines(run_dir.details / file.name, parts, indexes)
-    if failures:
+    if owed:
         with replacing(run_dir.failures) as target:
-            target.writelines(encode_line(failures[key]) for key in sorted(failures))
+            target.writelines(owed[key] + b"\n" for key in sorted(owed))
     _gather_redone(run_dir, parts)
     replace_json(run_dir.eval_args, (first.run_dir.read_eval_args() or {}) | {SHARD: None})
     run_dir.write_manifest(_manifest(parts), no_check)
 
 
-def _drop_answered(failures: dict[SampleKey, FailureRecord], file: str, part: Part, index: DetailIndex) -> None:
-    """Take out the failures of a part's samples that were answered later."""
-    rows = part.rows[file].shard_rows or ()
-    for key in [key for key in failures if key.file == file and key.row in rows]:
-        if index.state(key.row, key.repeat) != OWED:
-            del failures[key]
+def _failures_of(part: Part) -> dict[str, dict[SampleKey, bytes]]:
+    """The last line about each sample that failed at some time, without its line feed, by test file."""
+    read_failures(part.run_dir, part.rows)
+    found: dict[str, dict[SampleKey, bytes]] = {}
+    for line in read_failure_lines(part.run_dir.failures):
+        found.setdefault(line.failure.file, {})[line.failure.key] = line.content
+    return found
 
 
 def _merge_lines(target: Path, parts: Sequence[Part], indexes: Sequence[DetailIndex]) -> None:
     """Write the latest line of each sample of a test file, in the order of row, then repeat; no file without one."""
-    sources = [part.run_dir.details / target.name for part in parts]
-    lines = heapq.merge(
-        *(_lines(source, index) for source, index in zip(sources, indexes, strict=True) if index.places)
-    )
-    if any(index.places for index in indexes):
+    n_ahead_bytes = max(4096, _READ_AHEAD_BYTES // len(parts))
+    sources = [
+        _lines(part.run_dir.details / target.name, index, n_ahead_bytes)
+        for part, index in zip(parts, indexes, strict=True)
+        if index.places
+    ]
+    if sources:
         with replacing(target) as file:
-            file.writelines(line for _, line in lines)
+            file.writelines(line for _, line in heapq.merge(*sources))
 
 
-def _lines(path: Path, index: DetailIndex) -> Iterator[tuple[int, bytes]]:
-    """The latest line of each sample with its place in their order, a chunk in memory and no file open in between.
+def _lines(path: Path, index: DetailIndex, n_ahead_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """The latest line of each sample with its place in their order, a few in memory and no file open in between.
 
     There may be more shards than a process may open files.
     """
     order = index.latest_in_order()
     at = 0
     while at < len(order):
-        chunk: list[tuple[int, bytes]] = []
+        ahead: list[tuple[int, bytes]] = []
         n_bytes = 0
         try:
             with path.open("rb", buffering=0) as source:
-                while at < len(order) and n_bytes < _CHUNK_BYTES:
+                while at < len(order) and n_bytes < n_ahead_bytes:
                     i = order[at]
                     line = os.pread(source.fileno(), index.lengths[i], index.offsets[i])
-                    chunk.append((index.places[i], _whole_line(path, line, index.lengths[i])))
+                    ahead.append((index.places[i], _whole_line(path, line, index.lengths[i])))
                     n_bytes += len(line)
                     at += 1
         except OSError as error:
             raise disk_error(error, f"read {path}") from error
-        yield from chunk
+        yield from ahead
 
 
 def _whole_line(path: Path, line: bytes, length: int) -> bytes:

@@ -5,10 +5,10 @@ The JSON object:
 schema             "bootcamp.runs"
 schema_version     1; it grows when a key changes its meaning or is removed, not when one is added
 output_dir         str
-runs               [object], the newest first: run_dir, name, model_name, test_dir; state (running, in use, complete,
-                   incomplete, interrupted, foreign, partly removed, unreadable); holder {host, pid} | null; n_done,
-                   n_samples (int | null); avg_score (number | null), interval [low, high] | null; started (ISO 8601,
-                   UTC), size_bytes, problem (str | null)
+runs               [object], the newest first: run_dir, name, model_name, test_dir, shard (str | null); state
+                   (running, in use, complete, incomplete, interrupted, foreign, partly removed, unreadable); holder
+                   {host, pid} | null; n_done, n_samples (int | null); avg_score (number | null), interval [low, high] |
+                   null; started (ISO 8601, UTC), size_bytes, problem (str | null)
 """
 
 import csv
@@ -67,6 +67,7 @@ def run_object(run: "RunEntry") -> dict[str, Any]:
         "name": run.path.name,
         "model_name": run.model_name,
         "test_dir": run.test_dir,
+        "shard": run.shard,
         "state": run.state,
         "holder": None if holder is None else {"host": holder.host, "pid": holder.pid},
         "n_done": run.n_done,
@@ -93,7 +94,8 @@ _SPARE = ("test dir", "model", "size", "started", "95 % interval")
 def _grid(runs: Sequence["RunEntry"]) -> Grid:
     rows = []
     for run in runs:
-        names = (visible(run.path.name), visible(run.model_name) or "-", visible(run.test_dir) or "-")
+        part = "" if run.shard is None else f" {run.shard}"
+        names = (visible(run.path.name), visible(run.model_name) or "-", f"{visible(run.test_dir) or '-'}{part}")
         rows.append((*names, _state(run), _done(run), *_score(run), _when(run.started), size_text(run.size_bytes)))
     return Grid(_TITLES, rows, _SPARE, n_texts=4)
 
