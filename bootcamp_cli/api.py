@@ -1086,16 +1086,16 @@ def merge(*runs: str | Path | Run, out: str | Path, on_event: "Emit | None" = No
         UsageError: the runs are not all the shards of one run, each once, or `out` exists.
         RunDirectoryError: a shard cannot be read or a live process writes to it, or `out` cannot be written.
     """
-    from bootcamp_cli.engine.merge import end_merging, merge, read_parts
+    from bootcamp_cli.engine.merge import end_merging, merging, read_parts
     from bootcamp_cli.store.lock import acquire
 
     tell = _Tell(on_event)
-    run_dir = merge(read_parts([_opened(run) for run in runs]), Path(out), tell.warn)
-    with acquire(run_dir.path, notify=tell.note) as lock:
+    parts = read_parts([_opened(run) for run in runs])
+    with merging(parts, Path(out), tell.warn) as run_dir, acquire(run_dir.path, notify=tell.note) as lock:
         contents = _publish(run_dir, lock, tell)
         _log_merged(run_dir, contents, lock)
         end_merging(run_dir, contents.summary, lock)
-    return Run(run_dir.path, summary=contents.shown)
+    return Run(Path(out), summary=contents.shown)
 
 
 def _log_merged(run_dir: "RunDir", contents: "RunContents", lock: "RunLock") -> None:

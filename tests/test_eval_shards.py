@@ -1,5 +1,7 @@
 """Shards: which questions each takes, who continues it, and the run that `bootcamp merge` makes of them all."""
 
+import errno
+import gzip
 import hashlib
 import json
 import os
@@ -17,12 +19,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootcamp_cli import BootcampError, compare, merge, open_run
+from bootcamp_cli import BootcampError, Settings, compare, merge, open_run
 from bootcamp_cli.dataset.draw import Draw
 from bootcamp_cli.dataset.scan import scan_test_dir
 from bootcamp_cli.dataset.stream import iter_samples
 from bootcamp_cli.demo.instances import make_test_dir
-from bootcamp_cli.errors import RunLockedError, SettingsError
+from bootcamp_cli.errors import RunLockedError, SettingsError, disk_error
 from bootcamp_cli.settings.array_job import array_shard
 from bootcamp_cli.store.lock import acquire
 from bootcamp_cli.types import Shard, parse_shard
@@ -53,6 +55,33 @@ def test_a_shard_is_read_as_it_is_written(number: int, count: int) -> None:
     else:
         with pytest.raises(ValueError, match="/"):
             parse_shard(f"{number}/{count}")
+
+
+def test_a_compressed_file_is_shared_as_its_contents(tmp_path: Path) -> None:
+    """`x.jsonl.gz` counts by the name of `x.jsonl`: packing a test file moves no question to another shard."""
+    make_test_dir(tmp_path, rows=7)
+    content = (tmp_path / "maze.jsonl").read_bytes()
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "maze.jsonl.gz").write_bytes(gzip.compress(content))
+    rows = []
+    for path in (tmp_path / "maze.jsonl", tmp_path / "packed"):
+        [file] = scan_test_dir(path, shard=Shard(2, 3)).files
+        rows.append([sample.row for sample in iter_samples(file)])
+    assert rows[0] == rows[1] == [row for row in range(7) if row in Shard(2, 3).rows("maze.jsonl")]
+
+
+def test_a_shard_is_a_setting_like_others() -> None:
+    """In Python a shard is given as text or as it is, shown as it was written, and refused where it is none."""
+
+    def given_as(value: Any) -> Settings:
+        return Settings(shard=value)
+
+    assert given_as("2/8") == given_as(Shard(2, 8))
+    assert "shard='2/8'" in repr(given_as("2/8"))
+    assert given_as("auto").shard == "auto"
+    for wrong in ("0/8", "9/8", "8", "1/2/3", "a/b", "1/1000000", ""):
+        with pytest.raises(SettingsError, match="Settings: shard: must be I/N"):
+            given_as(wrong)
 
 
 def lines_of(test_dir: Path) -> Counter[str]:
@@ -487,6 +516,27 @@ def test_records_of_other_shards_are_refused(finished: Path, tmp_path: Path) -> 
     with pytest.raises(BootcampError, match=f"row {row} does not belong to this run, which is shard 1/2"):
         merge(*shards, out=tmp_path / "out" / "merged")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_merge_that_fails_leaves_nothing(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, call_bootcamp: RunBootcamp, tmp_path: Path
+) -> None:
+    """A full disk, at whichever file, or a place where nothing can be made, is told in one line; nothing is there."""
+    shards = split(finished, 2, tmp_path / "parts")
+    (tmp_path / "file").touch()
+    refused = call_bootcamp("merge", *shards, "--out", tmp_path / "file" / "merged")
+    assert (refused.returncode, "cannot make" in refused.stderr) == (1, True)
+
+    def full(*_: object, **__: object) -> None:
+        raise disk_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "write it")
+
+    for place in ("bootcamp_cli.engine.merge._gather_redone", "bootcamp_cli.reports.forms.write_report"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, full)
+            refused = call_bootcamp("merge", *shards, "--out", tmp_path / "out" / "merged")
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+        assert "No space left on device; nothing was made, and the shards are as they were" in refused.stderr
+        assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_shard_in_use_is_not_merged(finished: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import secrets
 import shlex
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from bootcamp_cli.engine.identity import (
     verifiers_of,
 )
 from bootcamp_cli.engine.session import origins
-from bootcamp_cli.errors import RunDirectoryError, UsageError, disk_error
+from bootcamp_cli.errors import DiskError, RunDirectoryError, UsageError, disk_error
 from bootcamp_cli.server.provenance import Fingerprints, with_server
 from bootcamp_cli.store.atomic import no_check, replace_json, replacing, sync_directory
 from bootcamp_cli.store.journal import OWED, DetailIndex, RunRows, read_failures, replay, rows_by_file
@@ -153,10 +154,12 @@ def _whole(file: ManifestFile) -> ManifestFile:
     return replace(file, in_shard=None)
 
 
-def merge(parts: Sequence[Part], out: Path, notify: Callable[[str], None]) -> RunDir:
-    """Make the run directory `out` of all parts, but for its reports; it is there when it is whole.
+@contextmanager
+def merging(parts: Sequence[Part], out: Path, notify: Callable[[str], None]) -> Iterator[RunDir]:
+    """A run directory of all parts, but for its reports; `out` is there once the block has ended without an error.
 
-    Parameters that decide neither answers nor scores (url, limits) are those of the first shard.
+    Parameters that decide neither answers nor scores (url, limits) are those of the first shard. Where the block
+    raises, nothing is left; a process that is killed leaves a hidden directory beside `out`.
 
     Raises:
         UsageError: `out` exists.
@@ -164,28 +167,33 @@ def merge(parts: Sequence[Part], out: Path, notify: Callable[[str], None]) -> Ru
     """
     if os.path.lexists(out):
         raise UsageError(f"--out: {out} exists", hint="give the name of a directory that does not, or remove it")
-    for note in _oddities(parts):
-        notify(note)
+    for oddity in _oddities(parts):
+        notify(oddity)
     unfinished = out.parent / f".{out.name[:_MAX_NAME]}.{secrets.token_hex(4)}"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         unfinished.mkdir()
         try:
             _fill(RunDir(unfinished), parts)
+            yield RunDir(unfinished)
             unfinished.rename(out)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
         sync_directory(out.parent)
     except OSError as error:
-        raise disk_error(error, f"make {out}") from error
-    return RunDir(out)
+        raise DiskError(f"cannot make {out}: {error.strerror or error}", hint=_AGAIN) from error
+    except DiskError as error:
+        raise DiskError(error.message, hint=_AGAIN) from error
+
+
+_AGAIN = "nothing was made, and the shards are as they were: merge them again once that is put right"
 
 
 def end_merging(run_dir: RunDir, summary: RunSummary, lock: RunLock) -> None:
     """Write down what came together, once the reports are there."""
     manifest = run_dir.read_manifest()
-    assert manifest is not None  # noqa: S101 - `merge` wrote it
+    assert manifest is not None  # noqa: S101 - `merging` wrote it
     n_pending = sum(n for kind, n in summary.unverified.items() if kind in TO_BE_VERIFIED)
     complete = summary.n_answered == summary.n_samples and not n_pending
     changed = replace(manifest, complete=complete, tokens=summary.tokens, effort=summary.effort)
