@@ -27,6 +27,8 @@ from bootcamp_cli.demo.instances import make_test_dir
 from bootcamp_cli.errors import RunLockedError, SettingsError, disk_error
 from bootcamp_cli.settings.array_job import array_shard
 from bootcamp_cli.store.lock import acquire
+from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.store.timeline import read_timeline
 from bootcamp_cli.types import Shard, parse_shard
 from tests.chaos.runs import TOLD_APART, records_of
 from tests.conftest import FaultServerProcess, RunBootcamp, StartBootcamp, StartFaultServer
@@ -203,6 +205,11 @@ def change_json(path: Path, change: Change) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", "utf-8")
 
 
+def n_timed(run_dir: Path) -> int:
+    """How many answers the timeline of a run counts."""
+    return sum(stretch.answers for stretch in read_timeline(RunDir(run_dir)))
+
+
 def test_eight_shards_are_one_run(
     server: FaultServerProcess,
     fault_server: StartFaultServer,
@@ -239,6 +246,7 @@ def test_eight_shards_are_one_run(
         *("started", "ended", "effort", "model")
     }
     assert manifests[0]["complete"]
+    assert n_timed(tmp_path / "merged") == sum(map(n_timed, shards))
     assert call_bootcamp("resume", "merged", "--url", server.url).returncode == 0
     assert server.stats()["received"] - n_before == sum(lines_of(test_dir).values()) * 2
 
@@ -376,6 +384,7 @@ def split(run_dir: Path, count: int, into: Path) -> list[Path]:
 
         change_json(path / "manifest.json", as_shard)
         shards.append(path)
+    shutil.copyfile(run_dir / "timeline.jsonl", shards[-1] / "timeline.jsonl")
     return shards
 
 

@@ -7,7 +7,7 @@ long a run takes and however often it is resumed.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated
 
 import msgspec
@@ -55,6 +55,17 @@ def read_timeline(run_dir: RunDir) -> list[Stretch]:
     return _merged(found, max((stretch.seconds for stretch in found), default=_LEAST_S))
 
 
+def merge_timelines(sources: Iterable[RunDir], target: RunDir) -> None:
+    """Write a timeline of several runs that went on side by side, or one after the other; none where none has one."""
+    found = [stretch for source in sources for stretch in read_timeline(source)]
+    seconds = max((stretch.seconds for stretch in found), default=_LEAST_S)
+    while len(stretches := _merged(found, seconds)) > _MOST_STRETCHES:
+        seconds *= 2
+    if stretches:
+        with replacing(target.timeline) as file:
+            file.write(_encoded(stretches))
+
+
 class Timeline:
     """Counts what ends in a run, and writes it down every few seconds."""
 
@@ -88,7 +99,7 @@ class Timeline:
         self._saved = self._clock()
         try:
             with replacing(self._path, self._check, durable=False) as file:
-                file.write(b"".join(_encoder.encode(stretch) + b"\n" for stretch in self._stretches))
+                file.write(_encoded(self._stretches))
         except DiskError:
             return
         self._is_new = False
@@ -102,6 +113,10 @@ class Timeline:
                 self._seconds *= 2
                 self._stretches = _merged(self._stretches, self._seconds)
         return self._stretches[-1]
+
+
+def _encoded(stretches: Iterable[Stretch]) -> bytes:
+    return b"".join(_encoder.encode(stretch) + b"\n" for stretch in stretches)
 
 
 def _merged(stretches: Sequence[Stretch], seconds: int) -> list[Stretch]:
