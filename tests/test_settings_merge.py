@@ -35,6 +35,7 @@ BY_KIND = {
     "number": ("0.5", "0.5"),
     "duration": ("7m", '"7m"'),
     "words": ("other", '["other"]'),
+    "shard": ("2/3", '"2/3"'),
 }
 
 
