@@ -1,7 +1,7 @@
 """The run: every owed sample is generated, verified and written. Read this page first.
 
-    Scheduler -> _slot -> Generator -> Verification -> _record_verdicts -> Writer
-    (which, when)         (the answer)  (the verdict)                      (the record, on disk)
+    Scheduler -> _slot -> AnswerSource -> Verification -> _record_verdicts -> Writer
+    (which, when)         (the answer)    (the verdict)                      (the record, on disk)
 
 Slots send one sample after another and wait for no verdict. A sample is open from when it is read until it is on disk,
 and the number of open samples is bounded. From its request on it is at risk: if the process died, its answer would be
@@ -11,16 +11,13 @@ lost. At most twice as many samples as there are slots are at risk.
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from random import Random
 
 import anyio
 from anyio.abc import TaskGroup
 
-from bootcamp_cli.engine.breaker import CircuitBreaker, Refusals
+from bootcamp_cli.engine.answers import AnswerSource, ServerAnswers
 from bootcamp_cli.engine.budget import TokenBudget, token_budget
-from bootcamp_cli.engine.generate import Attempts, Generator, RetryPolicy, ask_neutrally, neutral_prompt, retries
-from bootcamp_cli.engine.limiter import Limiter, Pace
+from bootcamp_cli.engine.generate import Attempts, RetryPolicy, retries
 from bootcamp_cli.engine.scheduler import InFlightLimit, Scheduler, StartRounds, WorkQueue, acquire, expected_lengths
 from bootcamp_cli.engine.session import Session
 from bootcamp_cli.engine.shutdown import Shutdown, StopRequest
@@ -41,8 +38,12 @@ _READ_AHEAD = 64
 _STOPPED = "the run was stopped before the verdict"
 
 
-async def run(session: Session, client: CompletionClient, emit: Emit, stop: StopRequest | None = None) -> None:
+async def run(
+    session: Session, source: CompletionClient | AnswerSource, emit: Emit, stop: StopRequest | None = None
+) -> None:
     """Process every sample that the session owes; those that have ended are on disk when this returns or raises.
+
+    The answers are asked of a server, or come from another source, which may have them for some of the samples only.
 
     `stop` ends it early, so does cancellation, and so do tokens that are used up (`max_total_tokens`); the answers that
     have arrived by then are recorded, those without a verdict as pending.
@@ -53,7 +54,8 @@ async def run(session: Session, client: CompletionClient, emit: Emit, stop: Stop
         RunDirectoryError: the run directory cannot be written, or was taken over.
     """
     shutdown = Shutdown(emit)
-    budget = await anyio.to_thread.run_sync(token_budget, session)
+    asks = isinstance(source, CompletionClient)
+    budget = await anyio.to_thread.run_sync(token_budget, session) if asks else TokenBudget(None)
     emit(_run_started(session))
     try:
         if budget.is_used_up and any(session.n_unanswered(file) for file in session.plan.test_set.files):
@@ -67,8 +69,8 @@ async def run(session: Session, client: CompletionClient, emit: Emit, stop: Stop
                     tasks.start_soon(shutdown.obey, stop, tasks.cancel_scope)
                 tasks.start_soon(shutdown.obey, budget.stop, tasks.cancel_scope)
                 tasks.start_soon(_watch_lock, session.journal.lock)
-                expected = await anyio.to_thread.run_sync(expected_lengths, session)
-                await _Pipeline(session, client, executor, shutdown, budget, emit, expected).run()
+                expected = await anyio.to_thread.run_sync(expected_lengths, session) if asks else {}
+                await _Pipeline(session, source, executor, shutdown, budget, emit, expected).run()
                 tasks.cancel_scope.cancel()
     finally:
         emit(RunEnded())
@@ -103,7 +105,7 @@ class _Pipeline:
     def __init__(
         self,
         session: Session,
-        client: CompletionClient,
+        source: CompletionClient | AnswerSource,
         executor: VerificationExecutor,
         shutdown: Shutdown,
         budget: TokenBudget,
@@ -112,63 +114,35 @@ class _Pipeline:
     ) -> None:
         plan, settings, files = session.plan, session.plan.settings, session.plan.test_set.files
         n_slots = settings.max_concurrent_requests
-        n_unanswered = {file.name: session.n_unanswered(file) for file in files}
         self._session = session
         self._shutdown = shutdown
         self._budget = budget
         self._emit = emit
-        self._n_slots = min(n_slots, sum(n_unanswered.values()))
         self._n_in_work = 0
+        self._source = source = (
+            ServerAnswers(session, source, shutdown, emit, lambda: min(self._n_slots, self._n_in_work))
+            if isinstance(source, CompletionClient)
+            else source
+        )
+        n_owed = {file.name: source.n_owed(file) for file in files}
+        self._n_slots = min(n_slots, sum(n_owed.values()))
         self._open = anyio.Semaphore(4 * n_slots + 1000, fast_acquire=True)
         self._at_risk = anyio.Semaphore(2 * n_slots, fast_acquire=True)
         self._in_flight = InFlightLimit(n_slots)
         self._rounds = StartRounds()
-        self._breaker = breaker = CircuitBreaker(
-            client,
-            model_name=plan.generation.model,
-            neutral_prompt=neutral_prompt(plan.prompt_template),
-            has_list=session.manifest.model is not None,
-            n_in_work=lambda: min(self._n_slots, self._n_in_work),
-            wait_s=settings.wait,
-            poll_interval_s=settings.poll_interval,
-            emit=emit,
-            keep_going=settings.keep_going,
-        )
-        limiter = Limiter(
-            Pace(n_slots, settings.max_retrying_delay, Random()),  # noqa: S311 - jitter
-            wait_s=settings.wait,
-            max_retries=settings.max_retries,
-            emit=emit,
-        )
-        self._refusals = Refusals(
-            n_slots,
-            ask=partial(ask_neutrally, client, plan.prompt_template, breaker, limiter),
-            emit=emit,
-            keep_going=settings.keep_going,
-        )
         self._scheduler = Scheduler(
             WorkQueue(
-                {file.name: session.owed(file) for file in files if n_unanswered[file.name]},
+                {file.name: source.owed(file) for file in files if n_owed[file.name]},
                 expected=expected,
-                n_owed=n_unanswered,
+                n_owed=n_owed,
             ),
             n_ahead=max(_READ_AHEAD, n_slots),
-        )
-        self._generator = Generator(
-            client,
-            template=plan.prompt_template,
-            breaker=breaker,
-            limiter=limiter,
-            refusals=self._refusals,
-            shutdown=shutdown,
-            emit=emit,
-            fingerprints=session.fingerprints,
         )
         self._retry_policy = RetryPolicy(max_retries=settings.max_retries, max_delay_s=settings.max_retrying_delay)
         self._verification: Verification[_Answered | _Kept] = Verification(executor, plan.refs, plan.unloadable)
         self._writer = Writer(
             journal=session.journal,
-            owed={file.name: n_unanswered[file.name] + session.n_unverified(file) for file in files},
+            owed={file.name: session.n_unanswered(file) + session.n_unverified(file) for file in files},
             emit=emit,
             written=self._close_samples,
             batch=3 * n_slots // 4,  # the rest of what may be at risk is for verdicts to come
@@ -201,7 +175,7 @@ class _Pipeline:
     async def _end(self) -> None:
         """Stop the run if all of its samples were refused, too few for that to be noticed earlier."""
         with self._shutdown.scope():
-            if not self._shutdown.ending and (error := await self._refusals.all_ended()):
+            if not self._shutdown.ending and (error := await self._source.all_ended()):
                 self._shutdown.stop(error)
 
     async def _read_ahead(self) -> None:
@@ -215,13 +189,13 @@ class _Pipeline:
     async def _watch_server(self) -> None:
         """Notice a server that is gone although its connections are still open."""
         try:
-            await self._breaker.watch()
+            await self._source.watch()
         except ServerUnavailableError as error:
             self._shutdown.stop(error)
 
     async def _admit(self) -> None:
         """Wait until one more sample may be open."""
-        await self._refusals.admit()
+        await self._source.admit()
         await acquire(self._open)
 
     async def _slot(self, tasks: TaskGroup) -> None:
@@ -280,7 +254,7 @@ class _Pipeline:
             await acquire(self._at_risk)
             try:
                 await self._rounds.begin()
-                return await self._generator.attempt(attempts, scope)
+                return await self._source.attempt(attempts, scope)
             except BaseException:
                 self._at_risk.release()
                 raise

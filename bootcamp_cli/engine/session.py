@@ -87,13 +87,18 @@ class Session:
         """Samples that this run still has to send or to verify."""
         return sum(self.n_unanswered(file) + self.n_unverified(file) for file in self.plan.test_set.files)
 
-    def owed(self, file: TestFile) -> Iterator[Sample]:
-        """The samples of a test file that have no record; the others are never requested again."""
+    def owed(self, file: TestFile, among: Callable[[int, int], bool] | None = None) -> Iterator[Sample]:
+        """The samples of a test file that have no record; the others are never requested again.
+
+        `among` tells of a (row, repeat) whether it is wanted; by default all are.
+        """
         index, redo = self.journal.details[file.name], self.plan.redo_of
         only = None if redo is None else frozenset(redo.samples.get(file.name, ()))
 
         def skip(row: int, repeat: int) -> bool:
-            return index.state(row, repeat) != OWED or (only is not None and (row, repeat) not in only)
+            if index.state(row, repeat) != OWED or (among is not None and not among(row, repeat)):
+                return True
+            return only is not None and (row, repeat) not in only
 
         return iter_samples(file, n_repeats=self.plan.n_repeats, skip=skip)
 
