@@ -20,7 +20,18 @@ Nothing is loaded before it is used.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bootcamp_cli.api import Run, compare, dry_run, evaluate, evaluate_async, merge, open_run, power
+    from bootcamp_cli.api import (
+        Run,
+        compare,
+        dry_run,
+        evaluate,
+        evaluate_async,
+        import_outputs,
+        merge,
+        open_run,
+        power,
+        start_batch,
+    )
     from bootcamp_cli.engine.shutdown import StopRequest
     from bootcamp_cli.errors import BootcampError
     from bootcamp_cli.settings.model import Settings
@@ -40,11 +51,13 @@ __all__ = [
     "dry_run",
     "evaluate",
     "evaluate_async",
+    "import_outputs",
     "merge",
     "open_run",
     "power",
     "score",
     "score_many",
+    "start_batch",
 ]
 
 _PLACES = {
@@ -57,11 +70,13 @@ _PLACES = {
     "dry_run": "api",
     "evaluate": "api",
     "evaluate_async": "api",
+    "import_outputs": "api",
     "merge": "api",
     "open_run": "api",
     "power": "api",
     "score": "verdicts",
     "score_many": "verdicts",
+    "start_batch": "api",
 }
 
 

@@ -12,7 +12,7 @@ import os
 import shlex
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -36,6 +36,7 @@ from bootcamp_cli.errors import (
 from bootcamp_cli.settings.model import AUTO, Settings, listed_keys
 from bootcamp_cli.settings.sources import Resolved, Sources, load_settings, resolved_arguments
 from bootcamp_cli.text import counted, listed, shortened
+from bootcamp_cli.types import MAX_LEN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,8 +50,11 @@ if TYPE_CHECKING:
     from bootcamp_cli.analysis.samples import ShownSample, Status
     from bootcamp_cli.analysis.summary import RunSummary
     from bootcamp_cli.bootcamps.registry import Ceiling
+    from bootcamp_cli.engine.answers import AnswerSource
+    from bootcamp_cli.engine.batch import BatchExport, BatchLimits
     from bootcamp_cli.engine.comparing import ComparedRuns
     from bootcamp_cli.engine.forecast import Forecast, Price
+    from bootcamp_cli.engine.importing import ResultForm
     from bootcamp_cli.engine.plan import Plan
     from bootcamp_cli.engine.power import Power
     from bootcamp_cli.engine.redo import Selection
@@ -236,6 +240,239 @@ async def resume_async(
         )
 
 
+def batch_limits(*, max_requests: int, max_bytes: int) -> "BatchLimits":
+    """What fits in one batch file.
+
+    Raises:
+        UsageError: one of them is less than 1.
+    """
+    from bootcamp_cli.engine.batch import BatchLimits
+
+    return BatchLimits(max_requests=max_requests, max_bytes=max_bytes)
+
+
+def start_batch(
+    settings: Settings | Resolved,
+    out: str | Path | None = None,
+    on_event: "Emit | None" = None,
+    *,
+    limits: "BatchLimits | None" = None,
+) -> "BatchExport":
+    """Make a run directory for an evaluation without a server, and write its requests as batch files.
+
+    They are files as OpenAI's Batch API and `vllm run-batch` take them, in `out`, by default the folder `batch` of the
+    run directory. `Run.import_batch` takes the results.
+
+    Raises:
+        UsageError: as `evaluate` does; there is no model name, or max_tokens is auto.
+    """
+    from bootcamp_cli.engine.batch import refuse_secrets
+    from bootcamp_cli.engine.session import new_session
+    from bootcamp_cli.store.run_dir import remove_if_unanswered
+
+    resolved = settings if isinstance(settings, Resolved) else resolved_arguments(settings)
+    tell = _Tell(on_event)
+    plan = _plan_evaluation(resolved, tell)
+    refuse_secrets(plan)
+    if plan.settings.model_name is None:
+        raise SettingsError("no model name", hint="give --model-name, as no server is asked for one")
+    plan = plan.with_context(None)
+    if plan.open_bos:
+        tell.note(f"the template's {plan.open_bos} is sent; --bos drop leaves it out for servers that add their own")
+    made: list[RunDir] = []
+    try:
+        with new_session(plan, None, tell.note) as session:
+            made.append(session.run_dir)
+            return _export_batch(session, out, tell, limits)
+    except BaseException:
+        for run_dir in made:
+            remove_if_unanswered(run_dir)
+        raise
+
+
+def continue_batch(
+    run: "Run",
+    settings: Resolved,
+    out: str | Path | None = None,
+    on_event: "Emit | None" = None,
+    *,
+    limits: "BatchLimits | None" = None,
+) -> "BatchExport":
+    """Write what a run owes as batch files, with the settings that `Run.settings_to_resume` gives.
+
+    Raises:
+        BootcampError: as `resume_async` does.
+    """
+    from bootcamp_cli.engine.batch import refuse_secrets
+    from bootcamp_cli.engine.session import resumed_session
+
+    tell = _Tell(on_event)
+    run_dir = open_run_dir(run.path)
+    plan = _plan_continuation(run_dir, settings.settings, tell)
+    refuse_secrets(plan)
+    with resumed_session(_without_server(plan, run_dir), run_dir, tell.note) as session:
+        return _export_batch(session, out, tell, limits)
+
+
+def _without_server(plan: "Plan", run_dir: "RunDir") -> "Plan":
+    """The plan of a run that goes on, with the context length of its model as the server told it at the start."""
+    from bootcamp_cli.server.health import context_length_of
+
+    manifest = run_dir.read_manifest()
+    return plan.with_context(context_length_of((manifest and manifest.model) or {}))
+
+
+def _export_batch(
+    session: "Session", out: str | Path | None, tell: "_Tell", limits: "BatchLimits | None"
+) -> "BatchExport":
+    from bootcamp_cli.engine.batch import BatchLimits, export_batch, last_number
+
+    directory = session.run_dir.batch if out is None else Path(out)
+    if n := last_number(directory):
+        tell.note(f"{directory} has batch files up to number {n}: what they ask and was not imported is asked again")
+    if session.plan.settings.api_mode == "completion":
+        tell.note("requests go to /v1/completions; `vllm run-batch` takes chats only (--api-mode chat_completion)")
+    exported = export_batch(session, directory, limits or BatchLimits())
+    if not exported.n_requests:
+        tell.note(f"{session.run_dir.path}: nothing is owed")
+    return exported
+
+
+async def import_batch_async(
+    run: "Run",
+    settings: Resolved,
+    files: Sequence[str | Path],
+    on_event: "Emit | None" = None,
+    *,
+    stop: "StopRequest | None" = None,
+) -> "Run":
+    """Take the results of batches into a run, with the settings that `Run.settings_to_resume` gives.
+
+    See `Run.import_batch`.
+
+    Raises:
+        DatasetError: no line of the files is a result of this run.
+        BootcampError: as `resume_async` does.
+    """
+    from bootcamp_cli.engine.batch import Batch
+
+    tell = _Tell(on_event)
+    return await _to_its_end(lambda: _imported(run, settings.settings, files, Batch, tell, stop))
+
+
+def import_outputs(
+    settings: Settings | Resolved,
+    files: Sequence[str | Path],
+    columns: "Mapping[str, str | None] | None" = None,
+    on_event: "Emit | None" = None,
+    *,
+    stop: "StopRequest | None" = None,
+) -> "Run":
+    """Make a run of outputs that were generated elsewhere; the settings are recorded as theirs.
+
+    Raises:
+        BootcampError: as `import_outputs_async` does.
+    """
+    resolved = settings if isinstance(settings, Resolved) else resolved_arguments(settings)
+    return _blocking(
+        "import_outputs", lambda: import_outputs_async(None, resolved, files, columns, on_event, stop=stop)
+    )
+
+
+async def import_outputs_async(
+    run: "Run | None",
+    settings: Resolved,
+    files: Sequence[str | Path],
+    columns: "Mapping[str, str | None] | None" = None,
+    on_event: "Emit | None" = None,
+    *,
+    stop: "StopRequest | None" = None,
+) -> "Run":
+    """Take outputs that were generated elsewhere into a run, by default into a new one of these settings.
+
+    `columns` names the keys of a line, see `bootcamp_cli.engine.outputs.Columns`.
+
+    Raises:
+        DatasetError: no line of the files is an output to a question of the run.
+        BootcampError: as `evaluate` or `resume_async` does.
+    """
+    from bootcamp_cli.engine.outputs import Outputs, columns_of
+    from bootcamp_cli.engine.session import in_thread, new_session
+    from bootcamp_cli.store.run_dir import remove_if_unanswered
+
+    named = columns_of(columns or {})
+    tell = _Tell(on_event)
+
+    async def started() -> Run:
+        plan = await _aside(_plan_evaluation, settings, tell)
+        if plan.settings.model_name is None:
+            raise SettingsError("no model name", hint="give --model-name, whatever the outputs are to be listed under")
+        if plan.settings.max_tokens == AUTO:
+            plan = plan.with_context(MAX_LEN)  # nothing is sent
+        plan = await _with_third_party(plan, tell, stop)
+        made: list[RunDir] = []
+        try:
+            async with in_thread(new_session(plan, None, tell.note)) as session:
+                made.append(session.run_dir)
+                return await _import(session, files, Outputs(plan, *named), tell, stop)
+        except BootcampError:
+            for run_dir in made:
+                await _aside(remove_if_unanswered, run_dir)
+            raise
+
+    if run is None:
+        return await _to_its_end(started)
+    return await _to_its_end(
+        lambda: _imported(run, settings.settings, files, lambda plan: Outputs(plan, *named), tell, stop)
+    )
+
+
+async def _imported(
+    run: "Run",
+    settings: Settings,
+    files: Sequence[str | Path],
+    form: "Callable[[Plan], ResultForm]",
+    tell: "_Tell",
+    stop: "StopRequest | None",
+) -> "Run":
+    """Import into a run that there is."""
+    from bootcamp_cli.engine.session import in_thread, resumed_session
+
+    run_dir = await _aside(open_run_dir, run.path)
+    plan = await _aside(_plan_continuation, run_dir, settings, tell)
+    plan = await _with_third_party(await _aside(_without_server, plan, run_dir), tell, stop)
+    async with in_thread(resumed_session(plan, run_dir, tell.note)) as session:
+        return await _import(session, files, form(session.plan), tell, stop)
+
+
+async def _with_third_party(plan: "Plan", tell: "_Tell", stop: "StopRequest | None") -> "Plan":
+    refs = plan.third_party()
+    return await _with_bootcamps(plan, refs, tell, stop) if refs else plan
+
+
+async def _import(
+    session: "Session",
+    files: Sequence[str | Path],
+    form: "ResultForm",
+    tell: "_Tell",
+    stop: "StopRequest | None",
+) -> "Run":
+    """Read files of results through, then take in what the run lacks, and verify it."""
+    from bootcamp_cli.engine.importing import ImportedAnswers, find_results
+
+    results = await _unless_stopped(stop, lambda: _aside(find_results, session, [Path(file) for file in files], form))
+    for note in results.notes:
+        tell.note(note)
+    if results.n_unreadable:
+        tell.warn(
+            f"{counted(results.n_unreadable, 'line')} cannot be read as results: "
+            f"{listed(results.problems, _MAX_PLACES)}"
+        )
+    tell.note(f"{session.run_dir.path}: results for {counted(results.n_samples, 'sample')} without an answer")
+    await _aside(session.begin)
+    return await _run(session, tell, stop, ImportedAnswers(session, results, form))
+
+
 async def _in_time(
     settings: Settings,
     tell: "_Tell",
@@ -333,12 +570,17 @@ async def _for_model(session: "Session", tell: "_Tell", stop: "StopRequest | Non
     return replace(session, plan=plan.with_context(entry.context_length))
 
 
-async def _run(session: "Session", tell: "_Tell", stop: "StopRequest | None") -> "Run":
-    """Run, settle what was written whatever happens, and report if the run reached its end."""
+async def _run(
+    session: "Session", tell: "_Tell", stop: "StopRequest | None", source: "AnswerSource | None" = None
+) -> "Run":
+    """Run, settle what was written whatever happens, and report if the run reached its end.
+
+    The answers are the server's, where there is no other `source`.
+    """
     import anyio
 
     try:
-        error = await _run_logged(session, tell, stop)
+        error = await _run_logged(session, tell, stop, source)
     except BaseException:
         with anyio.CancelScope(shield=True), contextlib.suppress(BootcampError):
             await _aside(_leave, session)
@@ -347,11 +589,15 @@ async def _run(session: "Session", tell: "_Tell", stop: "StopRequest | None") ->
         return await _aside(_conclude, session, tell)
     if not isinstance(error, RunDirectoryError):
         await _aside(_leave, session)
-    _tell_how_to_go_on(error, session.run_dir)
+    path = shlex.quote(str(session.run_dir.path))
+    command = f"`bootcamp resume {path}`" if source is None else f"the same import with --run {path}"
+    _tell_how_to_go_on(error, command)
     raise error
 
 
-async def _run_logged(session: "Session", tell: "_Tell", stop: "StopRequest | None") -> BootcampError | None:
+async def _run_logged(
+    session: "Session", tell: "_Tell", stop: "StopRequest | None", source: "AnswerSource | None"
+) -> BootcampError | None:
     """Run with progress.log; gives the error that ended the run early, if any."""
     import anyio
     import msgspec
@@ -378,35 +624,39 @@ async def _run_logged(session: "Session", tell: "_Tell", stop: "StopRequest | No
         board.handle(event)
         on_event(msgspec.structs.replace(event, progress=state) if isinstance(event, RunStarted) else event)
 
-    async with (
-        open_client(session.plan.settings, session.plan.generation) as client,
-        anyio.create_task_group() as tasks,
-    ):
+    opened: contextlib.AbstractAsyncContextManager[CompletionClient | AnswerSource] = (
+        open_client(session.plan.settings, session.plan.generation)
+        if source is None
+        else contextlib.nullcontext(source)
+    )
+    async with opened as answering, anyio.create_task_group() as tasks:
         tasks.start_soon(log.run)
         try:
-            async with _asking(session, client):
-                await run(session, client, emit, stop)
+            async with _asking(session, answering):
+                await run(session, answering, emit, stop)
         except BootcampError as error:
             return error
     return None
 
 
-def _asking(session: "Session", client: "CompletionClient") -> contextlib.AbstractAsyncContextManager[None]:
+def _asking(
+    session: "Session", client: "CompletionClient | AnswerSource"
+) -> contextlib.AbstractAsyncContextManager[None]:
     """Meanwhile ask the server about itself, where the run needs it and the user lets it be asked."""
+    from bootcamp_cli.server.client import CompletionClient
     from bootcamp_cli.server.provenance import asking_server
 
     settings = session.plan.settings
     is_needed = any(session.n_unanswered(file) for file in session.plan.test_set.files)
-    if not (is_needed and settings.check_model_url):
+    if not (is_needed and settings.check_model_url and isinstance(client, CompletionClient)):
         return contextlib.nullcontext()
     return asking_server(client, chat=settings.api_mode == "chat_completion", learned=session.servers.append)
 
 
-def _tell_how_to_go_on(error: BootcampError, run_dir: "RunDir") -> None:
-    """Put the command that continues the run into the error's hint."""
+def _tell_how_to_go_on(error: BootcampError, command: str) -> None:
+    """Put what continues the run into the error's hint."""
     if isinstance(error, WrongModeError):  # another mode is another run
         return
-    command = f"`bootcamp resume {shlex.quote(str(run_dir.path))}`"
     general = "`bootcamp resume`"
     hint = error.hint or f"continue with {general}"
     error.hint = hint.replace(general, command) if general in hint else f"{hint}, then {command}"
@@ -740,12 +990,78 @@ class Run:
         **changes: Any,
     ) -> "Run":
         """As `resume`, in the running event loop."""
+        words = (redo,) if isinstance(redo, str) else tuple(redo)
+        settings = await _aside(lambda: self._resolved_to_resume(changes, redo=bool(words)))
+        return await resume_async(self, settings, on_event, redo=words, stop=stop)
+
+    def export_batch(
+        self,
+        out: str | Path | None = None,
+        on_event: "Emit | None" = None,
+        *,
+        limits: "BatchLimits | None" = None,
+        **changes: Any,
+    ) -> "BatchExport":
+        """Write what the run owes as files of requests for OpenAI's Batch API or `vllm run-batch`.
+
+        They are put in `out`, by default the folder `batch` of the run directory, split by `limits`, and numbered on
+        from those that are there. `changes` are as for `resume`. Nothing else is written, and nothing is sent.
+
+        Raises:
+            ResumeRefusedError: `changes` or the test files would change the answers.
+            RunLockedError: another process is at the run.
+            SettingsError: max_tokens is auto, and no server told the context length.
+        """
+        return continue_batch(self, self._resolved_to_resume(changes), out, on_event, limits=limits)
+
+    def import_batch(
+        self,
+        files: Sequence[str | Path],
+        on_event: "Emit | None" = None,
+        *,
+        stop: "StopRequest | None" = None,
+        **changes: Any,
+    ) -> "Run":
+        """Take the results of batches, in any order, as answers of this run, and verify them.
+
+        Each is read as a reply over HTTP is: errors, and answers that the server cut off, are failures, and their
+        samples stay owed. A result to another request than the run would make now is left out, as is one of a sample
+        that has an answer.
+
+        Raises:
+            DatasetError: no line of the files is a result of this run; nothing was changed.
+            BootcampError: as `resume` does.
+        """
+        resolved = self._resolved_to_resume(changes)
+        return _blocking("import_batch", lambda: import_batch_async(self, resolved, files, on_event, stop=stop))
+
+    def import_outputs(
+        self,
+        files: Sequence[str | Path],
+        on_event: "Emit | None" = None,
+        *,
+        columns: "Mapping[str, str | None] | None" = None,
+        stop: "StopRequest | None" = None,
+        **changes: Any,
+    ) -> "Run":
+        """Take outputs that were generated elsewhere as answers of this run, and verify them.
+
+        `columns` names the keys of a line, see `bootcamp_cli.engine.outputs.Columns`.
+
+        Raises:
+            DatasetError: no line of the files is an output to a question of this run; nothing was changed.
+            BootcampError: as `resume` does.
+        """
+        resolved = self._resolved_to_resume(changes)
+        return _blocking(
+            "import_outputs", lambda: import_outputs_async(self, resolved, files, columns, on_event, stop=stop)
+        )
+
+    def _resolved_to_resume(self, changes: dict[str, Any], *, redo: bool = False) -> Resolved:
         checked = Settings(**changes)
         arguments = {name: getattr(checked, name) for name in changes}
         sources = Sources(flags={}, env={}, cwd=Path(), arguments=arguments, kept=self._settings)
-        words = (redo,) if isinstance(redo, str) else tuple(redo)
-        settings = await _aside(lambda: self.settings_to_resume(sources, redo=bool(words)))
-        return await resume_async(self, settings, on_event, redo=words, stop=stop)
+        return self.settings_to_resume(sources, redo=redo)
 
     def settings_to_resume(self, sources: Sources, *, redo: bool = False) -> Resolved:
         """The settings that the run was started with, with the changes that `sources` may make to them.

@@ -227,7 +227,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     The first seven are the reference's, in the same order. `output_len` is a count of tokens, thinking included; of the
     pieces of a stream, or of words, where `output_len_estimated`. `score` is None where there is no verdict; `failure`
     then says why. `attempts` is the number of those that count, `retries` has the kind of each that was repeated,
-    whether it counts or not. Fields with a default are written only where they differ from it.
+    whether it counts or not. `latency_s` is 0 where nobody measured it, as of an answer that was imported.
+    Fields with a default are written only where they differ from it.
     `max_tokens` is what was sent where the run's is auto.
     """
 

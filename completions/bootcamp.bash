@@ -63,6 +63,10 @@ _bootcamp() {
             "/eval") path="eval" ;;
             "/resume") path="resume" ;;
             "/merge") path="merge" ;;
+            "/batch") path="batch" ;;
+            "batch/export") path="batch export" ;;
+            "batch/import") path="batch import" ;;
+            "/import") path="import" ;;
             "/check-model") path="check-model" ;;
             "/demo") path="demo" ;;
             "/report") path="report" ;;
@@ -91,10 +95,10 @@ _bootcamp() {
     done
 
     case "$path:$option" in
-        *:--gate | *:--tracker | *:--tracker-step | *:--tracker-run | *:--price | *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--sample | *:--sample-seed | *:--include | *:--exclude | *:--shard | *:--repeats | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--repetition-penalty | *:--presence-penalty | *:--frequency-penalty | *:--seed | *:--max-tokens-field | *:--omit | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--max-total-tokens | *:--stop-after | *:--redo | *:--rows | *:--latency | *:--tokens | *:--skill | *:--loss | *:--flaw | *:--port | *:--max-model-len | *:--fault | *:--filter | *:--right-at | *:--min-score | *:--file | *:--row | *:--repeat | *:--questions | *:--discordance | *:--difference)
+        *:--gate | *:--tracker | *:--tracker-step | *:--tracker-run | *:--price | *:--url | *:--api-key | *:--model-name | *:--headers | *:--wait | *:--poll-interval | *:--limit | *:--sample | *:--sample-seed | *:--include | *:--exclude | *:--shard | *:--repeats | *:--sys-prompt | *:--max-tokens | *:--temperature | *:--top-p | *:--top-k | *:--min-p | *:--repetition-penalty | *:--presence-penalty | *:--frequency-penalty | *:--seed | *:--max-tokens-field | *:--omit | *:--stop | *:--extra-body | *:--max-concurrent-requests | *:--timeout | *:--max-retries | *:--max-retrying-delay | *:--idle-timeout | *:--verify-timeout | *:--verify-memory | *:--verify-workers | *:--max-total-tokens | *:--stop-after | *:--redo | *:--max-requests | *:--max-bytes | *:--output-column | *:--file-column | *:--row-column | *:--id-column | *:--prompt-column | *:--repeat-column | *:--reasoning-column | *:--finish-reason-column | *:--tokens-column | *:--model-column | *:--rows | *:--latency | *:--tokens | *:--skill | *:--loss | *:--flaw | *:--port | *:--max-model-len | *:--fault | *:--filter | *:--right-at | *:--min-score | *:--file | *:--row | *:--repeat | *:--questions | *:--discordance | *:--difference)
             return
             ;;
-        *:--gate-against | *:--flipped-from | *:--baseline)
+        *:--gate-against | *:--run | *:--flipped-from | *:--baseline)
             _bootcamp_run_dirs; return
             ;;
         *:--html | *:--ca-bundle | *:--client-cert | *:--client-key | *:--config | *:--xlsx | "export":--out)
@@ -121,7 +125,7 @@ _bootcamp() {
         *:--bootcamps)
             _bootcamp_words auto builtin upstream; return
             ;;
-        *:--bootcamps-path | *:--output-dir | "merge":--out | *:--dest)
+        *:--bootcamps-path | *:--output-dir | "merge":--out | "batch export":--out | *:--dest)
             _bootcamp_paths -d; return
             ;;
         *:--profile)
@@ -151,6 +155,10 @@ _bootcamp() {
             "eval") _bootcamp_words --gate --gate-against --tracker --tracker-step --tracker-run --html --dry-run --price --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --shard --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --max-total-tokens --resume --no-resume --stop-after --config --profile --json --quiet --debug --help ;;
             "resume") _bootcamp_words --redo --gate --gate-against --tracker --tracker-step --tracker-run --html --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --shard --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --max-total-tokens --resume --no-resume --stop-after --config --profile --json --quiet --debug --help ;;
             "merge") _bootcamp_words --out --allow-unscored --no-allow-unscored --config --profile --json --quiet --debug --help ;;
+            "batch") _bootcamp_words --help ;;
+            "batch export") _bootcamp_words --out --max-requests --max-bytes --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --shard --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --max-total-tokens --resume --no-resume --stop-after --config --profile --json --quiet --debug --help ;;
+            "batch import") _bootcamp_words --run --html --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --shard --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --max-total-tokens --resume --no-resume --stop-after --config --profile --json --quiet --debug --help ;;
+            "import") _bootcamp_words --run --output-column --file-column --row-column --id-column --prompt-column --repeat-column --reasoning-column --finish-reason-column --tokens-column --model-column --html --url --api-key --model-name --headers --check-model-url --no-check-model-url --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --test-dir --limit --sample --sample-seed --include --exclude --skip-invalid --no-skip-invalid --shard --repeats --api-mode --template --bos --sys-prompt --max-tokens --temperature --top-p --top-k --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --max-tokens-field --omit --stop --extra-body --max-concurrent-requests --timeout --max-retries --max-retrying-delay --keep-going --no-keep-going --stream --no-stream --idle-timeout --transport --bootcamps --bootcamps-path --allow-unscored --no-allow-unscored --verify-timeout --verify-memory --verify-workers --output-dir --max-total-tokens --resume --no-resume --stop-after --config --profile --json --quiet --debug --help ;;
             "check-model") _bootcamp_words --probe --url --api-key --model-name --headers --wait --poll-interval --ca-bundle --client-cert --client-key --insecure --no-insecure --api-mode --max-tokens-field --omit --extra-body --timeout --config --profile --json --quiet --debug --help ;;
             "demo") _bootcamp_words --serve --rows --seed --latency --tokens --test-dir --skill --loss --flaw --port --api-key --max-model-len --fault --api-mode --template --max-concurrent-requests --stream --no-stream --output-dir --json --quiet --debug --help ;;
             "report") _bootcamp_words --html --format --sort --reverse --filter --by --right-at --audit --min-score --tracker --tracker-step --tracker-run --config --profile --json --quiet --debug --help ;;
@@ -178,9 +186,13 @@ _bootcamp() {
         return
     fi
     case "$path" in
-        "") _bootcamp_words eval resume merge check-model demo report audit view show compare power rescore runs export templates bootcamps config completion ;;
+        "") _bootcamp_words eval resume merge batch import check-model demo report audit view show compare power rescore runs export templates bootcamps config completion ;;
         "resume") _bootcamp_run_dirs ;;
         "merge") _bootcamp_run_dirs ;;
+        "batch") _bootcamp_words export import ;;
+        "batch export") _bootcamp_run_dirs ;;
+        "batch import") _bootcamp_paths -f ;;
+        "import") _bootcamp_paths -f ;;
         "report") _bootcamp_run_dirs ;;
         "audit") _bootcamp_run_dirs ;;
         "view") _bootcamp_run_dirs ;;

@@ -240,8 +240,8 @@ class _Group:
         """Count what differs between runs with the same answers: time and repeated attempts."""
         if isinstance(record.retries, tuple):
             self.retries.update(record.retries)
-        if not isinstance(record.latency_s, float) or not 0 <= record.latency_s <= MAX_LEN:
-            return
+        if not isinstance(record.latency_s, float) or not 0 < record.latency_s <= MAX_LEN:
+            return  # 0 is that of an answer from elsewhere
         latency = round(record.latency_s / LATENCY_UNIT_S)
         self.latency.add(latency)
         if record.output_len is not None and record.output_len_estimated is not True:

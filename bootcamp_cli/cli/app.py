@@ -53,6 +53,28 @@ COMMANDS: Mapping[str, Entry | EntryGroup] = {
         help="Make one run directory of the shards of a run (`eval --shard I/N`).",
         section="Evaluate",
     ),
+    "batch": EntryGroup(
+        help="Requests as batch files, and their results as answers: no server, half the price.",
+        section="Evaluate",
+        example="bootcamp batch export --test-dir tests --model-name r1_32B --api-mode chat_completion\n"
+        "bootcamp batch import results.jsonl",
+        entries={
+            "export": Entry(
+                target="bootcamp_cli.cli.batch:export_command",
+                help="Write what a run owes as batch files: requests for OpenAI's Batch API or `vllm run-batch`.",
+            ),
+            "import": Entry(
+                target="bootcamp_cli.cli.batch:import_command",
+                help="Take the results of batches as answers, and verify them; without --run into the newest "
+                "unfinished run.",
+            ),
+        },
+    ),
+    "import": Entry(
+        target="bootcamp_cli.cli.import_outputs:import_command",
+        help="Take outputs that were generated elsewhere as answers, and verify them, without any request.",
+        section="Evaluate",
+    ),
     "check-model": Entry(
         target="bootcamp_cli.cli.check_model:check_model_command",
         help="Wait until the server offers the model.",

@@ -80,6 +80,13 @@ HtmlOption = Annotated[
     ),
 ]
 
+RunOption = Annotated[
+    str | None,
+    typer.Option(
+        "--run", metavar="RUN_DIR", help="the run directory that gets the answers", rich_help_panel="Importing"
+    ),
+]
+
 TrackerOption = Annotated[
     str | None,
     typer.Option(

@@ -200,10 +200,18 @@ def log_run(run: "Run", tracker: "Tracker | None", console: "Console") -> None:
         run.track(tracker, on_event=console.on_event)
 
 
-def print_run(run: "Run", console: "Console", *, allow_unscored: bool, gates: AskedGates = _NO_GATES) -> int:
+def print_run(
+    run: "Run",
+    console: "Console",
+    *,
+    allow_unscored: bool,
+    gates: AskedGates = _NO_GATES,
+    goes_on_by: str | None = None,
+) -> int:
     """Print the summary table and the paths, or as JSON the summary with the run directory; returns the exit code.
 
-    Where something is missing, the command that goes on stands last. Gates are judged, and shown below the table.
+    Where something is missing, the command that goes on stands last: `resume`, or `goes_on_by` where only answers are
+    missing. Gates are judged, and shown below the table.
 
     Raises:
         UsageError: a gate cannot be judged, as the runs do not ask the same questions.
@@ -228,7 +236,10 @@ def print_run(run: "Run", console: "Console", *, allow_unscored: bool, gates: As
     console.notify(f"run directory: {run.path}")
     console.notify(f"scores: {run.scores}")
     n_unverified = sum(n for kind, n in run.summary.unverified.items() if kind in TO_BE_VERIFIED)
-    if run.summary.n_failed or run.summary.n_missing or n_unverified:
+    if (run.summary.n_failed or run.summary.n_missing) and goes_on_by is not None:
+        command = f"{goes_on_by} {shlex.quote(str(run.path))}"
+        console.notify(f"`{command}` writes the requests for what has no answer")
+    elif run.summary.n_failed or run.summary.n_missing or n_unverified:
         command = f"bootcamp resume {shlex.quote(str(run.path))}"
         console.notify(f"`{command}` asks again for what has no answer, and verifies what has no verdict")
     if problem is not None:

@@ -105,7 +105,7 @@ class CompletionClient:
         flight = _Flight()
         answer = await self._within(self.timeout_s, self._fitted(prompt, repeat, messages), flight)
         self.longest_s = max(self.longest_s, time.monotonic() - flight.sent_s)
-        return self._redacted(answer)
+        return redacted_answer(answer, self.endpoint, self.config.model)
 
     def silent_for_s(self) -> float:
         """How long all requests in flight have been silent, in seconds; 0 where there is none."""
@@ -156,9 +156,7 @@ class CompletionClient:
                         self._timer = asyncio.get_running_loop().call_later(timeout_s, self._end_late)
                 return await exchange
         except AttemptFailed as failure:
-            kept = (self.endpoint.base_url,)
-            failure.reword(shortened(self.endpoint.secrets.redact(failure.message, keep=kept)))
-            raise failure.without_frames() from None
+            raise redacted_failure(failure, self.endpoint) from None
         finally:
             self._in_flight.pop(scope, None)
             if self._timer is not None and not self._in_flight:
@@ -183,21 +181,6 @@ class CompletionClient:
         self.heard_s = time.monotonic()
         if (flight := _flight.get()) is not None:
             flight.heard_s = self.heard_s
-
-    def _redacted(self, answer: Answer) -> Answer:
-        """The answer without secrets in what the server says about it; the requested model name is not a secret."""
-        secrets = self.endpoint.secrets
-        model = None if answer.model == self.config.model else answer.model
-        said = model, answer.finish_reason, answer.usage, answer.system_fingerprint
-        if not secrets.occur_in(msgspec.json.encode(said).decode()):
-            return answer
-        return msgspec.structs.replace(
-            answer,
-            model=secrets.redacted(model) or answer.model,
-            finish_reason=secrets.redacted(answer.finish_reason),
-            usage=secrets.redacted(answer.usage),
-            system_fingerprint=secrets.redacted(answer.system_fingerprint),
-        )
 
     async def _models(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -294,7 +277,21 @@ class CompletionClient:
 @asynccontextmanager
 async def open_client(settings: Settings, generation: GenerationConfig) -> AsyncIterator[CompletionClient]:
     """A client for the server of the settings; its connections are closed with the block."""
-    target = endpoint(
+    target = endpoint_of(settings)
+    transport = await to_thread.run_sync(make_transport, target, settings.transport)  # it may read certificates
+    try:
+        yield CompletionClient(transport, generation, timeout_s=settings.timeout, idle_timeout_s=settings.idle_timeout)
+    finally:
+        await transport.aclose()
+
+
+def endpoint_of(settings: Settings) -> Endpoint:
+    """The server of the settings, with their secrets.
+
+    Raises:
+        SettingsError: as `endpoint` does.
+    """
+    return endpoint(
         settings.url,
         api_key=settings.api_key.reveal(),
         headers=settings.headers,
@@ -304,11 +301,28 @@ async def open_client(settings: Settings, generation: GenerationConfig) -> Async
         insecure=settings.insecure,
         body=settings.extra_body,
     )
-    transport = await to_thread.run_sync(make_transport, target, settings.transport)  # it may read certificates
-    try:
-        yield CompletionClient(transport, generation, timeout_s=settings.timeout, idle_timeout_s=settings.idle_timeout)
-    finally:
-        await transport.aclose()
+
+
+def redacted_answer(answer: Answer, endpoint: Endpoint, requested_model: str) -> Answer:
+    """The answer without secrets in what the server says about it; the requested model name is not a secret."""
+    secrets = endpoint.secrets
+    model = None if answer.model == requested_model else answer.model
+    said = model, answer.finish_reason, answer.usage, answer.system_fingerprint
+    if not secrets.occur_in(msgspec.json.encode(said).decode()):
+        return answer
+    return msgspec.structs.replace(
+        answer,
+        model=secrets.redacted(model) or answer.model,
+        finish_reason=secrets.redacted(answer.finish_reason),
+        usage=secrets.redacted(answer.usage),
+        system_fingerprint=secrets.redacted(answer.system_fingerprint),
+    )
+
+
+def redacted_failure(failure: AttemptFailed, endpoint: Endpoint) -> AttemptFailed:
+    """The failure with a message that is safe to show, and without the frames that hold its reply."""
+    failure.reword(shortened(endpoint.secrets.redact(failure.message, keep=(endpoint.base_url,))))
+    return failure.without_frames()
 
 
 def make_transport(

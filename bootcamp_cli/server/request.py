@@ -69,6 +69,10 @@ class GenerationConfig:
         """The same configuration with these values of the body replaced."""
         return replace(self, sent={**self.sent, **values})
 
+    def unstreamed(self) -> "GenerationConfig":
+        """The same configuration for whole replies."""
+        return self if not self.stream else replace(self, omit=(*self.omit, "stream"))
+
     def room(self, prompt: str, messages: bytes | None = None) -> int | None:
         """About how many tokens the context leaves for an answer; None where `max_tokens` is a number.
 

@@ -93,6 +93,11 @@ class RunDir:
         """The folder of records that were set aside, by test file."""
         return self.path / "redone"
 
+    @property
+    def batch(self) -> Path:
+        """The folder of batch files: requests for what was owed when they were written."""
+        return self.path / "batch"
+
     def scores(self, model_name: str) -> Path:
         """The workbook."""
         return self.path / f"{safe_name(model_name)}_scores.xlsx"
