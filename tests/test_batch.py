@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bootcamp_cli import Settings, StopRequest, api, open_run
 from bootcamp_cli.cli.batch import export_command
 from bootcamp_cli.engine.batch import BatchLimits
+from bootcamp_cli.engine.importing import Results
 from bootcamp_cli.errors import DatasetError, InterruptedRunError, RunLockedError, SettingsError, UsageError
 from bootcamp_cli.events import Event, Noted, SampleRecorded, Warned
 from bootcamp_cli.server.batch import custom_id, file_tag, id_of_result, parse_custom_id, parse_result
@@ -388,11 +389,77 @@ def test_a_run_that_is_written_to_gives_no_batch(settings: Callable[..., Setting
 
 
 def test_a_streaming_run_is_exported_without_streaming_and_repeats_have_their_seeds(
-    settings: Callable[..., Settings],
+    settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     """No request of a batch streams, each repeat has its own seed and id, and completions go to their own path."""
-    _, requests = exported(settings(stream=True, seed=7, repeats=2, api_mode="completion"))
+    path, requests = exported(settings(stream=True, seed=7, repeats=2, api_mode="completion", template="r1"))
     assert {request["url"] for request in requests} == {"/v1/completions"}
     assert [request["body"]["seed"] for request in requests] == [7, 8] * 6
     assert not any(key.startswith("stream") for request in requests for key in request["body"])
     assert len({request["custom_id"] for request in requests}) == 12
+    reply = {"choices": [{"text": "so [[3]]", "finish_reason": "length"}]}
+    results = [
+        {"custom_id": request["custom_id"], "response": {"status_code": 200, "body": reply}} for request in requests
+    ]
+    run = open_run(path).import_batch([write_lines(tmp_path / "r.jsonl", results)])
+    assert run.summary.complete
+    assert {record["finish_reason"] for records in answers(path).values() for record in records} == {"length"}
+
+
+def test_a_run_that_a_server_began_goes_on_as_a_batch(
+    fault_server: StartFaultServer, demo_test_dir: Path, call_bootcamp: RunBootcamp, tmp_path: Path
+) -> None:
+    """What a server failed to answer is exported with the context length that it told, and its answers complete it."""
+    server = fault_server(test_dir=demo_test_dir, max_model_len=9000, faults=["500:first=1"])
+    done = call_bootcamp(
+        *("eval", "--url", server.url, "--model-name", "demo", "--api-mode", "chat_completion", "--limit", "1"),
+        *("--max-tokens", "auto", "--max-retries", "0", "--test-dir", demo_test_dir, "--include", "[a-c]*"),
+    )
+    assert done.returncode == 3, done.stderr
+    [path] = (tmp_path / "output").iterdir()
+    n_failed = len(lines_of(path / "failures.jsonl"))
+    made = open_run(path).export_batch(url=server.url)
+    requests = lines_of(*made.files)
+    assert len(requests) == made.n_requests == n_failed > 0
+    assert all(8000 < request["body"]["max_tokens"] < 9000 for request in requests)
+    open_run(path).import_batch([write_lines(tmp_path / "r.jsonl", [result(request) for request in requests])])
+    assert open_run(path).summary.complete
+    assert all(8000 < record["max_tokens"] < 9000 for records in answers(path).values() for record in records)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=12),
+    st.dictionaries(st.integers(0, 3), st.integers(1, 2)),
+)
+def test_results_are_kept_by_sample_and_by_what_was_asked(found: list[tuple[int, int]], wanted: dict[int, int]) -> None:
+    """A sample has the results with its stamp, or without one, in the order in which they stand; all are counted."""
+    results = Results(paths=[Path(__file__)], read_as=[_state_of(Path(__file__))])
+    for i, (place, stamp) in enumerate(found):
+        results.add("a", place, path=0, offset=0, length=0, part=i, stamp=stamp)
+    results.keep("a", [(place, wanted[place]) for place in wanted if results.holds("a", place)])
+    fitting = {
+        place: [i for i, (at, stamp) in enumerate(found) if at == place and stamp in (0, wanted.get(place, -1))]
+        for place in wanted
+    }
+    kept = {place: parts for place, parts in fitting.items() if parts}
+    assert {place: [part for _, part in results.lines("a", place)] for place in kept} == kept
+    assert results.n_samples == len(kept)
+    assert results.n_surplus == sum(len(parts) - 1 for parts in kept.values())
+    assert results.n_foreign == sum(place not in wanted for place, _ in found)
+    assert results.n_other_stamp + results.n_foreign + results.n_surplus + len(kept) == len(found)
+
+
+def test_a_file_that_was_changed_meanwhile_gives_nothing(tmp_path: Path) -> None:
+    """Where a result stood there may be that of another sample now."""
+    file = tmp_path / "r.jsonl"
+    file.write_bytes(b"one\n")
+    results = Results(paths=[file], read_as=[_state_of(file)])
+    results.add("a", 0, path=0, offset=0, length=3, part=0, stamp=0)
+    assert list(results.lines("a", 0)) == [(b"one", 0)]
+    file.write_bytes(b"other\n")
+    with pytest.raises(DatasetError, match="was changed while it was imported"):
+        list(results.lines("a", 0))
+
+
+def _state_of(path: Path) -> tuple[int, int]:
+    return path.stat().st_size, path.stat().st_mtime_ns

@@ -4,11 +4,12 @@ All files are read through before anything is written, and only the place of eac
 to no sample of the run, or to one that has a record, is counted and left alone.
 """
 
+import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import anyio
 from anyio import to_thread
@@ -73,6 +74,7 @@ class Results:
     """
 
     paths: Sequence[Path]
+    read_as: list[tuple[int, int]] = field(default_factory=list)
     n_results: int = 0
     n_known: int = 0
     n_surplus: int = 0
@@ -145,12 +147,14 @@ class Results:
         """The lines with results of a sample, in the order of the files, each with the part that is the sample's.
 
         Raises:
-            DatasetError: a file cannot be read any more.
+            DatasetError: a file cannot be read any more, or was changed.
         """
         for i in self._chain(self._latest[file][place]):
             path = self.paths[self._path[i]]
             try:
                 with path.open("rb") as results:
+                    if _state(results) != self.read_as[self._path[i]]:
+                        raise DatasetError(f"{visible(str(path))} was changed while it was imported")
                     results.seek(self._offset[i])
                     yield results.read(self._length[i]), self._part[i]
             except OSError as error:
@@ -173,7 +177,7 @@ def find_results(session: Session, paths: Sequence[Path], form: ResultForm) -> R
     """
     results = Results(paths=paths)
     for number, path in enumerate(paths):
-        for n, (offset, line) in enumerate(_lines(path), start=1):
+        for n, (offset, line) in enumerate(_lines(path, results.read_as), start=1):
             if not line.strip():
                 continue
             try:
@@ -225,11 +229,12 @@ def _place(session: Session, row: int, repeat: int) -> int:
     return row * session.plan.n_repeats + repeat
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file, each with its offset."""
+def _lines(path: Path, read_as: list[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file, each with its offset; its state is added to `read_as`."""
     offset = 0
     try:
         with path.open("rb") as file:
+            read_as.append(_state(file))
             while line := file.readline(_MAX_LINE_BYTES):
                 if not offset and line.startswith(_GZIP_MAGIC):
                     raise DatasetError(f"{visible(str(path))} is compressed", hint="unpack it first")
@@ -239,6 +244,12 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 offset += len(line)
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def _state(file: BinaryIO) -> tuple[int, int]:
+    """Size and time of the last change."""
+    found = os.fstat(file.fileno())
+    return found.st_size, found.st_mtime_ns
 
 
 def _unreadable(path: Path, error: OSError) -> DatasetError:
