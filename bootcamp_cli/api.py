@@ -590,7 +590,7 @@ async def _run(
     if not isinstance(error, RunDirectoryError):
         await _aside(_leave, session)
     path = shlex.quote(str(session.run_dir.path))
-    command = f"`bootcamp resume {path}`" if source is None else f"the same import with --run {path}"
+    command = f"`bootcamp resume {path}`" if source is None else f"the same import (--run {path})"
     _tell_how_to_go_on(error, command)
     raise error
 

@@ -329,7 +329,7 @@ def test_an_import_that_is_stopped_goes_on_where_it_was(settings: Callable[..., 
         if isinstance(event, SampleRecorded):
             stop.request()
 
-    with pytest.raises(InterruptedRunError, match="the same import with --run"):
+    with pytest.raises(InterruptedRunError, match=r"continue with the same import \(--run "):
         open_run(path).import_batch([file], stop_soon, stop=stop)
     assert 0 < sum(map(len, answers(path).values())) < 240
     assert open_run(path).import_batch([file]).summary.complete
