@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.engine.importing import ResultForm
     from bootcamp_cli.engine.plan import Plan
     from bootcamp_cli.engine.power import Power
-    from bootcamp_cli.engine.redo import Selection
+    from bootcamp_cli.engine.redo import Chosen, Selection
     from bootcamp_cli.engine.rescore import Rescored
     from bootcamp_cli.engine.session import Earlier, Session
     from bootcamp_cli.engine.shutdown import StopRequest
@@ -296,22 +296,39 @@ def continue_batch(
     out: str | Path | None = None,
     on_event: "Emit | None" = None,
     *,
+    redo: Sequence[str] = (),
     limits: "BatchLimits | None" = None,
 ) -> "BatchExport":
     """Write what a run owes as batch files, with the settings that `Run.settings_to_resume` gives.
+
+    See `Run.export_batch`.
 
     Raises:
         BootcampError: as `resume_async` does.
     """
     from bootcamp_cli.engine.batch import refuse_secrets
+    from bootcamp_cli.engine.redo import parse_selection
     from bootcamp_cli.engine.session import resumed_session
 
     tell = _Tell(on_event)
+    selection = parse_selection(redo) if redo else None
     run_dir = open_run_dir(run.path)
     plan = _plan_continuation(run_dir, settings.settings, tell)
     refuse_secrets(plan)
     with resumed_session(_without_server(plan, run_dir), run_dir, tell.note) as session:
+        if selection is not None:
+            if chosen := session.choose(selection):
+                session.begin()
+            _set_aside(session, chosen, selection, tell)
         return _export_batch(session, out, tell, limits)
+
+
+def _set_aside(session: "Session", chosen: "Chosen", selection: "Selection", tell: "_Tell") -> None:
+    """Set the records of what is asked for again aside, and say how many there are."""
+    if not chosen:
+        tell.note(f"no sample is {' or '.join(selection.words)}")
+    elif n := session.set_aside(chosen):
+        tell.note(f"{counted(n, 'record')} set aside in {session.run_dir.redone}")
 
 
 def _without_server(plan: "Plan", run_dir: "RunDir") -> "Plan":
@@ -357,7 +374,11 @@ async def import_batch_async(
     from bootcamp_cli.engine.batch import Batch
 
     tell = _Tell(on_event)
-    return await _to_its_end(lambda: _imported(run, settings.settings, files, Batch, tell, stop))
+    return await _to_its_end(
+        lambda: _in_time(
+            settings.settings, tell, stop, lambda stop: _imported(run, settings.settings, files, Batch, tell, stop)
+        )
+    )
 
 
 def import_outputs(
@@ -403,7 +424,7 @@ async def import_outputs_async(
     named = columns_of(columns or {})
     tell = _Tell(on_event)
 
-    async def started() -> Run:
+    async def started(stop: "StopRequest | None") -> Run:
         plan = await _aside(_plan_evaluation, settings, tell)
         if plan.settings.model_name is None:
             raise SettingsError("no model name", hint="give --model-name, whatever the outputs are to be listed under")
@@ -420,11 +441,12 @@ async def import_outputs_async(
                 await _aside(remove_if_unanswered, run_dir)
             raise
 
-    if run is None:
-        return await _to_its_end(started)
-    return await _to_its_end(
-        lambda: _imported(run, settings.settings, files, lambda plan: Outputs(plan, *named), tell, stop)
-    )
+    async def continued(stop: "StopRequest | None") -> Run:
+        assert run is not None  # noqa: S101 - else it is started
+        return await _imported(run, settings.settings, files, lambda plan: Outputs(plan, *named), tell, stop)
+
+    work = started if run is None else continued
+    return await _to_its_end(lambda: _in_time(settings.settings, tell, stop, work))
 
 
 async def _imported(
@@ -535,10 +557,8 @@ async def _resumed(
         if chosen:
             session = await _for_model(session, tell, stop, [*chosen, *unanswered])
             await _aside(session.begin)  # from here on the run is incomplete, whatever happens
-            if n := await _aside(session.set_aside, chosen):
-                tell.note(f"{counted(n, 'record')} set aside in {run_dir.redone}")
-        elif selection:
-            tell.note(f"no sample is {' or '.join(selection.words)}")
+        if selection:
+            await _aside(_set_aside, session, chosen, selection, tell)
         if not session.n_owed:
             tell.note(f"{run_dir.path} is finished: nothing is owed")
             await _aside(session.begin)
@@ -999,6 +1019,7 @@ class Run:
         out: str | Path | None = None,
         on_event: "Emit | None" = None,
         *,
+        redo: Sequence[str] = (),
         limits: "BatchLimits | None" = None,
         **changes: Any,
     ) -> "BatchExport":
@@ -1012,7 +1033,8 @@ class Run:
             RunLockedError: another process is at the run.
             SettingsError: max_tokens is auto, and no server told the context length.
         """
-        return continue_batch(self, self._resolved_to_resume(changes), out, on_event, limits=limits)
+        words = (redo,) if isinstance(redo, str) else tuple(redo)
+        return continue_batch(self, self._resolved_to_resume(changes), out, on_event, redo=words, limits=limits)
 
     def import_batch(
         self,

@@ -324,6 +324,7 @@ complete -c bootcamp -n '__bootcamp_at batch' -a import -d 'Take the results of 
 complete -c bootcamp -n '__bootcamp_at batch' -l help -d 'show the help and exit'
 
 complete -c bootcamp -n '__bootcamp_in batch export' -a '(__bootcamp_run_dirs)'
+complete -c bootcamp -n '__bootcamp_in batch export' -l redo -x -d 'ask again for samples that are failed, truncated, empty, filtered or unscored, or for one'
 complete -c bootcamp -n '__bootcamp_in batch export' -l out -x -a '(__fish_complete_directories)' -d 'where the files go'
 complete -c bootcamp -n '__bootcamp_in batch export' -l max-requests -x -d 'most requests in a file'
 complete -c bootcamp -n '__bootcamp_in batch export' -l max-bytes -x -d 'most bytes of a file'

@@ -267,6 +267,26 @@ def test_the_first_answer_of_a_sample_counts_wherever_it_stands(
     assert any("12 results more than one for a sample" in event.message for event in events if isinstance(event, Noted))
 
 
+def test_empty_answers_are_asked_again_by_redo_and_the_first_that_is_not_empty_counts(
+    settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """An empty answer is recorded; exported again, the records are set aside, and a later text takes their place."""
+    path, requests = exported(settings())
+    nothing = {"usage": None}
+    texts = ["", *["x"] * 5]
+    run = open_run(path).import_batch(
+        [write_lines(tmp_path / "1", [result(r, text, **nothing) for r, text in zip(requests, texts, strict=True)])]
+    )
+    assert run.summary.complete
+    assert run.summary.n_empty == 1
+    again = run.export_batch(redo=["empty"])
+    assert lines_of(*again.files) == requests[:1]
+    assert len(lines_of(path / "redone" / "a.jsonl")) == 1
+    run.import_batch([write_lines(tmp_path / "2", [result(requests[0], text, **nothing) for text in ("", "now", "x")])])
+    assert answers(path)["a.jsonl"][0]["output"] == "now"
+    assert run.export_batch(redo=["empty"]).files == ()
+
+
 def test_results_of_other_runs_are_left_out(settings: Callable[..., Settings], tmp_path: Path) -> None:
     """A result to other parameters, another prompt or an unknown id is counted, and no answer of this run."""
     path, requests = exported(settings())

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from bootcamp_cli.cli.options import ALL_SETTINGS, Call, HtmlOption, RunOption, command
-from bootcamp_cli.errors import EXIT_OK
+from bootcamp_cli.cli.options import ALL_SETTINGS, Call, HtmlOption, RedoOption, RunOption, command
+from bootcamp_cli.errors import EXIT_OK, UsageError
 from bootcamp_cli.text import counted
 
 
@@ -20,6 +20,7 @@ def export_command(
         str | None,
         typer.Argument(metavar="RUN_DIR", help="the run directory; without it one is made for --test-dir"),
     ] = None,
+    redo: RedoOption = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -44,6 +45,8 @@ def export_command(
     limits = api.batch_limits(max_requests=max_requests, max_bytes=max_bytes)
     on_event = call.console.on_event
     if run_dir is None:
+        if redo:
+            raise UsageError("--redo: there is no run", hint="name its directory")
         resolved = api.read_settings(call.sources)
         call.learn(resolved)
         exported = api.start_batch(resolved, out, on_event, limits=limits)
@@ -51,7 +54,7 @@ def export_command(
         run = api.open_run(run_dir)
         resolved = run.settings_to_resume(call.sources)
         call.learn(resolved)
-        exported = api.continue_batch(run, resolved, out, on_event, limits=limits)
+        exported = api.continue_batch(run, resolved, out, on_event, redo=tuple(redo or ()), limits=limits)
     files = [str(path) for path in exported.files]
     data = {
         "run_dir": str(exported.run_dir),

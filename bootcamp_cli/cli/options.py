@@ -80,6 +80,16 @@ HtmlOption = Annotated[
     ),
 ]
 
+RedoOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--redo",
+        metavar="KIND|FILE:ROW[:REPEAT]",
+        help="ask again for samples that are failed, truncated, empty, filtered or unscored, or for one; repeatable",
+        rich_help_panel="Redoing",
+    ),
+]
+
 RunOption = Annotated[
     str | None,
     typer.Option(

@@ -10,6 +10,7 @@ from bootcamp_cli.cli.options import (
     GateAgainstOption,
     GateOption,
     HtmlOption,
+    RedoOption,
     TrackerOption,
     TrackerRunOption,
     TrackerStepOption,
@@ -28,15 +29,7 @@ def resume_command(  # noqa: PLR0913, PLR0917 - the options of the command
         str | None,
         typer.Argument(metavar="RUN_DIR", help="the run directory; without it the newest unfinished one in output_dir"),
     ] = None,
-    redo: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KIND|FILE:ROW[:REPEAT]",
-            help="ask again for samples that are failed, truncated, empty, filtered or unscored, or for one; "
-            "repeatable",
-            rich_help_panel="Redoing",
-        ),
-    ] = None,
+    redo: RedoOption = None,
     gate: GateOption = None,
     gate_against: GateAgainstOption = None,
     tracker: TrackerOption = None,

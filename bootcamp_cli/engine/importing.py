@@ -271,7 +271,11 @@ def _refuse(session: Session, results: Results) -> None:
 
 
 class ImportedAnswers:
-    """Answers that stand in files: each sample gets the first one that its results have, else the last failure."""
+    """Answers that stand in files.
+
+    Each sample gets the first of its results that is an answer, an empty one only where there is no other; without any
+    it gets the last failure.
+    """
 
     def __init__(self, session: Session, results: Results, form: ResultForm) -> None:
         self._session = session
@@ -310,10 +314,17 @@ class ImportedAnswers:
         return None
 
     def _read(self, sample: Sample) -> Answer:
+        empty: Answer | None = None
         failure = bad_response("no result")
         for line, part in self._results.lines(sample.file, _place(self._session, sample.row, sample.repeat)):
             try:
-                return self._form.answer(sample, line, part)
+                answer = self._form.answer(sample, line, part)
             except AttemptFailed as error:
                 failure = error
-        raise failure
+                continue
+            if not answer.is_empty:
+                return answer
+            empty = empty or answer
+        if empty is None:
+            raise failure
+        return empty
