@@ -3,6 +3,7 @@
 import http.client
 import json
 import random
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.server.response import parse_reply
 from bootcamp_cli.store.lock import acquire
 from bootcamp_cli.types import Sample
-from tests.conftest import FaultServerProcess, RunBootcamp, StartFaultServer, WriteRows
+from tests.conftest import FaultServerProcess, RunBootcamp, StartBootcamp, StartFaultServer, WriteRows
 
 Lines = list[dict[str, Any]]
 CHAT = ("--api-mode", "chat_completion", "--max-tokens", "4000", "--model-name", "demo")
@@ -479,6 +480,24 @@ def test_a_file_that_was_changed_meanwhile_gives_nothing(tmp_path: Path) -> None
     file.write_bytes(b"other\n")
     with pytest.raises(DatasetError, match="was changed while it was imported"):
         list(results.lines("a", 0))
+
+
+def test_an_import_that_is_killed_is_completed_by_the_same_import(
+    settings: Callable[..., Settings], start_bootcamp: StartBootcamp, tmp_path: Path
+) -> None:
+    """Killed at some point after its first records, it leaves whole records, and the next one adds the others."""
+    path, requests = exported(settings(repeats=200))
+    file = write_lines(tmp_path / "r.jsonl", [result(request) for request in requests])
+    process = start_bootcamp("batch", "import", file, "--run", path)
+    while process.poll() is None and not any(each.stat().st_size for each in (path / "details").iterdir()):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert open_run(path).import_batch([file]).summary.complete
+    assert all(
+        [(record["row"], record["repeat"]) for record in records] == [(row, n) for row in range(3) for n in range(200)]
+        for records in answers(path).values()
+    )
 
 
 def _state_of(path: Path) -> tuple[int, int]:
