@@ -228,6 +228,7 @@ def test_a_batch_makes_the_run_that_http_makes(
     meta = [(path / "meta.jsonl").read_bytes() for path in (by_http, by_batch)]
     assert meta[0] == meta[1]
     assert open_run(by_batch).summary.effort.n == 0  # nobody measured how long it took
+    assert (by_http / "timeline.jsonl").exists() is not (by_batch / "timeline.jsonl").exists()
     assert json.loads(call_bootcamp("batch", "export", by_batch, "--json").stdout)["files"] == []
 
 

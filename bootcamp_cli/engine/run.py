@@ -146,6 +146,7 @@ class _Pipeline:
             emit=emit,
             written=self._close_samples,
             batch=3 * n_slots // 4,  # the rest of what may be at risk is for verdicts to come
+            timed=isinstance(source, ServerAnswers),
         )
 
     async def run(self) -> None:

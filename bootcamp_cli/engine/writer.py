@@ -49,7 +49,8 @@ class Writer:
     """Writes samples that ended, tells the displays, and puts a file in order when its last owed sample is in.
 
     `owed` counts the samples still to come by test file. `written` is called with what reached the disk.
-    `batch` samples are written without waiting for more.
+    `batch` samples are written without waiting for more. Where the answers were not `timed`, when they came tells
+    nothing.
     """
 
     journal: Journal
@@ -57,6 +58,7 @@ class Writer:
     emit: Emit
     written: Callable[[Sequence[Ended]], None]
     batch: int
+    timed: bool = True
     _ended: list[Ended] = field(default_factory=list)
     _wake: anyio.Event | None = None
     _is_closed: bool = False
@@ -134,9 +136,10 @@ class Writer:
         failures = [end.failure for end in batch if end.failure is not None]
         self.journal.append(records)
         self.journal.append_failures(failures)
-        if self._timeline is None:
-            self._timeline = Timeline(self.journal.run_dir, self.journal.lock.check)  # reads what there is
-        self._timeline.add([record for _, record in records], failures)
+        if self.timed:
+            if self._timeline is None:
+                self._timeline = Timeline(self.journal.run_dir, self.journal.lock.check)  # reads what there is
+            self._timeline.add([record for _, record in records], failures)
         for file in finished:
             self.journal.put_in_order(file)
         if sync:
