@@ -229,7 +229,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     then says why. `attempts` is the number of those that count, `retries` has the kind of each that was repeated,
     whether it counts or not. `latency_s` is 0 where nobody measured it, as of an answer that was imported.
     Fields with a default are written only where they differ from it.
-    `max_tokens` is what was sent where the run's is auto.
+    `max_tokens` is what was sent where the run's is auto. `endpoint` is the base URL of the server that answered,
+    without credentials; None where no server was asked.
     """
 
     id: SampleId
@@ -253,6 +254,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     failure_message: str | None = None
     repeat: RepeatNumber = msgspec.field(default_factory=_first_repeat)
     max_tokens: Count | None = None
+    endpoint: str | None = None
 
 
 class FailureRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -23,6 +23,7 @@ from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.server.response import parse_reply
 from bootcamp_cli.store.lock import acquire
 from bootcamp_cli.types import Sample
+from tests.chaos.runs import TOLD_APART
 from tests.conftest import FaultServerProcess, RunBootcamp, StartBootcamp, StartFaultServer, WriteRows
 
 Lines = list[dict[str, Any]]
@@ -71,10 +72,7 @@ def carried_out(server: FaultServerProcess, requests: Lines) -> Lines:
 def answers(run_dir: Path) -> dict[str, list[dict[str, Any]]]:
     """The records of a run by test file, without what tells how they came."""
     return {
-        path.name: [
-            {key: value for key, value in record.items() if key not in ("latency_s", "attempts", "retries")}
-            for record in lines_of(path)
-        ]
+        path.name: [{key: value for key, value in record.items() if key not in TOLD_APART} for record in lines_of(path)]
         for path in sorted((run_dir / "details").iterdir())
     }
 

@@ -38,7 +38,7 @@ class Attempts:
     """A sample and its attempts: how many counted, how long the last one took.
 
     `retries` has the kind of each attempt that was repeated, whether it counted or not; `empty` is an empty answer,
-    which is asked for once more.
+    which is asked for once more. `endpoint` is the base URL of the server that answered.
     """
 
     sample: Sample
@@ -46,6 +46,7 @@ class Attempts:
     latency_s: float = 0.0
     retries: tuple[str, ...] = ()
     empty: Answer | None = None
+    endpoint: str | None = None
     patience: Patience = field(default_factory=Patience)
 
     def repeated(self, kind: str) -> None:
@@ -126,6 +127,7 @@ class Generator:
                     raise
                 return attempts.empty
             self._limiter.answered(start)
+            attempts.endpoint = self._client.endpoint.base_url
             self._learn(answer)
             self._mind_length(prompt, answer)
             if attempts.empty is not None or not answer.is_empty:

@@ -314,6 +314,7 @@ class _Pipeline:
             attempts=attempts.n,
             latency_s=attempts.latency_s,
             retries=attempts.retries,
+            endpoint=attempts.endpoint,
         )
         self._scheduler.observe(attempts.sample.file, record.output_len)
         return Ended(file=attempts.sample.file, record=record)

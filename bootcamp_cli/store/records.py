@@ -54,6 +54,7 @@ def make_record(
     attempts: int,
     latency_s: float,
     retries: tuple[str, ...] = (),
+    endpoint: str | None = None,
 ) -> Record:
     """The record of an answered sample; an estimated `output_len` is marked as such."""
     return Record(
@@ -78,6 +79,7 @@ def make_record(
         failure_message=verdict.error if verdict.failure else None,
         repeat=sample.repeat,
         max_tokens=answer.max_tokens,
+        endpoint=endpoint,
     )
 
 

@@ -18,7 +18,7 @@ CONCURRENCY = 8
 RESENT_PER_KILL = 2 * CONCURRENCY
 """What a kill may cost: requests in flight, and answers that awaited their verdict or their write."""
 
-TOLD_APART = ("latency_s", "attempts", "retries")
+TOLD_APART = ("latency_s", "attempts", "retries", "endpoint")
 """Fields of a record that tell how its answer came, not what it is: they may differ between two equal runs."""
 
 
