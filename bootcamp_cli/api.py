@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.analysis.samples import ShownSample, Status
     from bootcamp_cli.analysis.summary import RunSummary
     from bootcamp_cli.bootcamps.registry import Ceiling
+    from bootcamp_cli.dataset.files import Input
     from bootcamp_cli.engine.answers import AnswerSource
     from bootcamp_cli.engine.batch import BatchExport, BatchLimits
     from bootcamp_cli.engine.comparing import ComparedRuns
@@ -142,7 +143,7 @@ async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | Non
     from bootcamp_cli.engine.session import in_thread, nearest_run, new_session
     from bootcamp_cli.store.run_dir import MAX_EARLIER, remove_if_unanswered
 
-    plan = await _aside(_plan_evaluation, resolved, tell)
+    plan = await _unless_stopped(stop, lambda: _aside(_plan_evaluation, resolved, tell))
     entry = None
     if plan.settings.model_name is None:
         if plan.settings.resume:  # perhaps nothing is owed, and no verifier needed
@@ -527,7 +528,7 @@ async def _continued(
 
     run_dir = await _aside(open_run_dir, run.path)
     selection = parse_selection(redo) if redo else None
-    plan = await _aside(_plan_continuation, run_dir, settings.settings, tell)
+    plan = await _unless_stopped(stop, lambda: _aside(_plan_continuation, run_dir, settings.settings, tell))
     if selection is not None and await _aside(asks_for_more, plan, run_dir):
         plan = await _aside(plan_redo, plan, run_dir, selection)
         what = f"{counted(plan.n_samples, 'sample')} ({shortened(', '.join(redo))})"
@@ -858,7 +859,7 @@ def _plan_evaluation(resolved: Resolved, tell: "_Tell") -> "Plan":
     sys_prompt = settings.sys_prompt
     if sys_prompt is None and resolved.chosen("template"):
         sys_prompt = template.system_prompt
-    plan = make_plan(settings, template, sys_prompt=sys_prompt)
+    plan = make_plan(settings, template, sys_prompt=sys_prompt, inputs=_inputs(settings, tell))
     _tell_about_data(plan, tell)
     return plan
 
@@ -885,10 +886,29 @@ def _plan_continuation(run_dir: "RunDir", settings: Settings, tell: "_Tell") -> 
         bos=manifest.template.bos,
         origin="the run",
     )
-    plan = make_plan(settings, template, sys_prompt=manifest.sys_prompt, started=manifest.files)
+    inputs = _inputs(settings, tell)
+    plan = make_plan(settings, template, sys_prompt=manifest.sys_prompt, started=manifest.files, inputs=inputs)
     plan = replace(plan, redo_of=manifest.redo_of)
     _tell_about_data(plan, tell)
     return plan
+
+
+def _inputs(settings: Settings, tell: "_Tell") -> "tuple[Input, ...]":
+    """Where the test data is, with copies on this machine of what is elsewhere; ends where the task is cancelled."""
+    from anyio import from_thread
+
+    from bootcamp_cli.engine.plan import given_places
+    from bootcamp_cli.text import DataUrl
+
+    places = given_places(settings)
+    if not any(isinstance(place, DataUrl) for place in places):
+        return tuple(place for place in places if isinstance(place, Path))
+    from bootcamp_cli.dataset.remote import Fetching
+
+    fetching = Fetching(
+        _cache("test-data"), exclude=settings.exclude, notify=tell.note, check=from_thread.check_cancelled
+    )
+    return tuple(fetching.fetch(place) if isinstance(place, DataUrl) else place for place in places)
 
 
 def _tell_about_data(plan: "Plan", tell: "_Tell") -> None:
@@ -1251,7 +1271,7 @@ class Run:
         """
         from bootcamp_cli.analysis.samples import Filter, PairKind, RunSamples, pair_runs, parsed_status
 
-        known = RunSamples(self._run_dir, _sample_cache())
+        known = RunSamples(self._run_dir, _cache("samples"))
         known.refresh(on_progress or (lambda *_: None))
         samples = known.current
         wanted = Filter(
@@ -1716,15 +1736,15 @@ async def view(*runs: str | Path | Run, settings: Settings | None = None, port: 
     from bootcamp_cli.viewer.server import serve
 
     opened = await _aside(lambda: [_opened(run) for run in runs])
-    async with serve(opened, settings or Settings(), port=port, cache=_sample_cache()) as url:
+    async with serve(opened, settings or Settings(), port=port, cache=_cache("samples")) as url:
         yield url
 
 
-def _sample_cache() -> Path:
-    """The folder of the user's cache where indexes of samples are kept."""
+def _cache(of: str) -> Path:
+    """A folder of the user's cache: `samples` has indexes of samples, `test-data` copies of remote test files."""
     from platformdirs import user_cache_path
 
-    return user_cache_path("bootcamp", appauthor=False) / "samples"
+    return user_cache_path("bootcamp", appauthor=False) / of
 
 
 def power(

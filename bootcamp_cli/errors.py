@@ -13,6 +13,7 @@ BootcampError                    1
 ├── ServerUnavailableError       4   server or model not available, all refused alike
 │   ├── KeyRefusedError          4   the key is refused, or there is none
 │   └── WrongModeError           4   the server has no path for requests of this api_mode
+├── DataUnavailableError         4   where the test data is cannot be reached
 └── InterruptedRunError        130   a signal, --stop-after or a request to stop; the run can be resumed
 """
 
@@ -99,6 +100,12 @@ class KeyRefusedError(ServerUnavailableError):
 
 class WrongModeError(ServerUnavailableError):
     """The server takes requests of the other api_mode only: nothing of the run can be answered."""
+
+
+class DataUnavailableError(BootcampError):
+    """The place of the test data cannot be reached, or fails whatever it is asked, after several attempts."""
+
+    exit_code = 4
 
 
 class InterruptedRunError(BootcampError):

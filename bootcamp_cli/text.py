@@ -214,6 +214,61 @@ class Secret:
         return hash(self._text)
 
 
+class DataUrl:
+    """The URL of test data, a file or a folder, that is shown as `https://***@host/dir/x.jsonl?***`.
+
+    Whatever stands in its query may let anybody read who has it, as in a presigned URL: only `reveal()` returns it.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The URL itself."""
+        return self._text
+
+    @property
+    def scheme(self) -> str:
+        """What stands before the `://`."""
+        return self._text.partition("://")[0]
+
+    @property
+    def name(self) -> str:
+        """The last part of its path, percent-decoded where it is of the web; of a bucket alone the bucket's name."""
+        name = _QUERY.split(self._text, maxsplit=1)[0].rstrip("/").rpartition("/")[2]
+        return name if self.scheme == "s3" else unquote(name)
+
+    @property
+    def secrets(self) -> list[str]:
+        """The texts in it that no file and no message may show."""
+        query = self._text.partition("?")[2]
+        values = [pair.partition("=")[2] for pair in query.split("&")]
+        long = [form for value in values if len(value) >= _MIN_KEY_CHARS for form in (value, unquote(value))]
+        query_forms = [query, unquote(query)] if len(query) >= _MIN_KEY_CHARS else []
+        return list(dict.fromkeys((*url_secrets(self._text), *query_forms, *long)))
+
+    def __str__(self) -> str:
+        masked = _with_userinfo(self._text, f"{MASK}@")
+        address, mark, _ = masked.partition("?")
+        return f"{address}{mark}{MASK}" if mark else masked
+
+    __repr__ = __str__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DataUrl) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+def is_url(text: str) -> bool:
+    """Whether a text that may be a path is a URL."""
+    scheme, separator, _ = text.partition("://")
+    return bool(separator) and _SCHEME.fullmatch(scheme) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Secrets:
     """Secret texts in every form in which they may come back, longest first; made by `Secrets.of`."""

@@ -67,7 +67,7 @@ def other_text(parameter: Parameter, place: Path) -> str | list[str]:  # noqa: P
             return "http://127.0.0.2:9/v2"
         case "secret" | "prompt":
             return "another-text"
-        case "path":
+        case "path" | "data":
             return str(data_and_package_in(place / "elsewhere"))
         case "integer" | "number" | "duration":
             lowest = param.minimum if param.minimum is not None else param.above or 0

@@ -31,6 +31,7 @@ BY_KIND = {
     "text": ("other", '"other"'),
     "prompt": ("other", '"other"'),
     "path": ("/some/dir", '"/some/dir"'),
+    "data": ("/some/dir", '"/some/dir"'),
     "integer": ("77", "77"),
     "number": ("0.5", "0.5"),
     "duration": ("7m", '"7m"'),

@@ -13,6 +13,7 @@ from bootcamp_cli.errors import RunDirectoryError
 from bootcamp_cli.store.details import RunDetails
 from bootcamp_cli.store.records import HalfRecord, HeadLine, RecordHead
 from bootcamp_cli.store.run_dir import RunDir, redo_dirs
+from bootcamp_cli.text import DataUrl, is_url
 from bootcamp_cli.types import (
     TO_BE_VERIFIED,
     FailureRecord,
@@ -236,8 +237,11 @@ def model_name_of(eval_args: Mapping[str, Any], run_dir: RunDir) -> str:
 
 def test_dir_name_of(eval_args: Mapping[str, Any], run_dir: RunDir) -> str:
     """The name of the test dir from eval_args.json, of the first of several; else the directory's name."""
-    named = eval_args.get("test_dir")
+    named, more = eval_args.get("test_dir"), ""
     if isinstance(named, list) and named:
         more = f" and {len(named) - 1} more" if len(named) > 1 else ""
-        named = f"{str(named[0]).rstrip('/')}{more}"
-    return str(named).rstrip("/").rpartition("/")[2] if named else run_dir.path.resolve().name
+        named = named[0]
+    if not named:
+        return run_dir.path.resolve().name
+    name = DataUrl(str(named)).name if is_url(str(named)) else str(named).rstrip("/").rpartition("/")[2]
+    return f"{name}{more}"

@@ -49,6 +49,7 @@ _TYPES: dict[Kind, str] = {
     "secret": "secret text",
     "prompt": "text or @FILE",
     "path": "path",
+    "data": "path or URL",
     "integer": "integer",
     "number": "number",
     "duration": "duration",

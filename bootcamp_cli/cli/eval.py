@@ -54,7 +54,7 @@ def eval_command(  # noqa: PLR0913, PLR0917 - the options of the command
     exit code 5 where one fails, 6 where one is undecided. With --dry-run nothing is sent or written.
     """
     from bootcamp_cli import api
-    from bootcamp_cli.cli.process import run_shown
+    from bootcamp_cli.cli.process import run_shown, silence_retries
     from bootcamp_cli.cli.results import asked_ending, forecast_object, forecast_text
 
     ending = asked_ending(
@@ -70,6 +70,7 @@ def eval_command(  # noqa: PLR0913, PLR0917 - the options of the command
     resolved = api.read_settings(call.sources)
     settings = call.learn(resolved)
     if dry_run:
+        silence_retries()
         forecast = api.dry_run(resolved, call.console.on_event, price=price)
         call.console.result(forecast_object(forecast, settings), text=forecast_text(forecast, settings))
         return EXIT_OK

@@ -38,6 +38,7 @@ def run_shown(console: Console, evaluation: Evaluation, *, n_connections: int) -
     from bootcamp_cli.progress.streams import read_within_a_moment
 
     read_within_a_moment()
+    silence_retries()
     return anyio.run(_run_shown, console, evaluation, n_connections)
 
 
@@ -109,14 +110,12 @@ class _Stage:
 
     def _begin(self, progress: "ProgressState") -> None:
         import anyio
-        from stamina.instrumentation import set_on_retry_hooks
 
         from bootcamp_cli.progress.display import ONLY_COUNTED, choose_display
 
         if warning := raise_open_file_limit(self._n_connections + _DESCRIPTORS_BESIDE_CONNECTIONS):
             self._console.warn(warning)
         slow_garbage_collection()
-        set_on_retry_hooks([])  # the display tells of retries; stamina would log each of them
         display = choose_display(progress, stream=sys.stderr, quiet=self._console.quiet, env=os.environ)
         self._watching = anyio.CancelScope()
         self._tasks.start_soon(display.run)
@@ -148,6 +147,13 @@ def _handlers_restored() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def silence_retries() -> None:
+    """Keep stamina from logging each attempt: messages and the display tell of them."""
+    from stamina.instrumentation import set_on_retry_hooks
+
+    set_on_retry_hooks([])
 
 
 def raise_open_file_limit(needed: int) -> str | None:

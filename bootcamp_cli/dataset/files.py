@@ -7,6 +7,8 @@ import io
 import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from gzip import BadGzipFile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +23,38 @@ _CHUNK_BYTES = 64 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-def find_test_files(inputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundFile:
+    """A test file: `path` is where its bytes are on this machine, `shown` what messages call the place.
+
+    `path` is None for one that was not fetched, as it is excluded by its name, which `name` is, with suffixes.
+    """
+
+    name: str
+    path: Path | None
+    shown: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """Test data from elsewhere, with copies of its files on this machine, as a directory or a file is there anyway.
+
+    `shown` is its URL without secrets, `place` a path with its name; `skipped` names what else a folder holds. `holds`
+    keep the copies from being removed for as long as this object lasts.
+    """
+
+    shown: str
+    place: Path
+    is_file: bool
+    files: tuple[FoundFile, ...]
+    skipped: tuple[str, ...] = ()
+    holds: tuple[object, ...] = ()
+
+
+Input = Path | Fetched
+
+
+def find_test_files(inputs: Sequence[Input]) -> tuple[list[FoundFile], list[str]]:
     """The test files of some inputs, each a directory or a file, and the names of what else the directories hold.
 
     Both are in name order. Files are directly in a directory; hidden ones do not count there, as in the shell.
@@ -29,40 +62,61 @@ def find_test_files(inputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
     Raises:
         DatasetError: an input is neither, or holds no test file.
     """
-    paths: list[Path] = []
+    files: list[FoundFile] = []
     skipped: list[str] = []
     for place in inputs:
-        if place.name.endswith(_SUFFIXES) and place.is_file():
-            paths.append(place)
+        if isinstance(place, Fetched):
+            files += place.files
+            skipped += place.skipped
+        elif is_test_file_name(place.name) and place.is_file():
+            files.append(_found(place))
         else:
             found, others = _list_directory(place)
-            paths += found
+            files += map(_found, found)
             skipped += others
-    return sorted(paths, key=lambda path: (test_file_name(path), path)), sorted(skipped)
+    return sorted(files, key=lambda file: (_name_in_run(file.name), file.shown)), sorted(skipped)
 
 
-def refuse_same_names(paths: Iterable[Path]) -> None:
+def _found(path: Path) -> FoundFile:
+    return FoundFile(name=path.name, path=path, shown=str(path))
+
+
+def refuse_same_names(files: Iterable[FoundFile]) -> None:
     """Refuse test files that a run could not tell apart.
 
     Raises:
         DatasetError: two have the same name, be one of them compressed.
     """
-    by_name: dict[str, Path] = {}
-    for path in paths:
-        name = test_file_name(path)
-        if (other := by_name.setdefault(name, path)) is not path:
-            both = f"{visible(str(other))} and {visible(str(path))}"
+    by_name: dict[str, FoundFile] = {}
+    for file in files:
+        name = _name_in_run(file.name)
+        if (other := by_name.setdefault(name, file)) is not file:
+            both = f"{visible(other.shown)} and {visible(file.shown)}"
             hint = "rename one of them, or leave one out"
-            if other.resolve() == path.resolve():
+            if other.shown == file.shown or (other.path and file.path and other.path.resolve() == file.path.resolve()):
                 hint = "it is the same file: give it once"
-            elif other.name != path.name:
-                hint = f"leave one out, for example with --exclude {visible(path.name)}"
+            elif other.name != file.name:
+                hint = f"leave one out, for example with --exclude {visible(file.name)}"
             raise DatasetError(f"two test files have the name {visible(name)} in a run: {both}", hint=hint)
+
+
+def is_test_file_name(name: str) -> bool:
+    """Whether a file of this name is a test file."""
+    return name.endswith(_SUFFIXES)
+
+
+def matches_name(file_name: str, patterns: Iterable[str]) -> bool:
+    """Whether a pattern matches the name of a test file, with or without `.jsonl` and `.gz`."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names_of(file_name))
 
 
 def test_file_name(path: Path) -> str:
     """What a test file is called in a run: `x.jsonl`, compressed or not."""
-    return path.name.removesuffix(_COMPRESSED)
+    return _name_in_run(path.name)
+
+
+def _name_in_run(file_name: str) -> str:
+    return file_name.removesuffix(_COMPRESSED)
 
 
 test_file_name.__test__ = False  # type: ignore[attr-defined] # not a test, despite its name
@@ -156,10 +210,15 @@ def _list_directory(directory: Path) -> tuple[list[Path], list[str]]:
         raise DatasetError(f"test dir {shown} cannot be read: {error.strerror or error}") from error
     skipped = sorted(name for name, is_test_file in found.items() if not is_test_file)
     if len(skipped) == len(found):
-        others = f": only {listed([*map(visible, skipped)], 3)}" if skipped else ", it is empty"
-        hint = "test files end in .jsonl or .jsonl.gz and are directly in the directory"
-        raise DatasetError(f"test dir {shown} holds no test file{others}", hint=hint)
+        raise no_test_file(shown, skipped)
     return [directory / name for name, is_test_file in found.items() if is_test_file], skipped
+
+
+def no_test_file(shown: str, skipped: Sequence[str]) -> DatasetError:
+    """A directory or folder, as messages show it, that holds nothing but these names."""
+    others = f": only {listed([*map(visible, skipped)], 3)}" if skipped else ", it is empty"
+    hint = "test files end in .jsonl or .jsonl.gz and are directly in the directory"
+    return DatasetError(f"test dir {shown} holds no test file{others}", hint=hint)
 
 
 def _no_directory(path: Path) -> DatasetError:
@@ -188,7 +247,7 @@ def _holds_array(path: Path) -> bool:
 
 
 def _is_test_file(entry: os.DirEntry[str]) -> bool:
-    if not entry.name.endswith(_SUFFIXES) or entry.name.startswith("."):
+    if not is_test_file_name(entry.name) or entry.name.startswith("."):
         return False
     try:
         return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())

@@ -14,9 +14,11 @@ from typing import BinaryIO
 
 from bootcamp_cli.dataset.draw import Draw, Places
 from bootcamp_cli.dataset.files import (
+    Fetched,
+    Input,
     find_test_files,
     is_compressed,
-    names_of,
+    matches_name,
     open_test_file,
     refuse_same_names,
     test_file_name,
@@ -112,7 +114,7 @@ class TestSet:
 
     __test__ = False  # not a pytest class, despite its name
 
-    inputs: tuple[Path, ...]
+    inputs: tuple[Input, ...]
     files: tuple[TestFile, ...]
     skipped: tuple[str, ...]
     n_rows: int
@@ -122,7 +124,7 @@ class TestSet:
 
 
 def scan_test_dir(
-    *inputs: Path,
+    *inputs: Input,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     limit: int | None = None,
@@ -133,25 +135,24 @@ def scan_test_dir(
 ) -> TestSet:
     """Read every `*.jsonl` and `*.jsonl.gz` file, in name order, and check every row.
 
-    Each of the `inputs` is such a file, or a directory that has some directly in it. `include` and `exclude` are shell
-    globs on test file name (with or without `.jsonl`, `.gz`) or data source; `limit` admits only the first selected
-    rows of each file; `skip_invalid` leaves out bad rows instead of refusing them; `draw` takes some of the rows that
-    all these let in, and `shard` its part of those: a file may have none. A file that is excluded by name is not read,
-    and problems in a file that `include` does not select are ignored. Of a file that has an entry in `sizes` only that
-    many bytes are read: what was appended since does not exist for the scan. Compressed files are always read to their
-    end.
+    Each of the `inputs` is such a file, or a directory that has some directly in it, or was fetched from elsewhere.
+    `include` and `exclude` are shell globs on test file name (with or without `.jsonl`, `.gz`) or data source; `limit`
+    admits only the first selected rows of each file; `skip_invalid` leaves out bad rows instead of refusing them;
+    `draw` takes some of the rows that all these let in, and `shard` its part of those: a file may have none. A file
+    that is excluded by name is not read, and problems in a file that `include` does not select are ignored. Of a file
+    that has an entry in `sizes` only that many bytes are read: what was appended since does not exist for the scan.
+    Compressed files are always read to their end.
 
     Raises:
         DatasetError: something cannot be used; `problems` has the first 20 as `file:line: what`.
     """
-    paths, skipped = find_test_files(inputs)
-    selections = {path: _FileSelection(path.name, include=include, exclude=exclude) for path in paths}
-    selected = [path for path in paths if not selections[path].is_excluded]
+    found, skipped = find_test_files(inputs)
+    selected = [file for file in found if not matches_name(file.name, exclude)]
     refuse_same_names(selected)
     scans: list[_FileScan] = []
     data_sources: set[str] = set()
-    for path in selected:
-        selection = selections[path]
+    for path in (file.path for file in selected if file.path is not None):
+        selection = _FileSelection(path.name, include=include, exclude=exclude)
         reader = LineReader(n_bytes=sizes.get(path.name) if sizes and not is_compressed(path) else None)
         scan = _scan_file(path, reader, selection, limit=limit, draw=draw, shard=shard)
         data_sources.update(selection.data_sources_seen)
@@ -162,7 +163,7 @@ def scan_test_dir(
     files = tuple(scan.test_file for scan in scans if scan.test_file)
     if not files:
         raise _nothing_selected(inputs, include, exclude, limit=limit, n_problems=n_problems)
-    names = [path.name for path in paths]
+    names = [file.name for file in found]
     return TestSet(
         inputs=inputs,
         files=files,
@@ -186,8 +187,7 @@ class _FileSelection:
     """
 
     def __init__(self, file_name: str, *, include: Sequence[str], exclude: Sequence[str]) -> None:
-        self.is_excluded = _file_name_matches(file_name, exclude)
-        self.is_included = not include or _file_name_matches(file_name, include)
+        self.is_included = not include or matches_name(file_name, include)
         self._include = include
         self._exclude = exclude
         self._known: dict[str, bool] = {}
@@ -197,7 +197,7 @@ class _FileSelection:
         known = self._known.get(data_source)
         if known is None:
             wanted = self.is_included or _matches(data_source, self._include)
-            known = wanted and not self.is_excluded and not _matches(data_source, self._exclude)
+            known = wanted and not _matches(data_source, self._exclude)
             self._known[data_source] = known
         return known
 
@@ -205,11 +205,6 @@ class _FileSelection:
     def data_sources_seen(self) -> Iterable[str]:
         """Every data source asked about."""
         return self._known.keys()
-
-
-def _file_name_matches(file_name: str, patterns: Iterable[str]) -> bool:
-    """Whether a pattern matches the name of a test file, with or without `.jsonl` and `.gz`."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names_of(file_name))
 
 
 def _matches(data_source: str, patterns: Iterable[str]) -> bool:
@@ -408,14 +403,17 @@ def _without_problems(scan: _FileScan) -> _FileScan:
     return replace(scan, problems=(), n_problems=0, is_readable=True)
 
 
-def _shown(inputs: Sequence[Path]) -> str:
+def _shown(inputs: Sequence[Input]) -> str:
     """The inputs for a message: `test dir tests`, `test file a.jsonl`, `test dirs a, b and 3 more`."""
+    names = [visible(place.shown if isinstance(place, Fetched) else str(place)) for place in inputs]
     if len(inputs) > 1:
-        return f"test dirs {listed([visible(str(path)) for path in inputs], 3)}"
-    return f"test {'file' if inputs[0].is_file() else 'dir'} {visible(str(inputs[0]))}"
+        return f"test dirs {listed(names, 3)}"
+    first = inputs[0]
+    is_file = first.is_file if isinstance(first, Fetched) else first.is_file()
+    return f"test {'file' if is_file else 'dir'} {names[0]}"
 
 
-def _refusal(inputs: Sequence[Path], scans: Sequence[_FileScan], *, skip_invalid: bool) -> DatasetError:
+def _refusal(inputs: Sequence[Input], scans: Sequence[_FileScan], *, skip_invalid: bool) -> DatasetError:
     if skip_invalid:
         scans = [scan for scan in scans if not scan.is_readable]
     n_problems = sum(scan.n_problems for scan in scans)
@@ -434,7 +432,7 @@ def _first_problems(scans: Iterable[_FileScan]) -> tuple[Problem, ...]:
 
 
 def _nothing_selected(
-    inputs: Sequence[Path], include: Sequence[str], exclude: Sequence[str], *, limit: int | None, n_problems: int
+    inputs: Sequence[Input], include: Sequence[str], exclude: Sequence[str], *, limit: int | None, n_problems: int
 ) -> DatasetError:
     options = [f"--include {visible(repr(pattern))}" for pattern in include]
     options += [f"--exclude {visible(repr(pattern))}" for pattern in exclude]
@@ -451,7 +449,7 @@ def _idle_warnings(
     return [
         f"{option} {visible(repr(pattern))} matches no test file name and no data source"
         for pattern in dict.fromkeys(patterns)
-        if not any(_file_name_matches(name, (pattern,)) for name in file_names)
+        if not any(matches_name(name, (pattern,)) for name in file_names)
         and not any(fnmatchcase(data_source, pattern) for data_source in data_sources)
     ]
 

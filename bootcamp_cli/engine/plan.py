@@ -3,16 +3,18 @@
 import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from bootcamp_cli.bootcamps.digest import verifier_version
 from bootcamp_cli.bootcamps.registry import Resolver
 from bootcamp_cli.dataset.draw import Draw
+from bootcamp_cli.dataset.files import Input
 from bootcamp_cli.dataset.scan import TestFile, TestSet, scan_test_dir
 from bootcamp_cli.engine.identity import VERIFIERS, as_written
 from bootcamp_cli.errors import SettingsError, UnknownBootcampError
 from bootcamp_cli.server.request import GenerationConfig
-from bootcamp_cli.settings.convert import convert
+from bootcamp_cli.settings.convert import convert, test_data
 from bootcamp_cli.settings.model import (
     AUTO,
     MAX_TOKENS,
@@ -25,7 +27,7 @@ from bootcamp_cli.settings.model import (
 )
 from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.templates.template import Template
-from bootcamp_cli.text import counted, listed
+from bootcamp_cli.text import DataUrl, counted, listed
 from bootcamp_cli.types import BootcampRef, ManifestFile, RedoOf, VerifierVersion, bootcamp_name
 
 
@@ -142,7 +144,9 @@ class Plan:
             DatasetError, UnknownBootcampError: as `make_plan` does.
         """
         settings, prompt = self.settings, self.generation.sys_prompt
-        return replace(make_plan(settings, self.template, sys_prompt=prompt, started=files), redo_of=self.redo_of)
+        inputs = self.test_set.inputs
+        plan = make_plan(settings, self.template, sys_prompt=prompt, started=files, inputs=inputs)
+        return replace(plan, redo_of=self.redo_of)
 
     def identity(self) -> dict[str, Any]:
         """What decides the answers and the scores: see `engine.identity`."""
@@ -161,13 +165,19 @@ class Plan:
 
 
 def make_plan(
-    settings: Settings, template: Template, *, sys_prompt: str | None, started: Sequence[ManifestFile] = ()
+    settings: Settings,
+    template: Template,
+    *,
+    sys_prompt: str | None,
+    started: Sequence[ManifestFile] = (),
+    inputs: Sequence[Input] | None = None,
 ) -> Plan:
     """Check everything that can be checked without the server.
 
     `sys_prompt` is the system prompt of chat mode, whether it came from the settings or from the template. A shard that
     is auto has been settled before (`settings.array_job`). `started` are the files of a run that is continued: where
-    questions are drawn, it is from what these held at its start.
+    questions are drawn, it is from what these held at its start. `inputs` are the places of the test data, what is
+    remote fetched; None where the settings name paths alone.
 
     Raises:
         SettingsError: a required parameter is missing, or two have the same key in the request body.
@@ -175,10 +185,8 @@ def make_plan(
         UnknownBootcampError: rows name data sources without a bootcamp, and `allow_unscored` is off.
     """
     assert settings.shard != AUTO, "a shard is settled before anything is planned"  # noqa: S101 - what callers promise
-    if settings.test_dir is None:
-        raise SettingsError("no test dir", hint="give --test-dir DIR (or test_dir in bootcamp.toml)")
     test_set = scan_test_dir(
-        *(settings.test_dir if isinstance(settings.test_dir, tuple) else (settings.test_dir,)),
+        *(local_inputs(settings) if inputs is None else inputs),
         include=settings.include,
         exclude=settings.exclude,
         limit=settings.limit,
@@ -199,6 +207,30 @@ def make_plan(
         refs=refs,
         verifiers={name: verifier_version(ref) if ref else None for name, ref in refs.items()},
     )
+
+
+def local_inputs(settings: Settings) -> tuple[Path, ...]:
+    """The paths of the test data.
+
+    Raises:
+        SettingsError: there are none, or one is a URL, which has to be fetched first.
+    """
+    places = given_places(settings)
+    paths = tuple(place for place in places if isinstance(place, Path))
+    if len(paths) != len(places):
+        raise SettingsError("test_dir: a URL, where only paths can be read")
+    return paths
+
+
+def given_places(settings: Settings) -> tuple[Path | DataUrl, ...]:
+    """Where the test data is.
+
+    Raises:
+        SettingsError: nowhere.
+    """
+    if not (places := test_data(settings)):
+        raise SettingsError("no test dir", hint="give --test-dir DIR (or test_dir in bootcamp.toml)")
+    return places
 
 
 def resolve_all(settings: Settings, test_set: TestSet) -> dict[str, BootcampRef | None]:

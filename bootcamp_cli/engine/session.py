@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from bootcamp_cli import __version__
 from bootcamp_cli.analysis.summary import RunSummary
+from bootcamp_cli.dataset.files import Fetched
 from bootcamp_cli.dataset.scan import TestFile, digest_of_prefix
 from bootcamp_cli.dataset.stream import iter_samples
 from bootcamp_cli.engine.identity import (
@@ -170,11 +171,11 @@ async def in_thread(manager: AbstractContextManager[_T]) -> AsyncIterator[_T]:
 def new_session(plan: Plan, model_entry: dict[str, Any] | None, notify: Notify) -> Iterator[Session]:
     """Make a run directory for a plan, lock it and write down what the run is made of."""
     plan = plan.with_repeats(plan.n_repeats).with_bos("keep")
-    settings = plan.settings
+    settings, first = plan.settings, plan.test_set.inputs[0]
     run_dir = create_run_dir(
         settings.output_dir,
         model_name=settings.model_name or "model",
-        test_dir=plan.test_set.inputs[0],
+        test_dir=first.place if isinstance(first, Fetched) else first,
         now=datetime.now().astimezone(),
         redo_of=plan.redo_of.run if plan.redo_of else None,
     )

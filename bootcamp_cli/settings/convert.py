@@ -18,7 +18,9 @@ from bootcamp_cli.text import (
     MASK,
     MAX_VALUE_CHARS,
     NO_KEY,
+    DataUrl,
     Secret,
+    is_url,
     mask_credentials,
     mask_mapping,
     secret_texts,
@@ -94,10 +96,14 @@ def argument_value(parameter: Parameter, value: object) -> Any:  # noqa: PLR0911
                 return value
             case "secret", Secret():
                 return value
-            case "path", Path():
-                return value
-            case "path", str():
-                return _expanded(value) if value.strip() else _path(value, WORKING_DIRECTORY)
+            case "data", DataUrl():
+                return checked_data_url(value.reveal())
+            case "data", str() if is_url(value):
+                return checked_data_url(value)
+            case "path" | "data", Path():
+                return _local(value)
+            case "path" | "data", str():
+                return _expanded(value) if value.strip() and not is_url(value) else _path(value, WORKING_DIRECTORY)
             case "duration", int() | float() if not isinstance(value, bool):
                 return _seconds(parameter, _float(value), value)
     except WrongValueError as error:
@@ -129,7 +135,9 @@ def stored_value(parameter: Parameter, value: Any) -> Any:  # noqa: PLR0911 - on
             return mask_mapping(value)
         case "duration":
             return duration_number(value, parameter.bare_unit)
-        case "path":
+        case "data" if isinstance(value, DataUrl):
+            return str(value)
+        case "path" | "data":
             return str(Path(value).absolute())
         case "words" | "globs":
             return list(value)
@@ -162,7 +170,7 @@ def shown_value(parameter: Parameter, value: Any) -> str:  # noqa: PLR0911 - as 
             return visible(json.dumps(stored, ensure_ascii=False))
         case "prompt":
             return shortened(stored, MAX_VALUE_CHARS)
-        case "path":
+        case "path" | "data":
             return visible(str(value))
         case "number":
             return f"{value:g}"
@@ -177,9 +185,27 @@ def default_text(parameter: Parameter) -> str:
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Every text of the settings that no file and no message may show."""
-    return secret_texts(
+    of_server = secret_texts(
         url=settings.url, api_key=settings.api_key.reveal(), headers=settings.headers, body=settings.extra_body
     )
+    return (
+        *of_server,
+        *(text for place in test_data(settings) if isinstance(place, DataUrl) for text in place.secrets),
+    )
+
+
+def test_data(settings: Settings) -> tuple[Path | DataUrl, ...]:
+    """Where the test data is, one place or several."""
+    match settings.test_dir:
+        case None:
+            return ()
+        case tuple() as several:
+            return several
+        case single:
+            return (single,)
+
+
+test_data.__test__ = False  # type: ignore[attr-defined] # not a test, despite its name
 
 
 def shown_names(settings: Settings) -> tuple[str, ...]:
@@ -208,6 +234,8 @@ def _value(parameter: Parameter, raw: object, base: Base) -> Any:  # noqa: PLR09
             return _prompt(raw, base)
         case "path":
             return _path(_string(raw), base)
+        case "data":
+            return checked_data_url(_string(raw)) if is_url(_string(raw).strip()) else _path(_string(raw), base)
         case "integer":
             return raw if raw is not None and raw == parameter.param.word else _integer(parameter, raw)
         case "number":
@@ -228,9 +256,9 @@ def _value(parameter: Parameter, raw: object, base: Base) -> Any:  # noqa: PLR09
             return raw if raw == parameter.param.word else _shard(raw)
 
 
-def _single(item: object) -> Path | str:
+def _single(item: object) -> Path | DataUrl | str:
     """One of several values given in Python."""
-    return item if isinstance(item, Path) else _string(item)
+    return item if isinstance(item, Path | DataUrl) else _string(item)
 
 
 def _one_or_all(values: list[Any]) -> Any:
@@ -392,9 +420,70 @@ def _resolved_inside(path: Path, inside: Path) -> Path:
 def _path(text: str, base: Base) -> Path:
     if not text.strip() or "\0" in text:
         raise WrongValueError(f"be a path, got {_got(text)}")
+    if is_url(text.strip()):
+        raise WrongValueError(f"be a path on this machine, got the URL {shown_url(text.strip())}")
     if base.home is not None and (text == "~" or text.startswith("~/")):
         return base.home / text[2:]
     return base.directory / text
+
+
+def _local(path: Path) -> Path:
+    """A path given in Python, unless it was made of a URL, which has lost a slash by that."""
+    if re.match(r"(s3|https?):/", str(path)):
+        raise WrongValueError(f"be given as text where it is a URL, not as {type(path).__name__}")
+    return path
+
+
+_DATA_SCHEMES = ("s3", "http", "https")
+_MAX_NAME_BYTES = 255
+
+
+def checked_data_url(text: str) -> DataUrl:
+    """The URL of a test file, or of a folder of them in a bucket.
+
+    Raises:
+        WrongValueError: test data cannot be there.
+    """
+    text = text.strip()
+    if re.search(r"[\s\\]", text) or not text.isprintable():
+        raise WrongValueError("hold no spaces, backslashes or control characters where it is a URL (write %20)")
+    scheme, got = text.partition("://")[0].lower(), f"got {shown_url(text)!r}"
+    if scheme not in _DATA_SCHEMES:
+        raise WrongValueError(f"be a path, or a URL that begins with {', '.join(_DATA_SCHEMES)}, {got}")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise WrongValueError(f"be a URL with a valid host and port, {got}") from None
+    if not host or port == 0 or "@" in parts.path:
+        raise WrongValueError(f"be a URL with a {'bucket' if scheme == 's3' else 'usable host'}, {got}")
+    url = DataUrl(f"{scheme}{text[len(scheme) :]}")
+    if scheme == "s3":
+        _check_bucket_url(text, got)
+        return url
+    if parts.fragment or not is_host(host):
+        raise WrongValueError(f"be a URL with a usable host name and without fragment (#...), {got}")
+    name = url.name
+    if not name.endswith((".jsonl", ".jsonl.gz")) or parts.path.endswith("/"):
+        raise WrongValueError(
+            f"be the URL of a file whose name ends in .jsonl or .jsonl.gz, {got}",
+            hint=f"a folder cannot be listed over {scheme}: name each of its files",
+        )
+    if "/" in name or not name.isprintable() or len(name.encode()) > _MAX_NAME_BYTES:
+        raise WrongValueError(f"end in a usable file name, {got}")
+    return url
+
+
+def _check_bucket_url(text: str, got: str) -> None:
+    address = urlsplit(text).netloc
+    if "@" in address or ":" in address:
+        raise WrongValueError(
+            f"name a bucket, without key, secret or port, {got}",
+            hint="credentials come from where AWS tools find them (AWS_PROFILE, AWS_ACCESS_KEY_ID, ...), "
+            "another endpoint from AWS_ENDPOINT_URL",
+        )
+    if "?" in text or "#" in text:
+        raise WrongValueError(f"be an s3 URL without query and fragment, {got}")
 
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")

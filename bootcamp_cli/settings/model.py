@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
-from bootcamp_cli.text import Secret
+from bootcamp_cli.text import DataUrl, Secret
 from bootcamp_cli.types import MAX_REPEATS, Shard
 
 Kind = Literal[
@@ -20,6 +20,7 @@ Kind = Literal[
     "secret",  # text that is never shown
     "prompt",  # text, or @FILE
     "path",
+    "data",  # a path, or the URL of test data
     "integer",
     "number",
     "duration",  # seconds internally; written as `90s`, `10m`, `1h30m`, `250ms` or a bare number
@@ -155,6 +156,7 @@ _METAVARS: dict[Kind, str] = {
     "secret": "KEY",
     "prompt": "TEXT|@FILE",
     "path": "PATH",
+    "data": "PATH",
     "integer": "N",
     "number": "X",
     "duration": "DURATION",
@@ -183,7 +185,7 @@ class Settings:
 
     A text is converted as on the command line (`timeout="90s"`, `test_dir="tests"`); a number that is a duration is in
     seconds. `model_name` None means the model that the server lists, if it lists exactly one. `test_dir` may be several
-    paths; None is an error of the functions that need it. The repr masks secrets.
+    paths and URLs, a URL given as text; None is an error of the functions that need it. The repr masks secrets.
 
     Raises:
         SettingsError: a value is not one of its parameter.
@@ -270,11 +272,11 @@ class Settings:
     ] = False
 
     test_dir: Annotated[
-        Path | tuple[Path, ...] | None,
+        Path | DataUrl | tuple[Path | DataUrl, ...] | None,
         Param(
-            help="directory of test files (*.jsonl, *.jsonl.gz), or one such file",
+            help="directory of test files (*.jsonl, *.jsonl.gz), or one such file; also s3://, and files by https://",
             group="Test data",
-            kind="path",
+            kind="data",
             several=True,
             default_text="required",
         ),

@@ -1,13 +1,13 @@
 """eval_args.json: what a run was started with; `resume` reads it back and fills in what is masked."""
 
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bootcamp_cli.errors import ResumeRefusedError, SettingsError
 from bootcamp_cli.settings.array_job import with_shard_of
-from bootcamp_cli.settings.convert import Base, convert, stored_value
+from bootcamp_cli.settings.convert import Base, convert, stored_value, test_data
 from bootcamp_cli.settings.model import Kind, Parameter, Settings, is_omitted, parameters
 from bootcamp_cli.settings.sources import (
     DEFAULT,
@@ -24,7 +24,9 @@ from bootcamp_cli.text import (
     MASK,
     MAX_VALUE_CHARS,
     NO_KEY,
+    DataUrl,
     is_secret_key,
+    is_url,
     mask_credentials,
     mask_mapping,
     shortened,
@@ -36,8 +38,8 @@ def to_eval_args(settings: Settings) -> dict[str, Any]:
     """Every parameter under the guide's name, as JSON.
 
     `timeout` is in milliseconds, every other duration in seconds; paths are absolute; secrets - the API key, header
-    values, credentials in the URL, extra_body keys that look like secrets - are `***`; unset values are null, and so
-    are those that `omit` keeps from being sent.
+    values, credentials in URLs, the queries of those of test data, extra_body keys that look like secrets - are `***`;
+    unset values are null, and so are those that `omit` keeps from being sent.
     """
     return {
         parameter.name: None
@@ -86,10 +88,11 @@ def settings_from_eval_args(
     `may_differ` are taken whatever they decide.
 
     The file decides. Flags override what does not change the answers; whether they change the verifiers is not seen
-    here. Environment and TOML only provide what the file masks: the API key, header values, extra_body values, and a
-    URL that is the same but for its credentials; a header or a key that the run did not have is not added. Unknown keys
-    are ignored and missing ones take the default, as the reference script's file has only some of the keys. The
-    templates, and what is about the process and not the run, are those of the current sources.
+    here. Environment and TOML only provide what the file masks: the API key, header values, extra_body values, and URLs
+    that are the same but for credentials, those of test data also but for the query; a header or a key that the run did
+    not have is not added. Unknown keys are ignored and missing ones take the default, as the reference script's file
+    has only some of the keys. The templates, and what is about the process and not the run, are those of the current
+    sources.
 
     Raises:
         ResumeRefusedError: a flag would change the answers; all of them are listed with both values.
@@ -194,6 +197,8 @@ def _unmasked(
         case "url" if isinstance(stored, str) and MASK in stored:
             same = mask_credentials(have) == stored
             return (have, []) if same else (stored, [f"{parameter.name} (its credentials)"])
+        case "data":
+            return _places(stored, test_data(current.settings), parameter.name)
         case "headers" if isinstance(stored, Mapping):
             return _headers(stored, have or {})
         case "json":
@@ -209,6 +214,16 @@ def _key(current: Resolved, env: Mapping[str, str], url: str) -> str | None:
         return current.settings.api_key.reveal()
     raw = openai_key(env, url, from_openai=env.get(OPENAI_URL_VARIABLE, "").strip().rstrip("/") == url)
     return None if raw is None else str(raw.value)
+
+
+def _places(stored: Any, have: Iterable[object], name: str) -> tuple[Any, list[str]]:
+    """The stored paths and URLs, each masked one replaced by what has its place."""
+    known = {str(place): place.reveal() for place in have if isinstance(place, DataUrl)}
+    several = stored if isinstance(stored, list) else [stored]
+    masked = [place for place in several if isinstance(place, str) and is_url(place) and MASK in place]
+    filled = [known.get(place, place) if place in masked else place for place in several]
+    missing = [f"{name} (the credentials or the query of {place})" for place in masked if place not in known]
+    return (filled if isinstance(stored, list) else filled[0]), missing
 
 
 def _headers(stored: Mapping[str, Any], have: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
