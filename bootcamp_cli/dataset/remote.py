@@ -252,6 +252,7 @@ class _Store:
         self._is_bucket = url.scheme == "s3"
         try:
             self._fs = fsspec.filesystem(url.scheme, **self._options())
+            self._fs.retries = 1  # of s3fs, which tries again by itself
         except Exception as error:  # noqa: BLE001 - options may come from the user's environment, and be anything
             raise DatasetError(
                 f"test dir {self.shown}: fsspec cannot be set up ({type(error).__name__})",
@@ -519,10 +520,10 @@ def _reason(error: BaseException) -> str:
         os_error = getattr(each, "os_error", each)
         if isinstance(os_error, OSError) and os_error.strerror and os_error.errno:
             return shortened(os_error.strerror, 80)
-    last = [*_chain(error)][-1]
-    if isinstance(last, TimeoutError) or "Timeout" in type(last).__name__:
+    names = {base.__name__ for each in _chain(error) for base in type(each).__mro__}
+    if "TimeoutError" in names or "HTTPClientError" in names:
         return "no answer in time"
-    return f"the connection failed ({type(last).__name__})"
+    return "the connection broke off" if "ClientPayloadError" in names else "no connection"
 
 
 def _in_words(n_bytes: int) -> str:
