@@ -99,12 +99,9 @@ class Fetching:
         """
         require_remote(url)
         store = self._apart(lambda: _Store(url))
-        try:
-            files, skipped = self._apart(store.list_files)
-            wanted = [file for file in files if not matches_name(file.name, self._exclude)]
-            cached = self._fetch_all(store, wanted)
-        finally:
-            store.close()
+        files, skipped = self._apart(store.list_files)
+        wanted = [file for file in files if not matches_name(file.name, self._exclude)]
+        cached = self._fetch_all(store, wanted)
         self._cache.prune()
         paths = {file.name: cached[file.name].path for file in wanted}
         found = tuple(FoundFile(name=f.name, path=paths.get(f.name), shown=f.shown) for f in files)
@@ -242,7 +239,11 @@ class _NoRangesError(Exception):
 
 
 class _Store:
-    """The server of a URL, through fsspec; what it raises are errors of this tool."""
+    """The server of a URL, through fsspec; what it raises are errors of this tool.
+
+    fsspec keeps its object for it to the end of the process. One that went before would close its connections whenever
+    the garbage collector comes by, and wait for that: in an event loop as well.
+    """
 
     def __init__(self, url: DataUrl) -> None:
         import fsspec  # noqa: PLC0415 - an extra
@@ -260,7 +261,7 @@ class _Store:
             ) from None
 
     def _options(self) -> dict[str, Any]:
-        common = {"skip_instance_cache": True, "use_listings_cache": False}
+        common = {"use_listings_cache": False}
         if self._is_bucket:
             timeouts = {"connect_timeout": _CONNECT_S, "read_timeout": _READ_S, "retries": {"total_max_attempts": 1}}
             return {**common, "config_kwargs": timeouts}
@@ -273,10 +274,6 @@ class _Store:
             "headers": {"Accept-Encoding": "identity"},
         }
         return {**common, "encoded": True, "client_kwargs": client}
-
-    def close(self) -> None:
-        """Close connections; another's open file keeps its own."""
-        self._fs = None
 
     def list_files(self) -> tuple[list[_RemoteFile], list[str]]:
         """The test files in order of name, and the names of a folder's other entries.
