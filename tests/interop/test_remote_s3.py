@@ -10,6 +10,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from bootcamp_cli.dataset import remote
 from tests.conftest import RunBootcamp, StartFaultServer
 
 FILES = ("sudoku.jsonl", "binairo.jsonl", "aquarium.jsonl")
@@ -150,6 +151,8 @@ def test_what_is_not_there_is_told_in_one_line(
 
 def test_a_public_bucket_needs_no_credentials(bucket: Bucket, run_bootcamp: RunBootcamp) -> None:
     """Fsspec's own variables reach it, as the message about missing credentials says."""
+    for name in FILES:
+        bucket.client.put_object_acl(Bucket="bucket", Key=f"sets/one/{name}", ACL="public-read")
     env = {**bucket.env, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "FSSPEC_S3": '{"anon": true}'}
     told = run_bootcamp("eval", "--model-name", "demo", "--test-dir", "s3://bucket/sets/one/", "--dry-run", env=env)
     assert told.returncode == 0, told.stderr
@@ -167,9 +170,13 @@ def test_a_presigned_url_is_a_test_file(bucket: Bucket, run_bootcamp: RunBootcam
     assert not [p for p in tmp_path.rglob("*") if p.is_file() and signature.encode() in p.read_bytes()]
 
 
-def test_a_server_that_is_gone_is_exit_4(bucket: Bucket, run_bootcamp: RunBootcamp) -> None:
+def test_a_server_that_is_gone_is_exit_4(
+    bucket: Bucket, call_bootcamp: RunBootcamp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody listens: after a few attempts the command says so."""
+    monkeypatch.setattr(remote, "_FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(remote, "_LONGEST_WAIT_S", 0.01)
     env = {**bucket.env, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
-    told = run_bootcamp("eval", "--model-name", "demo", "--test-dir", "s3://bucket/", env=env)
+    told = call_bootcamp("eval", "--model-name", "demo", "--test-dir", "s3://bucket/", env=env)
     assert told.returncode == 4, told.stderr
     assert "check the network, a proxy and AWS_ENDPOINT_URL" in told.stderr
