@@ -895,8 +895,6 @@ def _plan_continuation(run_dir: "RunDir", settings: Settings, tell: "_Tell") -> 
 
 def _inputs(settings: Settings, tell: "_Tell") -> "tuple[Input, ...]":
     """Where the test data is, with copies on this machine of what is elsewhere; ends where the task is cancelled."""
-    from anyio import from_thread
-
     from bootcamp_cli.engine.plan import given_places
     from bootcamp_cli.text import DataUrl
 
@@ -905,10 +903,17 @@ def _inputs(settings: Settings, tell: "_Tell") -> "tuple[Input, ...]":
         return tuple(place for place in places if isinstance(place, Path))
     from bootcamp_cli.dataset.remote import Fetching
 
-    fetching = Fetching(
-        _cache("test-data"), exclude=settings.exclude, notify=tell.note, check=from_thread.check_cancelled
-    )
+    cache = _cache("test-data")
+    fetching = Fetching(cache, exclude=settings.exclude, notify=tell.note, check=_check_cancelled)
     return tuple(fetching.fetch(place) if isinstance(place, DataUrl) else place for place in places)
+
+
+def _check_cancelled() -> None:
+    """Raise in a thread that works for a task which was cancelled; any other thread is interrupted itself."""
+    from anyio import from_thread
+
+    with contextlib.suppress(RuntimeError):
+        from_thread.check_cancelled()
 
 
 def _tell_about_data(plan: "Plan", tell: "_Tell") -> None:

@@ -1,11 +1,13 @@
 """An HTTP server of files on loopback, with the faults that such servers have."""
 
 import base64
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 from typing_extensions import override
@@ -52,8 +54,8 @@ class DataServer:
 
 
 @contextmanager
-def data_server(**how: Any) -> Iterator[DataServer]:
-    """Serve on a free port of loopback until the block ends."""
+def data_server(certificate: Path | None = None, **how: Any) -> Iterator[DataServer]:
+    """Serve on a free port of loopback until the block ends, with a certificate by TLS."""
     served = DataServer(**how)
 
     class Handler(_Handler):
@@ -61,7 +63,11 @@ def data_server(**how: Any) -> Iterator[DataServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    served.url = f"http://127.0.0.1:{server.server_port}"
+    if certificate is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    served.url = f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

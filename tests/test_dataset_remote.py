@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import traceback
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -358,6 +359,59 @@ def answers(run: Path) -> list[tuple[Any, ...]]:
     lines = (line for path in (run / "details").iterdir() for line in path.read_text(encoding="utf-8").splitlines())
     records = map(json.loads, lines)
     return [(record["id"], record["output"], record["score"]) for record in records]
+
+
+@pytest.mark.parametrize("way", ["bearer", "netrc"])
+def test_credentials_of_the_environment_stay_with_their_host(
+    server: DataServer, run_bootcamp: RunBootcamp, tmp_path: Path, way: str
+) -> None:
+    """Fsspec's variable and ~/.netrc count for the host of the URL, and not for that where it leads."""
+    with data_server() as first:
+        first.redirects["/x.jsonl"] = f"{server.url.replace('127.0.0.1', 'localhost')}/set/x.jsonl"
+        env = {"FSSPEC_HTTPS": '{"headers": {"Authorization": "Bearer token-7"}}'} if way == "bearer" else {}
+        if way == "netrc":
+            (tmp_path / ".home" / ".netrc").write_text(
+                "machine 127.0.0.1 login me password token-7\n", encoding="utf-8"
+            )
+            (tmp_path / ".home" / ".netrc").chmod(0o600)
+        words = ("eval", "--model-name", "demo", "--dry-run", "--test-dir", f"{first.url}/x.jsonl")
+        done = run_bootcamp(*words, env=env)
+        assert done.returncode == 0, done.stderr
+        expected = "Bearer token-7" if way == "bearer" else f"Basic {b64encode(b'me:token-7').decode()}"
+        assert {headers.get("Authorization") for _, _, headers in first.requests} == {expected}
+    assert server.requests
+    assert not any("Authorization" in headers for _, _, headers in server.requests)
+
+
+def test_a_certificate_has_to_be_trusted(certificate: Path, run_bootcamp: RunBootcamp, server: DataServer) -> None:
+    """An unknown authority is exit 4, one that SSL_CERT_FILE names is trusted, and TLS is not left by a redirect."""
+    with data_server(certificate, files={"/x.jsonl": ROWS}) as served:
+        served.redirects["/plain.jsonl"] = f"{server.url}/set/x.jsonl"
+        words = ("eval", "--model-name", "demo", "--dry-run", "--test-dir")
+        unknown = run_bootcamp(*words, f"{served.url}/x.jsonl")
+        assert unknown.returncode == 4
+        assert "certificate is not trusted; name your authorities by SSL_CERT_FILE" in unknown.stderr
+        env = {"SSL_CERT_FILE": str(certificate)}
+        known = run_bootcamp(*words, f"{served.url}/x.jsonl", env=env)
+        assert known.returncode == 0, known.stderr
+        plain = run_bootcamp(*words, f"{served.url}/plain.jsonl", env=env)
+        assert plain.returncode == 2
+        assert "the server redirects to http, which nobody protects" in plain.stderr
+
+
+def test_a_url_is_sent_as_it_was_written(server: DataServer, tmp_path: Path) -> None:
+    """A signature is of the path and query as they stand there; only what is not ASCII is encoded."""
+    server.files = {"/a%2Bb+c/%C3%BC.jsonl": ROWS}
+    fetched(f"{server.url}/a%2Bb+c/ü.jsonl?sig=a%2Fb%3D&x=1+2", tmp_path)
+    assert {path for _, path, _ in server.requests} == {"/a%2Bb+c/%C3%BC.jsonl?sig=a%2Fb%3D&x=1+2"}
+
+
+def test_a_proxy_of_the_environment_is_used(server: DataServer, run_bootcamp: RunBootcamp) -> None:
+    """Requests for data go through the proxy that the usual variable names."""
+    server.files = {"http://data.invalid/x.jsonl": ROWS}
+    words = ("eval", "--model-name", "demo", "--dry-run", "--test-dir", "http://data.invalid/x.jsonl")
+    done = run_bootcamp(*words, env={"http_proxy": server.url})
+    assert done.returncode == 0, done.stderr
 
 
 def test_ctrl_c_ends_a_fetch(server: DataServer, start_bootcamp: StartBootcamp, tmp_path: Path) -> None:

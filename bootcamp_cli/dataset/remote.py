@@ -20,6 +20,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import stamina
 
@@ -29,6 +30,9 @@ from bootcamp_cli.errors import BootcampError, DatasetError, DataUnavailableErro
 from bootcamp_cli.text import DataUrl, counted, shortened, visible
 
 _T = TypeVar("_T")
+
+_ASCII = "".join(map(chr, range(0x21, 0x7F)))
+"""What stays as it is in a URL: a signature is of what was written."""
 
 _CONNECT_S = 20.0
 _READ_S = 60.0
@@ -143,7 +147,7 @@ class Fetching:
             threading.Thread(target=transfer.work, args=(store, self._cache), daemon=True).start()
         last_note = time.monotonic()
         try:
-            while n_threads:
+            while n_threads and not transfer.errors:
                 self._check()
                 try:
                     what = transfer.news.get(timeout=_POLL_S)
@@ -370,7 +374,7 @@ class _Store:
         )
 
     def _place(self, url: str) -> str:
-        return url.partition("://")[2] if self._is_bucket else url
+        return url.partition("://")[2] if self._is_bucket else quote(url, safe=_ASCII)
 
     def _retried(self, work: Callable[[], _T], shown: str, tell: Callable[[str], None] = lambda _: None) -> _T:
         """Do what asks the server, again where that may help.
@@ -443,7 +447,7 @@ class _Store:
             )
         return (
             "a presigned URL may have expired; user and password go in front of the host, a token in "
-            'FSSPEC_HTTP=\'{"headers": {"Authorization": "Bearer TOKEN"}}\''
+            'FSSPEC_HTTPS=\'{"headers": {"Authorization": "Bearer TOKEN"}}\''
         )
 
 

@@ -188,10 +188,8 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     of_server = secret_texts(
         url=settings.url, api_key=settings.api_key.reveal(), headers=settings.headers, body=settings.extra_body
     )
-    return (
-        *of_server,
-        *(text for place in test_data(settings) if isinstance(place, DataUrl) for text in place.secrets),
-    )
+    urls = (place for place in test_data(settings) if isinstance(place, DataUrl))
+    return (*of_server, *(text for url in urls for text in url.secrets))
 
 
 def test_data(settings: Settings) -> tuple[Path | DataUrl, ...]:
@@ -445,11 +443,11 @@ def checked_data_url(text: str) -> DataUrl:
         WrongValueError: test data cannot be there.
     """
     text = text.strip()
-    if re.search(r"[\s\\]", text) or not text.isprintable():
-        raise WrongValueError("hold no spaces, backslashes or control characters where it is a URL (write %20)")
     scheme, got = text.partition("://")[0].lower(), f"got {shown_url(text)!r}"
     if scheme not in _DATA_SCHEMES:
         raise WrongValueError(f"be a path, or a URL that begins with {', '.join(_DATA_SCHEMES)}, {got}")
+    if not text.isprintable() or (scheme != "s3" and re.search(r"[\s\\]", text)):
+        raise WrongValueError("hold no spaces, backslashes or control characters where it is a URL (write %20)")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port

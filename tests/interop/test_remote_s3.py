@@ -1,5 +1,6 @@
 """Test data in a bucket: moto's S3 server on loopback, through s3fs as a user has it."""
 
+import gzip
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -156,6 +157,15 @@ def test_a_public_bucket_needs_no_credentials(bucket: Bucket, run_bootcamp: RunB
     env = {**bucket.env, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "FSSPEC_S3": '{"anon": true}'}
     told = run_bootcamp("eval", "--model-name", "demo", "--test-dir", "s3://bucket/sets/one/", "--dry-run", env=env)
     assert told.returncode == 0, told.stderr
+
+
+def test_keys_are_taken_as_they_are(bucket: Bucket, run_bootcamp: RunBootcamp, demo_test_dir: Path) -> None:
+    """Names with spaces, percent signs and other scripts are no patterns and are not decoded."""
+    folder, name = "a b/%20 [1]*", "ü x.jsonl.gz"
+    bucket.put(f"{folder}/{name}", gzip.compress((demo_test_dir / FILES[0]).read_bytes()))
+    for place in (f"s3://bucket/{folder}/{name}", f"s3://bucket/{folder}/"):
+        told = run_bootcamp("eval", "--model-name", "demo", "--dry-run", "--test-dir", place, env=bucket.env)
+        assert told.returncode == 0, told.stderr
 
 
 def test_a_presigned_url_is_a_test_file(bucket: Bucket, run_bootcamp: RunBootcamp, tmp_path: Path) -> None:
