@@ -294,6 +294,13 @@ def test_a_run_directory_stays_on_this_machine() -> None:
         Settings(test_dir=Path("s3://bucket/runs"))
 
 
+def test_the_demo_takes_paths(call_bootcamp: RunBootcamp) -> None:
+    """Its server answers test files of this machine; a URL is refused without its query."""
+    told = call_bootcamp("demo", "--test-dir", f"https://host.example/x.jsonl?{QUERY}")
+    assert (told.returncode, told.stderr.count("\n")) == (2, 1)
+    assert "must be a path on this machine, got the URL https://host.example/x.jsonl\n" in told.stderr
+
+
 def test_settings_show_a_url_without_its_secrets() -> None:
     """What is stored, shown or kept out of messages: the query as a whole, credentials, and every long value of it."""
     settings = Settings(test_dir=(f"https://me:secret-9@host.example/x.jsonl?{QUERY}", "tests"))  # type: ignore[arg-type]

@@ -41,7 +41,9 @@ def export_command(
     directory the options are as for `bootcamp resume`, without one as for `bootcamp eval`.
     """
     from bootcamp_cli import api
+    from bootcamp_cli.cli.process import silence_retries
 
+    silence_retries()
     limits = api.batch_limits(max_requests=max_requests, max_bytes=max_bytes)
     on_event = call.console.on_event
     if run_dir is None:

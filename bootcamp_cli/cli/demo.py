@@ -9,6 +9,7 @@ import typer
 
 from bootcamp_cli.cli.options import Call, Flags, command
 from bootcamp_cli.errors import EXIT_OK, DiskError, UsageError
+from bootcamp_cli.text import is_url, shown_url
 
 if TYPE_CHECKING:
     from tempfile import TemporaryDirectory
@@ -115,6 +116,8 @@ def demo_command(  # noqa: PLR0913 - the options of the command
 
     if rows is not None and test_dir is not None:
         raise UsageError("--rows: the test dir that is given has its own", hint="leave out one of the two")
+    if test_dir is not None and is_url(test_dir):
+        raise UsageError(f"--test-dir: must be a path on this machine, got the URL {shown_url(test_dir)}")
     rows = _ROWS if rows is None else rows
     if rows < 1:
         raise UsageError(f"--rows: must be at least 1, got {rows}")

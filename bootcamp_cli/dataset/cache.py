@@ -1,12 +1,13 @@
 """Copies of remote test files on this machine, which runs share and nobody has to tidy.
 
     ROOT/files/DIGEST/x.jsonl   a copy, below the SHA-256 of its bytes: what a run reads never changes under it
-    ROOT/files/DIGEST/.lock     locked (shared) by whoever reads the copy; its time is that of the last use
     ROOT/urls/KEY.json          which copy the file at a URL was last, and by what the server told that version
+    ROOT/readers/...            the digests that a process reads; it keeps the file locked for as long as it lives
+    ROOT/.lock                  locked while something is put into a place or removed
 
 A copy is taken again only where the server still has the version of which it was made, and its digest is right. What
-nobody uses is removed after 30 days, and before that, the longest unused first, while the copies take more than 20 GiB.
-Where the file system has no locks, nothing is removed.
+no process reads is removed 30 days after its last use, and before that, the longest unused first, while the copies take
+more than 20 GiB. Where the file system has no locks, nothing is removed.
 """
 
 import fcntl
@@ -16,7 +17,6 @@ import os
 import shutil
 import tempfile
 import time
-import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,7 +28,6 @@ from bootcamp_cli.errors import DiskError
 MAX_BYTES = 20 * 2**30
 MAX_UNUSED_S = 30 * 24 * 3600.0
 
-_LOCK = ".lock"
 _PREFIX = ".tmp-"
 _MAX_WRITTEN_S = 24 * 3600.0
 """A file that has been written to for longer than this belongs to a process that was killed."""
@@ -37,25 +36,6 @@ _CHUNK_BYTES = 2**20
 
 Version = Mapping[str, Any]
 """What a server tells of a version of a file: size and ETag, or size and time of the last change."""
-
-
-class Hold:
-    """Keeps a copy from being removed for as long as this object lasts."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._close = weakref.finalize(self, os.close, descriptor)
-
-    def release(self) -> None:
-        """Let go at once."""
-        self._close()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CachedFile:
-    """A copy that is kept while `hold` lasts."""
-
-    path: Path
-    hold: Hold
 
 
 @dataclass(slots=True)
@@ -99,25 +79,23 @@ class DataCache:
         self._root = root
         self._files = root / "files"
         self._urls = root / "urls"
+        self._readers = root / "readers"
 
-    def find(self, url: str, name: str, version: Version) -> CachedFile | None:
-        """The copy of a file at a URL, if it is of this version and whole."""
+    def find(self, url: str, name: str, version: Version) -> Path | None:
+        """The copy of a file at a URL, if it is of this version and whole; it stays while this process lives."""
         try:
             entry = json.loads(self._entry(url).read_bytes())
             digest, before = str(entry["digest"]), entry["version"]
+            path = self._files / digest / name
+            if before != dict(version) or not _is_digest(digest):
+                return None
+            with self._locked():
+                if not path.is_file():
+                    return None
+                self._claim(digest)
+            return path if _digest_of(path) == digest else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        path = self._files / digest / name
-        if before != dict(version) or not _is_digest(digest) or not path.is_file():
-            return None
-        try:
-            hold = self._hold(digest)
-            if _digest_of(path) == digest:
-                return CachedFile(path=path, hold=hold)
-        except OSError:
-            return None
-        hold.release()
-        return None
 
     @contextmanager
     def incoming(self) -> Iterator[Incoming]:
@@ -127,7 +105,7 @@ class DataCache:
             DiskError: it cannot be made.
         """
         try:
-            for folder in (self._root, self._files, self._urls):
+            for folder in (self._root, self._files, self._urls, self._readers):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             file = tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=self._root, delete=False)  # noqa: SIM115 - below
         except OSError as error:
@@ -138,8 +116,8 @@ class DataCache:
         finally:
             Path(file.name).unlink(missing_ok=True)
 
-    def keep(self, incoming: Incoming, url: str, name: str, version: Version) -> CachedFile:
-        """Make a copy of what came in, and remember of which version it is.
+    def keep(self, incoming: Incoming, url: str, name: str, version: Version) -> Path:
+        """Make a copy of what came in, which stays while this process lives, and remember of which version it is.
 
         Raises:
             DiskError: the disk is full, or fails.
@@ -148,15 +126,16 @@ class DataCache:
         path = self._files / digest / name
         try:
             incoming.file.flush()
-            hold = self._hold(digest)
-            Path(incoming.file.name).replace(path)
-            entry = tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=self._urls, delete=False)  # noqa: SIM115 - below
-            with entry:
-                entry.write(json.dumps({"digest": digest, "version": dict(version)}).encode())
-            Path(entry.name).replace(self._entry(url))
+            with self._locked():
+                path.parent.mkdir(exist_ok=True, mode=0o700)
+                self._claim(digest)
+                Path(incoming.file.name).replace(path)
+                with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=self._root, delete=False) as entry:
+                    entry.write(json.dumps({"digest": digest, "version": dict(version)}).encode())
+                Path(entry.name).replace(self._entry(url))
         except OSError as error:
             raise _disk_error(error, self._root) from error
-        return CachedFile(path=path, hold=hold)
+        return path
 
     def check_room(self, n_bytes: int) -> None:
         """Check that so many bytes can be written, before the first of them is.
@@ -175,77 +154,73 @@ class DataCache:
                 raise DiskError(f"{what} GiB are free", hint=_HINT)
 
     def prune(self, *, now: float | None = None, max_bytes: int = MAX_BYTES) -> None:
-        """Remove what nobody uses: see above. What cannot be removed stays."""
-        now = time.time() if now is None else now
-        copies = []
-        with suppress(OSError):
-            for folder in self._files.iterdir():
-                with suppress(OSError):
-                    copies.append(((folder / _LOCK).stat().st_mtime, _size(folder), folder))
+        """Remove what nobody reads: see above. What cannot be removed stays."""
+        if self._files.is_dir():
+            with suppress(OSError), self._locked():
+                self._prune(time.time() if now is None else now, max_bytes)
+
+    def _prune(self, now: float, max_bytes: int) -> None:
+        is_read = {digest for reader in self._readers.iterdir() for digest in _read_by(reader)}
+        copies = sorted((folder.stat().st_mtime, _size(folder), folder) for folder in self._files.iterdir())
         n_bytes = sum(size for _, size, _ in copies)
-        for used, size, folder in sorted(copies):
-            if (n_bytes > max_bytes or now - used > MAX_UNUSED_S) and _remove_unused(folder):
+        for used, size, folder in copies:
+            if folder.name not in is_read and (n_bytes > max_bytes or now - used > MAX_UNUSED_S):
+                shutil.rmtree(folder)
                 n_bytes -= size
-        with suppress(OSError):
-            for entry in self._urls.iterdir():
-                with suppress(OSError, ValueError, KeyError, TypeError):
-                    is_old = now - entry.stat().st_mtime > MAX_UNUSED_S
-                    if is_old or not (self._files / json.loads(entry.read_bytes())["digest"]).exists():
-                        entry.unlink()
-        for folder in (self._root, self._urls):
-            with suppress(OSError):
-                for left in folder.glob(f"{_PREFIX}*"):
-                    if now - left.stat().st_mtime > _MAX_WRITTEN_S:
-                        left.unlink()
+        for entry in self._urls.iterdir():
+            if now - entry.stat().st_mtime > MAX_UNUSED_S or not self._has_copy(entry):
+                entry.unlink()
+        for left in self._root.glob(f"{_PREFIX}*"):
+            if now - left.stat().st_mtime > _MAX_WRITTEN_S:
+                left.unlink()
+
+    def _has_copy(self, entry: Path) -> bool:
+        try:
+            return (self._files / str(json.loads(entry.read_bytes())["digest"])).exists()
+        except (ValueError, KeyError, TypeError):
+            return False
 
     def _entry(self, url: str) -> Path:
         return self._urls / f"{hashlib.sha256(url.encode()).hexdigest()}.json"
 
-    def _hold(self, digest: str) -> Hold:
-        """Keep the folder of a copy, which is made if need be, from being removed, and note that it is used."""
-        folder = self._files / digest
-        while True:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            try:
-                descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except FileNotFoundError:  # removed at this very moment
-                continue
-            try:
-                with suppress(OSError):  # a file system without locks
-                    fcntl.flock(descriptor, fcntl.LOCK_SH)
-                os.utime(descriptor)
-                if _is_at(folder / _LOCK, descriptor):
-                    return Hold(descriptor)
-            except BaseException:
-                os.close(descriptor)
-                raise
+    def _claim(self, digest: str) -> None:
+        """Say that this process reads a copy, and note that it is used; under the lock."""
+        os.utime(self._files / digest)
+        reader = _THIS_PROCESS.get(self._root)
+        if reader is None:
+            descriptor, _ = tempfile.mkstemp(dir=self._readers)
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            reader = _THIS_PROCESS[self._root] = descriptor
+        os.write(reader, f"{digest}\n".encode())
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Be the only one, of all processes and threads, who puts something in place or removes it."""
+        descriptor = os.open(self._root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
             os.close(descriptor)
 
 
-def _is_at(path: Path, descriptor: int) -> bool:
-    """Whether an open file is still the one at a path."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+_THIS_PROCESS: dict[Path, int] = {}
+"""The open file, by root, in which this process says what it reads: until it ends."""
 
 
-def _remove_unused(folder: Path) -> bool:
-    """Remove a copy unless somebody holds it; whether it is gone."""
-    try:
-        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
+def _read_by(reader: Path) -> list[str]:
+    """What a process reads; its file is removed where it is gone."""
+    descriptor = os.open(reader, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for path in sorted(folder.iterdir(), key=lambda path: path.name == _LOCK):  # the lock last
-            path.unlink()
-        folder.rmdir()
-    except OSError:
-        return False
+        reader.unlink()
+    except OSError:  # it lives, or there are no locks
+        return reader.read_text(encoding="ascii").split()
     finally:
         os.close(descriptor)
-    return True
+    return []
 
 
 def _size(folder: Path) -> int:

@@ -39,8 +39,7 @@ class FoundFile:
 class Fetched:
     """Test data from elsewhere, with copies of its files on this machine, as a directory or a file is there anyway.
 
-    `shown` is its URL without secrets, `place` a path with its name; `skipped` names what else a folder holds. `holds`
-    keep the copies from being removed for as long as this object lasts.
+    `shown` is its URL without secrets, `place` a path with its name; `skipped` names what else a folder holds.
     """
 
     shown: str
@@ -48,7 +47,6 @@ class Fetched:
     is_file: bool
     files: tuple[FoundFile, ...]
     skipped: tuple[str, ...] = ()
-    holds: tuple[object, ...] = ()
 
 
 Input = Path | Fetched

@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 import stamina
 
-from bootcamp_cli.dataset.cache import CachedFile, DataCache, Incoming, Version
+from bootcamp_cli.dataset.cache import DataCache, Incoming, Version
 from bootcamp_cli.dataset.files import Fetched, FoundFile, is_test_file_name, matches_name, no_test_file
 from bootcamp_cli.errors import BootcampError, DatasetError, DataUnavailableError, UsageError
 from bootcamp_cli.text import DataUrl, counted, shortened, visible
@@ -107,8 +107,7 @@ class Fetching:
         wanted = [file for file in files if not matches_name(file.name, self._exclude)]
         cached = self._fetch_all(store, wanted)
         self._cache.prune()
-        paths = {file.name: cached[file.name].path for file in wanted}
-        found = tuple(FoundFile(name=f.name, path=paths.get(f.name), shown=f.shown) for f in files)
+        found = tuple(FoundFile(name=f.name, path=cached.get(f.name), shown=f.shown) for f in files)
         is_file = is_test_file_name(url.name)
         return Fetched(
             shown=str(url),
@@ -116,12 +115,11 @@ class Fetching:
             is_file=is_file,
             files=found,
             skipped=tuple(skipped),
-            holds=tuple(file.hold for file in cached.values()),
         )
 
-    def _fetch_all(self, store: "_Store", wanted: Sequence[_RemoteFile]) -> dict[str, CachedFile]:
+    def _fetch_all(self, store: "_Store", wanted: Sequence[_RemoteFile]) -> dict[str, Path]:
         """Copies of the files, by name: those of the cache, and what is missing from there."""
-        cached: dict[str, CachedFile] = {}
+        cached: dict[str, Path] = {}
         missing = []
         for file in wanted:
             self._check()
@@ -137,7 +135,7 @@ class Fetching:
             cached |= self._download(store, missing, n_bytes)
         return cached
 
-    def _download(self, store: "_Store", missing: Sequence[_RemoteFile], n_bytes: int) -> dict[str, CachedFile]:
+    def _download(self, store: "_Store", missing: Sequence[_RemoteFile], n_bytes: int) -> dict[str, Path]:
         """Fetch files, a few at once, each by a thread that nobody waits for when this one is to end."""
         transfer = _Transfer(waiting=queue.SimpleQueue())
         for file in missing:
@@ -194,7 +192,7 @@ class _Transfer:
     waiting: "queue.SimpleQueue[_RemoteFile]"
     news: "queue.SimpleQueue[str | None]" = field(default_factory=queue.SimpleQueue)
     is_over: threading.Event = field(default_factory=threading.Event)
-    done: dict[str, CachedFile] = field(default_factory=dict)
+    done: dict[str, Path] = field(default_factory=dict)
     errors: list[BaseException] = field(default_factory=list)
     n_bytes: int = 0
 
@@ -212,7 +210,7 @@ class _Transfer:
         finally:
             self.news.put(None)
 
-    def _fetch(self, store: "_Store", cache: DataCache, file: _RemoteFile) -> CachedFile:
+    def _fetch(self, store: "_Store", cache: DataCache, file: _RemoteFile) -> Path:
         with cache.incoming() as incoming:
 
             def add(chunk: bytes) -> None:
