@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.engine.power import Power
     from bootcamp_cli.engine.redo import Chosen, Selection
     from bootcamp_cli.engine.rescore import Rescored
+    from bootcamp_cli.engine.serving import Serving
     from bootcamp_cli.engine.session import Earlier, Session
     from bootcamp_cli.engine.shutdown import StopRequest
     from bootcamp_cli.events import Emit, Event
@@ -125,7 +126,12 @@ async def evaluate_async(
     tell = _Tell(on_event)
     with _naming_key(resolved):
         return await _to_its_end(
-            lambda: _in_time(resolved.settings, tell, stop, lambda stop: _evaluated(resolved, tell, stop))
+            lambda: _in_time(
+                resolved.settings,
+                tell,
+                stop,
+                lambda stop: _served(resolved, tell, lambda serving: _evaluated(resolved, tell, stop, serving)),
+            )
         )
 
 
@@ -139,7 +145,7 @@ def _naming_key(resolved: Resolved) -> Iterator[None]:
         raise
 
 
-async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | None") -> "Run":
+async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | None", serving: "Serving") -> "Run":
     from bootcamp_cli.engine.session import in_thread, nearest_run, new_session
     from bootcamp_cli.store.run_dir import MAX_EARLIER, remove_if_unanswered
 
@@ -147,22 +153,23 @@ async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | Non
     entry = None
     if plan.settings.model_name is None:
         if plan.settings.resume:  # perhaps nothing is owed, and no verifier needed
-            entry = await _model_of(plan, tell, stop)
+            plan = await serving.begin(plan)
+            entry = await _model_of(plan, tell, stop, serving)
         else:
-            entry, plan = await _ready(plan, tell, stop)
+            entry, plan = await _ready(plan, tell, stop, serving)
         plan = plan.with_model(entry.name)
     most = None if plan.settings.resume else MAX_EARLIER
     nearest = await _aside(lambda: nearest_run(plan, most=most))
     if nearest is not None and not nearest.differences:
         if plan.settings.resume:
-            return await _resumed(nearest.plan, nearest.run_dir, tell, stop)
+            return await _resumed(nearest.plan, nearest.run_dir, tell, stop, serving)
         if not nearest.manifest.complete:
             path = shlex.quote(str(nearest.run_dir.path))
             tell.note(f"an unfinished run has the same settings: `bootcamp resume {path}` would continue it")
     elif plan.settings.resume:
         tell.note(_nothing_to_resume(nearest, plan))
     if entry is None or plan.settings.resume:
-        entry, plan = await _ready(plan, tell, stop, entry=entry)
+        entry, plan = await _ready(plan, tell, stop, serving, entry=entry)
     plan = plan.with_context(entry.context_length)
     if plan.settings.check_model_url and not (entry.listed or entry.answered):
         await _first_answer(plan, tell, stop)
@@ -174,7 +181,7 @@ async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | Non
             if not session.n_owed:
                 tell.note(f"shard {plan.settings.shard} is empty: nothing is owed")
                 return await _aside(_conclude, session, tell)
-            return await _run(session, tell, stop)
+            return await _run(session, tell, stop, serving)
     except WrongModeError:
         await _aside(remove_if_unanswered, made[0])
         raise
@@ -198,8 +205,10 @@ def dry_run(settings: Settings | Resolved, on_event: "Emit | None" = None, *, pr
 
 async def _forecast(resolved: Resolved, price: "Price | None", tell: "_Tell") -> "Forecast":
     from bootcamp_cli.engine.forecast import forecast
+    from bootcamp_cli.engine.serving import checked_command
     from bootcamp_cli.server.client import open_client
 
+    await _aside(checked_command, resolved, os.environ)
     plan = await _aside(_plan_evaluation, resolved, tell)
     if plan.settings.model_name is None:
         plan = plan.with_model("the only model that the server lists")
@@ -237,7 +246,17 @@ async def resume_async(
     tell = _Tell(on_event)
     with _naming_key(settings):
         return await _to_its_end(
-            lambda: _in_time(settings.settings, tell, stop, lambda stop: _continued(run, settings, tell, redo, stop))
+            lambda: _in_time(
+                settings.settings,
+                tell,
+                stop,
+                lambda stop: _served(
+                    settings,
+                    tell,
+                    lambda serving: _continued(run, settings, tell, redo, stop, serving),
+                    continued=run,
+                ),
+            )
         )
 
 
@@ -520,8 +539,24 @@ async def _in_time(
     return run
 
 
+async def _served(
+    resolved: Resolved, tell: "_Tell", work: "Callable[[Serving], Awaitable[Run]]", *, continued: "Run | None" = None
+) -> "Run":
+    """Do what evaluates with a server, which may be one's own: that is ended with it."""
+    from bootcamp_cli.engine.serving import serving
+
+    before = None if continued is None else await _aside(lambda: open_run_dir(continued.path).read_eval_args())
+    async with serving(resolved, said=tell.note, warned=tell.warn, before=before) as served:
+        return await work(served)
+
+
 async def _continued(
-    run: "Run", settings: Resolved, tell: "_Tell", redo: Sequence[str], stop: "StopRequest | None"
+    run: "Run",
+    settings: Resolved,
+    tell: "_Tell",
+    redo: Sequence[str],
+    stop: "StopRequest | None",
+    serving: "Serving",
 ) -> "Run":
     from bootcamp_cli.engine.redo import parse_selection
     from bootcamp_cli.engine.session import asks_for_more, in_thread, new_session, plan_redo
@@ -534,12 +569,12 @@ async def _continued(
         what = f"{counted(plan.n_samples, 'sample')} ({shortened(', '.join(redo))})"
         tell.note(f"redoing {what} of {run_dir.path} in a run directory of their own")
         entry, plan = await _ready(
-            plan, tell, stop, files=[file.name for file in plan.test_set.files if plan.n_samples_of(file)]
+            plan, tell, stop, serving, files=[file.name for file in plan.test_set.files if plan.n_samples_of(file)]
         )
         plan = plan.with_context(entry.context_length)
         async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
-            return await _run(session, tell, stop)
-    return await _resumed(plan, run_dir, tell, stop, selection)
+            return await _run(session, tell, stop, serving)
+    return await _resumed(plan, run_dir, tell, stop, serving, selection)
 
 
 async def _resumed(
@@ -547,6 +582,7 @@ async def _resumed(
     run_dir: "RunDir",
     tell: "_Tell",
     stop: "StopRequest | None",
+    serving: "Serving",
     selection: "Selection | None" = None,
 ) -> "Run":
     from bootcamp_cli.engine.session import in_thread, resumed_session
@@ -556,7 +592,7 @@ async def _resumed(
         chosen = await _aside(session.choose, selection) if selection else {}
         unanswered = [file.name for file in plan.test_set.files if session.n_unanswered(file)]
         if chosen:
-            session = await _for_model(session, tell, stop, [*chosen, *unanswered])
+            session = await _for_model(session, tell, stop, serving, [*chosen, *unanswered])
             await _aside(session.begin)  # from here on the run is incomplete, whatever happens
         if selection:
             await _aside(_set_aside, session, chosen, selection, tell)
@@ -567,9 +603,9 @@ async def _resumed(
         tell.note(f"continuing {run_dir.path}: {_left_to_do(session)}")
         if not chosen:
             if unanswered:
-                session = await _for_model(session, tell, stop, unanswered)
+                session = await _for_model(session, tell, stop, serving, unanswered)
             await _aside(session.begin)
-        return await _run(session, tell, stop)
+        return await _run(session, tell, stop, serving)
 
 
 def _left_to_do(session: "Session") -> str:
@@ -585,20 +621,24 @@ def _left_to_do(session: "Session") -> str:
     return "; ".join(parts)
 
 
-async def _for_model(session: "Session", tell: "_Tell", stop: "StopRequest | None", files: Sequence[str]) -> "Session":
+async def _for_model(
+    session: "Session", tell: "_Tell", stop: "StopRequest | None", serving: "Serving", files: Sequence[str]
+) -> "Session":
     """Wait for model and verifiers of a run that goes on; what is sent may depend on the model's context length."""
-    entry, plan = await _ready(session.plan, tell, stop, files=files)
+    entry, plan = await _ready(session.plan, tell, stop, serving, files=files)
     return replace(session, plan=plan.with_context(entry.context_length))
 
 
 async def _run(
-    session: "Session", tell: "_Tell", stop: "StopRequest | None", source: "AnswerSource | None" = None
+    session: "Session", tell: "_Tell", stop: "StopRequest | None", source: "Serving | AnswerSource"
 ) -> "Run":
     """Run, settle what was written whatever happens, and report if the run reached its end.
 
-    The answers are the server's, where there is no other `source`.
+    The answers are a server's or those of another `source`.
     """
     import anyio
+
+    from bootcamp_cli.engine.serving import Serving
 
     try:
         error = await _run_logged(session, tell, stop, source)
@@ -611,19 +651,23 @@ async def _run(
     if not isinstance(error, RunDirectoryError):
         await _aside(_leave, session)
     path = shlex.quote(str(session.run_dir.path))
-    command = f"`bootcamp resume {path}`" if source is None else f"the same import (--run {path})"
+    if isinstance(source, Serving):
+        command = f"`bootcamp resume {path}`{' and the same --serve' if source.is_own else ''}"
+    else:
+        command = f"the same import (--run {path})"
     _tell_how_to_go_on(error, command)
     raise error
 
 
 async def _run_logged(
-    session: "Session", tell: "_Tell", stop: "StopRequest | None", source: "AnswerSource | None"
+    session: "Session", tell: "_Tell", stop: "StopRequest | None", source: "Serving | AnswerSource"
 ) -> BootcampError | None:
     """Run with progress.log; gives the error that ended the run early, if any."""
     import anyio
     import msgspec
 
     from bootcamp_cli.engine.run import run
+    from bootcamp_cli.engine.serving import Serving
     from bootcamp_cli.events import RunStarted, Warned
     from bootcamp_cli.progress.display import Board
     from bootcamp_cli.progress.log import ProgressLog
@@ -647,17 +691,29 @@ async def _run_logged(
 
     opened: contextlib.AbstractAsyncContextManager[CompletionClient | AnswerSource] = (
         open_client(session.plan.settings, session.plan.generation)
-        if source is None
+        if isinstance(source, Serving)
         else contextlib.nullcontext(source)
     )
     async with opened as answering, anyio.create_task_group() as tasks:
         tasks.start_soon(log.run)
         try:
-            async with _asking(session, answering):
+            async with _beside(source, session, answering, emit), _asking(session, answering):
                 await run(session, answering, emit, stop)
         except BootcampError as error:
             return error
     return None
+
+
+def _beside(
+    source: "Serving | AnswerSource", session: "Session", answering: "CompletionClient | AnswerSource", emit: "Emit"
+) -> contextlib.AbstractAsyncContextManager[None]:
+    """Meanwhile watch the server, where it is one's own."""
+    from bootcamp_cli.engine.serving import Serving
+    from bootcamp_cli.server.client import CompletionClient
+
+    if isinstance(source, Serving) and isinstance(answering, CompletionClient):
+        return source.during(session, answering, emit)
+    return contextlib.nullcontext()
 
 
 def _asking(
@@ -701,14 +757,16 @@ async def _ready(
     plan: "Plan",
     tell: "_Tell",
     stop: "StopRequest | None",
+    serving: "Serving",
     *,
     files: Sequence[str] | None = None,
     entry: "ModelEntry | None" = None,
 ) -> "tuple[ModelEntry, Plan]":
     """What must be before the first request: the model is there, and the verifiers can be loaded.
 
-    Both at the same time; what fails first ends the other. Only the bootcamps of `files` are loaded, and none that are
-    built in. With an `entry` the model is there already.
+    A server of one's own is started first; the plan is then for its URL. Both at the same time; what fails first ends
+    the other. Only the bootcamps of `files` are loaded, and none that are built in. With an `entry` the model is there
+    already.
 
     Raises:
         UnknownBootcampError: bootcamps cannot be loaded, and `allow_unscored` is off.
@@ -716,14 +774,15 @@ async def _ready(
     """
     import anyio
 
+    plan = await serving.begin(plan)
     refs = plan.third_party(files)
     if not refs:
-        return entry or await _model_of(plan, tell, stop), plan
+        return entry or await _model_of(plan, tell, stop, serving), plan
     entries = [entry] if entry else []
     plans = []
 
     async def find_model() -> None:
-        entries.append(await _model_of(plan, tell, stop))
+        entries.append(await _model_of(plan, tell, stop, serving))
 
     async def load() -> None:
         plans.append(await _with_bootcamps(plan, refs, tell, stop))
@@ -754,11 +813,12 @@ async def _with_bootcamps(plan: "Plan", refs: "list[BootcampRef]", tell: "_Tell"
     return plan
 
 
-async def _model_of(plan: "Plan", tell: "_Tell", stop: "StopRequest | None") -> "ModelEntry":
-    """Wait for the model, unless told not to; warn where max_tokens leaves no room for a prompt."""
+async def _model_of(plan: "Plan", tell: "_Tell", stop: "StopRequest | None", serving: "Serving") -> "ModelEntry":
+    """Wait for a server of one's own, and for the model unless told not to; warn where no room is left for a prompt."""
     from bootcamp_cli.server.health import ModelEntry
 
     settings = plan.settings
+    await _unless_stopped(stop, serving.wait_until_up)
     if not settings.check_model_url:
         if not settings.model_name:
             raise SettingsError("no model name", hint="give --model-name or set check_model_url")

@@ -12,6 +12,7 @@ BootcampError                    1
 │   └── ResumeRefusedError       2   what would change the answers of a started run
 ├── ServerUnavailableError       4   server or model not available, all refused alike
 │   ├── KeyRefusedError          4   the key is refused, or there is none
+│   ├── ServerEndedError         4   the server that was started for the run ended, or never answered
 │   └── WrongModeError           4   the server has no path for requests of this api_mode
 ├── DataUnavailableError         4   where the test data is cannot be reached
 └── InterruptedRunError        130   a signal, --stop-after or a request to stop; the run can be resumed
@@ -29,10 +30,11 @@ EXIT_INCOMPLETE = 3
 class BootcampError(Exception):
     """An error that ends the command in one line on stderr.
 
-    `hint` is the next step, printed after the message.
+    `hint` is the next step, printed after the message, `problems` are lines printed below it.
     """
 
     exit_code: ClassVar[int] = 1
+    problems: tuple[str, ...] = ()
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -96,6 +98,14 @@ class ServerUnavailableError(BootcampError):
 
 class KeyRefusedError(ServerUnavailableError):
     """The server refuses the key, or wants one."""
+
+
+class ServerEndedError(ServerUnavailableError):
+    """The server of one's own ended, or did not answer in time; `problems` are the last lines of its log."""
+
+    def __init__(self, message: str, *, problems: tuple[str, ...] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
 
 
 class WrongModeError(ServerUnavailableError):

@@ -8,7 +8,9 @@ The only place that recognises, masks and redacts secrets. Text from elsewhere i
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
@@ -516,6 +518,95 @@ def _secrets_within(value: Any, *, secret: bool) -> list[str]:
     if isinstance(value, list | tuple):
         return [text for child in value for text in _secrets_within(child, secret=secret)]
     return [str(value)] if secret and not isinstance(value, bool | None) else []
+
+
+PORT: Final = "{port}"
+"""Stands in the command of a server for a free port."""
+
+OWN_URL: Final = f"http://127.0.0.1:{PORT}/v1"
+"""The base URL of a server at that port."""
+
+
+def command_words(command: str) -> list[str]:
+    """The words of a command, as a shell splits it; a backslash at the end of a line continues it.
+
+    Raises:
+        ValueError: a quotation is not closed, or nothing follows the last backslash.
+    """
+    return shlex.split(_in_one_line(command))
+
+
+def mask_command(command: str) -> str:
+    """A command with its secrets masked, and otherwise as it was written: `vllm serve M --api-key ***`.
+
+    See `command_secrets`. The command can be split into words.
+    """
+    masked = iter(_masked_words(command_words(command)))
+
+    def shown(match: re.Match[str]) -> str:
+        text, secrets = next(masked)
+        if not secrets:
+            return match.group()
+        return text if _PLAIN_WORD.fullmatch(text) else shlex.quote(text)
+
+    return _SHELL_WORD.sub(shown, _in_one_line(command))
+
+
+def command_secrets(command: str) -> list[str]:
+    """The secret texts in a command.
+
+    They are what follows an option that is called like a secret (`--api-key K`, `--api-key=K`), the value of such a
+    variable (`env HF_TOKEN=T`), credentials in URLs, and what is secret in JSON.
+    """
+    words = _masked_words(command_words(command))
+    return [text for text in dict.fromkeys(text for _, secrets in words for text in secrets) if text]
+
+
+def _in_one_line(command: str) -> str:
+    return command.replace("\\\n", " ")
+
+
+_SHELL_WORD = re.compile(r"""(?:[^\s'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*")+""", re.DOTALL)
+"""A word as it is written, quotes included."""
+
+_PLAIN_WORD = re.compile(r"[^\s'\"\\]+")
+
+
+def _masked_words(words: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each word masked, with the secrets that were in it."""
+    follows = False
+    for word in words:
+        name, equals, value = word.partition("=")
+        is_option = word.startswith("-")
+        is_named = is_secret_key(name) and not _OF_A_FILE.search(name)
+        if follows and not is_option:
+            yield MASK, [word]
+        elif equals and is_named and (is_option or _VARIABLE.fullmatch(name)):
+            yield f"{name}={MASK}", [value]
+        elif equals and (is_option or _VARIABLE.fullmatch(name)):
+            masked, secrets = _masked_value(value)
+            yield f"{name}={masked}", secrets
+        else:
+            yield _masked_value(word)
+        follows = is_option and is_named and not equals
+
+
+def _masked_value(text: str) -> tuple[str, list[str]]:
+    """A word that is not called secret: it may be a URL or a JSON object."""
+    with suppress(ValueError, RecursionError):
+        if text.startswith("{") and isinstance(value := json.loads(text), dict):
+            secrets = _secrets_within(value, secret=False)
+            return (json.dumps(mask_mapping(value), ensure_ascii=False), secrets) if secrets else (text, [])
+    if "://" not in text or not (secrets := url_secrets(text)):
+        return text, []
+    try:
+        return mask_credentials(text), secrets
+    except ValueError:
+        return MASK, [text, *secrets]
+
+
+_VARIABLE = re.compile(r"[A-Za-z_]\w*")
+_OF_A_FILE = re.compile(r"(file|path|dir)$", re.IGNORECASE)
 
 
 def is_secret_key(key: str) -> bool:

@@ -65,6 +65,8 @@ def other_text(parameter: Parameter, place: Path) -> str | list[str]:  # noqa: P
             return "r1"
         case "url":
             return "http://127.0.0.2:9/v2"
+        case "command":
+            return "another-server --port {port}"
         case "secret" | "prompt":
             return "another-text"
         case "path" | "data":

@@ -159,6 +159,7 @@ def test_what_may_be_overridden(name: str) -> None:
         *("transport", "keep_going"),
         *("allow_unscored", "verify_timeout", "verify_memory", "verify_workers", "output_dir", "resume", "repeats"),
         "stop_after",
+        "serve",
     }
 
 
@@ -221,6 +222,24 @@ def test_openai_key_follows_the_runs_url() -> None:
         assert resumed(data, env=env).settings.api_key.reveal() == "sk-x"
     with pytest.raises(SettingsError, match="only masks are stored for api_key"):
         resumed(stored(Settings(url="http://other", api_key=Secret("s"))), env=env)
+
+
+def test_a_command_is_never_taken_from_the_file() -> None:
+    """What starts a server is that of the current sources, and with a port of its own the URL is as well."""
+    before = Settings(
+        serve="srv --port {port} --api-key sk-1 -k sk-22", url="http://127.0.0.1:2/v1", api_key=Secret("sk-22")
+    )
+    data = stored(before)
+    assert data["serve"] == "srv --port {port} --api-key *** -k ***"
+    env = {"BOOTCAMP_API_KEY": "sk-22"}
+    flags: dict[str, str]
+    for flags in ({}, {"serve": "other {port}"}):
+        result = resumed(data, flags=flags, env=env)
+        assert (result.settings.serve, result.settings.url) == (flags.get("serve"), Settings().url)
+        assert not result.chosen("url")
+    assert resumed(data, env=env | {"BOOTCAMP_SERVE": "of {port}"}).settings.serve == "of {port}"
+    fixed = stored(Settings(serve="srv --port 2", url="http://127.0.0.1:2/v1"))
+    assert (resumed(fixed).settings.serve, resumed(fixed).settings.url) == (None, "http://127.0.0.1:2/v1")
 
 
 def test_file_of_the_reference_script() -> None:

@@ -28,6 +28,7 @@ SAMPLES = {
 """A value that is not the default as flag or variable, and the same in TOML."""
 
 BY_KIND = {
+    "command": ("server --port {port} -x 'a b'", "\"server --port {port} -x 'a b'\""),
     "text": ("other", '"other"'),
     "prompt": ("other", '"other"'),
     "path": ("/some/dir", '"/some/dir"'),

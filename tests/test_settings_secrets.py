@@ -17,6 +17,7 @@ def settings_with_secrets() -> Settings:
     return Settings(
         url="https://user:MARK1@host/v1?sig=MARK2&v=1",
         api_key=Secret("MARK3"),
+        serve="""env TOKEN=MARK8 vllm serve M --api-key 'MARK9' --config '{"api_key": "MARK10"}' http://u:MARK11@h/""",
         headers={"X-One": "MARK4"},
         extra_body={"api_key": "MARK5", "nested": [{"token": "MARK6", "max_tokens": 7}], "auth": {"user": "MARK7"}},
     )
@@ -36,7 +37,7 @@ def test_every_mark_is_redacted() -> None:
     settings = settings_with_secrets()
     basic = base64.b64encode(b"user:MARK1").decode()
     quoted = f"{settings.url} {settings.api_key.reveal()} {settings.headers} {settings.extra_body} Basic {basic}"
-    redacted = Secrets.of(secrets_of(settings)).redact(quoted)
+    redacted = Secrets.of(secrets_of(settings)).redact(f"{quoted} {settings.serve}")
     assert "MARK" not in redacted
     assert basic not in redacted
 

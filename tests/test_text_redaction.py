@@ -1,12 +1,14 @@
 """Redaction: secrets are found in what others say, and paths and commands of the tool stay what they are."""
 
+import shlex
 import string
+from collections.abc import Callable
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bootcamp_cli.text import MASK, Redaction, Secrets
+from bootcamp_cli.text import MASK, Redaction, Secrets, command_secrets, command_words, mask_command
 
 WORDS = ["test", "demo", "output", "resume", "bootcamp", "failures", "jsonl", "2026", "internbootcamp", "r1"]
 LONG_KEYS = ["sk-proj-8f3kd92mfls0", "hf_aBcDeFgHiJkLmNoPqRsT12", "3f2504e0-4f89-11d3-9a0c-0305e82c3301"]
@@ -95,3 +97,46 @@ def test_credentials_and_short_keys_are_masked_in_the_tools_own_text_as_well() -
     """What is neither a word nor part of a name is masked where it stands for itself."""
     assert redaction("sk-marked").own("key sk-marked, sk-marked-2") == f"key {MASK}, sk-marked-2"
     assert redaction("user:test", "test").own("http user:test@h") == f"http {MASK}@h"
+
+
+@pytest.mark.parametrize(
+    ("command", "masked"),
+    [
+        ("vllm serve Qwen/Qwen3-8B --port {port}", "vllm serve Qwen/Qwen3-8B --port {port}"),
+        ("vllm serve M --api-key sk-1234 --port {port}", "vllm serve M --api-key *** --port {port}"),
+        ("vllm serve M --api-key=sk-1234 -tp 8", "vllm serve M --api-key=*** -tp 8"),
+        ("env HF_TOKEN=hf_abc A=b llama-server -m x.gguf", "env HF_TOKEN=*** A=b llama-server -m x.gguf"),
+        ("serve --api-key 'a b\\'", "serve --api-key ***"),
+        ("serve --api-key a'b'c -x 'y z'", "serve --api-key *** -x 'y z'"),
+        ("proxy --upstream http://u:pw123@h/v1", "proxy --upstream http://***@h/v1"),
+        ("""serve --config '{"api_key": "sk-1234", "x": 1}'""", """serve --config '{"api_key": "***", "x": 1}'"""),
+        ("serve --ssl-keyfile /k.pem --api-key-file /k", "serve --ssl-keyfile /k.pem --api-key-file /k"),
+        ("serve --max-num-batched-tokens 8192 --tokenizer T", "serve --max-num-batched-tokens 8192 --tokenizer T"),
+        ("serve --api-key serve", "serve --api-key ***"),
+    ],
+)
+def test_a_command_is_masked_and_stays_legible(command: str, masked: str) -> None:
+    """What follows an option that is called like a secret is masked, all else is as it was written."""
+    assert mask_command(command) == masked
+
+
+QUOTED: dict[str, Callable[[str], str]] = {
+    "single": shlex.quote,
+    "double": lambda key: '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"',
+    "none": lambda key: "".join(f"\\{char}" for char in key),
+}
+
+
+@given(
+    key=st.text(string.ascii_letters + string.digits + " '\"\\=-$", min_size=8, max_size=30),
+    quotation=st.sampled_from(sorted(QUOTED)),
+    joint=st.sampled_from(" ="),
+)
+def test_a_key_in_a_command_is_masked(key: str, quotation: str, joint: str) -> None:
+    """However a key is quoted, it is masked, and all else is as it was written."""
+    assume(not key.startswith("-"))
+    quoted = QUOTED[quotation](key)
+    assert command_words(quoted) == [key]
+    command = f"vllm serve M --api-key{joint}{quoted} --port {{port}} --name 'a b'"
+    assert command_secrets(command) == [key]
+    assert mask_command(command) == command.replace(quoted, MASK)

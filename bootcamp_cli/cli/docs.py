@@ -46,6 +46,7 @@ def replace_generated(readme: str, name: str, content: str, *, inline: bool = Fa
 _TYPES: dict[Kind, str] = {
     "text": "text",
     "url": "URL",
+    "command": "command",
     "secret": "secret text",
     "prompt": "text or @FILE",
     "path": "path",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bootcamp_cli.cli.console import json_text, write_line
-from bootcamp_cli.errors import BootcampError, DatasetError, InterruptedRunError, disk_error
+from bootcamp_cli.errors import BootcampError, InterruptedRunError, disk_error
 from bootcamp_cli.text import Redaction, visible
 
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
@@ -100,7 +100,7 @@ def _known(error: BootcampError) -> Failure:
         message=error.message,
         hint=error.hint,
         exit_code=error.exit_code,
-        problems=error.problems if isinstance(error, DatasetError) else (),
+        problems=error.problems,
         label="" if isinstance(error, InterruptedRunError) else "error: ",
     )
 

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bootcamp_cli.errors import EXIT_INCOMPLETE, EXIT_OK, BootcampError, UsageError
-from bootcamp_cli.text import counted, duration_words, listed, mask_credentials, score_text, visible
+from bootcamp_cli.text import (
+    OWN_URL,
+    PORT,
+    counted,
+    duration_words,
+    listed,
+    mask_command,
+    mask_credentials,
+    score_text,
+    visible,
+)
 
 if TYPE_CHECKING:
     from bootcamp_cli.analysis.compare import RunComparison
@@ -111,7 +121,8 @@ def forecast_object(forecast: "Forecast", settings: "Settings") -> dict[str, Any
 
     example = forecast.example
     return {
-        "url": f"{mask_credentials(settings.url).partition('?')[0]}{forecast.url_path}",
+        "url": _url_of(forecast, settings),
+        "serve": settings.serve and mask_command(settings.serve),
         "example": {"file": example.file, "row": example.row, "data_source": example.data_source},
         "prompt": forecast.prompt,
         "body": json.loads(forecast.body),
@@ -130,6 +141,13 @@ def forecast_object(forecast: "Forecast", settings: "Settings") -> dict[str, Any
     }
 
 
+def _url_of(forecast: "Forecast", settings: "Settings") -> str:
+    """Where the requests would go; a server of one's own gets its port when it is started."""
+    own = settings.serve is not None and PORT in settings.serve
+    base = OWN_URL if own else mask_credentials(settings.url).partition("?")[0]
+    return f"{base}{forecast.url_path}"
+
+
 _MOST_SHOWN = 4000
 """Characters of a prompt or a body that people are shown; JSON has all."""
 
@@ -138,7 +156,7 @@ def forecast_text(forecast: "Forecast", settings: "Settings") -> str:
     """What an evaluation would send and take, for people."""
     example, n_each = forecast.example, forecast.n_samples / max(1, forecast.n_questions)
     mode = f"as template {settings.template} renders it" if settings.api_mode == "completion" else "as it is sent"
-    url = f"{mask_credentials(settings.url).partition('?')[0]}{forecast.url_path}"
+    url = _url_of(forecast, settings)
     asked = "" if n_each <= 1 else f", each asked {n_each:g} times"
     basis = (
         f"lengths and speed as in {visible(forecast.based_on)}"
@@ -149,7 +167,9 @@ def forecast_text(forecast: "Forecast", settings: "Settings") -> str:
     questions = f"{counted(forecast.n_questions, 'question')} in {counted(forecast.n_files, 'test file')}"
     at_once = min(settings.max_concurrent_requests, forecast.n_samples)
     speed = f"{at_once:,} at once, {forecast.tokens_per_s:.3g} tokens/s each"
+    server = [] if settings.serve is None else [f"server: started by {visible(mask_command(settings.serve))}"]
     lines = [
+        *server,
         f"prompt of {visible(example.file)}, row {example.row} ({visible(example.data_source)}), {mode}:",
         *(f"  | {visible(line)}" for line in _cut(forecast.prompt).split("\n")),
         f"request body of POST {url}:",

@@ -68,7 +68,8 @@ class CompletionClient:
     within a stream that has begun. `clock` gives the seconds since the epoch.
 
     `heard_s` is when a part of an answer last came, by the clock of `time.monotonic`; `longest_s` how long the longest
-    answer took.
+    answer took. `came_back`, where it is set, tells of a request without any reply, sent at a time by that clock,
+    whether the server died since, and returns when it is back: the request is then given up, to be sent again.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class CompletionClient:
         self.idle_timeout_s = idle_timeout_s
         self.heard_s = -inf
         self.longest_s = 0.0
+        self.came_back: Callable[[float], Awaitable[bool]] | None = None
         self._in_flight: dict[anyio.CancelScope, _Flight] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._clock = clock
@@ -103,7 +105,12 @@ class CompletionClient:
         Text and reasoning are data and stay as they are; everything else a server says is redacted.
         """
         flight = _Flight()
-        answer = await self._within(self.timeout_s, self._fitted(prompt, repeat, messages), flight)
+        try:
+            answer = await self._within(self.timeout_s, self._fitted(prompt, repeat, messages), flight)
+        except AttemptFailed as failure:
+            if failure.status is None and self.came_back is not None and await self.came_back(flight.sent_s):
+                raise abandoned() from None
+            raise
         self.longest_s = max(self.longest_s, time.monotonic() - flight.sent_s)
         return redacted_answer(answer, self.endpoint, self.config.model)
 

@@ -20,7 +20,10 @@ from bootcamp_cli.text import (
     NO_KEY,
     DataUrl,
     Secret,
+    command_secrets,
+    command_words,
     is_url,
+    mask_command,
     mask_credentials,
     mask_mapping,
     secret_texts,
@@ -118,7 +121,7 @@ def _expanded(path: str) -> Path:
         return Path(path)
 
 
-def stored_value(parameter: Parameter, value: Any) -> Any:  # noqa: PLR0911 - one for each kind
+def stored_value(parameter: Parameter, value: Any) -> Any:  # noqa: PLR0911, PLR0912 - one for each kind
     """The value as JSON, for eval_args.json and `--json`: durations as bare numbers, paths absolute, secrets masked."""
     if value is None:
         return None
@@ -129,6 +132,8 @@ def stored_value(parameter: Parameter, value: Any) -> Any:  # noqa: PLR0911 - on
             return value.reveal() if value.is_placeholder else MASK
         case "url":
             return mask_credentials(value)
+        case "command":
+            return mask_command(value)
         case "headers":
             return dict.fromkeys(value, MASK)
         case "json":
@@ -174,6 +179,8 @@ def shown_value(parameter: Parameter, value: Any) -> str:  # noqa: PLR0911 - as 
             return visible(str(value))
         case "number":
             return f"{value:g}"
+        case "command":
+            return visible(stored)
         case "text" | "url" | "secret" | "integer" | "choice" | "shard":
             return f"{stored} {parameter.param.unit}".rstrip() if parameter.param.unit else str(stored)
 
@@ -185,11 +192,12 @@ def default_text(parameter: Parameter) -> str:
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Every text of the settings that no file and no message may show."""
-    of_server = secret_texts(
+    texts = secret_texts(
         url=settings.url, api_key=settings.api_key.reveal(), headers=settings.headers, body=settings.extra_body
     )
     urls = (place for place in test_data(settings) if isinstance(place, DataUrl))
-    return (*of_server, *(text for url in urls for text in url.secrets))
+    of_command = command_secrets(settings.serve) if settings.serve else ()
+    return (*texts, *of_command, *(text for url in urls for text in url.secrets))
 
 
 def test_data(settings: Settings) -> tuple[Path | DataUrl, ...]:
@@ -226,6 +234,8 @@ def _value(parameter: Parameter, raw: object, base: Base) -> Any:  # noqa: PLR09
             return _text(raw)
         case "url":
             return checked_url(_string(raw))
+        case "command":
+            return _command(raw)
         case "secret":
             return _secret(raw)
         case "prompt":
@@ -342,6 +352,23 @@ def checked_url(text: str) -> str:
 def is_host(host: str) -> bool:
     """Whether the labels of a host name are neither empty nor too long to be looked up; IPv6 addresses have none."""
     return ":" in host or all(0 < len(label) <= _MAX_LABEL_CHARS for label in host.removesuffix(".").split("."))
+
+
+def _command(raw: object) -> str:
+    """A command line that a shell could split into words; messages show none of it, as it may hold a key."""
+    if not isinstance(raw, str):
+        raise WrongValueError("be a string, the command line")
+    text = raw.strip()
+    try:
+        words = command_words(text)
+    except ValueError as error:
+        what = str(error)
+        raise WrongValueError(f"be a command as for a shell: {what[:1].lower()}{what[1:]}") from None
+    if not words or not words[0]:
+        raise WrongValueError("not be empty")
+    if not text.replace("\n", " ").replace("\t", " ").isprintable():
+        raise WrongValueError("hold no control characters")
+    return text
 
 
 def _secret(raw: object) -> Secret:

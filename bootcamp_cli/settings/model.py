@@ -17,6 +17,7 @@ from bootcamp_cli.types import MAX_REPEATS, Shard
 Kind = Literal[
     "text",  # any non-empty line of text
     "url",  # http or https, with a host
+    "command",  # a command line, split as by a shell; what is secret in it is masked
     "secret",  # text that is never shown
     "prompt",  # text, or @FILE
     "path",
@@ -153,6 +154,7 @@ class Parameter:
 _METAVARS: dict[Kind, str] = {
     "text": "NAME",
     "url": "URL",
+    "command": "COMMAND",
     "secret": "KEY",
     "prompt": "TEXT|@FILE",
     "path": "PATH",
@@ -219,6 +221,17 @@ class Settings:
     headers: Annotated[
         dict[str, str] | None,
         Param(help="further request headers; their values are masked everywhere", group="Server", kind="headers"),
+    ] = None
+    serve: Annotated[
+        str | None,
+        Param(
+            help="command that starts the server, which is ended with the run; {port} is a free port, and then the URL",
+            group="Server",
+            kind="command",
+            default_text="a server that runs",
+            found_file=False,
+            of_process=True,
+        ),
     ] = None
     check_model_url: Annotated[
         bool,

@@ -7,7 +7,7 @@ from typing import Any
 
 from bootcamp_cli.errors import ResumeRefusedError, SettingsError
 from bootcamp_cli.settings.array_job import with_shard_of
-from bootcamp_cli.settings.convert import Base, convert, stored_value, test_data
+from bootcamp_cli.settings.convert import Base, convert, secrets_of, stored_value, test_data
 from bootcamp_cli.settings.model import Kind, Parameter, Settings, is_omitted, parameters
 from bootcamp_cli.settings.sources import (
     DEFAULT,
@@ -24,7 +24,9 @@ from bootcamp_cli.text import (
     MASK,
     MAX_VALUE_CHARS,
     NO_KEY,
+    PORT,
     DataUrl,
+    Secrets,
     is_secret_key,
     is_url,
     mask_credentials,
@@ -38,15 +40,18 @@ def to_eval_args(settings: Settings) -> dict[str, Any]:
     """Every parameter under the guide's name, as JSON.
 
     `timeout` is in milliseconds, every other duration in seconds; paths are absolute; secrets - the API key, header
-    values, credentials in URLs, the queries of those of test data, extra_body keys that look like secrets - are `***`;
-    unset values are null, and so are those that `omit` keeps from being sent.
+    values, credentials in URLs and in `serve`, the queries of those of test data, extra_body keys that look like
+    secrets - are `***`; unset values are null, and so are those that `omit` keeps from being sent.
     """
-    return {
+    stored: dict[str, Any] = {
         parameter.name: None
         if is_omitted(settings, parameter)
         else stored_value(parameter, getattr(settings, parameter.name))
         for parameter in parameters()
     }
+    if settings.serve is not None:  # the key of the run may stand anywhere in it
+        stored["serve"] = Secrets.of(secrets_of(settings)).redact(stored["serve"])
+    return stored
 
 
 def masked_eval_args(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,7 +97,7 @@ def settings_from_eval_args(
     that are the same but for credentials, those of test data also but for the query; a header or a key that the run did
     not have is not added. Unknown keys are ignored and missing ones take the default, as the reference script's file
     has only some of the keys. The templates, and what is about the process and not the run, are those of the current
-    sources.
+    sources; so is the URL of a run that started its own server at a free port, as that was another one each time.
 
     Raises:
         ResumeRefusedError: a flag would change the answers; all of them are listed with both values.
@@ -110,7 +115,8 @@ def settings_from_eval_args(
     for parameter in parameters():
         name = parameter.name
         is_given = current.origins[name].kind == "flag" and not _is_open(parameter, getattr(current.settings, name))
-        if is_given or parameter.param.of_process:
+        is_past = name == "url" and PORT in str(data.get("serve"))
+        if is_given or is_past or parameter.param.of_process:
             values[name], origins[name] = getattr(current.settings, name), current.origins[name]
             continue
         stored, unknown = _unmasked(parameter, data.get(name), current, env=sources.env, url=values.get("url", ""))

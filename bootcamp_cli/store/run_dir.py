@@ -74,6 +74,11 @@ class RunDir:
         return self.path / "progress.log"
 
     @property
+    def server_log(self) -> Path:
+        """What the server wrote that was started for the run."""
+        return self.path / "server.log"
+
+    @property
     def timeline(self) -> Path:
         """When the answers came."""
         return self.path / "timeline.jsonl"

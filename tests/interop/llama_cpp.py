@@ -7,6 +7,7 @@ is tiny, and threads that wait for each other on a busy machine cost more than t
 import argparse
 import os
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--context", type=int, default=4096)
     parser.add_argument("--api-key")
+    parser.add_argument("--until-killed", action="store_true", help="do not end with stdin")
     given = parser.parse_args()
     url = _serve(
         LlamaConfig(
@@ -55,6 +57,8 @@ def main() -> None:
     )
     sys.stdout.write(f"{url}/v1\n")
     sys.stdout.flush()
+    if given.until_killed:
+        threading.Event().wait()
     sys.stdin.read()
     os._exit(0)  # the server's own end waits for connections that are kept alive
 

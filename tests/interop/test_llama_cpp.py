@@ -1,20 +1,26 @@
 """Evaluations against a real llama.cpp server: what arrives there, what comes back, and what happens when it dies."""
 
+import os
+import shlex
+import signal
+import sys
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from bootcamp_cli import Run, evaluate, open_run
+from bootcamp_cli import Run, Settings, evaluate, open_run
 from bootcamp_cli.errors import ServerUnavailableError
 from bootcamp_cli.events import RunPaused, SampleRecorded
 from bootcamp_cli.settings.model import ApiMode, BosChoice
 from bootcamp_cli.templates.catalog import template_catalog
 from bootcamp_cli.templates.template import PLACEHOLDER
 from tests.conftest import RunBootcamp, WriteRows
-from tests.interop.conftest import Happened, LlamaServer, StartLlama, evaluate_while, settings_for
+from tests.interop.conftest import ROOT, Happened, LlamaServer, StartLlama, evaluate_while, settings_for
+from tests.interop.llama_cpp import LlamaConfig, llama_command
 from tests.interop.tiny_model import DEEPSEEK_BOS
 
 KEY = "sk-marked-key-0123456789"
@@ -243,3 +249,40 @@ def resumed_at(server: LlamaServer, tmp_path: Path) -> Run:
     server.start()
     [path] = (tmp_path / "output").iterdir()
     return open_run(path).resume()
+
+
+def processes_of(model: Path) -> list[int]:
+    """The servers of a model that run, without the supervisors in front of them."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = place.read_bytes().split(b"\0")
+            if str(model).encode() in words and not any(word.endswith(b"supervisor.py") for word in words):
+                found.append(int(place.parent.name))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the server is found in /proc")
+def test_a_server_of_ones_own(tiny_models: dict[bool, Path], questions: Path, tmp_path: Path) -> None:
+    """`--serve` starts llama.cpp, starts it again when it is killed in mid-run, and ends it with the run."""
+    model = tmp_path / "own.gguf"
+    model.symlink_to(tiny_models[False])
+    command = shlex.join([*llama_command(LlamaConfig(model=model, n_slots=2)), "--until-killed"])
+    serve = f"env PYTHONPATH={ROOT} {command}".replace("--port 0", "--port {port}")
+    settings = settings_for(
+        Settings().url, questions, tmp_path, serve=serve, max_retries=0, max_concurrent_requests=2, repeats=16
+    )
+
+    def kill_once(happened: Happened) -> None:
+        happened.wait_for(SampleRecorded)
+        [pid] = processes_of(model)
+        os.kill(pid, signal.SIGKILL)
+        happened.wait_for(RunPaused)
+
+    run = evaluate_while(settings, kill_once)
+    assert run.summary.complete
+    assert processes_of(model) == []
+    assert (run.path / "server.log").read_text().count("starting the server") == 2
+    undisturbed = evaluate(replace(settings, output_dir=tmp_path / "undisturbed"))
+    assert outputs(undisturbed) == outputs(run)
+    assert processes_of(model) == []
