@@ -765,8 +765,8 @@ async def _ready(
     """What must be before the first request: the model is there, and the verifiers can be loaded.
 
     A server of one's own is started first; the plan is then for its URL. Both at the same time; what fails first ends
-    the other. Only the bootcamps of `files` are loaded, and none that are built in. With an `entry` the model is there
-    already.
+    the other. Only the bootcamps of `files` are loaded, and none that are built in; a cluster that verifies is
+    connected to in any case. With an `entry` the model is there already.
 
     Raises:
         UnknownBootcampError: bootcamps cannot be loaded, and `allow_unscored` is off.
@@ -776,7 +776,7 @@ async def _ready(
 
     plan = await serving.begin(plan)
     refs = plan.third_party(files)
-    if not refs:
+    if not refs and plan.settings.executor == "local":
         return entry or await _model_of(plan, tell, stop, serving), plan
     entries = [entry] if entry else []
     plans = []
@@ -1215,10 +1215,12 @@ class Run:
 
         run_dir = await _aside(open_run_dir, self.path)
         if dry_run:
-            return await engine.rescore(run_dir, settings, None)
+            return await engine.rescore(run_dir, settings, None, emit=tell.on_event)
         lock = await _aside(lambda: acquire(run_dir.path, notify=tell.note))
         async with in_thread(lock):
-            rescored = await engine.rescore(run_dir, settings, lock, lambda: begin_rescoring(run_dir, lock))
+            rescored = await engine.rescore(
+                run_dir, settings, lock, lambda: begin_rescoring(run_dir, lock), emit=tell.on_event
+            )
             self._summary = (await _aside(_publish, run_dir, lock, tell)).shown
             await _aside(end_rescoring, run_dir, settings, rescored.verifiers, self._summary, lock)
         return rescored

@@ -17,11 +17,10 @@ from typing import Any, TypeAlias
 import anyio
 
 from bootcamp_cli.bootcamps.registry import Resolver
-from bootcamp_cli.errors import UsageError
+from bootcamp_cli.errors import BootcampError, UsageError
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.types import BootcampRef, Verdict, verified_text
-from bootcamp_cli.verification.executor import unscored
-from bootcamp_cli.verification.pool import VerifierPool, verifier_pool
+from bootcamp_cli.verification.executor import VerificationExecutor, unscored, verification_executor
 
 Item: TypeAlias = tuple[str, str, Any] | tuple[str, str, Any, str | None]
 """Data source, output, ground truth (a JSON value), and the reasoning where the server separates it."""
@@ -55,7 +54,8 @@ def score_many(items: Iterable[Item], *, settings: Settings | None = None) -> Ge
     An item is (data_source, output, ground_truth) or (data_source, output, ground_truth, reasoning); the reasoning is
     part of what is verified, as in a run. Items are read as verdicts are taken, at most 512 items or 4 million
     characters ahead, so there may be infinitely many. `settings` says where bootcamps come from (`bootcamps`,
-    `bootcamps_path`) and what workers may use (`verify_timeout` in seconds, `verify_memory` in MiB, `verify_workers`).
+    `bootcamps_path`) and what workers may use (`verify_timeout` in seconds, `verify_memory` in MiB, `verify_workers`),
+    and where they are (`executor`, `ray_address`).
 
     A failing verifier is a verdict with `failure`, never an exception; so is a data source without a bootcamp
     (`unscored`). The workers run from the first verdict that is asked for until the last, or until the generator is
@@ -65,6 +65,7 @@ def score_many(items: Iterable[Item], *, settings: Settings | None = None) -> Ge
     Raises:
         UsageError: an item is not of this form, or one of its texts is not text.
         SettingsError: `bootcamps_path` holds no package.
+        ServerUnavailableError: the cluster that is to verify is not there.
     """
     settings = Settings() if settings is None else settings
     resolve = cache(Resolver(settings.bootcamps, settings.bootcamps_path).resolve)
@@ -127,7 +128,7 @@ class _PoolThread:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._thread = threading.Thread(target=Context().run, args=(self._run,), name="bootcamp score", daemon=False)
-        self._opened: Future[VerifierPool] = Future()
+        self._opened: Future[VerificationExecutor] = Future()
         self._error: BaseException | None = None
         self._is_closing = False
         self._user = threading.current_thread()
@@ -165,6 +166,8 @@ class _PoolThread:
                 verdict = awaited.result(_WATCH_S)
         if awaited.done():
             verdict = awaited.result()
+        if verdict is None and isinstance(self._error, BootcampError):
+            raise self._error
         if verdict is None:
             raise RuntimeError("the verifier pool has ended") from self._error
         return verdict
@@ -195,7 +198,7 @@ class _PoolThread:
     async def _serve(self) -> None:
         self._loop, self._context = asyncio.get_running_loop(), copy_context()
         self._closing = anyio.Event()
-        async with await verifier_pool(self._settings) as pool:
+        async with await verification_executor(self._settings) as pool:
             self._opened.set_result(pool)
             while not (self._is_closing or self._closing.is_set() or self._is_forsaken()):
                 with anyio.move_on_after(_WATCH_S):

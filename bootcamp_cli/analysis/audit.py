@@ -43,7 +43,7 @@ from bootcamp_cli.store.details import RunDetails
 from bootcamp_cli.store.journal import StoredRecord
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import Record, SampleKey, bootcamp_name, verified_text
-from bootcamp_cli.verification.pool import verifier_pool
+from bootcamp_cli.verification.executor import verification_executor
 
 
 class Cause(StrEnum):
@@ -578,7 +578,7 @@ async def _audited(run_dir: RunDir, settings: Settings, stopping: threading.Even
             go_on()
             yield found
 
-    async with await verifier_pool(settings, run_dir.path) as pool:
+    async with await verification_executor(settings, run_dir.path) as pool:
 
         def verify(data_source: str, text: str, ground_truth: Any) -> float | None:
             go_on()

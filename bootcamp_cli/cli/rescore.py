@@ -14,7 +14,10 @@ _SHOWN = 20
 
 
 @command(
-    settings=("bootcamps", "bootcamps_path", "allow_unscored", "verify_timeout", "verify_memory", "verify_workers"),
+    settings=(
+        *("bootcamps", "bootcamps_path", "allow_unscored", "verify_timeout", "verify_memory", "verify_workers"),
+        *("executor", "ray_address", "wait"),
+    ),
     example="bootcamp rescore output/r1_32B_tests_20260101_120000 --dry-run",
 )
 def rescore_command(

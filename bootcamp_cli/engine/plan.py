@@ -29,6 +29,7 @@ from bootcamp_cli.settings.stored import to_eval_args
 from bootcamp_cli.templates.template import Template
 from bootcamp_cli.text import DataUrl, counted, listed
 from bootcamp_cli.types import BootcampRef, ManifestFile, RedoOf, VerifierVersion, bootcamp_name
+from bootcamp_cli.verification.executor import check_executor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +184,10 @@ def make_plan(
         SettingsError: a required parameter is missing, or two have the same key in the request body.
         DatasetError: the test dir cannot be evaluated as it is.
         UnknownBootcampError: rows name data sources without a bootcamp, and `allow_unscored` is off.
+        UsageError: the executor needs what is not installed.
     """
     assert settings.shard != AUTO, "a shard is settled before anything is planned"  # noqa: S101 - what callers promise
+    check_executor(settings)
     test_set = scan_test_dir(
         *(local_inputs(settings) if inputs is None else inputs),
         include=settings.include,

@@ -13,6 +13,7 @@ from bootcamp_cli.bootcamps.digest import verifier_version
 from bootcamp_cli.bootcamps.registry import Resolver
 from bootcamp_cli.engine.session import in_thread
 from bootcamp_cli.errors import ungrouped
+from bootcamp_cli.events import Emit
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.store.atomic import replacing
 from bootcamp_cli.store.details import RunDetails
@@ -25,7 +26,7 @@ from bootcamp_cli.store.lock import RunLock
 from bootcamp_cli.store.records import HalfRecord, with_verdict
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.types import TO_BE_VERIFIED, BootcampRef, SampleId, Verdict, VerifierVersion, verified_text
-from bootcamp_cli.verification.pool import VerifierPool, verifier_pool
+from bootcamp_cli.verification.executor import VerificationExecutor, verification_executor
 
 _Resolve = Callable[[str], BootcampRef | None]
 
@@ -65,7 +66,12 @@ class Rescored:
 
 
 async def rescore(
-    run_dir: RunDir, settings: Settings, lock: RunLock | None, begin: Callable[[], None] = lambda: None
+    run_dir: RunDir,
+    settings: Settings,
+    lock: RunLock | None,
+    begin: Callable[[], None] = lambda: None,
+    *,
+    emit: Emit | None = None,
 ) -> Rescored:
     """Verify every kept output again; without a lock (a dry run) nothing is written.
 
@@ -78,6 +84,7 @@ async def rescore(
     Raises:
         RunDirectoryError: a line is not a record with an output and a ground truth.
         UsageError: nothing tells the data source of a record.
+        ServerUnavailableError: the cluster that is to verify is not there.
     """
     result = Rescored()
     resolver = await anyio.to_thread.run_sync(Resolver, settings.bootcamps, settings.bootcamps_path)
@@ -90,9 +97,9 @@ async def rescore(
         return ref
 
     files = await anyio.to_thread.run_sync(_files, run_dir, resolve, result)
-    if lock is not None:
-        await anyio.to_thread.run_sync(begin)
-    async with await verifier_pool(settings, run_dir.path) as pool:
+    async with await verification_executor(settings, run_dir.path, emit) as pool:
+        if lock is not None:
+            await anyio.to_thread.run_sync(begin)
         limiter = anyio.CapacityLimiter(_N_FILES)
         with ungrouped():
             async with anyio.create_task_group() as tasks:
@@ -145,7 +152,7 @@ class _FileRescore:
             if stored.record.failure in TO_BE_VERIFIED:
                 pending[sample] = position
 
-    async def run(self, pool: VerifierPool, lock: RunLock | None, limiter: anyio.CapacityLimiter) -> None:
+    async def run(self, pool: VerificationExecutor, lock: RunLock | None, limiter: anyio.CapacityLimiter) -> None:
         """Verify the file's records; `limiter` bounds the number of files that are processed at once."""
         records = (stored for position, stored in enumerate(self._stored()) if position not in self._superseded)
         async with limiter, in_thread(_replacing(self._path, lock)) as target:
@@ -157,7 +164,7 @@ class _FileRescore:
     def _stored(self) -> "Iterator[_Stored]":
         return self._details.records(self._path)
 
-    async def _verified(self, chunk: "list[_Stored]", pool: VerifierPool) -> list[bytes]:
+    async def _verified(self, chunk: "list[_Stored]", pool: VerificationExecutor) -> list[bytes]:
         """The lines of a chunk, with their new verdicts."""
         lines = [b""] * len(chunk)
 
@@ -174,7 +181,7 @@ class _FileRescore:
                 tasks.start_soon(verify, position)
         return lines
 
-    async def _again(self, stored: StoredRecord, pool: VerifierPool) -> bytes:
+    async def _again(self, stored: StoredRecord, pool: VerificationExecutor) -> bytes:
         """The line of a record with its new verdict; as it was where there is no bootcamp."""
         record = stored.record
         self._result.n_records += 1

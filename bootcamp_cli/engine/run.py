@@ -29,8 +29,7 @@ from bootcamp_cli.server.failures import AttemptFailed
 from bootcamp_cli.store.lock import HEARTBEAT_S, RunLock
 from bootcamp_cli.store.records import make_record, with_verdict
 from bootcamp_cli.types import Answer, Record, Verdict, verified_text
-from bootcamp_cli.verification.executor import Verification, VerificationExecutor
-from bootcamp_cli.verification.pool import verifier_pool
+from bootcamp_cli.verification.executor import Verification, VerificationExecutor, verification_executor
 
 _READ_AHEAD = 64
 """Rows read ahead, or one per slot if that is more: slots must not wait for the disk, yet the order must be fresh."""
@@ -62,7 +61,7 @@ async def run(
             raise budget.error
         with ungrouped():
             async with (
-                await verifier_pool(session.plan.settings, session.run_dir.path) as executor,
+                await verification_executor(session.plan.settings, session.run_dir.path, emit) as executor,
                 anyio.create_task_group() as tasks,
             ):
                 if stop is not None:

@@ -179,6 +179,7 @@ ApiMode = Literal["completion", "chat_completion"]
 BosChoice = Literal["auto", "drop", "keep"]
 BootcampChoice = Literal["auto", "builtin", "upstream"]
 TransportChoice = Literal["auto", "aiohttp", "httpx"]
+ExecutorChoice = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -666,11 +667,30 @@ class Settings:
     verify_workers: Annotated[
         int | None,
         Param(
-            help="verifier processes",
+            help="verifier processes; with Ray, on each node",
             group="Verification",
             kind="integer",
             minimum=1,
-            default_text="usable CPUs, at most 8",
+            default_text="usable CPUs, at most 8; with Ray all of the node's",
+        ),
+    ] = None
+
+    executor: Annotated[
+        ExecutorChoice,
+        Param(
+            help="where outputs are verified: by processes of this machine, or on the nodes of a Ray cluster",
+            group="Verification",
+            kind="choice",
+        ),
+    ] = "local"
+    ray_address: Annotated[
+        str | None,
+        Param(
+            help="HOST:PORT of the Ray cluster's head",
+            group="Verification",
+            kind="text",
+            default_text="RAY_ADDRESS, or the cluster that this machine belongs to",
+            found_file=False,
         ),
     ] = None
 

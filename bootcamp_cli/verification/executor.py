@@ -1,14 +1,21 @@
 """Verification as a stage of a run: answers go in, verdicts come out, wherever they are computed.
 
-`VerificationExecutor` is the interface: the pool of local worker processes is one implementation, a cluster would be
-another.
+`VerificationExecutor` is the interface. The pool of local worker processes (`pool`) is one implementation; the other
+(`cluster`) gives samples out to the nodes of a cluster, each of which has such a pool.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import anyio
+import anyio.to_thread
 
+from bootcamp_cli.errors import UsageError
+from bootcamp_cli.events import Emit
+from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.types import BootcampRef, Verdict
 
 OnVerdict = Callable[[Verdict | None], None]
@@ -25,8 +32,21 @@ def unscored(data_source: str, reason: str | None = None) -> Verdict:
 class VerificationExecutor(Protocol):
     """Verifies outputs elsewhere, any number at a time, each within limits.
 
-    A failing verifier is a verdict with `failure`, never an exception, and never the verdict of another sample.
+    A failing verifier is a verdict with `failure`, never an exception, and never the verdict of another sample. Use as
+    an async context manager, around the tasks that verify. `families` are those that third-party bootcamps name, by
+    data source, as far as they were loaded.
     """
+
+    @property
+    def families(self) -> Mapping[str, str]:
+        """The family of each data source whose bootcamp names one."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None: ...
 
     async def verify(self, ref: BootcampRef, output: str, ground_truth: Any) -> Verdict:
         """Verify one output.
@@ -36,9 +56,57 @@ class VerificationExecutor(Protocol):
         """
         ...
 
+    async def load(self, ref: BootcampRef) -> Verdict | None:
+        """Import a bootcamp where it would verify: None, or the failure that each of its samples would get.
+
+        Raises:
+            anyio.ClosedResourceError: the executor is not open, or was closed in the meantime.
+        """
+        ...
+
     def submit(self, ref: BootcampRef, output: str, ground_truth: Any, on_verdict: OnVerdict) -> object:
         """Like `verify`, without waiting; the event loop calls `on_verdict`, with None if the executor closes."""
         ...
+
+
+async def verification_executor(
+    settings: Settings, beside: Path | None = None, emit: Emit | None = None
+) -> VerificationExecutor:
+    """The executor that the settings ask for, to be entered as a context.
+
+    Folders of local workers are in `beside` where the machine has no temporary directory. `emit` is told what a user
+    should know meanwhile: that a node of the cluster was lost, or does not fit.
+
+    Raises:
+        UsageError: the executor needs what is not installed.
+    """
+    check_executor(settings)
+    if settings.executor == "ray":
+        from bootcamp_cli.verification.ray_cluster import ray_executor  # noqa: PLC0415 - where it is used
+
+        return await ray_executor(settings, emit)
+    from bootcamp_cli.verification.pool import VerifierPool, default_verify_workers  # noqa: PLC0415 - builds on this
+
+    workers = settings.verify_workers
+    if workers is None:
+        workers = await anyio.to_thread.run_sync(default_verify_workers)
+    return VerifierPool(
+        workers=workers,
+        timeout_s=settings.verify_timeout,
+        memory_mib=settings.verify_memory,
+        batch=settings.max_concurrent_requests // 4,
+        beside=beside,
+    )
+
+
+def check_executor(settings: Settings) -> None:
+    """See whether what the executor needs is installed; imports nothing.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if settings.executor == "ray" and find_spec("ray") is None:
+        raise UsageError("--executor ray: the package ray is not installed", hint="pip install 'bootcamp-cli[ray]'")
 
 
 class Verification(Generic[_T]):

@@ -14,7 +14,7 @@ from bootcamp_cli.errors import DatasetError
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.text import visible
 from bootcamp_cli.types import BootcampRef, Verdict
-from bootcamp_cli.verification.pool import VerifierPool, verifier_pool
+from bootcamp_cli.verification.executor import VerificationExecutor, verification_executor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ async def verify_golden(golden_dir: Path, eval_dir: Path, settings: Settings) ->
             f"{visible(str(golden_dir))} holds no golden files", hint="give a folder of DATA_SOURCE.jsonl files"
         )
     refs = await anyio.to_thread.run_sync(_resolved, paths, settings)
-    async with await verifier_pool(settings) as pool:
+    async with await verification_executor(settings) as pool:
         return [await _agreement(path, eval_dir, ref, pool) for path, ref in zip(paths, refs, strict=True)]
 
 
@@ -86,7 +86,7 @@ def _golden_files(directory: Path) -> list[Path]:
         raise DatasetError(f"cannot read {visible(str(directory))}: {error.strerror or error}") from error
 
 
-async def _agreement(path: Path, eval_dir: Path, ref: BootcampRef | None, pool: VerifierPool) -> Agreement:
+async def _agreement(path: Path, eval_dir: Path, ref: BootcampRef | None, pool: VerificationExecutor) -> Agreement:
     cases = await anyio.to_thread.run_sync(_read_cases, path)
     agreement = Agreement(data_source=path.stem, origin=ref.origin if ref else None, n_cases=len(cases))
     if ref is None:

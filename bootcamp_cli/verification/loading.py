@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.types import BootcampRef
-from bootcamp_cli.verification.pool import verifier_pool
+from bootcamp_cli.verification.executor import verification_executor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ async def load_ahead(refs: Collection[BootcampRef], settings: Settings) -> Loadi
     reasons: dict[BootcampRef, str] = {}
 
     nearest = await anyio.to_thread.run_sync(_nearest_directory, settings.output_dir)
-    async with await verifier_pool(settings, nearest) as pool:
+    async with await verification_executor(settings, nearest) as pool:
 
         async def load(ref: BootcampRef) -> None:
             failure = await pool.load(ref)

@@ -34,6 +34,8 @@ MAX_REPLY_BYTES = 16 * 1024 * 1024
 _FAILURES: dict[str, VerifierFailure] = {kind: kind for kind in get_args(VerifierFailure) if kind != "verifier_timeout"}
 """The failures that a worker may report; that it was too slow, it does not notice itself."""
 
+_NODE_FAILURES: dict[str, VerifierFailure] = {kind: kind for kind in get_args(VerifierFailure)}
+
 
 class WireError(Exception):
     """A line that is not a message of this protocol."""
@@ -144,8 +146,8 @@ def encode_reply(reply: Reply) -> bytes:
             return b'["verdict",%d,%b,%b,%b,%b]\n' % (id_, score, extracted, why, retires)
 
 
-def decode_reply(line: bytes) -> Reply:
-    """Read a worker's line.
+def decode_reply(line: bytes, *, from_node: bool = False) -> Reply:
+    """Read a worker's line, or one of a node, whose pool may report timeouts as well.
 
     Raises:
         WireError: it is not JSON, none of the three forms, or nested deeper than any extracted value.
@@ -158,6 +160,7 @@ def decode_reply(line: bytes) -> Reply:
         raise WireError("not a message: nested too deeply")
     if (verified := _scored(row)) is not None:
         return verified
+    failures = _NODE_FAILURES if from_node else _FAILURES
     match row:
         case ["ready"]:
             return Ready()
@@ -165,10 +168,10 @@ def decode_reply(line: bytes) -> Reply:
             limit_s is None or 0 < limit_s <= MOST_S
         ) and (family is None or 0 < len(family) <= MAX_FAMILY_CHARS):
             return Loaded(id=id_, time_limit_s=limit_s, family=family)
-        case ["loaded", int(id_), None, str(failure), str(text), None] if failure in _FAILURES:
-            return Loaded(id=id_, failure=Verdict(score=None, failure=_FAILURES[failure], error=text))
-        case ["verdict", int(id_), None, extracted, str(failure), str(text), bool(retire)] if failure in _FAILURES:
-            verdict = Verdict(score=None, extracted=extracted, failure=_FAILURES[failure], error=text)
+        case ["loaded", int(id_), None, str(failure), str(text), None] if failure in failures:
+            return Loaded(id=id_, failure=Verdict(score=None, failure=failures[failure], error=text))
+        case ["verdict", int(id_), None, extracted, str(failure), str(text), bool(retire)] if failure in failures:
+            verdict = Verdict(score=None, extracted=extracted, failure=failures[failure], error=text)
             return Verified(id=id_, verdict=verdict, retire=retire)
         case _:
             raise WireError("not a message of a worker")
