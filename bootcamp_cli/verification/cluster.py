@@ -234,12 +234,11 @@ class ClusterExecutor:
                 if batch:
                     await self._run(use.node, batch, use.checked)
             except NodeLostError as error:
-                use.is_lost = True
-                use.reason = use.reason or str(error) or "it is lost"
+                use.end(str(error) or "it is lost", is_lost=True)
                 feeding.cancel()
             except _UnfitError as error:
-                use.reason = str(error)
-                self._unfit = f"node {visible(use.node.name)}: {visible(use.reason)}"
+                use.end(str(error))
+                self._unfit = f"node {visible(use.node.name)}: {visible(str(error))}"
                 feeding.cancel()
             finally:
                 self._give_out_again(batch.values(), is_lost=use.is_lost)
@@ -313,3 +312,8 @@ class _Use:
         self.checked: set[BootcampRef] = set()
         self.is_lost = False
         self.reason = ""
+
+    def end(self, reason: str, *, is_lost: bool = False) -> None:
+        """Use it no longer; the first reason is the one that is told."""
+        self.is_lost = self.is_lost or is_lost
+        self.reason = self.reason or reason
