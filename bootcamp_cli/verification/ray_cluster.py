@@ -37,6 +37,8 @@ _BOOTSTRAP = (
     "from bootcamp_cli.verification.ray_driver import main; main(sys.argv[2])"
 )
 _CONNECT_LIMIT_S = 60.0
+_REACH_LIMIT_S = 10.0
+_MOST_PORT = 65_535
 _RECONNECT_S = 5.0
 _END_S = 10.0
 _KEPT = ("RAY_", "TMPDIR", "NVIDIA_", "CUDA_")
@@ -165,7 +167,32 @@ class RayCluster:
         Raises:
             ServerUnavailableError: there is none.
         """
-        place = f"at {visible(self._plan.address)}" if self._plan.address else "on this machine or at RAY_ADDRESS"
+        reason = await self._unreachable() or await self._connected()
+        if reason is not None:
+            await self._end_driver()
+            place = f"at {visible(self._plan.address)}" if self._plan.address else "on this machine or at RAY_ADDRESS"
+            raise ServerUnavailableError(
+                f"no Ray cluster {place}: {visible(reason)}",
+                hint="start one (`ray start --head`), or give --ray-address HOST:PORT of its head",
+            )
+
+    async def _unreachable(self) -> str | None:
+        """Why nothing can be at the address; Ray would try for minutes."""
+        host, _, port = (self._plan.address or self._environ.get("RAY_ADDRESS", "")).rpartition(":")
+        if not (host and port.isdecimal() and int(port) <= _MOST_PORT):
+            return None  # Ray's own words are better
+        try:
+            with anyio.fail_after(_REACH_LIMIT_S):
+                await (await anyio.connect_tcp(host.strip("[]"), int(port))).aclose()
+        except TimeoutError:
+            return f"no connection within {duration_words(_REACH_LIMIT_S)}"
+        except OSError as error:
+            causes = [error, *getattr(error.__cause__, "exceptions", [error.__cause__])]
+            return next((each.strerror for each in reversed(causes) if getattr(each, "strerror", None)), str(error))
+        return None
+
+    async def _connected(self) -> str | None:
+        """Start the driver; None when it has found the cluster, else why not."""
         self._driver = await anyio.open_process(
             _command(self._plan),
             stdin=PIPE,
@@ -176,21 +203,15 @@ class RayCluster:
         )
         self._input = cast("ByteSendStream", self._driver.stdin)
         self._output = BufferedByteReceiveStream(cast("ByteReceiveStream", self._driver.stdout))
-        answer: FromDriver | None = Refused(f"no answer within {duration_words(_CONNECT_LIMIT_S)}")
         with anyio.move_on_after(_CONNECT_LIMIT_S):
-            answer = await self._receive()
-        match answer:
-            case Connected():
-                return
-            case Refused(reason=reason):
-                pass
-            case _:
-                reason = "its driver ended"
-        await self._end_driver()
-        raise ServerUnavailableError(
-            f"no Ray cluster {place}: {visible(reason)}",
-            hint="start one (`ray start --head`), or give --ray-address HOST:PORT of its head",
-        )
+            match await self._receive():
+                case Connected():
+                    return None
+                case Refused(reason=reason):
+                    return reason
+                case _:
+                    return "its driver ended"
+        return f"no answer within {duration_words(_CONNECT_LIMIT_S)}"
 
     async def run(self) -> None:
         """Send and receive; connect again where the driver has ended."""
@@ -246,8 +267,9 @@ class RayCluster:
         return waiting.answer
 
     async def _send(self) -> None:
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # it has ended: told at the other end
-            async for call in self._called.clone():
+        ended = (anyio.BrokenResourceError, anyio.ClosedResourceError)  # the other end tells of it
+        with suppress(*ended), self._called.clone() as calls:
+            async for call in calls:
                 if call.number in self._waiting:  # else the caller waits no longer
                     await self._input.send(framed(call))
 
