@@ -118,11 +118,9 @@ async def ray_executor(settings: Settings, emit: Emit | None) -> ClusterExecutor
         SettingsError: the address is one of another kind.
     """
     address = settings.ray_address
-    if address is not None and "://" in address:
-        raise SettingsError(
-            f"ray_address: {visible(address)} is not HOST:PORT",
-            hint="run this on a node of the cluster, as a job or in its pod, and give the head's address or none",
-        )
+    if address not in (None, "auto") and _host_and_port(address or "") is None:
+        hint = "run this on a node of the cluster, as a job or in its pod, and give the head's address or none"
+        raise SettingsError(f"ray_address: {visible(address or '')} is not HOST:PORT", hint=hint)
     plan = RayPlan(
         address=address,
         modules=await anyio.to_thread.run_sync(_modules, settings),
@@ -136,6 +134,13 @@ async def ray_executor(settings: Settings, emit: Emit | None) -> ClusterExecutor
         wait_s=settings.wait,
         emit=emit,
     )
+
+
+def _host_and_port(address: str) -> tuple[str, int] | None:
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdecimal() or int(port) > _MOST_PORT:
+        return None
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _modules(settings: Settings) -> tuple[str, ...]:
@@ -178,17 +183,19 @@ class RayCluster:
 
     async def _unreachable(self) -> str | None:
         """Why nothing can be at the address; Ray would try for minutes."""
-        host, _, port = (self._plan.address or self._environ.get("RAY_ADDRESS", "")).rpartition(":")
-        if not (host and port.isdecimal() and int(port) <= _MOST_PORT):
-            return None  # Ray's own words are better
+        place = _host_and_port(self._plan.address or self._environ.get("RAY_ADDRESS", ""))
+        if place is None:
+            return None  # Ray finds one, or says why not
         try:
             with anyio.fail_after(_REACH_LIMIT_S):
-                await (await anyio.connect_tcp(host.strip("[]"), int(port))).aclose()
+                await (await anyio.connect_tcp(*place)).aclose()
         except TimeoutError:
             return f"no connection within {duration_words(_REACH_LIMIT_S)}"
         except OSError as error:
-            causes = [error, *getattr(error.__cause__, "exceptions", [error.__cause__])]
-            return next((each.strerror for each in reversed(causes) if getattr(each, "strerror", None)), str(error))
+            refused = error.__cause__  # with a cause that has a number, or itself with words
+            if isinstance(refused, OSError) and refused.errno:
+                return os.strerror(refused.errno)
+            return error.strerror or str(error)
         return None
 
     async def _connected(self) -> str | None:
