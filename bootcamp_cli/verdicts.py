@@ -166,9 +166,10 @@ class _PoolThread:
                 verdict = awaited.result(_WATCH_S)
         if awaited.done():
             verdict = awaited.result()
-        if verdict is None and isinstance(self._error, BootcampError):
-            raise self._error
         if verdict is None:
+            self._thread.join()  # the pool closes before its thread knows why
+            if isinstance(self._error, BootcampError):
+                raise self._error
             raise RuntimeError("the verifier pool has ended") from self._error
         return verdict
 

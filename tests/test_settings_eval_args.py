@@ -158,6 +158,7 @@ def test_what_may_be_overridden(name: str) -> None:
         ),
         *("transport", "keep_going"),
         *("allow_unscored", "verify_timeout", "verify_memory", "verify_workers", "output_dir", "resume", "repeats"),
+        *("executor", "ray_address"),
         "stop_after",
         "serve",
     }

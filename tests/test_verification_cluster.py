@@ -17,7 +17,6 @@ import pytest
 from bootcamp_cli import Settings
 from bootcamp_cli.errors import ServerUnavailableError, SettingsError, UsageError
 from bootcamp_cli.events import Event, Noted, Warned
-from bootcamp_cli.text import visible
 from bootcamp_cli.types import BootcampRef, Verdict
 from bootcamp_cli.verification import cluster as cluster_module
 from bootcamp_cli.verification import executor as executor_module
@@ -323,14 +322,14 @@ def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert raised.value.exit_code == 2
 
 
-@pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "nonsense", ":6379", "host:99999", "host:\x1b[1m"])
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "nonsense", ":6379", "host:99999"])
 def test_an_address_of_another_kind_is_refused(address: str) -> None:
     """What is not HOST:PORT, as Ray Client's addresses, is refused before anything starts."""
 
     async def run() -> None:
         await ray_executor(Settings(executor="ray", ray_address=address), None)
 
-    with pytest.raises(SettingsError, match=f"^ray_address: {re.escape(visible(address))} is not HOST:PORT"):
+    with pytest.raises(SettingsError, match=f"^ray_address: {re.escape(address)} is not HOST:PORT"):
         anyio.run(run)
 
 

@@ -159,21 +159,22 @@ class _Driver:
 
     async def _serve(self, place: _Place) -> None:
         """Announce an actor when it works, and tell when it is gone."""
-        number = place.number
+        number, joined = place.number, time.monotonic()
         reason = "it ended"
         try:
             serving = place.actor.serve.remote()
             await place.actor.digests.remote(b"[]\n")
             self._actors[number] = place.actor
-            place.n_failed = 0
+            joined = time.monotonic()
             _send(self._channel, Joined(number, place.name, place.n_workers))
             await serving
         except Exception as error:  # noqa: BLE001 - whatever Ray raises, the actor is of no use
             reason = _reason(error)
         self._actors.pop(number, None)
         place.actor = None
-        place.n_failed += 1
-        place.not_before = time.monotonic() + min(_LONGEST_PAUSE_S, 2.0**place.n_failed)
+        has_lasted = time.monotonic() - joined > _LONGEST_PAUSE_S
+        place.n_failed = 1 if has_lasted else place.n_failed + 1
+        place.not_before = time.monotonic() + min(_LONGEST_PAUSE_S, 2.0 ** min(place.n_failed, 10))
         _send(self._channel, Left(number, place.name, self._reasons.pop(number, reason)))
 
     async def _answer(self, call: Call) -> None:
