@@ -802,7 +802,7 @@ async def _with_bootcamps(plan: "Plan", refs: "list[BootcampRef]", tell: "_Tell"
 
     if len(refs) >= _MANY_BOOTCAMPS:
         tell.note(f"loading {len(refs)} bootcamps that are not built in, to see whether they can be")
-    loading = await _unless_stopped(stop, lambda: load_ahead(refs, plan.settings))
+    loading = await _unless_stopped(stop, lambda: load_ahead(refs, plan.settings, tell.on_event))
     reasons = loading.reasons
     plan = plan.with_loading(reasons, loading.families)
     if reasons:

@@ -216,7 +216,7 @@ def test_only_what_is_owed_is_loaded(
     """A continued run loads the verifiers of the files that still lack answers; a finished one loads none."""
     loaded: list[list[str]] = []
 
-    async def note(refs: Any, settings: Settings) -> Loading:
+    async def note(refs: Any, *_: object) -> Loading:
         loaded.append([ref.data_source for ref in refs])
         return Loading()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from bootcamp_cli.events import Emit
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.types import BootcampRef
 from bootcamp_cli.verification.executor import verification_executor
@@ -20,8 +21,8 @@ class Loading:
     families: Mapping[str, str] = field(default_factory=dict)
 
 
-async def load_ahead(refs: Collection[BootcampRef], settings: Settings) -> Loading:
-    """Load bootcamps, and tell why some cannot be, in the order of `refs`.
+async def load_ahead(refs: Collection[BootcampRef], settings: Settings, emit: Emit | None = None) -> Loading:
+    """Load bootcamps, and tell why some cannot be, in the order of `refs`; without any, see that a cluster is there.
 
     They are loaded in workers like those of the run, which end with this: what a thousand bootcamps take of memory is
     free again when the run begins.
@@ -29,7 +30,7 @@ async def load_ahead(refs: Collection[BootcampRef], settings: Settings) -> Loadi
     reasons: dict[BootcampRef, str] = {}
 
     nearest = await anyio.to_thread.run_sync(_nearest_directory, settings.output_dir)
-    async with await verification_executor(settings, nearest) as pool:
+    async with await verification_executor(settings, nearest, emit) as pool:
 
         async def load(ref: BootcampRef) -> None:
             failure = await pool.load(ref)

@@ -147,7 +147,7 @@ def test_no_cluster_is_told(nodes: RayNodes) -> None:
         closed.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{closed.getsockname()[1]}"
         settings = Settings(executor="ray", ray_address=address)
-        with pytest.raises(ServerUnavailableError, match=f"no Ray cluster at {address}: Connection refused$") as raised:
+        with pytest.raises(ServerUnavailableError, match=f"no Ray cluster at {address}: Connection refused;") as raised:
             list(score_many([("Sudoku", "x", {})], settings=settings))
     assert "ray start --head" in str(raised.value.hint)
     assert "\n" not in raised.value.message
