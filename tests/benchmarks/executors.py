@@ -25,7 +25,7 @@ from tests.interop.ray_nodes import ray_nodes
 
 N_WORKERS = 2
 
-_LASTS_S = 6
+_LASTS_S = 12
 _IDLES_S = 8
 _N_ROUNDS = 3
 _LADDER = {"start_word": "cat", "end_word": "dog", "correct_steps": 3}
@@ -68,13 +68,13 @@ class Figures:
 
 
 def measured(samples: Sequence[Any], settings: Settings, *, idle: float) -> Figures:
-    """Verify the samples; the first twentieth, while the batches find their size, only counts for the start.
+    """Verify the samples; the first quarter, while nodes join and batches find their size, counts for the start only.
 
     `idle` is the CPU time per second that is taken anyway (see `background`).
     """
     begun = time.perf_counter()
     first, warm, cpu = begun, begun, 0.0
-    n_warm = max(1, len(samples) // 20)
+    n_warm = max(1, len(samples) // 4)
     for number, verdict in enumerate(score_many(samples, settings=settings), start=1):
         if verdict.failure:
             raise SystemExit(f"{verdict.failure}: {verdict.error}")
