@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import anyio
 import stamina
 
+from bootcamp_cli.analysis.drift import Token
 from bootcamp_cli.engine.breaker import CircuitBreaker, Refusals
 from bootcamp_cli.engine.limiter import Limiter, Patience, Start
 from bootcamp_cli.engine.shutdown import Shutdown
@@ -38,7 +39,8 @@ class Attempts:
     """A sample and its attempts: how many counted, how long the last one took.
 
     `retries` has the kind of each attempt that was repeated, whether it counted or not; `empty` is an empty answer,
-    which is asked for once more. `endpoint` is the base URL of the server that answered.
+    which is asked for once more. `endpoint` is the base URL of the server that answered, `watched` what `DriftAlarm`
+    knows the sample by.
     """
 
     sample: Sample
@@ -47,6 +49,7 @@ class Attempts:
     retries: tuple[str, ...] = ()
     empty: Answer | None = None
     endpoint: str | None = None
+    watched: Token | None = None
     patience: Patience = field(default_factory=Patience)
 
     def repeated(self, kind: str) -> None:

@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 
 from bootcamp_cli.engine.answers import AnswerSource, ServerAnswers
 from bootcamp_cli.engine.budget import TokenBudget, token_budget
+from bootcamp_cli.engine.drift import DriftAlarm
 from bootcamp_cli.engine.generate import Attempts, RetryPolicy, retries
 from bootcamp_cli.engine.scheduler import InFlightLimit, Scheduler, StartRounds, WorkQueue, acquire, expected_lengths
 from bootcamp_cli.engine.session import Session
@@ -117,6 +118,7 @@ class _Pipeline:
         self._shutdown = shutdown
         self._budget = budget
         self._emit = emit
+        self._drift = DriftAlarm(emit)
         self._n_in_work = 0
         self._source = source = (
             ServerAnswers(session, source, shutdown, emit, lambda: min(self._n_slots, self._n_in_work))
@@ -269,6 +271,7 @@ class _Pipeline:
 
     def _failed(self, attempts: Attempts, failure: AttemptFailed) -> None:
         self._n_in_work -= 1
+        self._drift.failed(attempts)
         self._writer.add(failed(attempts.sample, failure.end, attempts.n, attempts.retries))
 
     async def _verify_kept(self) -> None:
@@ -316,6 +319,7 @@ class _Pipeline:
             endpoint=attempts.endpoint,
         )
         self._scheduler.observe(attempts.sample.file, record.output_len)
+        self._drift.ended(attempts, record)
         return Ended(file=attempts.sample.file, record=record)
 
     async def _await_verdicts(self) -> None:
