@@ -11,6 +11,7 @@ from bootcamp_cli.analysis.summary import RIGHT_AT, Drawn, Redone, RunSummary
 from bootcamp_cli.bootcamps.registry import ceilings_by_digest
 from bootcamp_cli.errors import RunDirectoryError
 from bootcamp_cli.store.details import RunDetails
+from bootcamp_cli.store.endpoints import read_endpoints
 from bootcamp_cli.store.records import HalfRecord, HeadLine, RecordHead
 from bootcamp_cli.store.run_dir import RunDir, redo_dirs
 from bootcamp_cli.text import DataUrl, is_url
@@ -96,6 +97,7 @@ def read_alone(run_dir: RunDir, right_at: float = RIGHT_AT, observer: Observer |
         aggregator.add_failure(failure)
         failed.setdefault(failure.kind, failure)
     redo_of = manifest.redo_of if manifest is not None else None
+    traffic = read_endpoints(run_dir)
     summaries = {
         threshold: replace(
             aggregator.summary(
@@ -106,6 +108,7 @@ def read_alone(run_dir: RunDir, right_at: float = RIGHT_AT, observer: Observer |
             redo_of=redo_of.run if redo_of else None,
             drawn=_drawn(manifest),
             shard=str(manifest.shard) if manifest is not None and manifest.shard else None,
+            traffic=traffic,
         )
         for threshold in {RIGHT_AT, right_at}
     }

@@ -6,9 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import mul
+from typing import Any
 
 from msgspec import UNSET, Raw, UnsetType, structs
 
+from bootcamp_cli.analysis.drift import Sums
+from bootcamp_cli.analysis.endpoints import EndpointCounts
 from bootcamp_cli.analysis.statistics import (
     Distribution,
     DistributionCounter,
@@ -23,6 +27,7 @@ from bootcamp_cli.analysis.statistics import (
 )
 from bootcamp_cli.analysis.summary import RIGHT_AT, GroupSummary, Majority, RunSummary
 from bootcamp_cli.bootcamps.registry import catalog_entry, family_of
+from bootcamp_cli.store.endpoints import endpoint_name
 from bootcamp_cli.store.records import ENDS, RecordHead, UsageHead
 from bootcamp_cli.types import (
     KNOWN_ENDS,
@@ -39,6 +44,7 @@ from bootcamp_cli.types import (
 class AnswerHead(RecordHead, frozen=True, kw_only=True, gc=False):
     """The head of a record with what a summary counts beyond what every reader needs."""
 
+    endpoint: str | UnsetType | None = UNSET
     latency_s: float | UnsetType = UNSET
     retries: tuple[str, ...] | UnsetType = UNSET
     prompt: Raw | UnsetType = UNSET
@@ -85,12 +91,14 @@ class Aggregator:
 
     The summary does not depend on the order in which samples arrive, to the last bit of each average. Only data sources
     that no plan lists are ordered by their first row, or by arrival where records have no row. Each question is asked
-    `repeats` times. Memory: 21 bytes per answer, 45 where each question is asked several times.
+    `repeats` times. Memory: 21 bytes per answer, 45 where each question is asked several times, and 7 more
+    where records name endpoints.
     """
 
     def __init__(self, files: Iterable[FileGroups] = (), *, repeats: int = 1) -> None:
         self._repeats = repeats
-        self._files = {plan.file: _File(plan, repeats) for plan in files}
+        self._names = _Names()
+        self._files = {plan.file: _File(plan, repeats, self._names) for plan in files}
 
     def add_record(self, file: str, record: RecordHead) -> None:
         """Count one record of details/{file}; one with neither a score nor a `failure` is `unscored`."""
@@ -113,7 +121,7 @@ class Aggregator:
     def _file(self, name: str) -> "_File":
         file = self._files.get(name)
         if file is None:
-            file = self._files[name] = _File(FileGroups(file=name), self._repeats)
+            file = self._files[name] = _File(FileGroups(file=name), self._repeats, self._names)
         return file
 
 
@@ -158,11 +166,12 @@ class TokenCounter:
 class _File:
     """The groups of one test file: those of its plan, then those found."""
 
-    def __init__(self, plan: FileGroups, repeats: int) -> None:
+    def __init__(self, plan: FileGroups, repeats: int, names: "_Names") -> None:
         self.name = plan.file
         self.repeats = repeats
+        self.names = names
         self.fallback = plan.fallback or plan.file.removesuffix(".jsonl")
-        self.planned = {g.data_source: _Group(g, repeats) for g in plan.groups}
+        self.planned = {g.data_source: _Group(g, repeats, names) for g in plan.groups}
         self.found: dict[str | None, _Group] = {}
         self.n_taken = 0
 
@@ -177,7 +186,7 @@ class _File:
         if group is None:
             bootcamp = self.fallback if data_source is None else bootcamp_name(data_source)
             group = self.found[data_source] = _Group(
-                GroupPlan(bootcamp=bootcamp, data_source=data_source), self.repeats
+                GroupPlan(bootcamp=bootcamp, data_source=data_source), self.repeats, self.names
             )
         group.first = min(group.first, (1, self.n_taken) if row is None else (0, row))
         return group
@@ -188,15 +197,18 @@ class _File:
         An empty planned group of unknown size is listed only where the file has no other.
         """
         found = sorted(self.found.values(), key=lambda group: group.first)
-        groups = [*self.planned.values(), *found] or [_Group(GroupPlan(bootcamp=self.fallback), self.repeats)]
+        groups = [*self.planned.values(), *found] or [
+            _Group(GroupPlan(bootcamp=self.fallback), self.repeats, self.names)
+        ]
         return [group for group in groups if group.plan.n is not None or group.n_taken] or groups[:1]
 
 
 class _Group:
     """The running counts of one row of the summary."""
 
-    def __init__(self, plan: "GroupPlan", repeats: int) -> None:
+    def __init__(self, plan: "GroupPlan", repeats: int, names: "_Names") -> None:
         self.plan = plan
+        self.names = names
         self.repeats = repeats
         data_source = plan.data_source or plan.bootcamp.removesuffix(bootcamp_name(""))
         entry = catalog_entry(data_source)
@@ -231,6 +243,8 @@ class _Group:
         self.answers.add(record, score, ENDS.index(record.end), vote=self.can_vote)
         if isinstance(record, AnswerHead):
             self._add_effort(record)
+        else:
+            self.answers.add_effort(0, -1, is_estimate=True)
         if score is None:
             self.unverified[record.failure or "unscored"] += 1
             return
@@ -240,9 +254,14 @@ class _Group:
         """Count what differs between runs with the same answers: time and repeated attempts."""
         if isinstance(record.retries, tuple):
             self.retries.update(record.retries)
-        if not isinstance(record.latency_s, float) or not 0 < record.latency_s <= MAX_LEN:
-            return  # 0 is that of an answer from elsewhere
-        latency = round(record.latency_s / LATENCY_UNIT_S)
+        latency = None
+        if isinstance(record.latency_s, float) and 0 < record.latency_s <= MAX_LEN:  # 0: an answer from elsewhere
+            latency = round(record.latency_s / LATENCY_UNIT_S)
+        endpoint = self.names.number(record.endpoint) if record.endpoint else 0
+        is_estimate = record.output_len_estimated is True
+        self.answers.add_effort(endpoint, -1 if latency is None else latency, is_estimate=is_estimate)
+        if latency is None:
+            return
         self.latency.add(latency)
         if record.output_len is not None and record.output_len_estimated is not True:
             self.n_tokens_timed += record.output_len
@@ -257,6 +276,7 @@ class _Group:
         is_bounded = mean is None or mean.method == "wilson"
         n_compared, n_alike = answers.alike()
         n_asked, n_prompts = answers.prompts_asked()
+        latency = self.latency.distribution()
         return GroupSummary(
             bootcamp=self.plan.bootcamp,
             file=file,
@@ -295,12 +315,71 @@ class _Group:
             passes=answers.passes(self.repeats, right_at),
             majority=answers.majority(self.repeats, right_at) if self.can_vote else None,
             lengths=lengths,
-            latency=self.latency.distribution(),
+            latency=latency,
             n_tokens_timed=self.n_tokens_timed,
             timed=self.timed,
             tokens=self.tokens.totals(),
             retries=dict(sorted(self.retries.items())),
+            endpoints=dict(self._by_endpoint(latency)),
         )
+
+    def _by_endpoint(self, latency: Distribution) -> Iterator[tuple[str, EndpointCounts]]:
+        """The answers by endpoint; where there is one only, what is counted of the group is counted of it."""
+        answers = self.answers
+        match sorted(set(answers.endpoints)):
+            case [] | [0]:
+                return
+            case [number]:
+                scores = [score for score in answers.scores if not math.isnan(score)]
+                lengths = [length for length in answers.lengths if length >= 0]
+                yield (
+                    self.names[number],
+                    _endpoint_counts(
+                        scores,
+                        n=self.n_answered,
+                        n_truncated=self.n_truncated,
+                        n_len=len(lengths),
+                        len_sum=sum(lengths),
+                        latency=latency,
+                        n_tokens_timed=self.n_tokens_timed,
+                        timed=self.timed,
+                    ),
+                )
+            case numbers:
+                counters = answers.by_endpoint(numbers)
+                yield from ((self.names[number], counters[number].counts()) for number in numbers if number)
+
+
+class _Names:
+    """The endpoints of a run by number, from 1; 0 is none."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._by_text: dict[str, int] = {}
+
+    def number(self, text: "str | UnsetType | None") -> int:
+        """The number of the endpoint that a record names."""
+        if not isinstance(text, str):
+            return 0
+        found = self._by_text.get(text)
+        if found is None:
+            if len(self._by_text) >= _MOST_ENDPOINTS:
+                return 0
+            name = endpoint_name(text)
+            found = 0 if name is None else self._numbers.setdefault(name, len(self._names) + 1)
+            if name is not None and found > len(self._names):
+                self._names.append(name)
+            self._by_text[text] = found
+        return found
+
+    def __getitem__(self, number: int) -> str:
+        """The name of a number."""
+        return self._names[number - 1]
+
+
+_MOST_ENDPOINTS = 10_000
+_LONGEST = 2**31 - 1
 
 
 _PLAIN, _TRUNCATED, _EMPTY, _FILTERED = range(len(ENDS))
@@ -338,6 +417,7 @@ class _Answers:
         self.prompts = array("q")
         self.lengths = array("i")
         self.rows, self.texts, self.votes = array("q"), array("q"), array("q")
+        self.endpoints, self.latencies, self.are_estimates = array("H"), array("i"), bytearray()
 
     def add(self, record: RecordHead, score: float | None, end: int, *, vote: bool) -> None:
         self.scores.append(math.nan if score is None else score)
@@ -355,6 +435,30 @@ class _Answers:
         self.rows.append(-len(self.scores) if record.row is None else record.row)
         self.texts.append(_text_hash(record.output, b'""'))
         self.votes.append(_text_hash(extracted if vote else UNSET, b"null"))
+
+    def add_effort(self, endpoint: int, latency: int, *, is_estimate: bool) -> None:
+        """Keep of the answer just added who gave it, and how long it took, from the first on that names an endpoint.
+
+        A latency of -1 is not known.
+        """
+        if not self.endpoints:
+            if not endpoint:
+                return
+            n_before = len(self.scores) - 1
+            self.endpoints, self.latencies = array("H", [0]) * n_before, array("i", [-1]) * n_before
+            self.are_estimates = bytearray(b"\1") * n_before
+        self.endpoints.append(endpoint)
+        self.latencies.append(min(latency, _LONGEST))
+        self.are_estimates.append(is_estimate)
+
+    def by_endpoint(self, numbers: Iterable[int]) -> "dict[int, _EndpointCounter]":
+        """The answers of each of these endpoints, which are all that there are."""
+        counters = {number: _EndpointCounter() for number in numbers}
+        for number, score, end, length, latency, is_estimate in zip(
+            self.endpoints, self.scores, self.ends, self.lengths, self.latencies, self.are_estimates, strict=True
+        ):
+            counters[number].add(score, end, length, latency, is_estimate=is_estimate)
+        return counters
 
     def questions(self) -> Iterator[Sequence[int]]:
         """The places of the answers to each question."""
@@ -445,6 +549,60 @@ class _Answers:
                 n_without += bool(scored)
         mean = mean_of_values(values, n_samples=len(values) * repeats, is_binary=True)
         return Majority(mean=mean, n_without=n_without)
+
+
+class _EndpointCounter:
+    """Adds up the answers of one endpoint in a row of the summary."""
+
+    def __init__(self) -> None:
+        self.n = self.n_truncated = self.n_len = self.len_sum = self.n_tokens_timed = self.timed = 0
+        self.scores = array("d")
+        self.latency = DistributionCounter()
+        self.sums = Sums()
+
+    def add(self, score: float, end: int, length: int, latency: int, *, is_estimate: int) -> None:
+        """Count an answer as `_Answers` keeps it."""
+        self.n += 1
+        is_truncated = end == _TRUNCATED
+        self.n_truncated += is_truncated
+        is_scored = not math.isnan(score)
+        if is_scored:
+            self.scores.append(score)
+        if length >= 0:
+            self.n_len += 1
+            self.len_sum += length
+        if latency >= 0:
+            self.latency.add(latency)
+            if length >= 0 and not is_estimate:
+                self.n_tokens_timed += length
+                self.timed += latency
+        n_tokens = None if length < 0 or is_estimate else length
+        self.sums.add(score if is_scored else None, n_tokens, truncated=is_truncated)
+
+    def counts(self) -> EndpointCounts:
+        """What was counted."""
+        return _endpoint_counts(
+            self.scores,
+            n=self.n,
+            n_truncated=self.n_truncated,
+            n_len=self.n_len,
+            len_sum=self.len_sum,
+            latency=self.latency.distribution(),
+            n_tokens_timed=self.n_tokens_timed,
+            timed=self.timed,
+            sums=self.sums,
+        )
+
+
+def _endpoint_counts(scores: Sequence[float], **counts: Any) -> EndpointCounts:
+    """The counts of an endpoint with these scores."""
+    return EndpointCounts(
+        n_scored=len(scores),
+        score_sum=exact_sum(scores),
+        score_squares=sum(map(mul, scores, scores)),
+        is_bounded=not scores or (min(scores) >= 0 and max(scores) <= 1),
+        **counts,
+    )
 
 
 def _text_hash(text: Raw | UnsetType, nothing: bytes) -> int:

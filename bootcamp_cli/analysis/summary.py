@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
+from bootcamp_cli.analysis.endpoints import EndpointCounts
 from bootcamp_cli.analysis.statistics import (
     Bounds,
     Distribution,
@@ -23,6 +24,7 @@ from bootcamp_cli.analysis.statistics import (
     weighted_mean,
 )
 from bootcamp_cli.bootcamps.registry import OTHER_FAMILY
+from bootcamp_cli.store.endpoints import EndpointTraffic
 from bootcamp_cli.types import (
     LATENCY_UNIT_S,
     Effort,
@@ -111,6 +113,7 @@ class GroupSummary:
 
     `latency` is in units of LATENCY_UNIT_S, over the answers that have one; `n_tokens_timed` tokens by the server's
     count came in `timed` of these units. `retries` counts repeated attempts by kind, of answers and failures.
+    `endpoints` has the answers by the endpoint that gave them, where records name it.
     """
 
     bootcamp: str
@@ -155,6 +158,7 @@ class GroupSummary:
     timed: int = 0
     tokens: TokenTotals = field(default_factory=TokenTotals)
     retries: Mapping[str, int] = field(default_factory=dict)
+    endpoints: Mapping[str, EndpointCounts] = field(default_factory=dict)
 
     @property
     def avg_score(self) -> float | None:
@@ -273,6 +277,7 @@ class RunSummary:
     Totals are derived from the rows, so a summary with some of the rows has the totals of those rows.
     `test_dir` is the name of the test dir, not its path. `drawn` is None where all questions were taken, `shard`
     (`3/8`) where the run is not one part of several. Right is a score of `right_at` or more.
+    `traffic` counts requests by endpoint.
     """
 
     model_name: str
@@ -284,6 +289,7 @@ class RunSummary:
     drawn: Drawn | None = None
     shard: str | None = None
     right_at: float = RIGHT_AT
+    traffic: Mapping[str, EndpointTraffic] = field(default_factory=dict)
 
     @property
     def families(self) -> dict[str, "RunSummary"]:

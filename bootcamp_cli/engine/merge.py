@@ -32,6 +32,7 @@ from bootcamp_cli.engine.session import origins
 from bootcamp_cli.errors import DiskError, RunDirectoryError, UsageError, disk_error
 from bootcamp_cli.server.provenance import Fingerprints, with_server
 from bootcamp_cli.store.atomic import no_check, replace_json, replacing, sync_directory
+from bootcamp_cli.store.endpoints import merge_endpoints
 from bootcamp_cli.store.journal import OWED, DetailIndex, RunRows, read_failures, replay, rows_by_file
 from bootcamp_cli.store.lock import RunLock, live_holder, locked_by
 from bootcamp_cli.store.records import read_failure_lines
@@ -232,6 +233,7 @@ def _fill(run_dir: RunDir, parts: Sequence[Part]) -> None:
             target.writelines(owed[key] + b"\n" for key in sorted(owed))
     _gather_redone(run_dir, parts)
     merge_timelines((part.run_dir for part in parts), run_dir)
+    merge_endpoints((part.run_dir for part in parts), run_dir)
     replace_json(run_dir.eval_args, (first.run_dir.read_eval_args() or {}) | {SHARD: None})
     run_dir.write_manifest(_manifest(parts), no_check)
 

@@ -47,6 +47,13 @@ length, latency_s  object: n, mean, p50, p95; latencies are seconds
 tokens_per_second  number | null: of an answer, by the server's count
 tokens             object: prompt, completion, reasoning, and n_counted, the answers that they are known of
 retries            {kind: int}: attempts that were repeated
+endpoints          [object]: by the endpoint that answered, where records name it: endpoint, n_answered, n_scored,
+                   avg_score, interval, n_truncated, avg_len, latency_s, tokens_per_second; compared: for score, length
+                   and truncation the endpoint against the others within bootcamps: value, others, difference (of
+                   lengths: geometric means, ratio), interval, n, n_others, p of that test alone; requests: object |
+                   null: n_requests, n_answered, failures by kind, n_away, away_s
+drift              [object]: endpoints that differ: endpoint, measure, value, others, n, n_others, n_compared, and p,
+                   adjusted for the number of endpoints and measures
 families           [object]: family, n_groups, the numbers of a line of meta.jsonl, and the keys from `interval` on
 """
 
@@ -204,10 +211,34 @@ def write_report(
 def table_text(view: View) -> str:
     """Styled tables in a terminal, plain text elsewhere."""
     if view.width is None:
-        return plain_text(view.page)
+        return plain_text(view.page) + _endpoint_text(view)
     from bootcamp_cli.reports.terminal import terminal_text  # noqa: PLC0415  # rich only for a terminal
 
-    return terminal_text(view.page, width=view.width, color=view.color)
+    return terminal_text(view.page, width=view.width, color=view.color) + _endpoint_text(view)
+
+
+def _endpoint_text(view: View) -> str:
+    """The table of endpoints with its notes; nothing where there is only one."""
+    from bootcamp_cli.analysis.endpoints import endpoints_of  # noqa: PLC0415  # as the summary is made
+    from bootcamp_cli.reports.endpoints import endpoint_grid, endpoint_notes  # noqa: PLC0415  # it imports this module
+
+    endpoints = endpoints_of(view.shown)
+    if not endpoints.are_several:
+        return ""
+    grid = endpoint_grid(endpoints).fitted(view.width)
+    return "\n".join(["", *grid.plain(), "", *endpoint_notes(endpoints)]) + "\n"
+
+
+def _endpoint_markdown(view: View) -> str:
+    """The same as Markdown."""
+    from bootcamp_cli.analysis.endpoints import endpoints_of  # noqa: PLC0415  # as the summary is made
+    from bootcamp_cli.reports.endpoints import endpoint_grid, endpoint_notes  # noqa: PLC0415  # it imports this module
+
+    endpoints = endpoints_of(view.shown)
+    if not endpoints.are_several:
+        return ""
+    notes = (f"- {escaped_markdown(note)}" for note in endpoint_notes(endpoints))
+    return "\n".join(["", *endpoint_grid(endpoints).markdown(), "", *notes]) + "\n"
 
 
 def plain_text(page: Page) -> str:
@@ -282,7 +313,10 @@ def json_text(view: View) -> str:
 
 def json_object(shown: "RunSummary", *, n_all: int) -> dict[str, Any]:
     """The object described above; `n_all` is the number of rows of the whole run."""
-    bounds, weighted = shown.bounds, shown.weighted_bounds
+    from bootcamp_cli.analysis.endpoints import endpoints_of  # noqa: PLC0415  # as the summary is made
+    from bootcamp_cli.reports.endpoints import drift_json, endpoints_json  # noqa: PLC0415  # it imports this module
+
+    bounds, weighted, endpoints = shown.bounds, shown.weighted_bounds, endpoints_of(shown)
     return {
         "schema": "bootcamp.report",
         "schema_version": SCHEMA_VERSION,
@@ -323,6 +357,8 @@ def json_object(shown: "RunSummary", *, n_all: int) -> dict[str, Any]:
         "error_other_bootcamps": shown.mean and shown.mean.error_other_bootcamps,
         "weighted_interval": _ends(shown.weighted_interval),
         **_figures(shown),
+        "endpoints": endpoints_json(endpoints),
+        "drift": drift_json(endpoints),
         "families": [_family(name, family) for name, family in shown.families.items()],
     }
 
@@ -412,7 +448,7 @@ def _workbook(summary: "RunSummary", parameters: Mapping[str, Any], audit: "Audi
 
 REPORTS: Mapping[str, TextForm | FileForm] = {
     "table": TextForm(text=table_text),
-    "markdown": TextForm(text=lambda view: markdown_text(view.page)),
+    "markdown": TextForm(text=lambda view: markdown_text(view.page) + _endpoint_markdown(view)),
     "csv": TextForm(text=csv_text),
     "tsv": TextForm(text=lambda view: csv_text(view, delimiter="\t")),
     "json": TextForm(text=json_text),

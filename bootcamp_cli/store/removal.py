@@ -49,8 +49,9 @@ def strangers(path: Path) -> list[str]:
     """The names in a run directory that no run puts there: somebody's notes, perhaps."""
     run_dir = RunDir(path)
     own = (run_dir.details, run_dir.failures, run_dir.meta, run_dir.eval_args, run_dir.manifest, run_dir.progress_log)
-    further = (run_dir.timeline, run_dir.redone, run_dir.batch, run_dir.removing, run_dir.page, run_dir.server_log)
-    known = {each.name for each in (*own, *further)} | {_LOCK, f"{run_dir.server_log.name}.1"}
+    over_time = (run_dir.timeline, run_dir.endpoints, run_dir.server_metrics, run_dir.server_log)
+    further = (run_dir.redone, run_dir.batch, run_dir.removing, run_dir.page)
+    known = {each.name for each in (*own, *over_time, *further)} | {_LOCK, f"{run_dir.server_log.name}.1"}
     try:
         names = sorted(os.listdir(path))  # noqa: PTH208 - names only
     except OSError:

@@ -84,6 +84,16 @@ class RunDir:
         return self.path / "timeline.jsonl"
 
     @property
+    def endpoints(self) -> Path:
+        """What was sent to each endpoint."""
+        return self.path / "endpoints.json"
+
+    @property
+    def server_metrics(self) -> Path:
+        """The servers' own figures over time."""
+        return self.path / "server_metrics.jsonl"
+
+    @property
     def removing(self) -> Path:
         """Stands there from the moment on in which a removal begins."""
         return self.path / ".removing"

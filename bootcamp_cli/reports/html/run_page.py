@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from bootcamp_cli.analysis.endpoints import endpoints_of
 from bootcamp_cli.reports.columns import Column, digits_borne
+from bootcamp_cli.reports.endpoints import endpoint_grid, endpoint_notes
 from bootcamp_cli.reports.html.document import (
     Bar,
     Cell,
@@ -39,6 +41,7 @@ from bootcamp_cli.types import LATENCY_UNIT_S
 if TYPE_CHECKING:
     from bootcamp_cli.analysis.audit import Audit
     from bootcamp_cli.analysis.contents import RunContents
+    from bootcamp_cli.analysis.endpoints import Endpoints
     from bootcamp_cli.analysis.excerpts import ExcerptChooser
     from bootcamp_cli.analysis.statistics import Distribution, Interval
     from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
@@ -95,6 +98,7 @@ def run_page(
     targets = [f"samples-{at}" if found else "" for at, found in enumerate(samples, 1)]
     charts, missing = _charts(run, audited, timeline)
     *families, bootcamps = page.tables
+    endpoints = endpoints_of(run)
     return document(
         "run.html.j2",
         charts=charts,
@@ -106,6 +110,8 @@ def run_page(
         notes=page.notes,
         families=_table("Families", families[0], list(run.families.values()), run) if families else None,
         bootcamps=_table("Bootcamps", bootcamps, run.groups, run, targets),
+        endpoints=_endpoint_table(endpoints),
+        endpoint_notes=list(endpoint_notes(endpoints)) if endpoints.are_several else [],
         failures=_failure_tables(contents),
         audit=_audit_tables(audited),
         samples=[
@@ -245,6 +251,14 @@ class _Scale:
 
     def _at(self, score: float | None) -> float | None:
         return None if score is None else 100 * (score - self.low) / (self.high - self.low)
+
+
+def _endpoint_table(endpoints: "Endpoints") -> HtmlTable | None:
+    """The endpoints, where there are several."""
+    if not endpoints.are_several:
+        return None
+    grid = endpoint_grid(endpoints)
+    return plain_table("Endpoints", (grid.titles, *grid.rows), numbers=range(1, len(grid.titles)))
 
 
 def _failure_tables(contents: "RunContents") -> list[HtmlTable]:
