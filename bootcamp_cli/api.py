@@ -39,6 +39,7 @@ from bootcamp_cli.text import counted, listed, shortened
 from bootcamp_cli.types import MAX_LEN
 
 if TYPE_CHECKING:
+    import anyio
     import pandas as pd
 
     from bootcamp_cli.analysis.audit import Audit
@@ -696,11 +697,15 @@ async def _run_logged(
     )
     async with opened as answering, anyio.create_task_group() as tasks:
         tasks.start_soon(log.run)
+        watching = anyio.CancelScope()
+        tasks.start_soon(_watch_metrics, session, answering, watching)
         try:
             async with _beside(source, session, answering, emit), _asking(session, answering):
                 await run(session, answering, emit, stop)
         except BootcampError as error:
             return error
+        finally:
+            watching.cancel()
     return None
 
 
@@ -724,10 +729,29 @@ def _asking(
     from bootcamp_cli.server.provenance import asking_server
 
     settings = session.plan.settings
-    is_needed = any(session.n_unanswered(file) for file in session.plan.test_set.files)
-    if not (is_needed and settings.check_model_url and isinstance(client, CompletionClient)):
+    if not (_may_be_asked(session) and isinstance(client, CompletionClient)):
         return contextlib.nullcontext()
     return asking_server(client, chat=settings.api_mode == "chat_completion", learned=session.servers.append)
+
+
+def _may_be_asked(session: "Session") -> bool:
+    """Whether the run asks its server for answers, and the user lets it be asked for more."""
+    is_needed = any(session.n_unanswered(file) for file in session.plan.test_set.files)
+    return is_needed and session.plan.settings.check_model_url
+
+
+async def _watch_metrics(
+    session: "Session", client: "CompletionClient | AnswerSource", watching: "anyio.CancelScope"
+) -> None:
+    """Meanwhile write down what the server tells of its load, as `_asking` asks it about itself."""
+    from bootcamp_cli.engine.server_metrics import watch_metrics
+    from bootcamp_cli.server.client import CompletionClient
+
+    if not (_may_be_asked(session) and isinstance(client, CompletionClient)):
+        return
+    clients = {client.endpoint.base_url: client}
+    with watching:
+        await watch_metrics(lambda: clients, session.run_dir, session.journal.lock.check)
 
 
 def _tell_how_to_go_on(error: BootcampError, command: str) -> None:

@@ -14,6 +14,7 @@ from bootcamp_cli.store.details import RunDetails
 from bootcamp_cli.store.endpoints import read_endpoints
 from bootcamp_cli.store.records import HalfRecord, HeadLine, RecordHead
 from bootcamp_cli.store.run_dir import RunDir, redo_dirs
+from bootcamp_cli.store.server_metrics import read_loads
 from bootcamp_cli.text import DataUrl, is_url
 from bootcamp_cli.types import (
     TO_BE_VERIFIED,
@@ -97,7 +98,7 @@ def read_alone(run_dir: RunDir, right_at: float = RIGHT_AT, observer: Observer |
         aggregator.add_failure(failure)
         failed.setdefault(failure.kind, failure)
     redo_of = manifest.redo_of if manifest is not None else None
-    traffic = read_endpoints(run_dir)
+    traffic, loads = read_endpoints(run_dir), read_loads(run_dir)
     summaries = {
         threshold: replace(
             aggregator.summary(
@@ -109,6 +110,7 @@ def read_alone(run_dir: RunDir, right_at: float = RIGHT_AT, observer: Observer |
             drawn=_drawn(manifest),
             shard=str(manifest.shard) if manifest is not None and manifest.shard else None,
             traffic=traffic,
+            loads=loads,
         )
         for threshold in {RIGHT_AT, right_at}
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bootcamp_cli.analysis.drift import MEASURES, Comparison, Finding, Measure, Strata, Sums
+from bootcamp_cli.analysis.loads import EndpointLoad, loads_by_endpoint
 from bootcamp_cli.analysis.statistics import Z95, Distribution, Interval, added_distributions, wilson_interval
 from bootcamp_cli.store.endpoints import EndpointTraffic
 from bootcamp_cli.types import LATENCY_UNIT_S
@@ -45,7 +46,7 @@ class EndpointSummary:
 
     `avg_score` is the mean of all its scores, with the interval for new questions; endpoints that took other bootcamps
     have other averages: `compared` has, by measure, the comparison within bootcamps. `traffic` is what the run counted
-    beside the records.
+    beside the records, `load` what the server told of itself.
     """
 
     endpoint: str
@@ -59,6 +60,7 @@ class EndpointSummary:
     tokens_per_second: float | None
     compared: Mapping[Measure, Comparison]
     traffic: EndpointTraffic | None
+    load: EndpointLoad | None
 
     @property
     def truncated_share(self) -> float | None:
@@ -90,13 +92,22 @@ def endpoints_of(run: "RunSummary") -> Endpoints:
         if len(sums) > 1:
             strata.add_sums(f"{group.file}\0{group.bootcamp}", sums)
     findings = strata.findings()
-    names = sorted({*counts, *run.traffic})
-    rows = (_summary(name, counts.get(name, ()), strata, run.traffic.get(name)) for name in names)
+    loads = loads_by_endpoint(run.loads)
+    names = sorted({*counts, *run.traffic, *loads})
+    rows = (
+        _summary(name, counts.get(name, ()), strata, traffic=run.traffic.get(name), load=loads.get(name))
+        for name in names
+    )
     return Endpoints(rows=tuple(rows), findings=tuple(findings))
 
 
 def _summary(
-    endpoint: str, counts: Iterable[EndpointCounts], strata: Strata, traffic: EndpointTraffic | None
+    endpoint: str,
+    counts: Iterable[EndpointCounts],
+    strata: Strata,
+    *,
+    traffic: EndpointTraffic | None,
+    load: EndpointLoad | None,
 ) -> EndpointSummary:
     parts = tuple(counts)
     n_scored, n_len = sum(part.n_scored for part in parts), sum(part.n_len for part in parts)
@@ -116,6 +127,7 @@ def _summary(
         tokens_per_second=sum(part.n_tokens_timed for part in parts) / (timed * LATENCY_UNIT_S) if timed else None,
         compared={measure: found for measure, found in compared.items() if found is not None},
         traffic=traffic,
+        load=load,
     )
 
 

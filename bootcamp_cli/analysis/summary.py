@@ -25,6 +25,7 @@ from bootcamp_cli.analysis.statistics import (
 )
 from bootcamp_cli.bootcamps.registry import OTHER_FAMILY
 from bootcamp_cli.store.endpoints import EndpointTraffic
+from bootcamp_cli.store.server_metrics import Load
 from bootcamp_cli.types import (
     LATENCY_UNIT_S,
     Effort,
@@ -277,7 +278,7 @@ class RunSummary:
     Totals are derived from the rows, so a summary with some of the rows has the totals of those rows.
     `test_dir` is the name of the test dir, not its path. `drawn` is None where all questions were taken, `shard`
     (`3/8`) where the run is not one part of several. Right is a score of `right_at` or more.
-    `traffic` counts requests by endpoint.
+    `traffic` counts requests by endpoint, `loads` are what the servers told of their load.
     """
 
     model_name: str
@@ -290,6 +291,7 @@ class RunSummary:
     shard: str | None = None
     right_at: float = RIGHT_AT
     traffic: Mapping[str, EndpointTraffic] = field(default_factory=dict)
+    loads: Sequence[Load] = ()
 
     @property
     def families(self) -> dict[str, "RunSummary"]:

@@ -37,6 +37,7 @@ from bootcamp_cli.store.journal import OWED, DetailIndex, RunRows, read_failures
 from bootcamp_cli.store.lock import RunLock, live_holder, locked_by
 from bootcamp_cli.store.records import read_failure_lines
 from bootcamp_cli.store.run_dir import RunDir
+from bootcamp_cli.store.server_metrics import merge_loads
 from bootcamp_cli.store.timeline import merge_timelines
 from bootcamp_cli.text import counted, listed
 from bootcamp_cli.types import (
@@ -234,6 +235,7 @@ def _fill(run_dir: RunDir, parts: Sequence[Part]) -> None:
     _gather_redone(run_dir, parts)
     merge_timelines((part.run_dir for part in parts), run_dir)
     merge_endpoints((part.run_dir for part in parts), run_dir)
+    merge_loads((part.run_dir for part in parts), run_dir)
     replace_json(run_dir.eval_args, (first.run_dir.read_eval_args() or {}) | {SHARD: None})
     run_dir.write_manifest(_manifest(parts), no_check)
 

@@ -105,6 +105,7 @@ def endpoints_json(endpoints: Endpoints) -> list[dict[str, Any]]:
             },
             "tokens_per_second": row.tokens_per_second,
             "compared": {measure: _compared(measure, found) for measure, found in row.compared.items()},
+            "server": None if row.load is None else asdict(row.load),
             "requests": None if row.traffic is None else structs.asdict(row.traffic),
         }
         for row in endpoints.rows

@@ -51,7 +51,8 @@ endpoints          [object]: by the endpoint that answered, where records name i
                    avg_score, interval, n_truncated, avg_len, latency_s, tokens_per_second; compared: for score, length
                    and truncation the endpoint against the others within bootcamps: value, others, difference (of
                    lengths: geometric means, ratio), interval, n, n_others, p of that test alone; requests: object |
-                   null: n_requests, n_answered, failures by kind, n_away, away_s
+                   null: n_requests, n_answered, failures by kind, n_away, away_s; server: object | null, what it told
+                   of its load: n (times), running and waiting (means), share_waiting, cache (largest), preemptions
 drift              [object]: endpoints that differ: endpoint, measure, value, others, n, n_others, n_compared, and p,
                    adjusted for the number of endpoints and measures
 families           [object]: family, n_groups, the numbers of a line of meta.jsonl, and the keys from `interval` on

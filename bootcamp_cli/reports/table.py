@@ -315,6 +315,10 @@ def _about_effort(run: "RunSummary") -> Iterator[str]:
             f"latency: {_spread(run.latency, LATENCY_UNIT_S, ',.2f', ' s')}"
             + ("" if speed is None else f"; {speed:,.1f} tokens/s of an answer")
         )
+    if run.loads:
+        from bootcamp_cli.analysis.loads import load_notes  # noqa: PLC0415  # as the summary is made
+
+        yield from load_notes(run.loads)
     if run.retries:
         yield f"retries: {_kinds(run.retries)}"
 

@@ -138,13 +138,19 @@ class CompletionClient:
 
     async def ask_beside(self, path: str, *, timeout_s: float, max_bytes: int) -> dict[str, Any]:
         """The JSON object that the server has at a path beside the API. Raises nothing but AttemptFailed."""
+        return await self._beside(path, load_object, timeout_s=timeout_s, max_bytes=max_bytes)
 
-        async def exchange() -> dict[str, Any]:
+    async def text_beside(self, path: str, *, timeout_s: float, max_bytes: int) -> str:
+        """The text that the server has at a path beside the API. Raises nothing but AttemptFailed."""
+        return await self._beside(path, _text, timeout_s=timeout_s, max_bytes=max_bytes)
+
+    async def _beside(self, path: str, read: Callable[[bytes], _T], *, timeout_s: float, max_bytes: int) -> _T:
+        async def exchange() -> _T:
             reply = await self.transport.get(path, beside_api=True)
             self._refuse_status(reply, missing="sample")
             if len(reply.body) > max_bytes:
                 raise bad_response(f"{path}: more than {max_bytes} bytes")
-            return await _in_thread(load_object, reply.body)
+            return await _in_thread(read, reply.body)
 
         return await self._within(min(self.timeout_s, timeout_s), exchange())
 
@@ -361,6 +367,10 @@ def make_transport(
 async def _in_thread(read: Callable[[bytes], _T], body: bytes) -> _T:
     """Read a small body at once and a large one in a thread."""
     return read(body) if len(body) <= THREAD_BYTES else await to_thread.run_sync(read, body)
+
+
+def _text(body: bytes) -> str:
+    return body.decode("utf-8", "replace")
 
 
 def _next_page(page: Any) -> str | None:

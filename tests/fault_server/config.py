@@ -24,7 +24,8 @@ class FaultServerConfig:
     from bootcamp to bootcamp, as with a real model. `latency_s` is the mean over prompts. `max_model_len` is listed and
     enforced as by vLLM. `reasoning_parser` puts the thoughts into `reasoning_content` in chat mode. `log_requests`
     adds one entry per request to the statistics. `by_row` answers a prompt that several rows share, with different
-    ground truths, for one of them after the other: right for requests in row order, one at a time.
+    ground truths, for one of them after the other: right for requests in row order, one at a time. `metrics` shows at
+    `/metrics` its load as vLLM does, that of a server for 4 requests at once.
 
     Raises:
         SettingsError: a value is out of range, or the host is not loopback: the server has no protection at all.
@@ -45,6 +46,7 @@ class FaultServerConfig:
     log_requests: bool = False
     by_row: bool = False
     by_seed: bool = False
+    metrics: bool = False
 
     def __post_init__(self) -> None:
         if not _is_loopback(self.host):
@@ -109,6 +111,8 @@ def server_command(config: FaultServerConfig, *, port_file: Path | None = None) 
         argv.append("--by-row")
     if config.by_seed:
         argv.append("--by-seed")
+    if config.metrics:
+        argv.append("--metrics")
     return argv
 
 
@@ -133,6 +137,7 @@ def parse_command(arguments: Sequence[str]) -> Invocation:
             log_requests=given.log_requests,
             by_row=given.by_row,
             by_seed=given.by_seed,
+            metrics=given.metrics,
         )
     except BootcampError as error:
         parser.error(str(error))
@@ -177,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
         help="answer rows that share a prompt one after the other: for one request at a time",
     )
     add("--by-seed", action="store_true", help="another seed in a request gives another answer")
+    add("--metrics", action="store_true", help="show at /metrics the load, as vLLM does")
     add("--lifetime", type=float, default=DEFAULT_LIFETIME_S, help="end after so many seconds (default: %(default)s)")
     add("--until-stdin-closes", action="store_true", help="end at the end of stdin, which must be a pipe or terminal")
     add("--until-parent-exits", action="store_true", help="end when the process that started it has ended")

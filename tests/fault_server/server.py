@@ -35,6 +35,7 @@ from tests.fault_server.wire import ConnectionEndedError, Reply, Request, TooLar
 
 _COMPLETION_PATHS = (COMPLETIONS_PATH, CHAT_PATH)
 _STATS_PATH = "/stats"
+_METRICS_PATH = "/metrics"
 
 
 @asynccontextmanager
@@ -85,6 +86,10 @@ class FaultServer:
     async def _respond(self, wire: Wire, request: Request) -> None:
         if request.path == _STATS_PATH:
             await wire.send(json_reply(200, self.traffic.as_json()))
+            return
+        if request.path == _METRICS_PATH and self.config.metrics:
+            text = self.traffic.as_metrics().encode()
+            await wire.send(Reply(status=200, pieces=(text,), content_type="text/plain; version=0.0.4"))
             return
         with self.traffic.request(request.path) as tracked:
             try:

@@ -77,6 +77,20 @@ class Traffic:
                 end = anyio.current_time()
                 self.log.append({"prompt": prompt, "start": start, "end": end, "status": tracked.status})
 
+    def as_metrics(self, n_slots: int = 4) -> str:
+        """The load in the text form of Prometheus under vLLM's names, as if `n_slots` requests ran at once."""
+        running = min(self.in_flight, n_slots)
+        figures = {
+            "num_requests_running": running,
+            "num_requests_waiting": self.in_flight - running,
+            "kv_cache_usage_perc": running / n_slots,
+            "num_preemptions_total": self.n_received // 2,
+        }
+        return "".join(
+            f'# TYPE vllm:{name} gauge\nvllm:{name}{{engine="0",model_name="demo"}} {float(value)}\n'
+            for name, value in figures.items()
+        )
+
     def as_json(self) -> dict[str, Any]:
         """The counts by the names that `GET /stats` shows them under; times in seconds of the server's clock."""
         return {

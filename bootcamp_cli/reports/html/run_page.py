@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.analysis.excerpts import ExcerptChooser
     from bootcamp_cli.analysis.statistics import Distribution, Interval
     from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
+    from bootcamp_cli.store.server_metrics import Load
     from bootcamp_cli.store.timeline import Stretch
     from bootcamp_cli.types import Manifest
 
@@ -323,6 +324,7 @@ def _charts(run: "RunSummary", audited: AuditPart, timeline: "Sequence[Stretch]"
         _latency_chart(run),
         _latencies_chart(run),
         *_charts_over_time(timeline),
+        *_load_charts(run.loads),
         _kinds_chart(run),
         _causes_chart(audited.audit),
     ]
@@ -651,6 +653,56 @@ def _charts_over_time(timeline: "Sequence[Stretch]") -> Iterator[Chart]:
                 "showlegend": False,
             },
         )
+
+
+_MAX_LINES = len(_FAMILY_COLORS)
+
+
+def _load_charts(loads: "Sequence[Load]") -> Iterator[Chart]:
+    """What the servers told of their load, a line for each endpoint."""
+    for name, title, unit, about, key in (
+        ("running", "Requests at work on the server", "requests", "mean of those at work", "running"),
+        ("waiting", "Requests that wait on the server", "requests", "mean of those that wait", "waiting"),
+        ("cache", "Cache of the server", "share", "the fullest that the cache for keys and values was", "cache"),
+        ("preemptions", "Preemptions", "requests", "requests that lost their place in the cache", "preemptions"),
+    ):
+        lines: dict[str, list[tuple[int, float]]] = {}
+        for load in loads:
+            if (value := getattr(load, key)) is not None:
+                lines.setdefault(load.endpoint, []).append((load.start, value))
+        if not lines or (key == "preemptions" and not any(value for points in lines.values() for _, value in points)):
+            continue
+        shown = sorted(lines, key=lambda endpoint: (-max(value for _, value in lines[endpoint]), endpoint))
+        rest = f"; the {_MAX_LINES} highest of {len(shown):,} endpoints" if len(shown) > _MAX_LINES else ""
+        yield Chart(
+            name=f"server_{name}",
+            title=title,
+            about=f"{about} in {shown_s(float(loads[0].seconds))}, as the server's /metrics tell (times in UTC){rest}",
+            height=280,
+            traces=[
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers",
+                    "name": label(endpoint),
+                    "x": [_utc(start) for start, _ in lines[endpoint]],
+                    "y": [value for _, value in lines[endpoint]],
+                    "line": {"color": _FAMILY_COLORS[at], "width": 1.5},
+                    "marker": {"color": _FAMILY_COLORS[at], "size": 4},
+                }
+                for at, endpoint in enumerate(shown[:_MAX_LINES])
+            ],
+            layout={
+                "xaxis": {"type": "date"},
+                "yaxis": {"title": {"text": unit}, "rangemode": "tozero"}
+                | ({"range": [0, 1.05]} if key == "cache" else {}),
+                "showlegend": len(shown) > 1,
+            },
+        )
+
+
+def _utc(seconds: int) -> str:
+    """A time since 1970 for plotly; one that no calendar has becomes the first."""
+    return datetime.fromtimestamp(seconds if seconds < 1 << 36 else 0, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _latencies_chart(run: "RunSummary") -> Chart | None:
