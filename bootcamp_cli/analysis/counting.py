@@ -599,7 +599,7 @@ def _endpoint_counts(scores: Sequence[float], **counts: Any) -> EndpointCounts:
     return EndpointCounts(
         n_scored=len(scores),
         score_sum=exact_sum(scores),
-        score_squares=sum(map(mul, scores, scores)),
+        score_squares=exact_sum([*map(mul, scores, scores)]),
         is_bounded=not scores or (min(scores) >= 0 and max(scores) <= 1),
         **counts,
     )

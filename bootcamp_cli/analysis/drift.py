@@ -42,25 +42,33 @@ _LARGEST = 1e6
 
 
 class Sums:
-    """What is kept of the answers of one endpoint to one bootcamp: for each measure n, and the sums of x, x^2, x^3."""
+    """What is kept of the answers of one endpoint to one bootcamp: for each measure n, and the sums of x, x^2, x^3.
+
+    Values are whole numbers of `UNIT` parts, so that sums are exact, in whatever order answers come.
+    """
 
     __slots__ = ("values",)
 
-    def __init__(self, values: Iterable[float] = (0.0,) * N_SUMS) -> None:
+    def __init__(self, values: Iterable[int] = (0,) * N_SUMS) -> None:
         self.values = list(values)
 
     def add(self, score: float | None, n_tokens: int | None, *, truncated: bool) -> None:
         """Count an answer; a score or length that is not known counts in the other measures only."""
         values = self.values
-        if score is not None:
-            x = score if -_LARGEST <= score <= _LARGEST else math.copysign(_LARGEST, score)
-            square = x * x
+        if score is not None and not math.isnan(score):
+            if score == 1:
+                x, square, cube = _ONE
+            else:
+                x = round(min(max(score, -_LARGEST), _LARGEST) * UNIT)
+                square = x * x
+                cube = square * x
             values[0] += 1
-            values[1] += x
-            values[2] += square
-            values[3] += square * x
+            if x:
+                values[1] += x
+                values[2] += square
+                values[3] += cube
         if n_tokens is not None:
-            x = math.log1p(n_tokens)
+            x = round(math.log1p(n_tokens) * UNIT)
             square = x * x
             values[4] += 1
             values[5] += x
@@ -68,15 +76,16 @@ class Sums:
             values[7] += square * x
         values[8] += 1
         if truncated:
-            values[9] += 1
-            values[10] += 1
-            values[11] += 1
+            x, square, cube = _ONE
+            values[9] += x
+            values[10] += square
+            values[11] += cube
 
-    def of(self, measure: Measure) -> tuple[float, float, float, float]:
-        """The sums of one measure."""
-        at = 4 * MEASURES.index(measure)
-        n, total, squares, cubes = self.values[at : at + 4]
-        return n, total, squares, cubes
+
+UNIT = 1 << 20
+"""Into how many parts the unit of a score, or of a logarithm, is divided."""
+
+_ONE = UNIT, UNIT**2, UNIT**3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,71 +156,77 @@ class Strata:
     """The sums of the answers by bootcamp and endpoint, and comparisons of them."""
 
     def __init__(self) -> None:
-        self._by_bootcamp: dict[str, dict[str, Sums]] = {}
+        self._by_endpoint: dict[str, dict[str, Sums]] = {}
         self._totals: dict[str, Sums] = {}
         self._has_graded_scores = False
 
     def add(self, endpoint: str, bootcamp: str, score: float | None, n_tokens: int | None, *, truncated: bool) -> None:
         """Count an answer."""
-        by_endpoint = self._by_bootcamp.get(bootcamp)
-        if by_endpoint is None:
-            by_endpoint = self._by_bootcamp[bootcamp] = {}
-            self._totals[bootcamp] = Sums()
-        sums = by_endpoint.get(endpoint)
-        if sums is None:
-            sums = by_endpoint[endpoint] = Sums()
-        sums.add(score, n_tokens, truncated=truncated)
-        self._totals[bootcamp].add(score, n_tokens, truncated=truncated)
+        own, total = self._sums(endpoint, bootcamp)
+        own.add(score, n_tokens, truncated=truncated)
+        total.add(score, n_tokens, truncated=truncated)
         if score is not None and score not in (0, 1):
             self._has_graded_scores = True
 
     def add_sums(self, bootcamp: str, by_endpoint: Mapping[str, Sums]) -> None:
         """Count answers that are summed up already."""
-        known = self._by_bootcamp.setdefault(bootcamp, {})
-        total = self._totals.setdefault(bootcamp, Sums())
         for endpoint, sums in by_endpoint.items():
-            own = known.setdefault(endpoint, Sums())
-            own.values = list(map(float.__add__, own.values, sums.values))
-            total.values = list(map(float.__add__, total.values, sums.values))
-            _, first, second, third = sums.of("score")
-            self._has_graded_scores |= not first == second == third
+            for known in self._sums(endpoint, bootcamp):
+                known.values = list(map(int.__add__, known.values, sums.values))
+            _, first, second, third = sums.values[:4]
+            self._has_graded_scores |= not first * UNIT * UNIT == second * UNIT == third
+
+    def _sums(self, endpoint: str, bootcamp: str) -> tuple[Sums, Sums]:
+        """Those of an endpoint, and those of all endpoints, made where there are none."""
+        total = self._totals.get(bootcamp)
+        if total is None:
+            total = self._totals[bootcamp] = Sums()
+        by_bootcamp = self._by_endpoint.get(endpoint)
+        if by_bootcamp is None:
+            by_bootcamp = self._by_endpoint[endpoint] = {}
+        own = by_bootcamp.get(bootcamp)
+        if own is None:
+            own = by_bootcamp[bootcamp] = Sums()
+        return own, total
 
     @property
     def endpoints(self) -> list[str]:
         """Every endpoint, in order of its name."""
-        return sorted({endpoint for by_endpoint in self._by_bootcamp.values() for endpoint in by_endpoint})
+        return sorted(self._by_endpoint)
 
     def compare(self, endpoint: str, measure: Measure, without: Collection[str] = ()) -> Comparison | None:
         """An endpoint against all others but those `without`; None where there is nothing to compare."""
         weight = own_mean = others_mean = deviation = variance = third = 0.0
-        n_own = n_others = 0.0
-        for bootcamp, by_endpoint in self._by_bootcamp.items():
-            if endpoint not in by_endpoint:
-                continue
-            n, own, _, _ = by_endpoint[endpoint].of(measure)
-            size, total, squares, cubes = self._totals[bootcamp].of(measure)
+        n_own = n_others = 0
+        at = 4 * MEASURES.index(measure)
+        for bootcamp, sums in self._by_endpoint.get(endpoint, {}).items():
+            values, totals = sums.values, self._totals[bootcamp].values
+            n, size, total, squares, cubes = values[at], totals[at], totals[at + 1], totals[at + 2], totals[at + 3]
             for other in without:
-                if other in by_endpoint:
-                    left_out = by_endpoint[other].of(measure)
-                    size, total, squares, cubes = map(float.__sub__, (size, total, squares, cubes), left_out)
+                if (left_out := self._by_endpoint[other].get(bootcamp)) is not None:
+                    out = left_out.values
+                    size, total = size - out[at], total - out[at + 1]
+                    squares, cubes = squares - out[at + 2], cubes - out[at + 3]
             rest = size - n
-            if n <= 0 or rest <= 0:
+            if not n or not rest:
                 continue
-            mean = total / size
-            spread = squares - total * mean
             n_own, n_others = n_own + n, n_others + rest
             share = n * rest / size
             weight += share
-            own_mean += share * own / n
-            others_mean += share * (total - own) / rest
-            if spread <= 1e-9 * squares:
+            if not squares:
+                continue
+            own = values[at + 1]
+            own_mean += share * (own / n / UNIT)
+            others_mean += share * ((total - own) / rest / UNIT)
+            spread = squares * size - total * total
+            if not spread:
                 continue  # all alike: nothing is left to chance
-            deviation += own - n * mean
-            variance += share * spread / (size - 1)
+            deviation += (own * size - n * total) / size / UNIT
+            variance += share * (spread / size / (size - 1) / UNIT**2)
             if size > 2:
-                cubed = cubes - 3 * mean * squares + 2 * total * mean * mean
-                third += share * (rest - n) / ((size - 1) * (size - 2)) * cubed
-        if not weight or not math.isfinite(weight):
+                cubed = (cubes * size - 3 * total * squares) * size + 2 * total**3
+                third += share * (rest - n) / ((size - 1) * (size - 2)) * (cubed / size**2 / UNIT**3)
+        if not weight:
             return None
         step = 0.0 if measure == "length" or (measure == "score" and self._has_graded_scores) else 1.0
         own_mean, others_mean = own_mean / weight, others_mean / weight
@@ -221,9 +236,7 @@ class Strata:
         if measure == "length":
             own_mean, others_mean = math.expm1(own_mean), math.expm1(others_mean)
             interval = Interval(low=math.exp(interval.low), high=math.exp(interval.high))
-        return Comparison(
-            value=own_mean, others=others_mean, n=int(n_own), n_others=int(n_others), p=p, interval=interval
-        )
+        return Comparison(value=own_mean, others=others_mean, n=n_own, n_others=n_others, p=p, interval=interval)
 
     def findings(self) -> list[Finding]:
         """Every endpoint that differs over all answers, the most certain first.
