@@ -76,13 +76,13 @@ def test_the_figures_by_endpoint_are_those_of_its_records(tmp_path: Path) -> Non
         assert row.avg_len == 100
 
 
-def test_the_odd_one_is_named_in_every_report(tmp_path: Path, run_bootcamp: RunBootcamp) -> None:
+def test_the_odd_one_is_named_in_every_report(tmp_path: Path, call_bootcamp: RunBootcamp) -> None:
     """Terminal, Markdown, JSON and page name the endpoint that loses 40 points; meta.jsonl has nothing of it."""
     run = fleet_run(tmp_path / "run")
-    table = run_bootcamp("report", str(run)).stdout
+    table = call_bootcamp("report", str(run)).stdout
     assert f"endpoint {ODD} differs: average score 0.3" in table
-    assert run_bootcamp("report", str(run), "--format", "markdown").stdout.count("differs: average score") == 1
-    found = json.loads(run_bootcamp("report", str(run), "--json").stdout)
+    assert call_bootcamp("report", str(run), "--format", "markdown").stdout.count("differs: average score") == 1
+    found = json.loads(call_bootcamp("report", str(run), "--json").stdout)
     assert [(each["endpoint"], each["measure"]) for each in found["drift"]] == [(ODD, "score")]
     assert [each["endpoint"] for each in found["endpoints"]] == [A, B, ODD]
     assert found["endpoints"][2]["compared"]["score"]["difference"] < -0.3
@@ -92,22 +92,22 @@ def test_the_odd_one_is_named_in_every_report(tmp_path: Path, run_bootcamp: RunB
     assert not (run / "meta.jsonl").exists() or ODD not in (run / "meta.jsonl").read_text()
 
 
-def test_one_endpoint_is_in_json_only(tmp_path: Path, run_bootcamp: RunBootcamp) -> None:
+def test_one_endpoint_is_in_json_only(tmp_path: Path, call_bootcamp: RunBootcamp) -> None:
     """A run on one server has no table of endpoints, but its figures as JSON; one without names has none."""
     run = fleet_run(tmp_path / "run", (A,), n=20)
-    assert "endpoint" not in run_bootcamp("report", str(run)).stdout
-    [row] = json.loads(run_bootcamp("report", str(run), "--json").stdout)["endpoints"]
+    assert "endpoint" not in call_bootcamp("report", str(run)).stdout
+    [row] = json.loads(call_bootcamp("report", str(run), "--json").stdout)["endpoints"]
     assert (row["endpoint"], row["n_answered"], row["tokens_per_second"], row["compared"]) == (A, 40, 50.0, {})
     unnamed = fleet_run(tmp_path / "unnamed", (None,), n=5)
-    assert json.loads(run_bootcamp("report", str(unnamed), "--json").stdout)["endpoints"] == []
+    assert json.loads(call_bootcamp("report", str(unnamed), "--json").stdout)["endpoints"] == []
 
 
-def test_endpoints_that_records_name_are_data(tmp_path: Path, run_bootcamp: RunBootcamp) -> None:
+def test_endpoints_that_records_name_are_data(tmp_path: Path, call_bootcamp: RunBootcamp) -> None:
     """What a record calls its endpoint is shown without terminal control, markup, or credentials."""
     hostile = "http://u:secret@x/v1?\x1b[2J<script>alert(1)</script>|`", "http://[broken", "x" * 5000
     run = fleet_run(tmp_path / "run", (A, *hostile), n=60)
     shown = [
-        run_bootcamp("report", str(run), *form).stdout for form in ([], ["--format", "markdown"], ["--format", "json"])
+        call_bootcamp("report", str(run), *form).stdout for form in ([], ["--format", "markdown"], ["--format", "json"])
     ]
     page = open_run(run).write_page(tmp_path / "page.html").read_text("utf-8")
     for text in (*shown, page):
@@ -118,15 +118,15 @@ def test_endpoints_that_records_name_are_data(tmp_path: Path, run_bootcamp: RunB
     assert "<script>" not in shown[1]
 
 
-def test_requests_and_failures_stand_beside_the_answers(tmp_path: Path, run_bootcamp: RunBootcamp) -> None:
+def test_requests_and_failures_stand_beside_the_answers(tmp_path: Path, call_bootcamp: RunBootcamp) -> None:
     """What endpoints.json counts is shown by endpoint, also of one that gave no answer."""
     run = fleet_run(tmp_path / "run", (A, B), n=20)
     traffic = EndpointTraffic(n_requests=123, n_answered=20, failures={"timeout": 103}, n_away=2, away_s=61.0)
     write_endpoints(RunDir(run), {A: traffic, "http://dead/v1": EndpointTraffic(failures={"connection": 7})}, no_check)
-    table = run_bootcamp("report", str(run)).stdout
+    table = call_bootcamp("report", str(run)).stdout
     assert "failed requests at all endpoints: 7 connection, 103 timeout" in table
     assert "123" in table
-    found = json.loads(run_bootcamp("report", str(run), "--json").stdout)
+    found = json.loads(call_bootcamp("report", str(run), "--json").stdout)
     rows = {each["endpoint"]: each for each in found["endpoints"]}
     assert rows[A]["requests"]["failures"] == {"timeout": 103}
     assert rows["http://dead/v1"]["n_answered"] == 0
