@@ -673,6 +673,7 @@ def _load_charts(loads: "Sequence[Load]") -> Iterator[Chart]:
         if not lines or (key == "preemptions" and not any(value for points in lines.values() for _, value in points)):
             continue
         shown = sorted(lines, key=lambda endpoint: (-max(value for _, value in lines[endpoint]), endpoint))
+        drawn = sorted(shown[:_MAX_LINES])  # in all charts with the same colours, where there are no more
         rest = f"; the {_MAX_LINES} highest of {len(shown):,} endpoints" if len(shown) > _MAX_LINES else ""
         yield Chart(
             name=f"server_{name}",
@@ -689,7 +690,7 @@ def _load_charts(loads: "Sequence[Load]") -> Iterator[Chart]:
                     "line": {"color": _FAMILY_COLORS[at], "width": 1.5},
                     "marker": {"color": _FAMILY_COLORS[at], "size": 4},
                 }
-                for at, endpoint in enumerate(shown[:_MAX_LINES])
+                for at, endpoint in enumerate(drawn)
             ],
             layout={
                 "xaxis": {"type": "date"},
