@@ -69,7 +69,9 @@ if TYPE_CHECKING:
     from bootcamp_cli.exports.tracker import Tracker
     from bootcamp_cli.reports.html.run_page import AuditPart
     from bootcamp_cli.server.client import CompletionClient
+    from bootcamp_cli.server.endpoint import Endpoint
     from bootcamp_cli.server.health import ModelEntry, ProbeResult
+    from bootcamp_cli.server.replicas import Replicas
     from bootcamp_cli.server.request import GenerationConfig
     from bootcamp_cli.store.lock import RunLock
     from bootcamp_cli.store.run_dir import RunDir
@@ -173,8 +175,8 @@ async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | Non
         entry, plan = await _ready(plan, tell, stop, serving, entry=entry)
     plan = plan.with_context(entry.context_length)
     if plan.settings.check_model_url and not (entry.listed or entry.answered):
-        await _first_answer(plan, tell, stop)
-    plan = await _with_bos(plan, tell, stop)
+        await _first_answer(plan, tell, stop, entry.endpoint)
+    plan = await _with_bos(plan, tell, stop, entry.endpoint)
     made: list[RunDir] = []
     try:
         async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
@@ -207,7 +209,7 @@ def dry_run(settings: Settings | Resolved, on_event: "Emit | None" = None, *, pr
 async def _forecast(resolved: Resolved, price: "Price | None", tell: "_Tell") -> "Forecast":
     from bootcamp_cli.engine.forecast import forecast
     from bootcamp_cli.engine.serving import checked_command
-    from bootcamp_cli.server.client import open_client
+    from bootcamp_cli.server.replicas import open_replicas
 
     await _aside(checked_command, resolved, os.environ)
     plan = await _aside(_plan_evaluation, resolved, tell)
@@ -215,8 +217,9 @@ async def _forecast(resolved: Resolved, price: "Price | None", tell: "_Tell") ->
         plan = plan.with_model("the only model that the server lists")
     if refs := plan.third_party():
         plan = await _with_bootcamps(plan, refs, tell, None)
-    async with open_client(plan.settings, plan.generation):  # reads certificates and proxies
-        pass
+    async with open_replicas(plan.settings, plan.generation) as replicas:
+        for endpoint in replicas.endpoints:
+            await replicas.open(endpoint)  # reads certificates and proxies
     return await _aside(forecast, plan.with_bos("keep"), price)
 
 
@@ -668,12 +671,10 @@ async def _run_logged(
     import msgspec
 
     from bootcamp_cli.engine.run import run
-    from bootcamp_cli.engine.serving import Serving
     from bootcamp_cli.events import RunStarted, Warned
     from bootcamp_cli.progress.display import Board
     from bootcamp_cli.progress.log import ProgressLog
     from bootcamp_cli.progress.state import ProgressState
-    from bootcamp_cli.server.client import open_client
 
     state = ProgressState(time.monotonic)
     log = ProgressLog(
@@ -690,12 +691,7 @@ async def _run_logged(
         board.handle(event)
         on_event(msgspec.structs.replace(event, progress=state) if isinstance(event, RunStarted) else event)
 
-    opened: contextlib.AbstractAsyncContextManager[CompletionClient | AnswerSource] = (
-        open_client(session.plan.settings, session.plan.generation)
-        if isinstance(source, Serving)
-        else contextlib.nullcontext(source)
-    )
-    async with opened as answering, anyio.create_task_group() as tasks:
+    async with _answering(session.plan, source) as answering, anyio.create_task_group() as tasks:
         tasks.start_soon(log.run)
         watching = anyio.CancelScope()
         tasks.start_soon(_watch_metrics, session, answering, watching)
@@ -710,7 +706,10 @@ async def _run_logged(
 
 
 def _beside(
-    source: "Serving | AnswerSource", session: "Session", answering: "CompletionClient | AnswerSource", emit: "Emit"
+    source: "Serving | AnswerSource",
+    session: "Session",
+    answering: "CompletionClient | Replicas | AnswerSource",
+    emit: "Emit",
 ) -> contextlib.AbstractAsyncContextManager[None]:
     """Meanwhile watch the server, where it is one's own."""
     from bootcamp_cli.engine.serving import Serving
@@ -721,8 +720,28 @@ def _beside(
     return contextlib.nullcontext()
 
 
+@contextlib.asynccontextmanager
+async def _answering(
+    plan: "Plan", source: "Serving | AnswerSource"
+) -> "AsyncIterator[CompletionClient | Replicas | AnswerSource]":
+    """Who answers: a source of its own, or the servers of the settings; a single one is used without further ado."""
+    from bootcamp_cli.engine.serving import Serving
+    from bootcamp_cli.server.client import open_client
+    from bootcamp_cli.server.replicas import open_replicas
+
+    if not isinstance(source, Serving):
+        yield source
+        return
+    async with open_replicas(plan.settings, plan.generation) as replicas:
+        if replicas.are_several:
+            yield replicas
+        else:
+            async with open_client(plan.settings, plan.generation, replicas.endpoints[0]) as client:
+                yield client
+
+
 def _asking(
-    session: "Session", client: "CompletionClient | AnswerSource"
+    session: "Session", client: "CompletionClient | Replicas | AnswerSource"
 ) -> contextlib.AbstractAsyncContextManager[None]:
     """Meanwhile ask the server about itself, where the run needs it and the user lets it be asked."""
     from bootcamp_cli.server.client import CompletionClient
@@ -741,17 +760,22 @@ def _may_be_asked(session: "Session") -> bool:
 
 
 async def _watch_metrics(
-    session: "Session", client: "CompletionClient | AnswerSource", watching: "anyio.CancelScope"
+    session: "Session", servers: "CompletionClient | Replicas | AnswerSource", watching: "anyio.CancelScope"
 ) -> None:
-    """Meanwhile write down what the server tells of its load, as `_asking` asks it about itself."""
+    """Meanwhile write down what servers tell of their load, as `_asking` asks one about itself."""
     from bootcamp_cli.engine.server_metrics import watch_metrics
     from bootcamp_cli.server.client import CompletionClient
+    from bootcamp_cli.server.replicas import Replicas
 
-    if not (_may_be_asked(session) and isinstance(client, CompletionClient)):
+    if isinstance(servers, CompletionClient):
+        clients = {servers.endpoint.base_url: servers}
+    elif isinstance(servers, Replicas):
+        clients = servers.clients
+    else:
         return
-    clients = {client.endpoint.base_url: client}
-    with watching:
-        await watch_metrics(lambda: clients, session.run_dir, session.journal.lock.check)
+    if _may_be_asked(session):
+        with watching:
+            await watch_metrics(lambda: dict(clients), session.run_dir, session.journal.lock.check)
 
 
 def _tell_how_to_go_on(error: BootcampError, command: str) -> None:
@@ -857,17 +881,17 @@ async def _model_of(plan: "Plan", tell: "_Tell", stop: "StopRequest | None", ser
     return entry
 
 
-async def _first_answer(plan: "Plan", tell: "_Tell", stop: "StopRequest | None") -> None:
+async def _first_answer(plan: "Plan", tell: "_Tell", stop: "StopRequest | None", endpoint: "Endpoint | None") -> None:
     """Wait for a short completion where no list tells of the model: before a run directory is made for nothing."""
-    from bootcamp_cli.engine.generate import neutral_prompt
+    from bootcamp_cli.engine.fleet import neutral_prompt
     from bootcamp_cli.server.client import open_client
     from bootcamp_cli.server.health import wait_for_answer
 
     async def asked() -> None:
-        async with open_client(plan.settings, plan.generation) as client:
+        async with open_client(plan.settings, plan.generation, endpoint) as client:
             await wait_for_answer(
                 client,
-                neutral_prompt(plan.prompt_template),
+                neutral_prompt(plan),
                 wait_s=plan.settings.wait,
                 poll_interval_s=plan.settings.poll_interval,
                 notify=tell.note,
@@ -876,13 +900,13 @@ async def _first_answer(plan: "Plan", tell: "_Tell", stop: "StopRequest | None")
     await _unless_stopped(stop, asked)
 
 
-async def _with_bos(plan: "Plan", tell: "_Tell", stop: "StopRequest | None") -> "Plan":
+async def _with_bos(plan: "Plan", tell: "_Tell", stop: "StopRequest | None", endpoint: "Endpoint | None") -> "Plan":
     """The plan of a new run without the template's begin-of-sentence token, where the server adds one of its own."""
     from bootcamp_cli.server.client import open_client
     from bootcamp_cli.server.health import doubles
 
     async def asked() -> bool:
-        async with open_client(plan.settings, plan.generation) as client:
+        async with open_client(plan.settings, plan.generation, endpoint) as client:
             return await doubles(client, plan.open_bos)
 
     if not plan.open_bos or not await _unless_stopped(stop, asked):
@@ -2019,15 +2043,25 @@ def check_model(
 ) -> ModelCheck:
     """Wait until the server offers the model; `with_probe` asks for one short completion as well.
 
+    Of several servers it is the first that is ready; `check_endpoints` tells of each.
+
     Raises:
         ServerUnavailableError: the model is not available in time, or the probe failed.
         SettingsError: a model name is needed.
     """
+    resolved = settings if isinstance(settings, Resolved) else resolved_arguments(settings)
+    generation = _checking(resolved.settings)
+    with _naming_key(resolved):
+        return _blocking(
+            "check_model", lambda: _checked(resolved.settings, generation, _Tell(on_event), with_probe=with_probe)
+        )
+
+
+def _checking(settings: Settings) -> "GenerationConfig":
+    """What a check sends of the settings."""
     from bootcamp_cli.server.request import GenerationConfig
 
-    resolved = settings if isinstance(settings, Resolved) else resolved_arguments(settings)
-    settings = resolved.settings
-    generation = GenerationConfig(
+    return GenerationConfig(
         api_mode=settings.api_mode,
         sent={
             "model": settings.model_name or "",
@@ -2038,41 +2072,86 @@ def check_model(
         max_tokens_field=settings.max_tokens_field,
         omit=settings.omit,
     )
-    with _naming_key(resolved):
-        return _blocking(
-            "check_model", lambda: _checked(resolved.settings, generation, _Tell(on_event), with_probe=with_probe)
-        )
+
+
+def check_endpoints(
+    settings: Settings | Resolved, on_event: "Emit | None" = None, *, with_probe: bool = False
+) -> "dict[str, ModelCheck | BootcampError]":
+    """As `check_model` of each of several servers, by base URL without credentials: what it offers, or what is wrong.
+
+    Raises:
+        SettingsError: the settings do not say which servers, or hold what cannot be used.
+    """
+    resolved = settings if isinstance(settings, Resolved) else resolved_arguments(settings)
+    return _blocking(
+        "check_endpoints",
+        lambda: _each_checked(resolved.settings, _checking(resolved.settings), _Tell(on_event), with_probe=with_probe),
+    )
+
+
+async def _each_checked(
+    settings: Settings, generation: "GenerationConfig", tell: _Tell, *, with_probe: bool
+) -> "dict[str, ModelCheck | BootcampError]":
+    import anyio
+
+    from bootcamp_cli.server.replicas import open_replicas
+
+    async with open_replicas(settings, generation) as replicas:
+        found: dict[str, ModelCheck | BootcampError] = {
+            target.base_url: UsageError("") for target in replicas.endpoints
+        }
+
+        async def check(target: "Endpoint") -> None:
+            try:
+                client = await replicas.open(target)
+                found[target.base_url] = await _checked_at(client, settings, tell, with_probe=with_probe)
+            except BootcampError as error:
+                found[target.base_url] = error
+
+        async with anyio.create_task_group() as tasks:
+            for target in replicas.endpoints:
+                tasks.start_soon(check, target)
+    return found
 
 
 async def _checked(settings: Settings, generation: "GenerationConfig", tell: _Tell, *, with_probe: bool) -> ModelCheck:
-    from bootcamp_cli.server.client import open_client
+    """The check of the server, of several of the first that is ready."""
+    from bootcamp_cli.server.replicas import first_of, open_replicas
+
+    async with open_replicas(settings, generation) as replicas:
+        check, target = await first_of(
+            replicas, lambda client: _checked_at(client, settings, tell, with_probe=with_probe)
+        )
+    return replace(check, entry=replace(check.entry, endpoint=target))
+
+
+async def _checked_at(client: "CompletionClient", settings: Settings, tell: _Tell, *, with_probe: bool) -> ModelCheck:
     from bootcamp_cli.server.failures import AttemptFailed, has_no_list, is_refusal
     from bootcamp_cli.server.health import PROBE_PROMPT, probe, refuse_wrong_mode, wait_for_model
     from bootcamp_cli.server.request import way_around
 
-    async with open_client(settings, generation) as client:
-        entry = await wait_for_model(
-            client,
-            settings.model_name,
-            wait_s=settings.wait,
-            poll_interval_s=settings.poll_interval,
-            notify=tell.note,
-        )
-        if not with_probe:
-            return ModelCheck(entry=entry, probe=None)
-        client.config = generation.sending(model=entry.name)
-        try:
-            return ModelCheck(entry=entry, probe=await probe(client, PROBE_PROMPT))
-        except AttemptFailed as failure:
-            url = client.endpoint.base_url
-            if failure.status == HTTPStatus.UNAUTHORIZED:
-                raise KeyRefusedError(f"{url}: the probe failed: {failure.message}", hint="check the key") from failure
-            if has_no_list(failure):
-                await refuse_wrong_mode(client, failure)
-            way = way_around(failure.message) if is_refusal(failure) else None
-            raise ServerUnavailableError(
-                f"{url}: the probe failed: {failure.message}", hint=f"try {way}" if way else ""
-            ) from failure
+    entry = await wait_for_model(
+        client,
+        settings.model_name,
+        wait_s=settings.wait,
+        poll_interval_s=settings.poll_interval,
+        notify=tell.note,
+    )
+    if not with_probe:
+        return ModelCheck(entry=entry, probe=None)
+    client.config = client.config.sending(model=entry.name)
+    try:
+        return ModelCheck(entry=entry, probe=await probe(client, PROBE_PROMPT))
+    except AttemptFailed as failure:
+        url = client.endpoint.base_url
+        if failure.status == HTTPStatus.UNAUTHORIZED:
+            raise KeyRefusedError(f"{url}: the probe failed: {failure.message}", hint="check the key") from failure
+        if has_no_list(failure):
+            await refuse_wrong_mode(client, failure)
+        way = way_around(failure.message) if is_refusal(failure) else None
+        raise ServerUnavailableError(
+            f"{url}: the probe failed: {failure.message}", hint=f"try {way}" if way else ""
+        ) from failure
 
 
 # Settings, templates and bootcamps

@@ -36,7 +36,7 @@ def flags_of(*words: str) -> Flags:
 def test_the_guides_command_gives_its_flags() -> None:
     """The guide's command parses word for word, its underscores and its bare last `--resume` included."""
     assert flags_of(*GUIDE.split()) == {
-        "url": "http://127.0.0.1:8000/v1",
+        "url": ["http://127.0.0.1:8000/v1"],
         "api_key": "EMPTY",
         "model_name": "r1_32B",
         "test_dir": ["/path/to/test_dir"],

@@ -9,6 +9,7 @@ from random import Random
 import anyio
 import pytest
 
+from bootcamp_cli.engine.dispatcher import Dispatcher
 from bootcamp_cli.engine.limiter import Limiter, Pace, Patience, Start
 from bootcamp_cli.errors import ServerUnavailableError
 from bootcamp_cli.events import Event, ServerLimits
@@ -181,9 +182,29 @@ class Clock:
         return self.now
 
 
-def limiter(clock: Clock, events: list[Event], *, wait_s: float = 10.0) -> Limiter:
-    """A limiter of four slots."""
-    return Limiter(Pace(4, 60.0, dice()), wait_s=wait_s, max_retries=3, emit=events.append, clock=clock)
+class Limited(Dispatcher[Limiter]):
+    """A dispatcher of one server of four slots, told of replies."""
+
+    def __init__(self, clock: Clock, events: list[Event], *, wait_s: float = 10.0) -> None:
+        super().__init__(clock)
+        self.limiter = Limiter(Pace(4, 60.0, dice()), wait_s=wait_s, max_retries=3, emit=events.append, clock=clock)
+        self.lanes.append(self.limiter)
+
+    async def begin(self, *, first: bool = False) -> Start:
+        """Start a request."""
+        _, start = await self.start(first=first)
+        return start
+
+    def answered(self, start: Start) -> None:
+        """It was answered."""
+        self.limiter.answered(start)
+        self.serve()
+
+    def refused(self, start: Start, failure: AttemptFailed, patience: Patience) -> bool:
+        """It was refused."""
+        is_free = self.limiter.refused(start, failure, patience)
+        self.serve()
+        return is_free
 
 
 def test_refusals_are_free_until_nothing_was_answered_for_the_wait() -> None:
@@ -191,12 +212,12 @@ def test_refusals_are_free_until_nothing_was_answered_for_the_wait() -> None:
 
     async def main() -> None:
         clock, events = Clock(), list[Event]()
-        limits = limiter(clock, events, wait_s=100.0)
+        limits = Limited(clock, events, wait_s=100.0)
         for second in range(9):
             clock.now = 10.0 * second
-            assert limits.refused(await limits.start(first=False), limit(), Patience())
+            assert limits.refused(await limits.begin(), limit(), Patience())
         clock.now = 145.0
-        start = await limits.start(first=False)
+        start = await limits.begin()
         with pytest.raises(ServerUnavailableError, match="answered none for 100 s: HTTP 429: slow down"):
             limits.refused(start, limit(), Patience())
         assert [event.message for event in events if isinstance(event, ServerLimits)] == ["HTTP 429: slow down"]
@@ -209,20 +230,20 @@ def test_a_sample_that_alone_is_refused_fails() -> None:
 
     async def main() -> None:
         clock, alone, together = Clock(), Patience(), Patience()
-        limits = limiter(clock, [], wait_s=inf)
+        limits = Limited(clock, [], wait_s=inf)
         results = []
         for _ in range(20):
             clock.now = 100 + 8 * clock.now
-            limits.answered(await limits.start(first=False))
+            limits.answered(await limits.begin())
             clock.now = 100 + 8 * clock.now
-            results.append(limits.refused(await limits.start(first=True), limit(), alone))
+            results.append(limits.refused(await limits.begin(first=True), limit(), alone))
             clock.now = 100 + 8 * clock.now
-            assert limits.refused(await limits.start(first=True), limit(), together) or len(results) > 16
+            assert limits.refused(await limits.begin(first=True), limit(), together) or len(results) > 16
         assert results == [True] * 16 + [False] * 4
         quiet = Patience()
         for _ in range(40):
             clock.now = 100 + 8 * clock.now
-            assert limits.refused(await limits.start(first=True), limit(), quiet)
+            assert limits.refused(await limits.begin(first=True), limit(), quiet)
 
     anyio.run(main)
 
@@ -232,13 +253,13 @@ def test_who_was_refused_goes_first_and_who_is_cancelled_keeps_nobody() -> None:
 
     async def main() -> None:
         clock, order = Clock(), list[str]()
-        limits = limiter(clock, [])
-        refused = await limits.start(first=False)
-        other = await limits.start(first=False)
+        limits = Limited(clock, [])
+        refused = await limits.begin()
+        other = await limits.begin()
         limits.refused(refused, limit(30.0), Patience())
 
         async def wait(name: str, *, first: bool) -> None:
-            start = await limits.start(first=first)
+            start = await limits.begin(first=first)
             order.append(name)
             clock.now += 1000
             limits.answered(start)

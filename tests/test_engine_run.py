@@ -144,7 +144,7 @@ def run_at(
             try:
                 await run(session, client, events.append)
             finally:
-                bodies.extend(map(json.loads, server.bodies))
+                bodies.extend(map(json.loads, filter(None, server.bodies)))  # looks for the server have none
 
     with new_session(plan, None, lambda _: None) as session:
         anyio.run(main, session)

@@ -174,7 +174,9 @@ def test_server_or_model_that_is_not_there(
 ) -> None:
     """A wrong URL or model name is waited for as long as asked, then exit code 4; no run directory is left."""
     server = fault_server(test_dir=demo_test_dir)
-    done = run_bootcamp(*eval_command(server, demo_test_dir, option, value, "--wait", "1", "--poll-interval", "0.5"))
+    words = eval_command(server, demo_test_dir, "--wait", "1", "--poll-interval", "0.5")
+    words[words.index(option) + 1] = value
+    done = run_bootcamp(*words)
     assert done.returncode == 4
     assert word in done.stderr.splitlines()[-1]
     assert not (tmp_path / "output").exists()

@@ -57,7 +57,7 @@ def package_in(directory: Path, version: str) -> Path:
     return directory
 
 
-def other_text(parameter: Parameter, place: Path) -> str | list[str]:  # noqa: PLR0911 - one for each kind
+def other_text(parameter: Parameter, place: Path) -> str | list[str]:  # noqa: PLR0911, PLR0912 - one for each kind
     """What a flag would say to give a parameter another value than it has in `plan_of`, whatever the parameter is."""
     param = parameter.param
     match param.kind:
@@ -88,6 +88,8 @@ def other_text(parameter: Parameter, place: Path) -> str | list[str]:  # noqa: P
             return '{"X-Another": "b"}'
         case "shard":
             return "1/2"
+        case "endpoints":
+            return '[{"url": "http://127.0.0.2:9/v1"}]'
 
 
 def loaded(test_dir: Path, flags: dict[str, Any]) -> Resolved:

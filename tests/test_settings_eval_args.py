@@ -136,6 +136,8 @@ def test_what_may_be_overridden(name: str) -> None:
     assert name in {
         *(
             "url",
+            "endpoints",
+            "url_file",
             "api_key",
             "headers",
             "check_model_url",

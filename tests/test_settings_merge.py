@@ -17,6 +17,7 @@ SAMPLES = {
     "url": ("http://h:1/v1", '"http://h:1/v1"'),
     "api_key": ("key", '"key"'),
     "headers": ('{"X-A": "b"}', '{"X-A" = "b"}'),
+    "endpoints": ('[{"url": "http://h:1/v1"}]', '[{url = "http://h:1/v1"}]'),
     "api_mode": ("chat_completion", '"chat_completion"'),
     "bootcamps": ("builtin", '"builtin"'),
     "transport": ("httpx", '"httpx"'),

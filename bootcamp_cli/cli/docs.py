@@ -61,6 +61,7 @@ _TYPES: dict[Kind, str] = {
     "json": "JSON object",
     "headers": "JSON object of texts",
     "shard": "I/N",
+    "endpoints": "JSON list of objects",
 }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bootcamp_cli.errors import EXIT_INCOMPLETE, EXIT_OK, BootcampError, UsageError
+from bootcamp_cli.settings.convert import shown_servers
 from bootcamp_cli.text import (
     OWN_URL,
     PORT,
@@ -18,7 +19,6 @@ from bootcamp_cli.text import (
     duration_words,
     listed,
     mask_command,
-    mask_credentials,
     score_text,
     visible,
 )
@@ -119,9 +119,9 @@ def forecast_object(forecast: "Forecast", settings: "Settings") -> dict[str, Any
     """What an evaluation would send and take, as JSON."""
     import json
 
-    example = forecast.example
+    example, urls = forecast.example, _urls_of(forecast, settings)
     return {
-        "url": _url_of(forecast, settings),
+        "url": urls[0] if len(urls) == 1 else urls,
         "serve": settings.serve and mask_command(settings.serve),
         "example": {"file": example.file, "row": example.row, "data_source": example.data_source},
         "prompt": forecast.prompt,
@@ -141,11 +141,10 @@ def forecast_object(forecast: "Forecast", settings: "Settings") -> dict[str, Any
     }
 
 
-def _url_of(forecast: "Forecast", settings: "Settings") -> str:
+def _urls_of(forecast: "Forecast", settings: "Settings") -> list[str]:
     """Where the requests would go; a server of one's own gets its port when it is started."""
     own = settings.serve is not None and PORT in settings.serve
-    base = OWN_URL if own else mask_credentials(settings.url).partition("?")[0]
-    return f"{base}{forecast.url_path}"
+    return [f"{base}{forecast.url_path}" for base in ([OWN_URL] if own else shown_servers(settings))]
 
 
 _MOST_SHOWN = 4000
@@ -156,7 +155,8 @@ def forecast_text(forecast: "Forecast", settings: "Settings") -> str:
     """What an evaluation would send and take, for people."""
     example, n_each = forecast.example, forecast.n_samples / max(1, forecast.n_questions)
     mode = f"as template {settings.template} renders it" if settings.api_mode == "completion" else "as it is sent"
-    url = _url_of(forecast, settings)
+    url, *others = _urls_of(forecast, settings)
+    url += f" and {counted(len(others), 'other server')}" if others else ""
     asked = "" if n_each <= 1 else f", each asked {n_each:g} times"
     basis = (
         f"lengths and speed as in {visible(forecast.based_on)}"

@@ -1,22 +1,26 @@
 """Where the answers of a run come from: `AnswerSource`, and the one that asks a server."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
-from random import Random
+from contextlib import suppress
 from typing import Protocol
 
 import anyio
+import anyio.to_thread
 
 from bootcamp_cli.dataset.scan import TestFile
-from bootcamp_cli.engine.breaker import CircuitBreaker, Refusals
-from bootcamp_cli.engine.generate import Attempts, Generator, ask_neutrally, neutral_prompt
-from bootcamp_cli.engine.limiter import Limiter, Pace
+from bootcamp_cli.engine.fleet import Fleet
+from bootcamp_cli.engine.generate import Attempts, Generator
 from bootcamp_cli.engine.session import Session
 from bootcamp_cli.engine.shutdown import Shutdown
-from bootcamp_cli.errors import ServerUnavailableError
+from bootcamp_cli.errors import BootcampError, ServerUnavailableError, ungrouped
 from bootcamp_cli.events import Emit
 from bootcamp_cli.server.client import CompletionClient
+from bootcamp_cli.server.provenance import server_info
+from bootcamp_cli.server.replicas import Replicas
+from bootcamp_cli.store.endpoints import added_traffic, read_endpoints, write_endpoints
 from bootcamp_cli.types import Answer, Sample
+
+_TRAFFIC_EVERY_S = 10.0
 
 
 class AnswerSource(Protocol):
@@ -57,57 +61,74 @@ class AnswerSource(Protocol):
 
 
 class ServerAnswers:
-    """Asks a server for every sample that has no record; what it says about all of them pauses or stops the run.
+    """Asks servers for every sample that has no record; what they say about all of them pauses or stops the run.
 
-    `n_in_work` tells how many samples are under way.
+    `n_in_work` tells how many samples are under way; `sent` is told which of several servers a sample is sent to.
     """
 
     def __init__(
         self,
         session: Session,
-        client: CompletionClient,
+        servers: CompletionClient | Replicas,
         shutdown: Shutdown,
         emit: Emit,
+        *,
         n_in_work: Callable[[], int],
+        sent: Callable[[Attempts, str], None] | None = None,
     ) -> None:
-        plan, settings = session.plan, session.plan.settings
-        n_slots = settings.max_concurrent_requests
+        plan = session.plan
         self._session = session
-        self._breaker = breaker = CircuitBreaker(
-            client,
-            model_name=plan.generation.model,
-            neutral_prompt=neutral_prompt(plan.prompt_template),
-            has_list=session.manifest.model is not None,
-            n_in_work=n_in_work,
-            wait_s=settings.wait,
-            poll_interval_s=settings.poll_interval,
-            emit=emit,
-            keep_going=settings.keep_going,
-        )
-        limiter = Limiter(
-            Pace(n_slots, settings.max_retrying_delay, Random()),  # noqa: S311 - jitter
-            wait_s=settings.wait,
-            max_retries=settings.max_retries,
-            emit=emit,
-        )
-        self._refusals = Refusals(
-            n_slots,
-            ask=partial(ask_neutrally, client, plan.prompt_template, breaker, limiter),
-            emit=emit,
-            keep_going=settings.keep_going,
+        self._fleet = fleet = Fleet(
+            servers, plan, model=session.manifest.model, n_in_work=n_in_work, emit=emit, joined=self._ask_about_itself
         )
         self.n_owed = session.n_unanswered
         self.owed = session.owed
-        self.admit = self._refusals.admit
-        self.watch = breaker.watch
-        self.all_ended = self._refusals.all_ended
+        self.admit = fleet.admit
+        self.all_ended = fleet.all_ended
         self.attempt = Generator(
-            client,
+            fleet,
             template=plan.prompt_template,
-            breaker=breaker,
-            limiter=limiter,
-            refusals=self._refusals,
             shutdown=shutdown,
             emit=emit,
+            sent=sent,
             fingerprints=session.fingerprints,
         ).attempt
+
+    async def watch(self) -> None:
+        """Look after the servers until cancelled, and write down what is sent to each of several.
+
+        Raises:
+            ServerUnavailableError: the run cannot go on.
+        """
+        if not self._fleet.are_several:
+            await self._fleet.watch()
+            return
+        with ungrouped():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_traffic)
+                await self._fleet.watch()
+
+    async def _keep_traffic(self) -> None:
+        """Keep `endpoints.json`, which counts what no record tells; where it cannot be written the run goes on."""
+        run_dir, check = self._session.run_dir, self._session.journal.lock.check
+        before = await anyio.to_thread.run_sync(read_endpoints, run_dir)
+
+        def write() -> None:
+            with suppress(BootcampError):
+                write_endpoints(run_dir, added_traffic(before, self._fleet.traffic()), check)
+
+        try:
+            while True:
+                await anyio.sleep(_TRAFFIC_EVERY_S)
+                await anyio.to_thread.run_sync(write)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(write)
+
+    async def _ask_about_itself(self, client: CompletionClient) -> None:
+        """Ask one of several servers what it tells about itself; a single one is asked beside the run."""
+        settings = self._session.plan.settings
+        if settings.check_model_url:
+            info = await server_info(client, chat=settings.api_mode == "chat_completion")
+            if info is not None:
+                self._session.servers.append(info)

@@ -6,16 +6,18 @@ replies tell of it, and they may as well mean a single sample. So when many in a
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from math import inf
+from typing import Any, Protocol
 
 import anyio
+from anyio.abc import TaskGroup
 
-from bootcamp_cli.errors import KeyRefusedError, ServerUnavailableError, WrongModeError
-from bootcamp_cli.events import Emit, RunPaused, RunResumed, Warned
+from bootcamp_cli.errors import KeyRefusedError, ServerUnavailableError, WrongModeError, ungrouped
+from bootcamp_cli.events import Emit, Warned
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.failures import AttemptFailed, has_no_list, is_of_gateway, is_refusal, refuses_connections
 from bootcamp_cli.server.health import probe, refuse_wrong_mode
@@ -28,13 +30,35 @@ _MAX_ALIKE = 16
 _AWAY = "away"
 _LOOK_S = 60.0
 _SILENCE_S = 60.0
+_LOST_TOGETHER_S = 1.0
+"""Connections that are lost within this time are looked into once."""
 
 Trouble = Callable[[], Awaitable[str | None]]
 """Looks whether the server is away: what is wrong with it, or None."""
 
 
+class Owner(Protocol):
+    """Whose breaker it is: who is told when it opens and closes."""
+
+    def opened(self, reason: str) -> None:
+        """The server is away; nothing may be sent to it."""
+        ...
+
+    def closed(self, away_s: float) -> None:
+        """It is back, after so many seconds."""
+        ...
+
+    def gave_up(self, error: ServerUnavailableError) -> None:
+        """It did not come back in time. Raises that error where the run has no other server."""
+        ...
+
+    def objection(self, models: Sequence[Mapping[str, Any]]) -> str | None:
+        """Why a server that came back with this model list is not the one that went away; None if it is."""
+        ...
+
+
 class CircuitBreaker:
-    """Pauses the run instead of spending retries when the trouble affects all samples.
+    """Takes no more requests for a server, instead of spending retries, when the trouble affects all samples.
 
     `n_in_work` tells how many samples have requests in flight or attempts to come: when that many in a row (at most 16)
     find no connection, or get what a gateway says while the server behind it is away, or after earlier answers are
@@ -54,7 +78,7 @@ class CircuitBreaker:
         n_in_work: Callable[[], int],
         wait_s: float,
         poll_interval_s: float,
-        emit: Emit,
+        owner: Owner,
         keep_going: bool = False,
     ) -> None:
         self._client = client
@@ -64,9 +88,11 @@ class CircuitBreaker:
         self._n_in_work = n_in_work
         self._wait_s = wait_s
         self._poll_interval_s = poll_interval_s
-        self._emit = emit
+        self._owner = owner
         self._keep_going = keep_going
-        self._paused: anyio.Event | None = None
+        self._tasks: TaskGroup | None = None
+        self._is_open = False
+        self._lost_s = -inf
         self._looking: _Look | None = None
         self._sign: str | None = None
         self._n_alike = 0
@@ -78,13 +104,8 @@ class CircuitBreaker:
 
     @property
     def is_closed(self) -> bool:
-        """Whether a request may be sent at once."""
-        return self._paused is None
-
-    async def wait_until_closed(self) -> None:
-        """Return when a request may be sent."""
-        while self._paused is not None:
-            await self._paused.wait()
+        """Whether a request may be sent."""
+        return not self._is_open
 
     def answered(self) -> None:
         """A completion request was answered."""
@@ -97,11 +118,11 @@ class CircuitBreaker:
         self._sign = None
         self._away_since = None
 
-    async def is_free(self, failure: AttemptFailed) -> bool:
-        """Deal with what affects the whole run; True where the failed attempt is repeated without counting.
+    async def is_free(self, failure: AttemptFailed) -> bool:  # noqa: PLR0911 - one for each kind of failure
+        """Deal with what affects all samples; True where the failed attempt is repeated without counting.
 
         Raises:
-            ServerUnavailableError: the run cannot go on.
+            ServerUnavailableError: nothing more can be had from this server.
         """
         if failure.scope == "abandoned":
             return True
@@ -112,6 +133,8 @@ class CircuitBreaker:
             await self._refuse_wrong_mode(failure)
         if failure.scope == "model_missing" and await self._is_over(self._trouble_with_model):
             return True
+        if failure.kind == "connection" and await self._is_death():
+            return True
         sign = self._sign_of(failure)
         if sign is None:
             if failure.status is not None:
@@ -120,9 +143,43 @@ class CircuitBreaker:
         if not self._is_due(sign):
             return False
         if failure.scope == "connect" and self._looking is None:
-            await self._pause(f"the server cannot be reached ({failure.message})", self._trouble, first_s=0.0)
+            self._open(f"the server cannot be reached ({failure.message})", self._trouble, first_s=0.0)
             return True
         return await self._is_over(partial(self._trouble, sign))
+
+    async def _is_death(self) -> bool:
+        """Whether nobody listens any more where a connection was lost or not made; one look is for all at once."""
+        if self._is_open:
+            return True
+        if self._looking is None:
+            now_s = time.monotonic()
+            if now_s - self._lost_s < _LOST_TOGETHER_S:
+                return False
+            self._lost_s = now_s
+        reason = await self._looked(self._unlistening, is_of_samples=False)
+        if reason is not None:
+            self._open(reason, self._trouble, first_s=_FIRST_POLL_S)
+        return reason is not None
+
+    async def _unlistening(self) -> str | None:
+        """What is wrong where nobody listens."""
+        try:
+            await self._client.models()
+        except AttemptFailed as failure:
+            if failure.scope == "connect":
+                return self._unreached(failure)
+        return None
+
+    def lose(self, error: ServerUnavailableError) -> None:
+        """Take no more requests until a neutral completion is answered: this server refuses every one, for now."""
+        self._open(error.message, self._trouble_with_completion, first_s=_FIRST_POLL_S)
+
+    async def _trouble_with_completion(self) -> str | None:
+        try:
+            await probe(self._client, self._neutral_prompt)
+        except AttemptFailed as failure:
+            return f"the server refuses a short neutral request ({failure.message})"
+        return None
 
     async def _refuse_wrong_mode(self, failure: AttemptFailed) -> None:
         """Stop a run of an api_mode whose path the server does not know; looked at once, before the first answer."""
@@ -149,7 +206,7 @@ class CircuitBreaker:
 
     def _is_due(self, sign: str) -> bool:
         """Whether this failure makes a row that is long enough, or the one before is being looked into."""
-        if self._paused is not None or self._looking is not None:
+        if self._is_open or self._looking is not None:
             return True
         if sign != self._sign:
             self._sign, self._n_alike = sign, 0
@@ -159,22 +216,20 @@ class CircuitBreaker:
         return self._n_alike >= (min(n_alike, _MAX_ALIKE) if sign == _AWAY else max(2, n_alike))
 
     async def _is_over(self, trouble: Trouble) -> bool:
-        """Look, and wait while the server is away. False where it is not: the failure was the sample's own.
-
-        Raises:
-            ServerUnavailableError: it did not come back in time.
-        """
-        if self._paused is not None:
-            await self._paused.wait()
+        """Look whether the server is away, and open. False where it is not: the failure was the sample's own."""
+        if self._is_open:
             return True
         reason = await self._looked(trouble)
         if reason is None:
             return False
-        await self._pause(reason, trouble, first_s=_FIRST_POLL_S)
+        self._open(reason, trouble, first_s=_FIRST_POLL_S)
         return True
 
-    async def _looked(self, trouble: Trouble) -> str | None:
-        """What a look finds; whoever asks while one is under way shares it."""
+    async def _looked(self, trouble: Trouble, *, is_of_samples: bool = True) -> str | None:
+        """What a look finds; whoever asks while one is under way shares it.
+
+        Where failures that may be of single samples turn out to be, the next look comes later.
+        """
         if self._looking is not None:
             look = self._looking
             await look.over.wait()
@@ -185,39 +240,48 @@ class CircuitBreaker:
         finally:
             self._looking = None
             look.over.set()
-        if look.trouble is None:
+        if look.trouble is None and is_of_samples:
             self._sign = None
             self._growth *= 2  # these were the samples' own failures, and more of them are likely to come
         return look.trouble
 
-    async def _pause(self, reason: str, trouble: Trouble, *, first_s: float) -> None:
-        if self._paused is not None:
-            await self._paused.wait()
+    def _open(self, reason: str, trouble: Trouble, *, first_s: float) -> None:
+        """Take no more requests until there is no trouble any more."""
+        if self._is_open or self._tasks is None:
             return
-        started = anyio.current_time()
         if self._away_since is None:
-            self._away_since = started
-        self._paused = anyio.Event()
-        self._emit(RunPaused(reason=reason))
-        try:
-            await self._poll(reason, trouble, first_s)
-        finally:
-            self._paused.set()
-            self._paused = None
+            self._away_since = anyio.current_time()
+        self._is_open = True
+        self._owner.opened(reason)
+        self._tasks.start_soon(self._close_when_back, reason, trouble, first_s)
+
+    async def _close_when_back(self, reason: str, trouble: Trouble, first_s: float) -> None:
+        started = anyio.current_time()
+        await self._poll(reason, trouble, first_s)
+        self._is_open = False
         self._sign = None
-        self._emit(RunResumed(paused_s=anyio.current_time() - started))
+        self._owner.closed(anyio.current_time() - started)
 
     async def _poll(self, reason: str, trouble: Trouble, first_s: float) -> None:
+        """Look again and again; told once when the time is up, after which it may still come back.
+
+        Raises:
+            ServerUnavailableError: the time is up, and the run has no other server.
+        """
         delay_s = min(_FIRST_POLL_S, self._poll_interval_s)
         deadline = (self._away_since or 0.0) + self._wait_s
         await anyio.sleep(min(first_s, delay_s, self._wait_s))
         while await trouble() is not None:
             left_s = deadline - anyio.current_time()
             if left_s <= 0:
-                raise ServerUnavailableError(
-                    f"{reason}; waited {shown_s(self._wait_s)}",
-                    hint="start the server, then `bootcamp resume`: everything written so far is kept",
+                deadline = inf
+                self._owner.gave_up(
+                    ServerUnavailableError(
+                        f"{reason}; waited {shown_s(self._wait_s)}",
+                        hint="start the server, then `bootcamp resume`: everything written so far is kept",
+                    )
                 )
+                continue
             await anyio.sleep(min(delay_s, left_s))
             delay_s = min(delay_s * 2, self._poll_interval_s)
 
@@ -248,14 +312,17 @@ class CircuitBreaker:
         is_heard = self._client.heard_s >= began_s
         return None if is_heard else f"the server gave no short completion within {_LOOK_S:.0f} s"
 
-    async def _trouble_now(self, sign: str | None) -> str | None:
+    async def _trouble_now(self, sign: str | None) -> str | None:  # noqa: PLR0911 - one for each trouble
         try:
-            await self._client.models()
+            models = await self._client.models()
         except AttemptFailed as failure:
             if failure.scope == "connect":
                 return self._unreached(failure)
             if failure.status == HTTPStatus.NOT_FOUND and self._has_list:
                 return f"the server has no model list any more ({failure.message})"
+        else:
+            if (objection := self._owner.objection(models)) is not None:
+                return objection
         try:
             await probe(self._client, self._neutral_prompt)
         except AttemptFailed as failure:
@@ -282,12 +349,14 @@ class CircuitBreaker:
         Raises:
             ServerUnavailableError: it did not come back in time.
         """
-        while True:
-            await anyio.sleep(_SILENCE_S)
-            if self._paused is None and self._client.silent_for_s() > self._long_s:
-                await self._look_for_listener()
-            if self._paused is None:
-                self._client.abandon(before_s=self._refused_s, silent_s=self._long_s)
+        with ungrouped():
+            async with anyio.create_task_group() as self._tasks:
+                while True:
+                    await anyio.sleep(_SILENCE_S)
+                    if not self._is_open and self._client.silent_for_s() > self._long_s:
+                        await self._look_for_listener()
+                    if not self._is_open:
+                        self._client.abandon(before_s=self._refused_s, silent_s=self._long_s)
 
     @property
     def _long_s(self) -> float:
@@ -299,9 +368,8 @@ class CircuitBreaker:
             await self._client.models()
         except AttemptFailed as failure:
             if refuses_connections(failure):
-                await self._pause(
-                    f"the server is silent; {self._unreached(failure)}", self._trouble, first_s=_FIRST_POLL_S
-                )
+                reason = f"the server is silent; {self._unreached(failure)}"
+                self._open(reason, self._trouble, first_s=_FIRST_POLL_S)
 
 
 @dataclass(slots=True, eq=False)

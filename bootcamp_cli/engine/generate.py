@@ -11,13 +11,11 @@ import anyio
 import stamina
 
 from bootcamp_cli.analysis.drift import Token
-from bootcamp_cli.engine.breaker import CircuitBreaker, Refusals
-from bootcamp_cli.engine.limiter import Limiter, Patience, Start
+from bootcamp_cli.engine.fleet import Fleet, ServerLane
+from bootcamp_cli.engine.limiter import Patience, Start
 from bootcamp_cli.engine.shutdown import Shutdown
 from bootcamp_cli.events import Emit, RequestEnded, RequestStarted, RetryScheduled, Warned
-from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.failures import AttemptFailed
-from bootcamp_cli.server.health import PROBE_PROMPT, probe
 from bootcamp_cli.server.provenance import Fingerprints
 from bootcamp_cli.templates.template import Template
 from bootcamp_cli.text import shortened
@@ -25,6 +23,9 @@ from bootcamp_cli.types import KNOWN_ENDS, Answer, Sample
 
 FIRST_WAIT_S = 1.0
 """The wait after the first failed attempt; it doubles with each further one, and up to a second of jitter is added."""
+
+MAX_DEATHS = 3
+"""A sample that was in flight when so many servers went away may be the cause: it is not sent again."""
 
 _MIN_JUDGED = 100
 """A prompt that needs fewer tokens says nothing of the server's context length."""
@@ -39,8 +40,8 @@ class Attempts:
     """A sample and its attempts: how many counted, how long the last one took.
 
     `retries` has the kind of each attempt that was repeated, whether it counted or not; `empty` is an empty answer,
-    which is asked for once more. `endpoint` is the base URL of the server that answered, `watched` what `DriftAlarm`
-    knows the sample by.
+    which is asked for once more. `endpoint` is the base URL of the server that answered, `n_deaths` how many servers
+    went away while they worked on it, `watched` what `DriftAlarm` knows the sample by.
     """
 
     sample: Sample
@@ -49,6 +50,7 @@ class Attempts:
     retries: tuple[str, ...] = ()
     empty: Answer | None = None
     endpoint: str | None = None
+    n_deaths: int = 0
     watched: Token | None = None
     patience: Patience = field(default_factory=Patience)
 
@@ -58,31 +60,28 @@ class Attempts:
 
 
 class Generator:
-    """Makes the attempts of samples; what a failure says about all of them pauses or stops the run.
+    """Makes the attempts of samples; what a failure says about all of them is dealt with by the server's lane.
 
-    `template` is None in chat mode. `fingerprints` counts those of the answers. `clock` gives seconds for latencies.
+    `template` is None in chat mode. `sent` is told which of several servers a sample is sent to, by name.
+    `fingerprints` counts those of the answers. `clock` gives seconds for latencies.
     """
 
-    def __init__(  # noqa: PLR0913 - all that one attempt meets
+    def __init__(
         self,
-        client: CompletionClient,
+        fleet: Fleet,
         *,
         template: Template | None,
-        breaker: CircuitBreaker,
-        limiter: Limiter,
-        refusals: Refusals,
         shutdown: Shutdown,
         emit: Emit,
+        sent: Callable[[Attempts, str], None] | None = None,
         fingerprints: Fingerprints | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = client
+        self._fleet = fleet
         self._template = template
-        self._breaker = breaker
-        self._limiter = limiter
-        self._refusals = refusals
         self._shutdown = shutdown
         self._emit = emit
+        self._sent = sent if fleet.are_several else None
         self._fingerprints = fingerprints or Fingerprints()
         self._clock = clock
         self._models: list[str] = []
@@ -90,9 +89,9 @@ class Generator:
         self._told_of_cut_prompt = False
 
     async def attempt(self, attempts: Attempts, scope: anyio.CancelScope) -> Answer:
-        """One attempt that counts.
+        """One attempt that counts, at whichever server takes it.
 
-        One that fails because the server or the model is away is repeated without counting, and so is, once, one that
+        One that fails because its server or the model is away is repeated without counting, and so is, once, one that
         brings an empty answer; where the next one brings nothing, the empty answer stands.
 
         `scope` is the calling task's.
@@ -106,36 +105,56 @@ class Generator:
         attempts.n += 1
         first = attempts.n > 1
         while True:
-            if not self._breaker.is_closed:
-                await self._breaker.wait_until_closed()
-            start = await self._limiter.start(first=first)
+            lane, start = await self._fleet.start(first=first)
+            if self._sent is not None:
+                self._sent(attempts, lane.name)
             try:
-                answer = await self._send(attempts, prompt, scope, start)
+                answer = await self._send(attempts, prompt, scope, lane, start)
             except AttemptFailed as failure:
                 if failure.is_limit:
-                    self._breaker.replied()
                     first = True
-                    if self._limiter.refused(start, failure, attempts.patience):
+                    if lane.refused(start, failure, attempts.patience):
                         attempts.repeated(failure.kind)
                         continue
                     failure.retryable = False
                     raise
-                self._limiter.accepted(start)
-                if await self._breaker.is_free(failure):
+                lane.failed(start, failure)
+                if await lane.is_free(failure):
                     attempts.repeated(failure.kind)
+                    self._count_death(attempts, failure)
+                    first = True
                     continue
-                if error := await self._refusals.failed(failure):
-                    raise error from failure
                 if attempts.empty is None:
                     raise
                 return attempts.empty
-            self._limiter.answered(start)
-            attempts.endpoint = self._client.endpoint.base_url
+            lane.answered(start)
+            attempts.endpoint = lane.name
             self._learn(answer)
             self._mind_length(prompt, answer)
             if attempts.empty is not None or not answer.is_empty:
                 return answer
             await self._ask_once_more(attempts, answer, scope)
+
+    def _count_death(self, attempts: Attempts, failure: AttemptFailed) -> None:
+        """Count the servers that went away while they worked on a sample, as it may be what kills them.
+
+        Where a request found nobody any more, it was sent a moment before that was known: it counts as well. With one
+        server all that is in flight dies at once, most of it innocent: there a further death costs a retry.
+
+        Raises:
+            AttemptFailed: it was one too many.
+        """
+        if failure.scope != "abandoned" and failure.kind != "connection":
+            return
+        attempts.n_deaths += 1
+        if self._fleet.are_several and attempts.n_deaths >= MAX_DEATHS:
+            raise AttemptFailed(
+                kind="server_died",
+                message=f"servers went away {MAX_DEATHS} times while they worked on it: {failure.message}",
+                retryable=False,
+            )
+        if attempts.n_deaths > MAX_DEATHS:
+            raise failure
 
     async def _ask_once_more(self, attempts: Attempts, empty: Answer, scope: anyio.CancelScope) -> None:
         """Note an empty answer; in a run that ends its sample stays owed."""
@@ -146,7 +165,9 @@ class Generator:
             scope.cancel()
             await anyio.lowlevel.checkpoint()
 
-    async def _send(self, attempts: Attempts, prompt: str, scope: anyio.CancelScope, start: Start) -> Answer:
+    async def _send(
+        self, attempts: Attempts, prompt: str, scope: anyio.CancelScope, lane: ServerLane, start: Start
+    ) -> Answer:
         sample = attempts.sample
         file, messages = sample.file, None if self._template else sample.messages
         started = self._clock()
@@ -154,9 +175,9 @@ class Generator:
         self._emit(RequestStarted(file=file))
         self._shutdown.request_started(scope)
         try:
-            answer = await self._client.complete(prompt, sample.repeat, messages)
+            answer = await lane.client.complete(prompt, sample.repeat, messages, rank=start.rank)
         except anyio.get_cancelled_exc_class():
-            self._limiter.given_up(start)
+            lane.given_up(start)
             raise
         else:
             return answer
@@ -166,9 +187,7 @@ class Generator:
             self._emit(RequestEnded(file=file, n_tokens=(answer and answer.completion_tokens) or 0))
 
     def _learn(self, answer: Answer) -> None:
-        """Note that the server works, and which model it claims to be and on what configuration."""
-        self._breaker.answered()
-        self._refusals.answered()
+        """Note which model the servers claim to be, and on what configuration."""
         self._fingerprints.add(answer.system_fingerprint)
         if answer.finish_reason not in KNOWN_ENDS and not self._told_of_unknown_end:
             self._told_of_unknown_end = True
@@ -199,44 +218,6 @@ def tokens_at_least(text: str) -> int:
     """A number of tokens that hardly a tokenizer stays below: one for each word, or for four wide characters."""
     n_further_bytes = len(text.encode("utf-8", "replace")) - len(text)
     return max(len(text.split()), n_further_bytes // 8)
-
-
-def neutral_prompt(template: Template | None) -> str:
-    """The prompt of a request that no server has a reason to refuse, as the run would send it."""
-    return template.render(PROBE_PROMPT) if template else PROBE_PROMPT
-
-
-async def ask_neutrally(
-    client: CompletionClient, template: Template | None, breaker: CircuitBreaker, limiter: Limiter
-) -> AttemptFailed | None:
-    """Request a short, harmless completion with the run's own parameters; returns how it failed, None if it did not.
-
-    Raises:
-        ServerUnavailableError: the run cannot go on.
-    """
-    prompt = neutral_prompt(template)
-    patience = Patience()
-    while True:
-        await breaker.wait_until_closed()
-        start = await limiter.start(first=True)
-        try:
-            await probe(client, prompt)
-        except AttemptFailed as failure:
-            if failure.is_limit:
-                breaker.replied()
-                if limiter.refused(start, failure, patience):
-                    continue
-                return failure
-            limiter.accepted(start)
-            if not await breaker.is_free(failure):
-                return failure
-        except BaseException:
-            limiter.given_up(start)
-            raise
-        else:
-            limiter.answered(start)
-            breaker.replied()
-            return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from bootcamp_cli.dataset.scan import TestFile
 from bootcamp_cli.engine.generate import Attempts
 from bootcamp_cli.engine.session import Session
 from bootcamp_cli.errors import DatasetError, ServerUnavailableError
-from bootcamp_cli.server.client import endpoint_of, redacted_answer, redacted_failure
+from bootcamp_cli.server.client import endpoints_of, redacted_answer, redacted_failure
 from bootcamp_cli.server.failures import AttemptFailed, bad_response
 from bootcamp_cli.server.response import MAX_BODY_BYTES
 from bootcamp_cli.store.journal import OWED
@@ -281,7 +281,7 @@ class ImportedAnswers:
         self._session = session
         self._results = results
         self._form = form
-        self._endpoint = endpoint_of(session.plan.settings)
+        self._endpoint = endpoints_of(session.plan.settings)[0]
 
     def n_owed(self, file: TestFile) -> int:
         """Samples of a test file that have a result."""

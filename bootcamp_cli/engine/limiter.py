@@ -10,7 +10,7 @@ allows. Starts are paced a little below that, and the pace grows, quickly while 
 refused, slowly near it. A hold lasts as long as the server asks; where it does not say, until the next cycle is due by
 what was learned, and then one request at a time asks whether it is over.
 
-`Pace` is the arithmetic, without clock and waiting; `Limiter` lets tasks wait for it.
+`Pace` is the arithmetic, without clock; `Limiter` tells it of replies. Waiting is the dispatcher's.
 """
 
 import asyncio
@@ -57,10 +57,11 @@ _MAX_REFUSALS = 16
 
 @dataclass(slots=True, eq=False)
 class Start:
-    """A request that was started: when, and in which cycle."""
+    """A request that was started: when, in which cycle, and for which rank behind the server."""
 
     at_s: float
     cycle: int
+    rank: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -246,10 +247,10 @@ class Patience:
 
 
 class Limiter:
-    """Lets tasks start requests as the pace of one endpoint allows, in the order in which they came.
+    """What one endpoint allows, as its replies tell.
 
-    Whoever was refused goes to the front. A refusal costs no retry, unless the server answered nothing for `wait_s`,
-    which ends the run, or refused one sample more than max(16, `max_retries`) times while it answered others.
+    A refusal costs no retry, unless the server answered nothing for `wait_s`, which is an error, or refused one sample
+    more than max(16, `max_retries`) times while it answered others.
     """
 
     def __init__(
@@ -266,49 +267,24 @@ class Limiter:
         self._max_refusals = max(_MAX_REFUSALS, max_retries)
         self._emit = emit
         self._clock = clock or (lambda: asyncio.get_running_loop().time())
-        self._waiting: deque[asyncio.Future[Start]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
         self._n_answered = 0
         self._answered_s: float | None = None
         self._told: tuple[float, float] | None = None
+        self.opens_at = pace.opens_at
+        self.started = pace.started
+        self.accepted = pace.accepted
+        self.given_up = pace.given_up
 
-    async def start(self, *, first: bool) -> Start:
-        """Wait until a request may start, before all others where it is `first`; its end must be told."""
-        now = self._clock()
-        if not self._waiting and self._pace.opens_at(now) <= now:
-            return self._pace.started(now)
-        place: asyncio.Future[Start] = asyncio.get_running_loop().create_future()
-        if first:
-            self._waiting.appendleft(place)
-        else:
-            self._waiting.append(place)
-        self._serve()
-        try:
-            return await place
-        except BaseException:
-            if place.done() and not place.cancelled():
-                self.given_up(place.result())
-            elif place in self._waiting:
-                self._waiting.remove(place)
-            raise
+    @property
+    def load(self) -> int:
+        """Requests in flight."""
+        return self._pace.n_in_flight
 
     def answered(self, start: Start) -> None:
         """The request was answered."""
         self._n_answered += 1
         self._answered_s = self._clock()
-        self.accepted(start)
-
-    def accepted(self, start: Start) -> None:
-        """The request was taken, whatever became of it."""
         self._pace.accepted(start)
-        if self._waiting:
-            self._serve()
-
-    def given_up(self, start: Start) -> None:
-        """The request was cancelled."""
-        self._pace.given_up(start)
-        if self._waiting:
-            self._serve()
 
     def refused(self, start: Start, failure: AttemptFailed, patience: Patience) -> bool:
         """The server takes no more requests for now; True where this one is sent again without counting.
@@ -320,8 +296,6 @@ class Limiter:
         if self._answered_s is None:
             self._answered_s = start.at_s
         self._pace.refused(start, now, failure.retry_after_s)
-        if self._waiting:
-            self._serve()
         if now - self._answered_s > self._wait_s and not self._pace.n_in_flight:
             raise ServerUnavailableError(
                 f"the server limits requests and answered none for {shown_s(self._wait_s)}: {failure.message}",
@@ -345,19 +319,3 @@ class Limiter:
         self._emit(
             ServerLimits(per_s=rate, max_in_flight=int(min(self._pace.max_in_flight, 1e9)), message=failure.message)
         )
-
-    def _serve(self) -> None:
-        """Start those who may, and come back when the next one may."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        now = self._clock()
-        while self._waiting:
-            at_s = self._pace.opens_at(now)
-            if at_s > now:
-                if at_s < inf:
-                    self._timer = asyncio.get_running_loop().call_later(at_s - now, self._serve)
-                return
-            place = self._waiting.popleft()
-            if not place.done():  # it is done where the task was cancelled
-                place.set_result(self._pace.started(now))

@@ -27,6 +27,7 @@ from bootcamp_cli.errors import BootcampError, InterruptedRunError, ServerUnavai
 from bootcamp_cli.events import Emit, FileTotal, RetryScheduled, RunEnded, RunStarted
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.failures import AttemptFailed
+from bootcamp_cli.server.replicas import Replicas
 from bootcamp_cli.store.lock import HEARTBEAT_S, RunLock
 from bootcamp_cli.store.records import make_record, with_verdict
 from bootcamp_cli.types import Answer, Record, Verdict, verified_text
@@ -39,11 +40,15 @@ _STOPPED = "the run was stopped before the verdict"
 
 
 async def run(
-    session: Session, source: CompletionClient | AnswerSource, emit: Emit, stop: StopRequest | None = None
+    session: Session,
+    source: CompletionClient | Replicas | AnswerSource,
+    emit: Emit,
+    stop: StopRequest | None = None,
 ) -> None:
     """Process every sample that the session owes; those that have ended are on disk when this returns or raises.
 
-    The answers are asked of a server, or come from another source, which may have them for some of the samples only.
+    The answers are asked of one server or of several, or come from another source, which may have them for some of the
+    samples only.
 
     `stop` ends it early, so does cancellation, and so do tokens that are used up (`max_total_tokens`); the answers that
     have arrived by then are recorded, those without a verdict as pending.
@@ -54,7 +59,7 @@ async def run(
         RunDirectoryError: the run directory cannot be written, or was taken over.
     """
     shutdown = Shutdown(emit)
-    asks = isinstance(source, CompletionClient)
+    asks = isinstance(source, CompletionClient | Replicas)
     budget = await anyio.to_thread.run_sync(token_budget, session) if asks else TokenBudget(None)
     emit(_run_started(session))
     try:
@@ -105,7 +110,7 @@ class _Pipeline:
     def __init__(
         self,
         session: Session,
-        source: CompletionClient | AnswerSource,
+        source: CompletionClient | Replicas | AnswerSource,
         executor: VerificationExecutor,
         shutdown: Shutdown,
         budget: TokenBudget,
@@ -121,8 +126,12 @@ class _Pipeline:
         self._drift = DriftAlarm(emit)
         self._n_in_work = 0
         self._source = source = (
-            ServerAnswers(session, source, shutdown, emit, lambda: min(self._n_slots, self._n_in_work))
-            if isinstance(source, CompletionClient)
+            ServerAnswers(
+                *(session, source, shutdown, emit),
+                n_in_work=lambda: min(self._n_slots, self._n_in_work),
+                sent=self._drift.sent,
+            )
+            if isinstance(source, CompletionClient | Replicas)
             else source
         )
         n_owed = {file.name: source.n_owed(file) for file in files}

@@ -26,7 +26,7 @@ from bootcamp_cli.server.own_server import (
 )
 from bootcamp_cli.server.server_log import ServerLog
 from bootcamp_cli.settings.convert import secrets_of
-from bootcamp_cli.settings.sources import Resolved
+from bootcamp_cli.settings.sources import SERVERS, Resolved
 from bootcamp_cli.text import Secrets
 
 
@@ -61,7 +61,7 @@ class Serving:
         server = self._server
         if server is None:
             return plan
-        plan = replace(plan, settings=replace(plan.settings, url=server.command.url))
+        plan = replace(plan, settings=replace(plan.settings, url=server.command.url, endpoints=(), url_file=None))
         await server.start(lambda: open_client(plan.settings, plan.generation))
         return plan
 
@@ -105,6 +105,11 @@ def checked_command(resolved: Resolved, environ: Mapping[str, str]) -> ServeComm
     settings, url = resolved.settings, resolved.origins["url"]
     if settings.serve is None:
         return None
+    others = [resolved.origins[name].text for name in ("endpoints", "url_file") if resolved.chosen(name)]
+    if others or isinstance(settings.url, tuple):
+        raise SettingsError(
+            f"serve: starts one server, but {(others or [url.text])[0]} names others", hint="leave one of them out"
+        )
     return serve_command(
         settings.serve,
         url=settings.url,
@@ -129,7 +134,9 @@ async def serving(
     settings, environ = resolved.settings, os.environ
     command = await anyio.to_thread.run_sync(checked_command, resolved, environ)
     if command is None:
-        is_missing = bool((before or {}).get("serve")) and resolved.origins["url"].kind != "flag"
+        is_missing = bool((before or {}).get("serve")) and all(
+            resolved.origins[name].kind != "flag" for name in SERVERS
+        )
         yield Serving(is_missing=is_missing)
         return
     name = f"server_{datetime.now().astimezone():%Y%m%d_%H%M%S}_{os.getpid()}.log"

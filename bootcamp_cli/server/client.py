@@ -3,9 +3,10 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from math import inf
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
@@ -30,7 +31,8 @@ from bootcamp_cli.server.failures import (
 from bootcamp_cli.server.request import GenerationConfig
 from bootcamp_cli.server.response import MAX_BODY_BYTES, StreamedAnswer, load_json, load_object, parse_reply
 from bootcamp_cli.server.transport import Reply, Transport, TransportName
-from bootcamp_cli.settings.model import Settings
+from bootcamp_cli.server.url_file import read_url_file
+from bootcamp_cli.settings.model import EndpointSettings, Settings
 from bootcamp_cli.text import shortened, shown_s
 from bootcamp_cli.types import Answer
 
@@ -49,11 +51,12 @@ _T = TypeVar("_T")
 
 
 class _Flight:
-    """A request of a sample: when it was sent and last heard of, by the clock of `time.monotonic`."""
+    """A request of a sample: to which rank, when it was sent and last heard of, by the clock of `time.monotonic`."""
 
-    __slots__ = ("heard_s", "is_abandoned", "sent_s")
+    __slots__ = ("heard_s", "is_abandoned", "rank", "sent_s")
 
-    def __init__(self) -> None:
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
         self.sent_s = self.heard_s = time.monotonic()
         self.is_abandoned = False
 
@@ -65,7 +68,8 @@ class CompletionClient:
     """Sends prompts with one set of generation parameters to one endpoint.
 
     `timeout_s` is the deadline of one attempt, from connecting to the last byte; `idle_timeout_s` the longest silence
-    within a stream that has begun. `clock` gives the seconds since the epoch.
+    within a stream that has begun. `clock` gives the seconds since the epoch. `ranks` are the ways to the ranks behind
+    the endpoint, where requests name one; `transport` is for all that is not about one of them.
 
     `heard_s` is when a part of an answer last came, by the clock of `time.monotonic`; `longest_s` how long the longest
     answer took. `came_back`, where it is set, tells of a request without any reply, sent at a time by that clock,
@@ -80,8 +84,10 @@ class CompletionClient:
         timeout_s: float,
         idle_timeout_s: float,
         clock: Callable[[], float] = time.time,
+        ranks: Sequence[Transport] = (),
     ) -> None:
         self.transport = transport
+        self._ways = tuple(ranks) or (transport,)
         self.config = config
         self.timeout_s = timeout_s
         self.idle_timeout_s = idle_timeout_s
@@ -98,13 +104,18 @@ class CompletionClient:
         """Where the requests go."""
         return self.transport.endpoint
 
-    async def complete(self, prompt: str, repeat: int = 0, messages: bytes | None = None) -> Answer:
+    @property
+    def n_ranks(self) -> int:
+        """How many ranks requests can be sent to; 1 where they name none."""
+        return len(self._ways)
+
+    async def complete(self, prompt: str, repeat: int = 0, messages: bytes | None = None, *, rank: int = 0) -> Answer:
         """One attempt to get an answer, the `repeat`-th to this prompt. Raises nothing but AttemptFailed.
 
         In chat mode, `messages` (a list as JSON) are sent in place of the prompt.
         Text and reasoning are data and stay as they are; everything else a server says is redacted.
         """
-        flight = _Flight()
+        flight = _Flight(rank)
         try:
             answer = await self._within(self.timeout_s, self._fitted(prompt, repeat, messages), flight)
         except AttemptFailed as failure:
@@ -113,6 +124,11 @@ class CompletionClient:
             raise
         self.longest_s = max(self.longest_s, time.monotonic() - flight.sent_s)
         return redacted_answer(answer, self.endpoint, self.config.model)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for way in self._ways:
+            await way.aclose()
 
     def silent_for_s(self) -> float:
         """How long all requests in flight have been silent, in seconds; 0 where there is none."""
@@ -229,9 +245,11 @@ class CompletionClient:
         return msgspec.structs.replace(answer, max_tokens=n_tokens)
 
     async def _answer(self, body: bytes) -> Answer:
+        flight = _flight.get()
+        way = self._ways[flight.rank if flight else 0]
         if self.config.stream:
-            return await self._streamed(body)
-        reply = await self.transport.post(self._path, body)
+            return await self._streamed(way, body)
+        reply = await way.post(self._path, body)
         if 200 <= reply.status < 300:  # others may be a gateway's
             self._heard()
         return await self._whole(reply)
@@ -249,8 +267,8 @@ class CompletionClient:
             failure.reword(f"{failure.message} (perhaps from the proxy {endpoint.proxy})")
         raise failure
 
-    async def _streamed(self, body: bytes) -> Answer:
-        async with self.transport.post_stream(self._path, body) as reply:
+    async def _streamed(self, way: Transport, body: bytes) -> Answer:
+        async with way.post_stream(self._path, body) as reply:
             streams = "json" not in reply.headers.get("content-type", "").lower()
             if not 200 <= reply.status < 300 or not streams:
                 whole = await read_body(reply.chunks, reply.headers, max_bytes=MAX_BODY_BYTES)
@@ -288,31 +306,57 @@ class CompletionClient:
 
 
 @asynccontextmanager
-async def open_client(settings: Settings, generation: GenerationConfig) -> AsyncIterator[CompletionClient]:
-    """A client for the server of the settings; its connections are closed with the block."""
-    target = endpoint_of(settings)
-    transport = await to_thread.run_sync(make_transport, target, settings.transport)  # it may read certificates
+async def open_client(
+    settings: Settings, generation: GenerationConfig, target: Endpoint | None = None
+) -> AsyncIterator[CompletionClient]:
+    """A client for an endpoint, by default the first of the settings; its connections are closed with the block."""
+    client = await make_client(settings, generation, target or endpoints_of(settings)[0])
     try:
-        yield CompletionClient(transport, generation, timeout_s=settings.timeout, idle_timeout_s=settings.idle_timeout)
+        yield client
     finally:
-        await transport.aclose()
+        await client.aclose()
 
 
-def endpoint_of(settings: Settings) -> Endpoint:
-    """The server of the settings, with their secrets.
+async def make_client(settings: Settings, generation: GenerationConfig, target: Endpoint) -> CompletionClient:
+    """A client for an endpoint, to be closed."""
+
+    def transports() -> list[Transport]:  # they may read certificates
+        ranks = range(target.data_parallel_ranks or 0)
+        targets = [target.of_rank(rank) for rank in ranks] or [target]
+        return [make_transport(target, settings.transport) for target in targets]
+
+    ways = await to_thread.run_sync(transports)
+    return CompletionClient(
+        ways[0], generation, timeout_s=settings.timeout, idle_timeout_s=settings.idle_timeout, ranks=ways
+    )
+
+
+def endpoints_of(settings: Settings) -> tuple[Endpoint, ...]:
+    """The servers of the settings, with their secrets; those of a `url_file` as it is now.
 
     Raises:
-        SettingsError: as `endpoint` does.
+        SettingsError: as `endpoint` and `read_url_file` do.
     """
-    return endpoint(
-        settings.url,
-        api_key=settings.api_key.reveal(),
-        headers=settings.headers,
+    if settings.url_file is None:
+        return tuple(_endpoint_of(settings, server) for server in settings.servers)
+    return tuple(_endpoint_of(settings, EndpointSettings(url=url)) for url in read_url_file(settings.url_file))
+
+
+def _endpoint_of(settings: Settings, server: EndpointSettings) -> Endpoint:
+    target = endpoint(
+        server.url,
+        api_key=(server.api_key or settings.api_key).reveal(),
+        headers=settings.headers if server.headers is None else server.headers,
         ca_bundle=settings.ca_bundle,
         client_cert=settings.client_cert,
         client_key=settings.client_key,
         insecure=settings.insecure,
         body=settings.extra_body,
+    )
+    return replace(
+        target,
+        max_concurrent_requests=server.max_concurrent_requests,
+        data_parallel_ranks=server.data_parallel_ranks,
     )
 
 

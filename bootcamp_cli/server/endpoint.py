@@ -15,6 +15,7 @@ from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.settings.convert import WrongValueError, checked_headers, checked_key, checked_url
 from bootcamp_cli.text import NO_KEY, Secrets, secret_texts, shown_url, strip_credentials, url_credentials, url_secrets
 
+_RANK_HEADER = b"X-data-parallel-rank"
 _MIN_QUERY_VALUE_CHARS = 6
 _API_VERSION = re.compile(r"(?<![/:])/v[0-9]+[a-z0-9]*\Z")
 
@@ -26,6 +27,8 @@ class Endpoint:
     `base_url` has no credentials, no query and no trailing slash, so it may be shown. `headers` are those
     of every request. `secrets` are what no reply may bring back into a message or a file: the key, header values,
     credentials. `proxy` is the one in between, as messages name it. Nothing secret shows in the repr.
+    `max_concurrent_requests` bounds the requests in flight to it, where it is one of several; `data_parallel_ranks` is
+    how many ranks behind it are addressed by header, None where they are not.
     """
 
     base_url: str
@@ -37,6 +40,12 @@ class Endpoint:
     client_key: Path | None = None
     insecure: bool = False
     proxy: str | None = None
+    max_concurrent_requests: int | None = None
+    data_parallel_ranks: int | None = None
+
+    def of_rank(self, rank: int) -> "Endpoint":
+        """The endpoint as requests to one of its ranks are sent."""
+        return replace(self, headers=(*self.headers, (_RANK_HEADER, str(rank).encode("ascii"))))
 
     def url_of(self, path: str) -> str:
         """The address of `/completions` and the like, with the query of the given URL."""

@@ -39,6 +39,7 @@ class ModelEntry:
 
     `context_length` is in tokens, None where the server does not tell it; `raw` is the whole entry where it is safe to
     keep. `listed` is False where no list tells whether the model is there, `answered` whether a completion did then.
+    `endpoint` is the server that lists it, where several were asked.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ModelEntry:
     raw: dict[str, Any] | None = field(default=None, repr=False)
     listed: bool = True
     answered: bool = False
+    endpoint: Endpoint | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,6 +290,39 @@ def context_length_of(listed: Mapping[str, Any]) -> int | None:
     of_meta = meta.get("n_ctx") if isinstance(meta, dict) else None
     told = (listed.get("max_model_len"), of_meta, listed.get("max_input_tokens"))
     return next((length for length in told if type(length) is int and length > 0), None)
+
+
+def difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
+    """What tells that an entry of the same name is of another model than ours; None where nothing does.
+
+    Compared is what both tell: the model behind the name (vLLM's and SGLang's `root`), the context length, and of
+    llama.cpp the size and the number of parameters.
+    """
+    for what, of in _TOLD_OF_MODEL.items():
+        before, after = of(ours), of(theirs)
+        if before is not None and after is not None and before != after:
+            return f"its {what} is {_shown(after)}, not {_shown(before)}"
+    return None
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if type(value) is int else shortened(one_line(str(value)), 80)
+
+
+def _of_meta(key: str) -> Callable[[Mapping[str, Any]], object]:
+    def told(listed: Mapping[str, Any]) -> object:
+        meta = listed.get("meta")
+        return meta.get(key) if isinstance(meta, dict) else None
+
+    return told
+
+
+_TOLD_OF_MODEL: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
+    "model": lambda listed: listed.get("root"),
+    "context length": context_length_of,
+    "number of parameters": _of_meta("n_params"),
+    "size in bytes": _of_meta("size"),
+}
 
 
 def is_near(wanted: str, listed: str) -> bool:

@@ -6,14 +6,14 @@ Durations are written `90s`, `10m`, `1h30m`, `250ms`, or as a bare number in the
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from bootcamp_cli.errors import SettingsError
-from bootcamp_cli.settings.model import BareUnit, Parameter, Settings, parameters
+from bootcamp_cli.settings.model import BareUnit, EndpointSettings, Parameter, Settings, parameters
 from bootcamp_cli.text import (
     MASK,
     MAX_VALUE_CHARS,
@@ -148,8 +148,23 @@ def stored_value(parameter: Parameter, value: Any) -> Any:  # noqa: PLR0911, PLR
             return list(value)
         case "shard":
             return str(value)
+        case "endpoints":
+            return [_stored_endpoint(item) for item in value]
         case "text" | "prompt" | "integer" | "number" | "switch" | "choice":
             return value
+
+
+def _stored_endpoint(item: EndpointSettings) -> dict[str, Any]:
+    """The keys that an endpoint sets, as JSON with its secrets masked."""
+    key, headers = item.api_key, item.headers
+    stored = {
+        "url": mask_credentials(item.url),
+        "api_key": None if key is None else key.reveal() if key.is_placeholder else MASK,
+        "headers": None if headers is None else dict.fromkeys(headers, MASK),
+        "max_concurrent_requests": item.max_concurrent_requests,
+        "data_parallel_ranks": item.data_parallel_ranks,
+    }
+    return {name: value for name, value in stored.items() if value is not None}
 
 
 def shown_argument(parameter: Parameter, value: Any) -> Any:
@@ -171,7 +186,7 @@ def shown_value(parameter: Parameter, value: Any) -> str:  # noqa: PLR0911 - as 
             return format_duration(value)
         case "switch":
             return "true" if value else "false"
-        case "json" | "headers" | "words" | "globs":
+        case "json" | "headers" | "words" | "globs" | "endpoints":
             return visible(json.dumps(stored, ensure_ascii=False))
         case "prompt":
             return shortened(stored, MAX_VALUE_CHARS)
@@ -185,6 +200,13 @@ def shown_value(parameter: Parameter, value: Any) -> str:  # noqa: PLR0911 - as 
             return f"{stored} {parameter.param.unit}".rstrip() if parameter.param.unit else str(stored)
 
 
+def shown_servers(settings: Settings) -> list[str]:
+    """Where requests go, for people: URLs without credentials and query, or the file that has them."""
+    if settings.url_file is not None:
+        return [visible(str(settings.url_file))]
+    return [mask_credentials(server.url).partition("?")[0] for server in settings.servers]
+
+
 def default_text(parameter: Parameter) -> str:
     """The default in words, as help and README show it."""
     return parameter.param.default_text or shown_value(parameter, parameter.default)
@@ -192,12 +214,13 @@ def default_text(parameter: Parameter) -> str:
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """Every text of the settings that no file and no message may show."""
-    texts = secret_texts(
-        url=settings.url, api_key=settings.api_key.reveal(), headers=settings.headers, body=settings.extra_body
-    )
+    found = secret_texts(api_key=settings.api_key.reveal(), headers=settings.headers, body=settings.extra_body)
+    for item in settings.servers:
+        key = "" if item.api_key is None else item.api_key.reveal()
+        found += secret_texts(url=item.url, api_key=key, headers=item.headers)
     urls = (place for place in test_data(settings) if isinstance(place, DataUrl))
     of_command = command_secrets(settings.serve) if settings.serve else ()
-    return (*texts, *of_command, *(text for url in urls for text in url.secrets))
+    return tuple(dict.fromkeys((*found, *of_command, *(text for url in urls for text in url.secrets))))
 
 
 def test_data(settings: Settings) -> tuple[Path | DataUrl, ...]:
@@ -228,7 +251,10 @@ def shown_names(settings: Settings) -> tuple[str, ...]:
 
 def _value(parameter: Parameter, raw: object, base: Base) -> Any:  # noqa: PLR0911, PLR0912 - one for each kind
     if parameter.param.several and isinstance(raw, list | tuple):
-        return _one_or_all([_value(parameter, _string(item), base) for item in raw])
+        values = [_value(parameter, _string(item), base) for item in raw]
+        if parameter.param.kind == "url":
+            refuse_repeated(values)
+        return _one_or_all(values)
     match parameter.param.kind:
         case "text":
             return _text(raw)
@@ -262,6 +288,8 @@ def _value(parameter: Parameter, raw: object, base: Base) -> Any:  # noqa: PLR09
             return checked_headers(_json_object(raw))
         case "shard":
             return raw if raw == parameter.param.word else _shard(raw)
+        case "endpoints":
+            return _endpoints(raw)
 
 
 def _single(item: object) -> Path | DataUrl | str:
@@ -534,6 +562,67 @@ def _shard(raw: object) -> Shard:
             f"be I/N, part I of N from 1/N to N/N and N at most {MAX_SHARDS:,}, got {_got(text)}",
             hint="for example 3/8, or auto in an array job",
         ) from None
+
+
+_ENDPOINT_KEYS = tuple(declaration.name for declaration in fields(EndpointSettings))
+
+
+def _endpoints(raw: object) -> tuple[EndpointSettings, ...]:
+    items = _parsed(raw) if isinstance(raw, str) else raw
+    if not isinstance(items, list | tuple):
+        raise WrongValueError("be a JSON list of objects, or [[endpoints]] tables")
+    found = tuple(
+        item if isinstance(item, EndpointSettings) else _endpoint(item, f"its entry {number}")
+        for number, item in enumerate(items, start=1)
+    )
+    refuse_repeated([item.url for item in found])
+    return found
+
+
+def _endpoint(raw: object, which: str) -> EndpointSettings:
+    """One endpoint, its keys checked as the parameters of these names are."""
+    if not isinstance(raw, Mapping) or "url" not in raw:
+        raise WrongValueError(f"hold objects with a url, but {which} is not one")
+    for key in raw:
+        if key not in _ENDPOINT_KEYS:
+            raise WrongValueError(
+                f"hold only known keys, but {which} has {_got(key)}", hint=suggestion(key, _ENDPOINT_KEYS)
+            )
+    try:
+        return EndpointSettings(
+            url=checked_url(_string(raw["url"])),
+            api_key=_secret(raw["api_key"]) if "api_key" in raw else None,
+            headers=checked_headers(_json_object(raw["headers"])) if "headers" in raw else None,
+            max_concurrent_requests=_count(raw.get("max_concurrent_requests"), "max_concurrent_requests"),
+            data_parallel_ranks=_count(raw.get("data_parallel_ranks"), "data_parallel_ranks"),
+        )
+    except WrongValueError as error:
+        raise WrongValueError(f"hold usable endpoints, but {which} must {error}", hint=error.hint) from None
+
+
+def _count(raw: object, key: str) -> int | None:
+    if raw is None:
+        return None
+    if isinstance(raw, bool) or not isinstance(raw, int) or not 1 <= raw <= _MAX_COUNT:
+        raise WrongValueError(f"have a whole number from 1 to {_MAX_COUNT:,} as {key}, got {_got(raw)}")
+    return raw
+
+
+_MAX_COUNT = 100_000
+
+
+def refuse_repeated(urls: Sequence[str]) -> None:
+    """Refuse one server twice among several: it would be taken for two.
+
+    Raises:
+        WrongValueError: that is so.
+    """
+    seen: set[str] = set()
+    for url in urls:
+        plain = shown_url(url).rstrip("/")
+        if plain in seen:
+            raise WrongValueError(f"name each server once, but {plain} is there twice")
+        seen.add(plain)
 
 
 def _number(parameter: Parameter, raw: object) -> float:

@@ -6,7 +6,8 @@ add a field to `Settings`.
 """
 
 import types
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
@@ -32,6 +33,7 @@ Kind = Literal[
     "json",  # a JSON object
     "headers",  # a JSON object of header names and values
     "shard",  # a part of how many: `3/8`
+    "endpoints",  # a list of JSON objects, each an `EndpointSettings`
 ]
 """How the raw value of a flag, a variable or a TOML key becomes the value."""
 
@@ -169,6 +171,7 @@ _METAVARS: dict[Kind, str] = {
     "json": "JSON",
     "headers": "JSON",
     "shard": "I/N",
+    "endpoints": "JSON",
 }
 
 
@@ -180,6 +183,20 @@ BosChoice = Literal["auto", "drop", "keep"]
 BootcampChoice = Literal["auto", "builtin", "upstream"]
 TransportChoice = Literal["auto", "aiohttp", "httpx"]
 ExecutorChoice = Literal["local", "ray"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSettings:
+    """One of several servers of the same model; what is None is as for all of them.
+
+    `data_parallel_ranks` is the number of ranks behind the URL that take requests by the header X-data-parallel-rank.
+    """
+
+    url: str = field(repr=False)
+    api_key: Secret | None = None
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    max_concurrent_requests: int | None = None
+    data_parallel_ranks: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -195,11 +212,34 @@ class Settings:
     """
 
     url: Annotated[
-        str,
+        str | tuple[str, ...],
         Param(
-            help="base URL of the OpenAI-compatible server", group="Server", kind="url", fallback_env="OPENAI_BASE_URL"
+            help="base URL of the OpenAI-compatible server; of several servers of one model, repeated",
+            group="Server",
+            kind="url",
+            several=True,
+            fallback_env="OPENAI_BASE_URL",
         ),
     ] = "http://127.0.0.1:8000/v1"
+    endpoints: Annotated[
+        tuple[EndpointSettings, ...],
+        Param(
+            help="servers of one model in place of url, [[endpoints]] in TOML: url, api_key, headers, "
+            "max_concurrent_requests, data_parallel_ranks",
+            group="Server",
+            kind="endpoints",
+        ),
+    ] = ()
+    url_file: Annotated[
+        Path | None,
+        Param(
+            help="file with a base URL per line in place of url, read again when it changes: servers join and leave",
+            group="Server",
+            kind="path",
+            default_text="none",
+            found_file=False,
+        ),
+    ] = None
     api_key: Annotated[
         Secret,
         Param(
@@ -730,6 +770,12 @@ class Settings:
             if value is not parameter.default:
                 object.__setattr__(self, parameter.name, argument_value(parameter, value))
 
+    @property
+    def servers(self) -> tuple[EndpointSettings, ...]:
+        """Where requests go, but for a `url_file`, which stands for all of these and may change."""
+        urls = self.url if isinstance(self.url, tuple) else (self.url,)
+        return self.endpoints or tuple(EndpointSettings(url=url) for url in urls)
+
     def __repr__(self) -> str:
         from bootcamp_cli.settings.convert import shown_argument  # noqa: PLC0415 - conversion builds on this module
 
@@ -742,9 +788,9 @@ def parameters() -> tuple[Parameter, ...]:
     """The parameters in the order of their declaration."""
     hints = get_type_hints(Settings, include_extras=True)
     found = []
-    for field in fields(Settings):
-        declared, param = get_args(hints[field.name])
-        found.append(Parameter(name=field.name, type=declared, default=field.default, param=param))
+    for declaration in fields(Settings):
+        declared, param = get_args(hints[declaration.name])
+        found.append(Parameter(name=declaration.name, type=declared, default=declaration.default, param=param))
     return tuple(found)
 
 

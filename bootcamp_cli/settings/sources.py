@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -60,7 +60,8 @@ class Resolved:
         if self.settings.api_key.is_placeholder:
             rest = f"; {self.unused_key} is set, but goes only to {OPENAI_HOST} or a URL from {OPENAI_URL_VARIABLE}"
             return "no key was sent" + (rest if self.unused_key else "")
-        key, url = self.origins["api_key"], self.origins["url"]
+        key = self.origins["api_key"]
+        url = next((self.origins[name] for name in SERVERS if self.chosen(name)), DEFAULT)
         apart = url.kind != key.kind and not {key.text, url.text} <= {OPENAI_KEY_VARIABLE, OPENAI_URL_VARIABLE}
         of_url = " the default" if url.kind == "default" else f" from {url.text}"
         return f"the key that was sent is from {key.text}" + (f", the URL is{of_url}" if apart else "")
@@ -95,6 +96,9 @@ OPENAI_KEY_VARIABLE = "OPENAI_API_KEY"
 OPENAI_URL_VARIABLE = "OPENAI_BASE_URL"
 _TABLES = ("profile", "templates")
 
+SERVERS = ("url", "endpoints", "url_file")
+"""The parameters that say where the servers are: one of them is in force."""
+
 
 def load_settings(sources: Sources) -> Resolved:
     """Merge all sources of settings; only they and the files they name are read.
@@ -119,13 +123,16 @@ def load_settings(sources: Sources) -> Resolved:
         _fallback_values(env, here),
         _kept_values(sources.kept, here),
     )
+    _refuse_two_places(raw)
     values = {p.name: _converted(p, raw[p.name]) if p.name in raw else default_value(p, here) for p in parameters()}
     origins = {p.name: raw[p.name].origin if p.name in raw else DEFAULT for p in parameters()}
-    if "api_key" not in raw and (key := openai_key(env, values["url"], from_openai=_is_openai(origins["url"]))):
+    settings = Settings(**values)
+    from_openai = _is_openai(origins["url"])
+    if "api_key" not in raw and (key := openai_key(env, settings, from_openai=from_openai)):
         origins["api_key"] = key.origin
-        values["api_key"] = _converted(parameters_by_name()["api_key"], key)
+        settings = replace(settings, api_key=_converted(parameters_by_name()["api_key"], key))
     return Resolved(
-        settings=Settings(**values),
+        settings=settings,
         origins=origins,
         templates=_templates(files),
         warnings=tuple(_unknown_variables(env)),
@@ -281,11 +288,24 @@ def _profile(profile: str | None, env: Mapping[str, str], files: Iterable[_TomlF
 
 
 def _strongest(*sources: Mapping[str, RawValue]) -> dict[str, RawValue]:
-    """Every parameter from the first source that has it."""
+    """Every parameter from the first source that has it; where the servers are, from one source."""
     merged: dict[str, RawValue] = {}
     for source in reversed(sources):
-        merged |= source
+        merged = _over(merged, source)
     return merged
+
+
+def _over(weaker: Mapping[str, RawValue], stronger: Mapping[str, RawValue]) -> dict[str, RawValue]:
+    if any(name in stronger for name in SERVERS):
+        weaker = {name: value for name, value in weaker.items() if name not in SERVERS}
+    return {**weaker, **stronger}
+
+
+def _refuse_two_places(raw: Mapping[str, RawValue]) -> None:
+    """Refuse a source that says in two ways where the servers are."""
+    places = [raw[name].origin.text for name in SERVERS if name in raw]
+    if len(places) > 1:
+        raise SettingsError(f"{' and '.join(places)} both say where the servers are", hint="give one of them")
 
 
 def _flag_values(flags: Mapping[str, str | Sequence[str]], base: Base) -> dict[str, RawValue]:
@@ -358,14 +378,17 @@ def _split(parameter: Parameter, text: str) -> object:
 def _file_values(file: _TomlFile, profile: str | None, home: Path | None) -> dict[str, RawValue]:
     """The parameters of one file; its profile table takes precedence over its top level."""
     base = Base(directory=file.directory, home=home, confined=file.found)
-    values = {key: (f"{file.shown}: {key}", value) for key, value in file.values.items()}
-    if profile is not None:
-        table = file.profiles.get(profile, {})
-        values |= {key: (f"{file.shown}: profile.{_shown_key(profile)}.{key}", value) for key, value in table.items()}
-    return {
-        key: RawValue(value=value, origin=Origin(kind=file.kind, text=place), base=base)
-        for key, (place, value) in values.items()
-    }
+
+    def raw(table: Mapping[str, Any], prefix: str) -> dict[str, RawValue]:
+        return {
+            key: RawValue(value=value, origin=Origin(kind=file.kind, text=f"{file.shown}: {prefix}{key}"), base=base)
+            for key, value in table.items()
+        }
+
+    own = raw(file.values, "")
+    if profile is None:
+        return own
+    return _over(own, raw(file.profiles.get(profile, {}), f"profile.{_shown_key(profile)}."))
 
 
 def _fallback_values(env: Mapping[str, str], base: Base) -> dict[str, RawValue]:
@@ -390,12 +413,12 @@ def default_value(parameter: Parameter, here: Base) -> Any:
     return here.directory / default if parameter.param.kind == "path" and default is not None else default
 
 
-def openai_key(env: Mapping[str, str], url: str, *, from_openai: bool) -> RawValue | None:
+def openai_key(env: Mapping[str, str], settings: Settings, *, from_openai: bool) -> RawValue | None:
     """`OPENAI_API_KEY`, where the URL is OpenAI's own or came from `OPENAI_BASE_URL`: no other server gets it."""
-    parts = urlsplit(url)
-    trusted = from_openai or (parts.scheme == "https" and parts.hostname == OPENAI_HOST)
+    parts = [urlsplit(server.url) for server in settings.servers]
+    is_theirs = all(part.scheme == "https" and part.hostname == OPENAI_HOST for part in parts)
     key = env.get(OPENAI_KEY_VARIABLE)
-    if not trusted or not key:
+    if not key or settings.url_file is not None or not (from_openai or is_theirs):
         return None
     origin = Origin(kind="environment", text=OPENAI_KEY_VARIABLE)
     return RawValue(value=key, origin=origin, base=Base(directory=Path()))

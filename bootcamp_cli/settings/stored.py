@@ -1,18 +1,19 @@
 """eval_args.json: what a run was started with; `resume` reads it back and fills in what is masked."""
 
 import json
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bootcamp_cli.errors import ResumeRefusedError, SettingsError
 from bootcamp_cli.settings.array_job import with_shard_of
 from bootcamp_cli.settings.convert import Base, convert, secrets_of, stored_value, test_data
-from bootcamp_cli.settings.model import Kind, Parameter, Settings, is_omitted, parameters
+from bootcamp_cli.settings.model import EndpointSettings, Kind, Parameter, Settings, is_omitted, parameters
 from bootcamp_cli.settings.sources import (
     DEFAULT,
     OPENAI_KEY_VARIABLE,
     OPENAI_URL_VARIABLE,
+    SERVERS,
     Origin,
     Resolved,
     Sources,
@@ -63,7 +64,7 @@ def masked_eval_args(data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _masked(name, value, kinds.get(name)) for name, value in data.items()}
 
 
-def _masked(name: str, value: Any, kind: Kind | None) -> Any:
+def _masked(name: str, value: Any, kind: Kind | None) -> Any:  # noqa: PLR0911 - one for each kind
     match kind, value:
         case "secret", str():
             return value if value == NO_KEY else MASK
@@ -73,8 +74,19 @@ def _masked(name: str, value: Any, kind: Kind | None) -> Any:
             return MASK
         case "url" | None, str() if "://" in value:
             return _masked_url(value)
+        case "url", list():
+            return [_masked(name, item, kind) for item in value]
+        case "endpoints", list():
+            return [_masked_endpoint(item) for item in value]
         case _:
             return mask_mapping({name: value})[name] if kind in (None, "json") else value
+
+
+def _masked_endpoint(item: Any) -> Any:
+    kinds: Mapping[str, Kind] = {"url": "url", "api_key": "secret", "headers": "headers"}
+    if not isinstance(item, Mapping):
+        return MASK
+    return {key: _masked(key, value, kinds.get(key)) for key, value in item.items()}
 
 
 def _masked_url(url: str) -> str:
@@ -112,14 +124,15 @@ def settings_from_eval_args(
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     missing: list[str] = []
-    for parameter in parameters():
+    others = any(current.origins[name].kind == "flag" for name in SERVERS)
+    for parameter in sorted(parameters(), key=lambda parameter: parameter.name not in SERVERS):
         name = parameter.name
         is_given = current.origins[name].kind == "flag" and not _is_open(parameter, getattr(current.settings, name))
         is_past = name == "url" and PORT in str(data.get("serve"))
-        if is_given or is_past or parameter.param.of_process:
+        if is_given or is_past or parameter.param.of_process or (others and name in SERVERS):
             values[name], origins[name] = getattr(current.settings, name), current.origins[name]
             continue
-        stored, unknown = _unmasked(parameter, data.get(name), current, env=sources.env, url=values.get("url", ""))
+        stored, unknown = _unmasked(parameter, data.get(name), current, env=sources.env, servers=values)
         missing += unknown
         values[name] = run.value(parameter, stored)
         is_default = values[name] == default_value(parameter, base)
@@ -188,23 +201,26 @@ def _shown(stored: Any) -> str:
     return "none" if stored is None else shortened(json.dumps(stored, ensure_ascii=False).strip('"'), MAX_VALUE_CHARS)
 
 
-def _unmasked(
-    parameter: Parameter, stored: Any, current: Resolved, *, env: Mapping[str, str], url: str
+def _unmasked(  # noqa: PLR0911 - one for each kind
+    parameter: Parameter, stored: Any, current: Resolved, *, env: Mapping[str, str], servers: Mapping[str, Any]
 ) -> tuple[Any, list[str]]:
     """The stored JSON value with its masks replaced, and the names of the masks for which there is no value.
 
-    `url` is the URL that the resumed run uses: it decides whether `OPENAI_API_KEY` is used.
+    `servers` says where the resumed run finds its servers: it decides whether `OPENAI_API_KEY` is used.
     """
     have = getattr(current.settings, parameter.name)
     match parameter.param.kind:
         case "secret" if stored == MASK:
-            key = _key(current, env, url)
+            asked = Settings(**{name: value for name, value in servers.items() if name in SERVERS})
+            key = _key(current, env, asked)
             return (key, []) if key is not None else (stored, [parameter.name])
-        case "url" if isinstance(stored, str) and MASK in stored:
-            same = mask_credentials(have) == stored
+        case "url" if stored is not None and MASK in str(stored):
+            same = stored_value(parameter, have) == stored
             return (have, []) if same else (stored, [f"{parameter.name} (its credentials)"])
         case "data":
             return _places(stored, test_data(current.settings), parameter.name)
+        case "endpoints" if isinstance(stored, list):
+            return _endpoints(stored, stored_value(parameter, have), have)
         case "headers" if isinstance(stored, Mapping):
             return _headers(stored, have or {})
         case "json":
@@ -214,11 +230,26 @@ def _unmasked(
             return stored, []
 
 
-def _key(current: Resolved, env: Mapping[str, str], url: str) -> str | None:
+def _endpoints(stored: list[Any], shown: list[Any], have: Sequence[EndpointSettings]) -> tuple[list[Any], list[str]]:
+    """Each endpoint that holds masks as a source now has it, which must be the same but for what is masked."""
+    filled: list[Any] = []
+    missing: list[str] = []
+    for number, item in enumerate(stored, start=1):
+        if MASK not in json.dumps(item):
+            filled.append(item)
+        elif item in shown:
+            filled.append(have[shown.index(item)])
+        else:
+            filled.append(item)
+            missing.append(f"endpoints: {number}")
+    return filled, missing
+
+
+def _key(current: Resolved, env: Mapping[str, str], asked: Settings) -> str | None:
     """A key given for this tool; else `OPENAI_API_KEY` where it belongs to the URL."""
     if current.chosen("api_key") and current.origins["api_key"].text != OPENAI_KEY_VARIABLE:
         return current.settings.api_key.reveal()
-    raw = openai_key(env, url, from_openai=env.get(OPENAI_URL_VARIABLE, "").strip().rstrip("/") == url)
+    raw = openai_key(env, asked, from_openai=env.get(OPENAI_URL_VARIABLE, "").strip().rstrip("/") == asked.url)
     return None if raw is None else str(raw.value)
 
 

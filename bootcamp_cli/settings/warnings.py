@@ -94,7 +94,7 @@ def _of_requests(resolved: Resolved) -> list[str]:
 
 def _of_tls(resolved: Resolved) -> list[str]:
     settings = resolved.settings
-    plain = urlsplit(settings.url).scheme == "http"
+    plain = all(urlsplit(server.url).scheme == "http" for server in settings.servers)
     lines = []
     if settings.insecure:
         effect = (

@@ -72,10 +72,16 @@ def merge_endpoints(sources: Iterable[RunDir], target: RunDir, check: Check = no
     """Write the traffic of several runs added up; no file where none has one."""
     total: dict[str, EndpointTraffic] = {}
     for source in sources:
-        for url, traffic in read_endpoints(source).items():
-            total[url] = _added(total[url], traffic) if url in total else traffic
+        total = added_traffic(total, read_endpoints(source))
     if total:
         write_endpoints(target, total, check)
+
+
+def added_traffic(
+    one: Mapping[str, EndpointTraffic], other: Mapping[str, EndpointTraffic]
+) -> dict[str, EndpointTraffic]:
+    """The traffic of two runs, or of two parts of one, added up."""
+    return {**one, **{url: _added(one[url], traffic) if url in one else traffic for url, traffic in other.items()}}
 
 
 def write_endpoints(run_dir: RunDir, traffic: Mapping[str, EndpointTraffic], check: Check) -> None:

@@ -270,7 +270,7 @@ def test_a_server_of_ones_own(tiny_models: dict[bool, Path], questions: Path, tm
     command = shlex.join([*llama_command(LlamaConfig(model=model, n_slots=2)), "--until-killed"])
     serve = f"env PYTHONPATH={ROOT} {command}".replace("--port 0", "--port {port}")
     settings = settings_for(
-        Settings().url, questions, tmp_path, serve=serve, max_retries=0, max_concurrent_requests=2, repeats=16
+        str(Settings().url), questions, tmp_path, serve=serve, max_retries=0, max_concurrent_requests=2, repeats=16
     )
 
     def kill_once(happened: Happened) -> None:
