@@ -178,6 +178,8 @@ def generated_tokens(*, prompt: Any, completion: Any, total: Any, reasoning: Any
     Reasoning is a part of `completion` (OpenAI, vLLM), unless the total is too large for that, or the reasoning itself
     (Gemini, xAI): then the reasoning is added, or where it is not told, all that is not the prompt counts.
     """
+    if type(completion) is type(prompt) is type(total) is int and prompt + completion == total <= MAX_LEN:
+        return completion if prompt >= 0 <= completion else _count(completion)  # nearly all
     n_completion = _count(completion)
     if n_completion is None:
         return None

@@ -60,6 +60,7 @@ class BootcampCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words; a boolean option may have a value."""
         options = [param for param in self.params if isinstance(param, TyperOption)]
+        _convert_here(self.params)
         with usage_errors_translated(ctx):
             bare = with_bare_booleans(args, booleans=_booleans(options), valued=_valued(options) - _pages(options))
             return super().parse_args(ctx, with_pages(bare, _pages(options), _valued(options)))
@@ -82,6 +83,36 @@ class BootcampCommand(TyperCommand):
             example=self.epilog or "",
             sections={**sections, GENERAL: general},
         )
+
+
+class _Converter:
+    """In place of what typer 0.29 has pydantic convert a value with: our own function, which raises as typer asks."""
+
+    def __init__(self, parser: Callable[[str], Any]) -> None:
+        self._parser = parser
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ARG002 - as typer calls it
+        """The value of a text, or the values of the texts of an option that may be repeated."""
+        if param.multiple or param.nargs == -1:
+            return [self._parser(text) for text in value] if value else ()
+        return self._parser(value) if isinstance(value, str) else value
+
+
+def as_typed(text: str) -> str:
+    """The text as it is: typer 0.29 would have pydantic check it, which rejects bytes that are not UTF-8."""
+    return text
+
+
+def _convert_here(params: Iterable[Any]) -> None:
+    """Keep typer 0.29 from making a converter of each option by pydantic, which takes 100 ms: they have their own.
+
+    Releases without such converters ignore the attribute.
+    """
+    for param in params:
+        described = getattr(param, "type_descriptor", None)
+        parser = getattr(getattr(described, "parameter_info", None), "parser", None)
+        if parser is not None or getattr(described, "annotation", None) is bool:
+            param._runtime_param = _Converter(parser or as_typed)  # noqa: SLF001 - typer has no public name for it
 
 
 @contextmanager

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, get_args
 import typer
 from typer.models import ArgumentInfo
 
-from bootcamp_cli.cli.command import CONTEXT, PAGE, BootcampCommand, Help
+from bootcamp_cli.cli.command import CONTEXT, PAGE, BootcampCommand, Help, as_typed
 from bootcamp_cli.cli.console import Console
 from bootcamp_cli.cli.help_text import GENERAL, OptionNote
 from bootcamp_cli.errors import UsageError
@@ -266,11 +266,6 @@ def _option(
     )
     kind: Any = bool if boolean else list[str] if repeatable else str
     return Argument(name, Argument.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option])
-
-
-def as_typed(text: str) -> str:
-    """The text as it is: typer 0.29 would have pydantic check it, which rejects bytes that are not UTF-8."""
-    return text
 
 
 def _as_typer_sees_it(

@@ -8,9 +8,11 @@ import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from datetime import datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from openpyxl import Workbook
@@ -476,15 +478,37 @@ def put_row(
     Scores have `digits` decimals, and blanks behind them for the `widest` of other rows.
     """
     font = _BOLD if bold else _PLAIN
+    styles = _styles_of(sheet)
     for column, (value, kind) in enumerate(zip(cells, kinds, strict=True), start=1):
         if value is None:
             continue
         cell = sheet.cell(row=row, column=column)
         assert isinstance(cell, SheetCell)  # noqa: S101  # merged cells do not occur
-        _put(cell, value, _number_format(kind, digits, widest))
+        is_set_in = kind == "text" and column > 1 and not bold
+        number_format = _number_format(kind, digits, widest)
+        needs_quote = _put(cell, value)
+        look = bold, is_set_in, number_format if cell.data_type != "s" else None, needs_quote
+        if look in styles:
+            cell._style = copy(styles[look])  # type: ignore[attr-defined] # noqa: SLF001 - as its documentation does
+            continue
+        if cell.data_type == "s":
+            cell.quotePrefix = needs_quote  # so that it stays text when someone edits it
+        else:
+            cell.number_format = number_format
         cell.font = font
-        if kind == "text" and column > 1 and not bold:
+        if is_set_in:
             cell.alignment = _SET_IN
+        styles[look] = copy(cell._style)  # type: ignore[attr-defined] # noqa: SLF001 - as above
+
+
+_styles: WeakKeyDictionary[Workbook, dict[tuple[Any, ...], Any]] = WeakKeyDictionary()
+"""What cells of a workbook look like, by all that decides it: openpyxl takes long to put a style together."""
+
+
+def _styles_of(sheet: Worksheet) -> dict[tuple[Any, ...], Any]:
+    workbook = sheet.parent
+    assert workbook is not None  # noqa: S101 - every sheet was made in one
+    return _styles.setdefault(workbook, {})
 
 
 def _number_format(kind: Kind, digits: int, widest: int) -> str:
@@ -500,17 +524,19 @@ def _number_format(kind: Kind, digits: int, widest: int) -> str:
             return "General"
 
 
-def _put(cell: SheetCell, value: str | float, number_format: str) -> None:
-    """Write one cell; text is stored as text even where it looks like a formula or an error code."""
+def _put(cell: SheetCell, value: str | float) -> bool:
+    """Write one cell; text is stored as text even where it looks like a formula or an error code.
+
+    Returns whether it looks like one.
+    """
     if isinstance(value, int) and not -_EXACT <= value <= _EXACT:
         value = str(value)
     if isinstance(value, str):
         cell.value = cell_safe(value)
         cell.data_type = "s"
-        cell.quotePrefix = is_formula(value)  # so that it stays text when someone edits it
-    else:
-        cell.value = value
-        cell.number_format = number_format
+        return is_formula(value)
+    cell.value = value
+    return False
 
 
 def cell_safe(text: str) -> str:

@@ -57,11 +57,12 @@ def make_record(
     endpoint: str | None = None,
 ) -> Record:
     """The record of an answered sample; an estimated `output_len` is marked as such."""
+    n_tokens = answer.completion_tokens
     return Record(
         id=sample.id,
         prompt=sample.prompt,
         output=answer.text,
-        output_len=output_length(answer),
+        output_len=_estimated_length(answer) if n_tokens is None else n_tokens,
         ground_truth=sample.ground_truth,
         score=verdict.score,
         extracted_output=verdict.extracted,
@@ -74,7 +75,7 @@ def make_record(
         attempts=attempts,
         retries=retries,
         latency_s=round(latency_s, 4),
-        output_len_estimated=answer.completion_tokens is None,
+        output_len_estimated=n_tokens is None,
         failure=verdict.failure,
         failure_message=verdict.error if verdict.failure else None,
         repeat=sample.repeat,
@@ -89,8 +90,12 @@ def output_length(answer: Answer) -> int:
     Without one it is an estimate: the number of pieces of a stream that carried text, else of words of the verified
     text.
     """
-    n_tokens = answer.n_pieces if answer.completion_tokens is None else answer.completion_tokens
-    return n_words(answer.text, answer.reasoning) if n_tokens is None else n_tokens
+    n_tokens = answer.completion_tokens
+    return _estimated_length(answer) if n_tokens is None else n_tokens
+
+
+def _estimated_length(answer: Answer) -> int:
+    return n_words(answer.text, answer.reasoning) if answer.n_pieces is None else answer.n_pieces
 
 
 def n_words(output: str, reasoning: str | None) -> int:
