@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -386,16 +387,19 @@ def test_a_file_of_urls_may_have_comments(tmp_path: Path) -> None:
 # Who gets the next request
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class FakeLane:
-    """A lane that opens at a set time."""
+    """A lane that opens at a set time, and takes at most so many requests; counts how often it is asked."""
 
     opens_s: float = 0.0
     load: int = 0
+    most: float = inf
+    n_asked: int = 0
 
     def opens_at(self, now: float) -> float:
         """When the next request may start."""
-        return max(now, self.opens_s)
+        self.n_asked += 1
+        return inf if self.load >= self.most else max(now, self.opens_s)
 
     def started(self, now: float) -> Start:
         """A request starts."""
@@ -413,7 +417,8 @@ def test_the_least_loaded_of_those_that_may(lanes: list[tuple[float, int]]) -> N
 
     async def main() -> None:
         dispatcher = Dispatcher[FakeLane](lambda: 1.0)
-        dispatcher.lanes.extend(FakeLane(opens_s, load) for opens_s, load in lanes)
+        for opens_s, load in lanes:
+            dispatcher.add(FakeLane(opens_s, load))
         open_loads = [load for opens_s, load in lanes if opens_s <= 1.0]
         if open_loads:
             lane, _ = await dispatcher.start(first=False)
@@ -426,17 +431,86 @@ def test_the_least_loaded_of_those_that_may(lanes: list[tuple[float, int]]) -> N
     anyio.run(main)
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from(["start", "end", "open", "shut", "add", "remove", "later"]), st.integers(0, 40)))
+)
+def test_whatever_changes_the_least_loaded_is_next(changes: list[tuple[str, int]]) -> None:
+    """While lanes open, close, join and leave, a request goes at once to one of the least loaded that may take it."""
+
+    async def main() -> None:
+        now = 0.0
+        dispatcher = Dispatcher[FakeLane](lambda: now)
+        lanes = [FakeLane(most=2) for _ in range(3)]
+        for lane in lanes:
+            dispatcher.add(lane)
+        in_flight: list[tuple[FakeLane, Start]] = []
+        for change, at in changes:
+            lane = lanes[at % len(lanes)] if lanes else FakeLane()
+            match change:
+                case "start":
+                    least = min((each.load for each in lanes if each.opens_at(now) <= now), default=None)
+                    with anyio.move_on_after(0) as scope:
+                        in_flight.append(await dispatcher.start(first=at % 2 == 0))
+                    assert scope.cancelled_caught == (least is None)
+                    assert least is None or (in_flight[-1][0].load - 1 == least and in_flight[-1][0] in lanes)
+                case "end" if in_flight:
+                    ended, start = in_flight.pop(at % len(in_flight))
+                    ended.given_up(start)
+                    dispatcher.serve(ended)
+                case "open" | "shut":
+                    lane.opens_s = inf if change == "shut" else now + at % 3
+                    dispatcher.serve(*[lane] * (at % 2))
+                case "add":
+                    lanes.append(FakeLane(most=1 + at % 3))
+                    dispatcher.add(lanes[-1])
+                case "remove" if lanes:
+                    lanes.remove(lane)
+                    dispatcher.remove(lane)
+                case _:
+                    now += 1.0
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize("most", [1, inf])
+def test_a_request_costs_the_same_at_many_lanes(most: float) -> None:
+    """At 200 lanes, full or not, hardly more than one is looked at for a request."""
+
+    async def main() -> None:
+        dispatcher = Dispatcher[FakeLane](lambda: 1.0)
+        lanes = [FakeLane(most=most) for _ in range(200)]
+        for lane in lanes:
+            dispatcher.add(lane)
+        started = [await dispatcher.start(first=False) for _ in range(200)]
+        waiting = [asyncio.ensure_future(dispatcher.start(first=False)) for _ in range(200 if most == 1 else 0)]
+        await asyncio.sleep(0)
+        for lane in lanes:
+            lane.n_asked = 0
+        for lane, start in started:
+            lane.given_up(start)
+            dispatcher.serve(lane)
+            if not waiting:
+                await dispatcher.start(first=False)
+        await asyncio.gather(*waiting)
+        assert [lane.load for lane in lanes] == [1] * 200
+        assert sum(lane.n_asked for lane in lanes) <= 2 * 200
+
+    anyio.run(main)
+
+
 def test_equal_lanes_take_turns() -> None:
     """Where each request ends before the next one starts, all lanes get the same number."""
 
     async def main() -> None:
         dispatcher = Dispatcher[FakeLane](lambda: 1.0)
-        dispatcher.lanes.extend(FakeLane() for _ in range(3))
+        for _ in range(3):
+            dispatcher.add(FakeLane())
         order = []
         for _ in range(6):
             lane, start = await dispatcher.start(first=False)
-            order.append(dispatcher.lanes.index(lane))
+            order.append(list(dispatcher.lanes).index(lane))
             lane.given_up(start)
+            dispatcher.serve(lane)
         assert order == [0, 1, 2] * 2
 
     anyio.run(main)

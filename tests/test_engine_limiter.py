@@ -188,7 +188,7 @@ class Limited(Dispatcher[Limiter]):
     def __init__(self, clock: Clock, events: list[Event], *, wait_s: float = 10.0) -> None:
         super().__init__(clock)
         self.limiter = Limiter(Pace(4, 60.0, dice()), wait_s=wait_s, max_retries=3, emit=events.append, clock=clock)
-        self.lanes.append(self.limiter)
+        self.add(self.limiter)
 
     async def begin(self, *, first: bool = False) -> Start:
         """Start a request."""

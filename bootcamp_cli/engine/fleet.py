@@ -159,7 +159,7 @@ class ServerLane:
 
     def _over(self, start: Start) -> None:
         self._n_by_rank[start.rank] -= 1
-        self._fleet.serve()
+        self._fleet.serve(self)
 
     async def is_free(self, failure: AttemptFailed) -> bool:
         """Deal with what a failure says about all samples; True where this one is sent again without counting.
@@ -210,7 +210,9 @@ class ServerLane:
             now = anyio.current_time()
             at_s = self.opens_at(now)
             if at_s <= now:
-                return self.started(now)
+                start = self.started(now)
+                self._fleet.serve(self)
+                return start
             await anyio.sleep(min(at_s - now, _OWN_START_POLL_S))
 
     # What its breaker tells
@@ -282,7 +284,7 @@ class Fleet:
             lane = ServerLane(self, servers, n_in_work)
             lane.is_used = True
             self.lanes.append(lane)
-            self._dispatcher.lanes.append(lane)
+            self._dispatcher.add(lane)
 
     @property
     def are_several(self) -> bool:
@@ -399,8 +401,7 @@ class Fleet:
             finally:
                 self._left = added_traffic(self._left, {lane.name: lane.traffic})
                 self.lanes.remove(lane)
-                if lane in self._dispatcher.lanes:
-                    self._dispatcher.lanes.remove(lane)
+                self._dispatcher.remove(lane)
                 del self._scopes[endpoint.base_url]
                 with anyio.CancelScope(shield=True):
                     await replicas.close(client)
@@ -409,7 +410,7 @@ class Fleet:
         lane.error = None
         lane.breaker.answered()
         lane.refusals.answered()
-        self._dispatcher.lanes.append(lane)
+        self._dispatcher.add(lane)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lane.breaker.watch)
             if self._joined is not None:
