@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import socket
 import ssl
 import subprocess
@@ -24,8 +25,9 @@ from hypothesis import strategies as st
 
 from bootcamp_cli.errors import ServerUnavailableError, SettingsError
 from bootcamp_cli.server import aiohttp_transport, httpx_transport
+from bootcamp_cli.server.aiohttp_transport import AiohttpTransport
 from bootcamp_cli.server.client import make_transport
-from bootcamp_cli.server.endpoint import endpoint
+from bootcamp_cli.server.endpoint import _kept_authorities, endpoint
 from bootcamp_cli.server.failures import (
     NO_CONNECTION,
     AttemptFailed,
@@ -243,8 +245,27 @@ def test_a_bundle_that_cannot_be_used(tmp_path: Path, content: str | None, trans
         make_transport(endpoint("https://h", ca_bundle=bundle), transport, environ={})
 
 
+def test_endpoints_share_what_they_trust(certificate: Path, tmp_path: Path, transport: TransportName) -> None:
+    """Authorities are read once for all endpoints, again when their file changes, and apart where a key is shown."""
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes(certificate.read_bytes())
+
+    def trusted(url: str, **given: Any) -> ssl.SSLContext:
+        made = make_transport(endpoint(url, ca_bundle=bundle, **given), transport, environ={})
+        assert isinstance(made, AiohttpTransport | HttpxTransport)
+        return made._tls
+
+    first = trusted("https://one")
+    assert trusted("https://two") is first
+    assert trusted("https://two", insecure=True) is not first
+    assert trusted("https://two", client_cert=certificate) is not first
+    os.utime(bundle, ns=(0, 0))
+    assert trusted("https://two") is not first
+
+
 def test_clients_share_one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many clients the httpx transport opens, certificates are read once."""
+    _kept_authorities.cache_clear()
     made: list[object] = []
     original = ssl.create_default_context
 
@@ -254,8 +275,9 @@ def test_clients_share_one_tls_context(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ssl, "create_default_context", counted)
 
+    transport = HttpxTransport(endpoint("https://127.0.0.1:9"), environ={})
+
     async def scenario() -> None:
-        transport = HttpxTransport(endpoint("https://127.0.0.1:9"), environ={})
         async with anyio.create_task_group() as tasks:
             for _ in range(20):
                 tasks.start_soon(asked, transport)
