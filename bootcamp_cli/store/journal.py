@@ -49,8 +49,9 @@ from bootcamp_cli.types import (
 OWED, SCORED, UNVERIFIED, UNSCORED = range(4)
 """The state of a sample: no record; a score; an answer for `resume` to verify; no bootcamp (waits for `rescore`)."""
 
-_OPEN_AT_ONCE = 32
 _AT_ONCE_BYTES = 64 * 2**20
+
+_OPEN_AT_ONCE = 32
 """How many details files one check of the lock covers."""
 
 
