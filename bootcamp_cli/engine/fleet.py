@@ -21,11 +21,11 @@ from bootcamp_cli.engine.breaker import CircuitBreaker, Refusals
 from bootcamp_cli.engine.dispatcher import Dispatcher
 from bootcamp_cli.engine.limiter import Limiter, Pace, Patience, Start
 from bootcamp_cli.engine.plan import Plan
-from bootcamp_cli.errors import BootcampError, ServerUnavailableError, ungrouped
+from bootcamp_cli.errors import BootcampError, ServerUnavailableError, SettingsError, ungrouped
 from bootcamp_cli.events import Emit, Noted, RunPaused, RunResumed, Warned
 from bootcamp_cli.server.client import CompletionClient
 from bootcamp_cli.server.endpoint import Endpoint
-from bootcamp_cli.server.failures import AttemptFailed
+from bootcamp_cli.server.failures import AttemptFailed, is_refusal
 from bootcamp_cli.server.health import PROBE_PROMPT, difference, doubles, probe, wait_for_model
 from bootcamp_cli.server.replicas import Replicas
 from bootcamp_cli.store.endpoints import EndpointTraffic, added_traffic
@@ -55,6 +55,7 @@ class ServerLane:
         self.error: ServerUnavailableError | None = None
         self._failures: Counter[str] = Counter()
         self._n_requests = self._n_answered = self._n_away = 0
+        self._n_asking = 0
         self._away_s = 0.0
         self._fleet = fleet
         self._pace = Pace(n_slots, settings.max_retrying_delay, Random())  # noqa: S311 - jitter
@@ -87,6 +88,11 @@ class ServerLane:
     def n_in_flight(self) -> int:
         """Requests in flight."""
         return self._pace.n_in_flight
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing hangs on it: no request, and no sample that waits for what a failure means."""
+        return not self._pace.n_in_flight and not self._n_asking
 
     @property
     def is_there(self) -> bool:
@@ -164,9 +170,12 @@ class ServerLane:
     async def is_free(self, failure: AttemptFailed) -> bool:
         """Deal with what a failure says about all samples; True where this one is sent again without counting.
 
+        So is what one of several servers refused that went before it could be asked whether it refuses everything.
+
         Raises:
             ServerUnavailableError: the run cannot go on.
         """
+        self._n_asking += 1
         try:
             if await self.breaker.is_free(failure):
                 return True
@@ -175,7 +184,14 @@ class ServerLane:
         except ServerUnavailableError as error:
             self._fleet.lose(self, error)
             return True
-        return False
+        finally:
+            self._n_asking -= 1
+        return self._is_gone and is_refusal(failure)
+
+    @property
+    def _is_gone(self) -> bool:
+        """Whether others are asked in its place."""
+        return self._fleet.are_several and not self.is_there
 
     async def _ask_neutrally(self) -> AttemptFailed | None:
         """Request a short, harmless completion with the run's own parameters; returns how it failed, None if not.
@@ -186,6 +202,8 @@ class ServerLane:
         patience = Patience()
         while True:
             start = await self._own_start()
+            if start is None:
+                return AttemptFailed(kind="connection", message=f"{self.name} is not there any more")
             try:
                 await probe(self.client, self._neutral_prompt)
             except AttemptFailed as failure:
@@ -205,8 +223,9 @@ class ServerLane:
                 self._over(start)
                 return None
 
-    async def _own_start(self) -> Start:
-        while True:
+    async def _own_start(self) -> Start | None:
+        """Start a request to this very server; None where it goes meanwhile, and there are others."""
+        while not self._is_gone:
             now = anyio.current_time()
             at_s = self.opens_at(now)
             if at_s <= now:
@@ -214,6 +233,7 @@ class ServerLane:
                 self._fleet.serve(self)
                 return start
             await anyio.sleep(min(at_s - now, _OWN_START_POLL_S))
+        return None
 
     # What its breaker tells
 
@@ -273,6 +293,9 @@ class Fleet:
         self.serve = self._dispatcher.serve
         self._tasks: TaskGroup | None = None
         self._scopes: dict[str, anyio.CancelScope] = {}
+        self._named: dict[str, Endpoint] = {}
+        self._draining: set[str] = set()
+        self._unusable: dict[str, ServerUnavailableError] = {}
         self._left: dict[str, EndpointTraffic] = {}
         self._doubles: bool | None = None
         self.is_looking = self._replicas is not None
@@ -316,8 +339,7 @@ class Fleet:
         with ungrouped():
             async with anyio.create_task_group() as self._tasks:
                 self._not_looked_at = {endpoint.base_url for endpoint in self._replicas.endpoints}
-                for endpoint in self._replicas.endpoints:
-                    self._tasks.start_soon(self._tend, self._replicas, endpoint)
+                self._rename(self._replicas, self._replicas.endpoints)
                 with anyio.move_on_after(_FIRST_LOOK_S):
                     await self._looked.wait()
                 self.is_looking = False
@@ -348,8 +370,13 @@ class Fleet:
     def gave_up(self, lane: ServerLane, error: ServerUnavailableError) -> None:
         """A server did not come back, or is not ready, in time. Raises the error where that is true of all."""
         lane.error = error
-        if self._replicas is None or all(other.error is not None for other in self.lanes):
+        if self._replicas is None or self._errors_of_all():
             raise error
+
+    def _errors_of_all(self) -> list[ServerUnavailableError]:
+        """Why nothing is to be had from any server; empty where something may be."""
+        errors = [*self._unusable.values(), *(lane.error for lane in self.lanes if lane.error is not None)]
+        return errors if len(errors) == len(self._scopes) else []
 
     def objection(self, models: Sequence[Mapping[str, Any]]) -> str | None:
         """Why a server with this model list is not one of this run."""
@@ -381,30 +408,65 @@ class Fleet:
     def _rename(self, replicas: Replicas, endpoints: Sequence[Endpoint]) -> None:
         """Take up the servers that are new, and let those go that are not named any more."""
         assert self._tasks is not None  # noqa: S101 - only `watch` calls it
-        named = {endpoint.base_url for endpoint in endpoints}
+        self._named = {endpoint.base_url: endpoint for endpoint in endpoints}
         for endpoint in endpoints:
             if endpoint.base_url not in self._scopes:
+                self._scopes[endpoint.base_url] = anyio.CancelScope()
                 self._tasks.start_soon(self._tend, replicas, endpoint)
-        for lane in [lane for lane in self.lanes if lane.name not in named]:
-            self._tasks.start_soon(self._drain, lane)
+        for lane in self.lanes:
+            if lane.name not in self._named and lane.name not in self._draining:
+                self._draining.add(lane.name)
+                self._tasks.start_soon(self._drain, lane)
+        for name in self._unusable.keys() - self._named.keys():
+            self._scopes[name].cancel()
 
     async def _tend(self, replicas: Replicas, endpoint: Endpoint) -> None:
-        """Take a server up and look after it until it is not named any more."""
-        with anyio.CancelScope() as scope:
-            self._scopes[endpoint.base_url] = scope
-            client = await replicas.open(endpoint)
-            lane = ServerLane(self, client, None)
-            self.lanes.append(lane)
+        """Take a server up and look after it until it is not named any more; one that is named again joins anew."""
+        assert self._tasks is not None  # noqa: S101 - as above
+        name = endpoint.base_url
+        try:
+            with self._scopes[name] as scope:
+                client = await self._opened(replicas, endpoint)
+                lane = ServerLane(self, client, None)
+                self.lanes.append(lane)
+                try:
+                    if name not in self._named:
+                        scope.cancel()
+                    await self._join(lane)
+                    await self._use(lane)
+                finally:
+                    self._left = added_traffic(self._left, {name: lane.traffic})
+                    self.lanes.remove(lane)
+                    self._dispatcher.remove(lane)
+                    with anyio.CancelScope(shield=True):
+                        await replicas.close(client)
+        finally:
+            del self._scopes[name]
+            self._draining.discard(name)
+            self._unusable.pop(name, None)
+        self._look_is_over(name)
+        if name in self._named:
+            self._scopes[name] = anyio.CancelScope()
+            self._tasks.start_soon(self._tend, replicas, self._named[name])
+        elif errors := self._errors_of_all():
+            raise errors[0]
+
+    async def _opened(self, replicas: Replicas, endpoint: Endpoint) -> CompletionClient:
+        """A client for a server, as soon as there can be one: its certificates or the proxy may be wrong for now."""
+        while True:
             try:
-                await self._join(lane)
-                await self._use(lane)
-            finally:
-                self._left = added_traffic(self._left, {lane.name: lane.traffic})
-                self.lanes.remove(lane)
-                self._dispatcher.remove(lane)
-                del self._scopes[endpoint.base_url]
-                with anyio.CancelScope(shield=True):
-                    await replicas.close(client)
+                client = await replicas.open(endpoint)
+            except SettingsError as error:
+                if endpoint.base_url not in self._unusable:
+                    self._warn(f"{endpoint.base_url} is not used: {error.message}")
+                    self._look_is_over(endpoint.base_url)
+                self._unusable[endpoint.base_url] = ServerUnavailableError(error.message, hint=error.hint)
+                if errors := self._errors_of_all():
+                    raise errors[0] from error
+                await anyio.sleep(self.plan.settings.poll_interval)
+            else:
+                self._unusable.pop(endpoint.base_url, None)
+                return client
 
     async def _use(self, lane: ServerLane) -> None:
         lane.error = None
@@ -415,18 +477,17 @@ class Fleet:
             tasks.start_soon(lane.breaker.watch)
             if self._joined is not None:
                 tasks.start_soon(self._joined, lane.client)
-            lane.is_used = True
+            lane.is_used = lane.name not in self._draining
             self._changed("")
 
     async def _drain(self, lane: ServerLane) -> None:
-        """Send nothing more to a server, and let go of it when all that it works on has ended."""
-        if not lane.is_used and lane.n_in_flight == 0:
-            self._scopes[lane.name].cancel()
-            return
-        lane.is_used = False
-        self.emit(Noted(message=f"{lane.name} is not named any more: {counted(lane.n_in_flight, 'request')} to end"))
-        self._changed("no server is named that is there")
-        while lane.n_in_flight:  # noqa: ASYNC110 - rare, and every request would have to look for it
+        """Send nothing more to a server, and let go of it when nothing hangs on it any more."""
+        if lane.is_used:
+            lane.is_used = False
+            n_left = counted(lane.n_in_flight, "request")
+            self.emit(Noted(message=f"{lane.name} is not named any more: {n_left} to end"))
+            self._changed("no server is named that is there")
+        while not lane.is_idle:  # noqa: ASYNC110 - rare, and every request would have to look for it
             await anyio.sleep(_DRAIN_POLL_S)
         self._scopes[lane.name].cancel()
 
