@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -374,6 +375,14 @@ def test_a_file_of_urls_in_an_open_folder_is_refused(tmp_path: Path) -> None:
     folder.chmod(0o777)
     with pytest.raises(SettingsError, match="others may write to"):
         read_url_file(written(folder / "urls", "http://h:1/v1"))
+
+
+def test_a_pipe_of_urls_is_refused(tmp_path: Path) -> None:
+    """It is not waited for: nobody may ever write to it."""
+    path = tmp_path / "urls"
+    os.mkfifo(path, 0o600)
+    with pytest.raises(SettingsError, match="is no regular file"):
+        read_url_file(path)
 
 
 def test_a_file_of_urls_may_have_comments(tmp_path: Path) -> None:

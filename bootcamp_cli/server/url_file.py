@@ -28,7 +28,7 @@ def read_url_file(path: Path) -> tuple[str, ...]:
             line does not end, as one that is still being written.
     """
     try:
-        with path.open("rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # a pipe would wait for a writer
             _refuse_foreign(path, os.fstat(file.fileno()))
             content = file.read(_MAX_BYTES + 1)
     except OSError as error:
