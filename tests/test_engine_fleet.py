@@ -280,6 +280,45 @@ def test_one_that_refuses_everything_is_left_out(status: int, demo_test_dir: Pat
     assert len(outcome.records) >= n_rows(demo_test_dir) - n_own
 
 
+def test_one_that_fails_at_once_does_not_get_all(demo_test_dir: Path, tmp_path: Path) -> None:
+    """It always has the fewest requests in flight; it costs what it had before that was noticed, and little more."""
+
+    def fail(_: Replica, __: str) -> None:
+        raise OSError
+
+    good, fails = [Replica(latency_s=0.02) for _ in range(2)], Replica(before=fail)
+    outcome = outcome_of(*good, fails, test_dir=demo_test_dir, output_dir=tmp_path, repeats=4, max_retries=1)
+    assert outcome.error is None
+    assert fails.n_received <= 20
+    assert len(outcome.records) >= 4 * n_rows(demo_test_dir) - 10
+    assert outcome.told(f"{fails.url} failed 4 requests in a row") == 1
+
+
+def test_rest_ends_where_no_other_answers(demo_test_dir: Path, tmp_path: Path) -> None:
+    """One that rests is asked again as soon as the last one that answered begins to fail as well."""
+    rests, turns = Replica(), Replica(latency_s=0.01)
+
+    def fail(replica: Replica, _: str) -> None:
+        if replica is rests or replica.n_answered >= 40:
+            raise OSError
+
+    rests.before = turns.before = fail
+    outcome = outcome_of(rests, turns, test_dir=demo_test_dir, output_dir=tmp_path)
+    assert len(outcome.records) + len(outcome.failures) == n_rows(demo_test_dir)
+    assert rests.n_received > 20
+
+
+def test_where_all_fail_none_rests(demo_test_dir: Path, tmp_path: Path) -> None:
+    """The run ends as soon as it does with one server."""
+
+    def fail(_: Replica, __: str) -> None:
+        raise OSError
+
+    replicas = [Replica(before=fail) for _ in range(2)]
+    outcome = outcome_of(*replicas, test_dir=demo_test_dir, output_dir=tmp_path)
+    assert (outcome.error, outcome.records, len(outcome.failures)) == (None, [], n_rows(demo_test_dir))
+
+
 def test_a_sample_that_kills_servers_fails(demo_test_dir: Path, tmp_path: Path) -> None:
     """In flight when three servers died, it is not sent again; those beside it are answered."""
     poison: list[str] = []

@@ -34,6 +34,11 @@ from bootcamp_cli.text import counted, shown_s
 _FIRST_LOOK_S = 30.0
 """Requests wait so long at most until every server was looked at once: the first ones are to go to all of them."""
 
+_MAX_FAILED_IN_ROW = 4
+_FIRST_REST_S = 1.0
+_LONGEST_REST_S = 30.0
+_TOLD_EVERY_S = 300.0
+
 _FIRST_DELAY_S = 1.0
 _DRAIN_POLL_S = 0.2
 _OWN_START_POLL_S = 0.5
@@ -43,6 +48,9 @@ class ServerLane:
     """One server of a run: its client, what it allows, whether it is there, and how its requests ended.
 
     `name` is its base URL without credentials. `error` is why nothing is to be had from it any more, as things are.
+
+    One that fails whatever is sent to it has few requests outstanding, and would get most of them. After four failures
+    in a row it gets one at a time, and these with growing rests in between, as long as another one answers.
     """
 
     def __init__(self, fleet: "Fleet", client: CompletionClient, n_in_work: Callable[[], int] | None) -> None:
@@ -56,6 +64,9 @@ class ServerLane:
         self._failures: Counter[str] = Counter()
         self._n_requests = self._n_answered = self._n_away = 0
         self._n_asking = 0
+        self._n_failed_in_row = 0
+        self._rest_s = 0.0
+        self._rests_until_s = self._told_s = -inf
         self._away_s = 0.0
         self._fleet = fleet
         self._pace = Pace(n_slots, settings.max_retrying_delay, Random())  # noqa: S311 - jitter
@@ -103,7 +114,14 @@ class ServerLane:
         """When the next request may start."""
         if not self.is_there or self._pace.n_in_flight >= self._most or self._fleet.is_looking:
             return inf
+        if self.is_failing and self._fleet.has_better():
+            return inf if self._pace.n_in_flight else max(self._rests_until_s, self._pace.opens_at(now))
         return self._pace.opens_at(now)
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether it has failed request after request."""
+        return self._n_failed_in_row >= _MAX_FAILED_IN_ROW
 
     def started(self, now: float) -> Start:
         """A request starts now."""
@@ -131,6 +149,7 @@ class ServerLane:
     def answered(self, start: Start) -> None:
         """It was answered."""
         self._n_answered += 1
+        self._end_row()
         self._limiter.answered(start)
         self.breaker.answered()
         self.refusals.answered()
@@ -139,8 +158,28 @@ class ServerLane:
     def failed(self, start: Start, failure: AttemptFailed) -> None:
         """It was taken, but not answered."""
         self._failures[failure.kind] += 1
+        if not is_refusal(failure):
+            self._count_in_row(start, failure)
         self._limiter.accepted(start)
         self._over(start)
+        if self._n_failed_in_row == _MAX_FAILED_IN_ROW:
+            self._fleet.serve()  # where none is better any more, those that rest are asked again
+
+    def _count_in_row(self, start: Start, failure: AttemptFailed) -> None:
+        """Let it rest where it fails again and again; what was sent before a rest makes that no longer."""
+        self._n_failed_in_row += 1
+        now = anyio.current_time()
+        if not self.is_failing or start.at_s < self._rests_until_s:
+            return
+        self._rest_s = min(2 * self._rest_s or _FIRST_REST_S, _LONGEST_REST_S)
+        self._rests_until_s = now + self._rest_s
+        if self._fleet.has_better() and now - self._told_s >= _TOLD_EVERY_S:
+            self._told_s = now
+            what = f"{self._n_failed_in_row} requests in a row ({failure.message})"
+            self._fleet.emit(Warned(message=f"{self.name} failed {what}: it gets one at a time until it answers"))
+
+    def _end_row(self) -> None:
+        self._n_failed_in_row, self._rest_s, self._rests_until_s = 0, 0.0, -inf
 
     def given_up(self, start: Start) -> None:
         """It was cancelled."""
@@ -246,6 +285,7 @@ class ServerLane:
         """It is back."""
         self._away_s += away_s
         self.error = None
+        self._end_row()
         self._fleet.came_back(self, away_s)
 
     def gave_up(self, error: ServerUnavailableError) -> None:
@@ -347,6 +387,10 @@ class Fleet:
                 async for endpoints in self._replicas.changes(self._warn):
                     self._rename(self._replicas, endpoints)
                 await anyio.sleep_forever()
+
+    def has_better(self) -> bool:
+        """Whether there is a server that does not fail again and again."""
+        return any(lane.is_there and not lane.is_failing for lane in self.lanes)
 
     # What lanes tell
 
