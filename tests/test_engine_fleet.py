@@ -395,6 +395,8 @@ def test_servers_join_and_leave_by_the_file(
         (b"# none\n\n", 0o600, "has 0 URLs"),
         (b"http://h:1/v1\nftp://h\n", 0o600, ":2: must be an http or https URL"),
         (b"http://h:1/v1\nhttp://k@h:1/v1\n", 0o600, "name each server once"),
+        (b"http://h/v1\nhttp://H.:80/v1/\n", 0o600, "name each server once"),
+        (b"https://h:443/v1\nhttps://h/v1\n", 0o600, "name each server once"),
         (b"\xff\n", 0o600, ":1: must"),
     ],
 )
@@ -425,9 +427,9 @@ def test_a_pipe_of_urls_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_of_urls_may_have_comments(tmp_path: Path) -> None:
-    """Lines that begin with # and empty ones are left out; secrets stay in the URL."""
+    """Lines that begin with # and empty ones are left out, so is the mark of an editor; secrets stay in the URL."""
     path = tmp_path / "urls"
-    path.write_text("# ours\n\n http://u:p@h:1/v1/ \nhttps://h/v1\n")
+    path.write_text("\ufeff# ours\n\n http://u:p@h:1/v1/ \nhttps://h/v1\n")
     path.chmod(0o600)
     assert read_url_file(path) == ("http://u:p@h:1/v1", "https://h/v1")
 

@@ -41,7 +41,7 @@ def read_url_file(path: Path) -> tuple[str, ...]:
         )
     urls = [
         _url(path, number, line)
-        for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1)
+        for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), start=1)
         if line.strip() and not line.lstrip().startswith("#")
     ]
     if not 0 < len(urls) <= _MAX_URLS:

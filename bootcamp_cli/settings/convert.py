@@ -594,21 +594,22 @@ def _endpoint(raw: object, which: str) -> EndpointSettings:
             api_key=_secret(raw["api_key"]) if "api_key" in raw else None,
             headers=checked_headers(_json_object(raw["headers"])) if "headers" in raw else None,
             max_concurrent_requests=_count(raw.get("max_concurrent_requests"), "max_concurrent_requests"),
-            data_parallel_ranks=_count(raw.get("data_parallel_ranks"), "data_parallel_ranks"),
+            data_parallel_ranks=_count(raw.get("data_parallel_ranks"), "data_parallel_ranks", most=_MAX_RANKS),
         )
     except WrongValueError as error:
         raise WrongValueError(f"hold usable endpoints, but {which} must {error}", hint=error.hint) from None
 
 
-def _count(raw: object, key: str) -> int | None:
+def _count(raw: object, key: str, most: int = 100_000) -> int | None:
     if raw is None:
         return None
-    if isinstance(raw, bool) or not isinstance(raw, int) or not 1 <= raw <= _MAX_COUNT:
-        raise WrongValueError(f"have a whole number from 1 to {_MAX_COUNT:,} as {key}, got {_got(raw)}")
+    if isinstance(raw, bool) or not isinstance(raw, int) or not 1 <= raw <= most:
+        raise WrongValueError(f"have a whole number from 1 to {most:,} as {key}, got {_got(raw)}")
     return raw
 
 
-_MAX_COUNT = 100_000
+_MAX_RANKS = 1024
+"""Each has connections of its own."""
 
 
 def refuse_repeated(urls: Sequence[str]) -> None:
@@ -620,9 +621,19 @@ def refuse_repeated(urls: Sequence[str]) -> None:
     seen: set[str] = set()
     for url in urls:
         plain = shown_url(url).rstrip("/")
-        if plain in seen:
+        if (address := _address(plain)) in seen:
             raise WrongValueError(f"name each server once, but {plain} is there twice")
-        seen.add(plain)
+        seen.add(address)
+
+
+def _address(url: str) -> str:
+    """A checked URL as it is the same for all ways to write host and port."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").removesuffix(".")
+    return f"{parts.scheme}://{host} {parts.port or _PORTS[parts.scheme]} {parts.path}"
+
+
+_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 
 
 def _number(parameter: Parameter, raw: object) -> float:
