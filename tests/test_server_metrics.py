@@ -16,7 +16,7 @@ from bootcamp_cli.analysis.loads import load_notes
 from bootcamp_cli.engine.server_metrics import watch_metrics
 from bootcamp_cli.errors import LockLostError
 from bootcamp_cli.server.client import CompletionClient
-from bootcamp_cli.server.metrics import ServerFigures, parse_metrics
+from bootcamp_cli.server.metrics import ServerFigures, parse_metrics, server_figures
 from bootcamp_cli.store.atomic import no_check
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.store.server_metrics import Load, LoadLog, merge_loads, read_loads
@@ -141,6 +141,20 @@ def test_a_server_that_was_away_is_asked_again(tmp_path: Path) -> None:
     loads = read_loads(RunDir(tmp_path))
     assert sum(load.n for load in loads) == 4
     assert sum(load.preemptions or 0 for load in loads) == 4 + 3
+
+
+def test_a_server_that_has_left_is_not_asked(tmp_path: Path) -> None:
+    """Its connections may be closed between two rounds, or within one; that is no error of the run."""
+
+    async def scenario() -> None:
+        async with serving_paths({"/metrics": http(200, VLLM)}) as server, client_of(server.url) as client:
+            assert await server_figures(client) is not None
+            await client.aclose()
+            with anyio.move_on_after(0.1):
+                await watch_metrics(lambda: {"a": client}, RunDir(tmp_path), no_check, interval_s=0)
+
+    anyio.run(scenario)
+    assert not RunDir(tmp_path).server_metrics.exists()
 
 
 def test_the_watch_ends_with_the_lock(tmp_path: Path) -> None:

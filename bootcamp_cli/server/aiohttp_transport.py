@@ -142,7 +142,10 @@ class AiohttpTransport:
 
     async def _sent(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
         data = io.BytesIO(body) if body and len(body) > _LARGE_BODY_BYTES else body
-        return await self._session().request(
+        session = self._session()
+        if session.closed:  # a server that has left the run is asked about its load
+            raise aiohttp.ClientConnectionError("all connections were closed")
+        return await session.request(
             method,
             url,
             data=data,

@@ -5,7 +5,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from bootcamp_cli.server.client import CompletionClient
+from anyio import to_thread
+
+from bootcamp_cli.server.client import THREAD_BYTES, CompletionClient
 
 _PATH = "/metrics"
 _TIMEOUT_S = 5.0
@@ -52,7 +54,8 @@ async def server_figures(client: CompletionClient) -> ServerFigures | None:
     Raises:
         AttemptFailed: there is no such reply.
     """
-    return parse_metrics(await client.text_beside(_PATH, timeout_s=_TIMEOUT_S, max_bytes=_MAX_BYTES))
+    text = await client.text_beside(_PATH, timeout_s=_TIMEOUT_S, max_bytes=_MAX_BYTES)
+    return parse_metrics(text) if len(text) <= THREAD_BYTES else await to_thread.run_sync(parse_metrics, text)
 
 
 def parse_metrics(text: str) -> ServerFigures | None:
