@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bootcamp_cli import Settings, StopRequest, api, open_run
@@ -188,6 +189,9 @@ VALUES = st.recursive(
 
 
 @given(st.binary(max_size=20) | VALUES.map(lambda value: json.dumps(value).encode()))
+@example(b"[" * 100_000)
+@example(b'{"custom_id":"a","response":{"body":' + b'{"a":' * 50_000)
+@example(b'{"custom_id":"a","error":' + b"[" * 10_000 + b"]" * 10_000 + b"}")
 def test_no_line_breaks_the_reader(line: bytes) -> None:
     """Whatever stands in a line, it is a result, a failure or a line that cannot be read."""
     try:
@@ -305,7 +309,7 @@ def test_results_of_other_runs_are_left_out(settings: Callable[..., Settings], t
     assert any(message.startswith("1 line cannot be read as results") and "r.jsonl:5" in message for message in told)
 
 
-@pytest.mark.parametrize("kind", ["other", "requests", "nonsense", "empty", "missing", "compressed"])
+@pytest.mark.parametrize("kind", ["other", "requests", "nonsense", "empty", "missing", "compressed", "pipe"])
 def test_files_without_a_result_of_the_run_change_nothing(
     kind: str, settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
@@ -324,6 +328,8 @@ def test_files_without_a_result_of_the_run_change_nothing(
             file.write_bytes(b"\x1f\x8b\x08")
         case "empty":
             file.touch()
+        case "pipe":
+            os.mkfifo(file)
         case _:
             assert kind == "missing"
     said = {
@@ -333,6 +339,7 @@ def test_files_without_a_result_of_the_run_change_nothing(
         "empty": "empty",
         "missing": "cannot read",
         "compressed": "unpack it first",
+        "pipe": "is no regular file",
     }
     with pytest.raises(DatasetError, match=said[kind]):
         open_run(path).import_batch([file])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bootcamp_cli.errors import LockLostError
@@ -77,6 +77,7 @@ def test_however_long_a_run_takes_the_file_stays_small(
 
 
 @given(st.binary(max_size=200))
+@example(b'{"a":' * 50_000)
 def test_what_cannot_be_read_is_left_out(tmp_path_factory: pytest.TempPathFactory, rubbish: bytes) -> None:
     """Whatever stands in the file, what is a stretch is read, and the rest is nothing."""
     run_dir = RunDir(tmp_path_factory.mktemp("run"))

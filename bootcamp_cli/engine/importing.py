@@ -5,6 +5,7 @@ to no sample of the run, or to one that has a record, is counted and left alone.
 """
 
 import os
+import stat
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -233,7 +234,11 @@ def _lines(path: Path, read_as: list[tuple[int, int]]) -> Iterator[tuple[int, by
     """The lines of a file, each with its offset; its state is added to `read_as`."""
     offset = 0
     try:
-        with path.open("rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # a pipe would wait for a writer
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode) and not path.is_dir():
+                raise DatasetError(
+                    f"{visible(str(path))} is no regular file", hint="put it into one: it is read more than once"
+                )
             read_as.append(_state(file))
             while line := file.readline(_MAX_LINE_BYTES):
                 if not offset and line.startswith(_GZIP_MAGIC):

@@ -82,7 +82,7 @@ def id_of_result(line: bytes) -> str:
     try:
         found = _head(line)
         named, is_result = found.custom_id, not (found.response is msgspec.UNSET and found.error is msgspec.UNSET)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         try:
             parts = load_object(line)
         except AttemptFailed as failure:
@@ -150,7 +150,7 @@ def _parts(line: bytes) -> _Result:
     """Reply and error of a line; what msgspec refuses in it (NaN, lone surrogates) is read as in a reply."""
     try:
         return _decode(line)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         found = load_object(line)
     response, error = found.get("response"), msgspec.Raw(encode(found.get("error")))
     if not isinstance(response, dict):

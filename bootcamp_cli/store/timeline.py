@@ -50,7 +50,7 @@ def read_timeline(run_dir: RunDir) -> list[Stretch]:
     for line in lines:
         try:
             found.append(_decoder.decode(line))
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             continue
     return _merged(found, max((stretch.seconds for stretch in found), default=_LEAST_S))
 
