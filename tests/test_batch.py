@@ -291,6 +291,18 @@ def test_empty_answers_are_asked_again_by_redo_and_the_first_that_is_not_empty_c
     assert run.export_batch(redo=["empty"]).files == ()
 
 
+def test_results_need_no_file_of_servers(settings: Callable[..., Settings], tmp_path: Path) -> None:
+    """The servers of the run may be gone, and the file that named them as well."""
+    urls = tmp_path / "urls"
+    urls.write_text("http://127.0.0.1:9/v1\n")
+    urls.chmod(0o600)
+    path, requests = exported(settings(url_file=urls))
+    urls.unlink()
+    file = tmp_path / "r.jsonl"
+    write_lines(file, [result(request) for request in requests])
+    assert open_run(path).import_batch([file]).summary.n_answered == len(requests)
+
+
 def test_results_of_other_runs_are_left_out(settings: Callable[..., Settings], tmp_path: Path) -> None:
     """A result to other parameters, another prompt or an unknown id is counted, and no answer of this run."""
     path, requests = exported(settings())

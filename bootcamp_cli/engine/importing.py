@@ -8,7 +8,9 @@ import os
 import stat
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -286,7 +288,9 @@ class ImportedAnswers:
         self._session = session
         self._results = results
         self._form = form
-        self._endpoint = endpoints_of(session.plan.settings)[0]
+        targets = endpoints_of(replace(session.plan.settings, url_file=None))  # that file may be gone: nothing is sent
+        secrets = reduce(or_, (target.secrets for target in targets))
+        self._endpoint = replace(targets[0], secrets=secrets)
 
     def n_owed(self, file: TestFile) -> int:
         """Samples of a test file that have a result."""
