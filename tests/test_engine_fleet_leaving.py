@@ -40,6 +40,18 @@ class HeldReplica(Replica):
         return reply
 
 
+@dataclass(slots=True, kw_only=True)
+class UnreadyReplica(Replica):
+    """A replica that has no model list yet, and takes longer each time to say so."""
+
+    n_looks: int = 0
+
+    async def _reply(self, head: bytes, body: bytes) -> bytes:  # noqa: ARG002 - as the other one
+        self.n_looks += 1
+        await asyncio.sleep(0.1 * self.n_looks)
+        return http(503, {})
+
+
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read the file of URLs again and again."""
@@ -58,6 +70,17 @@ def run_with(
         meanwhile=meanwhile,
         **{"url": "http://127.0.0.1:9/v1", "url_file": path, **changed},
     )
+
+
+def test_what_keeps_a_server_away_is_told_once(demo_test_dir: Path, tmp_path: Path) -> None:
+    """However often it is looked at, and however long a look takes."""
+    good, away = Replica(latency_s=0.02), UnreadyReplica()
+    outcome = outcome_of(
+        *(good, away), test_dir=demo_test_dir, output_dir=tmp_path, repeats=8, poll_interval=0.01, max_retries=0
+    )
+    assert away.n_looks > 1
+    assert outcome.told(f"{away.url} is not used: ") == 1
+    assert outcome.told("waited") == 0
 
 
 def test_the_file_changes_again_while_a_server_drains(demo_test_dir: Path, tmp_path: Path) -> None:

@@ -546,7 +546,7 @@ class Fleet:
                 told = problem
             if lane.error is None and anyio.current_time() - began >= settings.wait:
                 what = f"{lane.name}: {problem}; waited {shown_s(settings.wait)}"
-                self.gave_up(lane, ServerUnavailableError(what, hint="start the server, then `bootcamp resume`"))
+                self.gave_up(lane, ServerUnavailableError(what, hint="start or fix it, then `bootcamp resume`"))
             await anyio.sleep(min(delay_s, settings.poll_interval))
             delay_s *= 2
         self._look_is_over(lane.name)
@@ -567,7 +567,7 @@ class Fleet:
                     client, settings.model_name, wait_s=0.0, poll_interval_s=1.0, notify=lambda _: None
                 )
             except BootcampError as error:
-                return error.message
+                return error.message.partition("; waited ")[0]  # how long one look took is no news
             if other := difference(self.model or {}, entry.raw or {}):
                 return other
         try:
