@@ -13,6 +13,7 @@ from bootcamp_cli.events import (
     Event,
     FileFinished,
     FileTotal,
+    Noted,
     RequestEnded,
     RequestStarted,
     RetryScheduled,
@@ -64,7 +65,7 @@ def shown(state: ProgressState, display: Display, *events: Event) -> None:
 
 
 def test_plain_lines() -> None:
-    """Start, warnings, pauses, interruption and each finished file have one line each, and nothing else has."""
+    """Start, messages, warnings, pauses, interruption and each finished file have one line, and nothing else has."""
     stream, state = io.StringIO(), ProgressState(lambda: 0.0)
     shown(
         state,
@@ -78,6 +79,7 @@ def test_plain_lines() -> None:
         SampleFailed(file="b.jsonl", kind="timeout"),
         FileFinished(file="b.jsonl"),
         Warned(message="two\nlines"),
+        Noted(message="back\x1b"),
         RunPaused(reason="connection refused"),
         RunResumed(paused_s=75.0),
         Draining(grace_s=10.0),
@@ -87,6 +89,7 @@ def test_plain_lines() -> None:
         "a.jsonl: 2 of 2 done, mean score 0.500 (1 of 2 files finished)",
         "b.jsonl: 0 of 1,200 done, 1 failed, mean score - (2 of 2 files finished)",
         r"warning: two\nlines",
+        r"back\x1b",
         "warning: paused, no new requests: connection refused",
         "continuing after a pause of 0:01:15",
         "interrupted: no new requests, those in flight get up to 10 s (again: stop at once)",
@@ -156,6 +159,7 @@ def test_quiet_shows_warnings_only() -> None:
         RECORDED,
         FileFinished(file="a.jsonl"),
         Warned(message="careful"),
+        Noted(message="back"),
         RunPaused(reason="gone"),
     )
     assert stream.getvalue().splitlines() == ["warning: careful", "warning: paused, no new requests: gone"]

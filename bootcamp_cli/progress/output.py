@@ -7,7 +7,7 @@ from typing import TextIO
 
 import anyio
 
-from bootcamp_cli.events import Draining, Event, RunPaused, RunResumed, RunStarted, ServerLimits, Warned
+from bootcamp_cli.events import Draining, Event, Noted, RunPaused, RunResumed, RunStarted, ServerLimits, Warned
 from bootcamp_cli.progress.state import ProgressState
 from bootcamp_cli.text import counted, score_text, visible
 
@@ -26,10 +26,12 @@ def warning_line(event: Event) -> str | None:
 
 
 def notice_line(event: Event) -> str | None:
-    """The line for the start, a warning, a pause or its end, an interruption; None for every other event."""
+    """The line for the start, a message, a warning, a pause or its end, an interruption; None for every other event."""
     match event:
         case RunStarted():
             return _started(event)
+        case Noted():
+            return visible(event.message)
         case RunResumed():
             return f"continuing after a pause of {h_mm_ss(event.paused_s)}"
         case ServerLimits():
