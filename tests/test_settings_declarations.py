@@ -17,6 +17,7 @@ from bootcamp_cli.settings.sources import Resolved, Sources, load_settings
 from bootcamp_cli.settings.stored import settings_from_eval_args, to_eval_args
 from bootcamp_cli.settings.warnings import mode_warnings
 from bootcamp_cli.templates.catalog import BUILTIN_TEMPLATES
+from bootcamp_cli.verification import executor
 from tests.conftest import RunBootcamp
 
 MODES: tuple[ApiMode, ...] = get_args(ApiMode)
@@ -26,6 +27,12 @@ BASE = {"model_name": "a model", "skip_invalid": "true", "allow_unscored": "true
 """The flags of every plan here: the test dir has a row that cannot be read, and one that only a package verifies."""
 
 every_parameter = pytest.mark.parametrize("parameter", parameters(), ids=lambda parameter: parameter.name)
+
+
+@pytest.fixture(autouse=True)
+def every_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Extras count as installed: a plan looks for what its executor needs, and nothing here runs one."""
+    monkeypatch.setattr(executor, "find_spec", lambda _: object())
 
 
 @pytest.fixture
