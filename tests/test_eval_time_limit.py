@@ -23,7 +23,8 @@ from tests.test_eval_run_directory import run_dir_of
 def readme_script(*, of_array: bool = False) -> str:
     """The batch script of the README, that of a job or that of an array of them."""
     scripts = re.findall(r"```bash\n(#!/bin/bash\n#SBATCH .*?)```", README.read_text("utf-8"), re.DOTALL)
-    [script] = [script for script in scripts if ("#SBATCH --array" in script) == of_array]
+    jobs = [script for script in scripts if "#SBATCH --requeue" in script]  # not the one of a Ray cluster
+    [script] = [script for script in jobs if ("#SBATCH --array" in script) == of_array]
     return str(script)
 
 
