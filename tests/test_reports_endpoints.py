@@ -104,16 +104,14 @@ def test_one_endpoint_is_in_json_only(tmp_path: Path, call_bootcamp: RunBootcamp
 
 def test_endpoints_that_records_name_are_data(tmp_path: Path, call_bootcamp: RunBootcamp) -> None:
     """What a record calls its endpoint is shown without terminal control, markup, or credentials."""
-    hostile = "http://u:secret@x/v1?\x1b[2J<script>alert(1)</script>|`", "http://[broken", "x" * 5000
+    hostile = "http://u:pa55-of-u@x/v1?\x1b[2J<script>alert(1)</script>|`", "http://[broken", "x" * 5000
     run = fleet_run(tmp_path / "run", (A, *hostile), n=60)
     shown = [
         call_bootcamp("report", str(run), *form).stdout for form in ([], ["--format", "markdown"], ["--format", "json"])
     ]
     page = open_run(run).write_page(tmp_path / "page.html").read_text("utf-8")
     for text in (*shown, page):
-        assert "\x1b" not in text
-        assert "secret" not in text
-        assert "xxxxxxxxxx" * 20 not in text
+        assert [part for part in ("\x1b", "pa55-of-u", "x" * 200) if part in text] == []
     assert "<script>alert(1)" not in page
     assert "<script>" not in shown[1]
 

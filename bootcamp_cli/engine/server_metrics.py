@@ -16,6 +16,8 @@ _MOST_TRIES = 3
 _SAVED_EVERY = 4
 _AT_ONCE = 8
 _VERY_OFTEN = 1_000_000
+_AGAIN_S = 1.0
+"""The time to the next round where no endpoint is known yet: several are looked at first."""
 
 
 async def watch_metrics(
@@ -35,13 +37,14 @@ async def watch_metrics(
     n_rounds = 0
     try:
         while True:
-            loads = await watch.round(clients())
+            known = clients()
+            loads = await watch.round(known)
             if loads:
                 await anyio.to_thread.run_sync(log.add, loads)
                 if n_rounds % _SAVED_EVERY == 0:
                     await anyio.to_thread.run_sync(log.save)
                 n_rounds += 1
-            await anyio.sleep(interval_s)
+            await anyio.sleep(interval_s if known else min(_AGAIN_S, interval_s))
     except BootcampError:
         return  # the run directory is somebody else's: the run itself notices
     except anyio.get_cancelled_exc_class():

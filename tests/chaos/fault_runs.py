@@ -42,13 +42,15 @@ class ToolRun:
 
     def end(self) -> "ToolEnd":
         """Wait for its end; one that does not come is a failure of the test."""
-        deadline = time.monotonic() + _MAX_S
+        deadline, peak_mib = time.monotonic() + _MAX_S, 0
         while time.monotonic() < deadline:
+            peak_mib = max(peak_mib, peak_mib_of(self.process.pid))
             pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
             if pid:
                 self.process.returncode = os.waitstatus_to_exitcode(status)
-                unit = 1024 * 1024 if sys.platform == "darwin" else 1024
-                return ToolEnd(code=self.process.returncode, stderr=self.stderr(), peak_mib=usage.ru_maxrss // unit)
+                if sys.platform == "darwin":
+                    peak_mib = usage.ru_maxrss // (1024 * 1024)
+                return ToolEnd(code=self.process.returncode, stderr=self.stderr(), peak_mib=peak_mib)
             time.sleep(0.01)
         self.kill()
         raise AssertionError(f"the run does not end; it said: {self.stderr()[-2000:]}")
@@ -59,6 +61,18 @@ class ToolRun:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(10)
+
+
+def peak_mib_of(pid: int) -> int:
+    """The most memory that a running process has had; 0 where the system does not tell, or it has ended.
+
+    The usage that `wait4` gives would count what the process had before it became another program: this one's memory.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0) // 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

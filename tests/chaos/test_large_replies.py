@@ -1,12 +1,11 @@
 """Bodies without end and gzip bombs, in all slots at once: the memory of the tool and of the server stays small."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.fault_facts import BOTH, Form
-from tests.chaos.fault_runs import eval_args, read_ledger, run_tool, settled
+from tests.chaos.fault_runs import eval_args, peak_mib_of, read_ledger, run_tool, settled
 from tests.conftest import StartFaultServer
 
 MAX_PEAK_MIB = 450
@@ -50,16 +49,8 @@ def test_memory_is_bounded(
         ledger = read_ledger(cwd / "out", demo_test_dir)
         assert {failure["kind"] for failure in ledger.failures.values()} == (set() if is_answer else {"bad_response"})
         n_bodies += settled(server)["received"]
-        peak_mib = server_peak_mib(server.pid)
+        peak_mib = peak_mib_of(server.pid)
         assert peak_mib < MAX_PEAK_MIB
         server.stop()
         print(f"\n{form}, {fault}: peak {ended.peak_mib} MiB, of the server {peak_mib} MiB")
     print(f"{form}: {n_bodies} large bodies")
-
-
-def server_peak_mib(pid: int) -> int:
-    """The most memory that a running process has had; 0 where the system does not tell."""
-    if sys.platform != "linux":
-        return 0
-    lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) // 1024
