@@ -150,7 +150,7 @@ def _naming_key(resolved: Resolved) -> Iterator[None]:
 
 async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | None", serving: "Serving") -> "Run":
     from bootcamp_cli.engine.session import in_thread, nearest_run, new_session
-    from bootcamp_cli.store.run_dir import MAX_EARLIER, remove_if_unanswered
+    from bootcamp_cli.store.run_dir import MAX_EARLIER
 
     plan = await _unless_stopped(stop, lambda: _aside(_plan_evaluation, resolved, tell))
     entry = None
@@ -177,17 +177,11 @@ async def _evaluated(resolved: Resolved, tell: "_Tell", stop: "StopRequest | Non
     if plan.settings.check_model_url and not (entry.listed or entry.answered):
         await _first_answer(plan, tell, stop, entry.endpoint)
     plan = await _with_bos(plan, tell, stop, entry.endpoint)
-    made: list[RunDir] = []
-    try:
-        async with in_thread(new_session(plan, entry.raw, tell.note)) as session:
-            made.append(session.run_dir)
-            if not session.n_owed:
-                tell.note(f"shard {plan.settings.shard} is empty: nothing is owed")
-                return await _aside(_conclude, session, tell)
-            return await _run(session, tell, stop, serving)
-    except WrongModeError:
-        await _aside(remove_if_unanswered, made[0])
-        raise
+    async with in_thread(new_session(plan, entry.raw, tell.note, came_to_nothing=(WrongModeError,))) as session:
+        if not session.n_owed:
+            tell.note(f"shard {plan.settings.shard} is empty: nothing is owed")
+            return await _aside(_conclude, session, tell)
+        return await _run(session, tell, stop, serving)
 
 
 def dry_run(settings: Settings | Resolved, on_event: "Emit | None" = None, *, price: str | None = None) -> "Forecast":
@@ -292,7 +286,6 @@ def start_batch(
     """
     from bootcamp_cli.engine.batch import refuse_secrets
     from bootcamp_cli.engine.session import new_session
-    from bootcamp_cli.store.run_dir import remove_if_unanswered
 
     resolved = settings if isinstance(settings, Resolved) else resolved_arguments(settings)
     tell = _Tell(on_event)
@@ -303,15 +296,8 @@ def start_batch(
     plan = plan.with_context(None)
     if plan.open_bos:
         tell.note(f"the template's {plan.open_bos} is sent; --bos drop leaves it out for servers that add their own")
-    made: list[RunDir] = []
-    try:
-        with new_session(plan, None, tell.note) as session:
-            made.append(session.run_dir)
-            return _export_batch(session, out, tell, limits)
-    except BaseException:
-        for run_dir in made:
-            remove_if_unanswered(run_dir)
-        raise
+    with new_session(plan, None, tell.note, came_to_nothing=(BaseException,)) as session:
+        return _export_batch(session, out, tell, limits)
 
 
 def continue_batch(
@@ -443,7 +429,6 @@ async def import_outputs_async(
     """
     from bootcamp_cli.engine.outputs import Outputs, columns_of
     from bootcamp_cli.engine.session import in_thread, new_session
-    from bootcamp_cli.store.run_dir import remove_if_unanswered
 
     named = columns_of(columns or {})
     tell = _Tell(on_event)
@@ -455,15 +440,8 @@ async def import_outputs_async(
         if plan.settings.max_tokens == AUTO:
             plan = plan.with_context(MAX_LEN)  # nothing is sent
         plan = await _with_third_party(plan, tell, stop)
-        made: list[RunDir] = []
-        try:
-            async with in_thread(new_session(plan, None, tell.note)) as session:
-                made.append(session.run_dir)
-                return await _import(session, files, Outputs(plan, *named), tell, stop)
-        except BootcampError:
-            for run_dir in made:
-                await _aside(remove_if_unanswered, run_dir)
-            raise
+        async with in_thread(new_session(plan, None, tell.note, came_to_nothing=(BootcampError,))) as session:
+            return await _import(session, files, Outputs(plan, *named), tell, stop)
 
     async def continued(stop: "StopRequest | None") -> Run:
         assert run is not None  # noqa: S101 - else it is started

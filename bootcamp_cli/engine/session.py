@@ -43,7 +43,14 @@ from bootcamp_cli.store.atomic import replace_json
 from bootcamp_cli.store.journal import OWED, DetailIndex, Journal, RunRows, open_journal, rows_by_file
 from bootcamp_cli.store.lock import RunLock, acquire
 from bootcamp_cli.store.records import damaged
-from bootcamp_cli.store.run_dir import RunDir, age_key, create_run_dir, readable_runs, remove_if_empty
+from bootcamp_cli.store.run_dir import (
+    RunDir,
+    age_key,
+    create_run_dir,
+    readable_runs,
+    remove_if_empty,
+    remove_if_unanswered,
+)
 from bootcamp_cli.text import counted, listed
 from bootcamp_cli.types import (
     TO_BE_VERIFIED,
@@ -168,8 +175,17 @@ async def in_thread(manager: AbstractContextManager[_T]) -> AsyncIterator[_T]:
 
 
 @contextmanager
-def new_session(plan: Plan, model_entry: dict[str, Any] | None, notify: Notify) -> Iterator[Session]:
-    """Make a run directory for a plan, lock it and write down what the run is made of."""
+def new_session(
+    plan: Plan,
+    model_entry: dict[str, Any] | None,
+    notify: Notify,
+    *,
+    came_to_nothing: tuple[type[BaseException], ...] = (),
+) -> Iterator[Session]:
+    """Make a run directory for a plan, lock it and write down what the run is made of.
+
+    Where it ends by one of the errors `came_to_nothing` before anything was answered, it is removed again.
+    """
     plan = plan.with_repeats(plan.n_repeats).with_bos("keep")
     settings, first = plan.settings, plan.test_set.inputs[0]
     run_dir = create_run_dir(
@@ -184,14 +200,18 @@ def new_session(plan: Plan, model_entry: dict[str, Any] | None, notify: Notify) 
     except BaseException:
         remove_if_empty(run_dir)
         raise
-    with lock:
-        manifest = manifest_of(plan, model_entry)
-        rows = rows_by_file(manifest)
-        session = Session(
-            plan=plan, run_dir=run_dir, journal=open_journal(run_dir, lock, rows, rows), manifest=manifest
-        )
-        session.begin()
-        yield session
+    try:
+        with lock:
+            manifest = manifest_of(plan, model_entry)
+            rows = rows_by_file(manifest)
+            session = Session(
+                plan=plan, run_dir=run_dir, journal=open_journal(run_dir, lock, rows, rows), manifest=manifest
+            )
+            session.begin()
+            yield session
+    except came_to_nothing:
+        remove_if_unanswered(run_dir)
+        raise
 
 
 @contextmanager
