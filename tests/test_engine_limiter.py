@@ -182,13 +182,23 @@ class Clock:
         return self.now
 
 
-class Limited(Dispatcher[Limiter]):
+class PacedLane(Pace):
+    """A lane that only the pace of a server bounds."""
+
+    @property
+    def load(self) -> int:
+        """Requests in flight."""
+        return self.n_in_flight
+
+
+class Limited(Dispatcher[PacedLane]):
     """A dispatcher of one server of four slots, told of replies."""
 
     def __init__(self, clock: Clock, events: list[Event], *, wait_s: float = 10.0) -> None:
         super().__init__(clock)
-        self.limiter = Limiter(Pace(4, 60.0, dice()), wait_s=wait_s, max_retries=3, emit=events.append, clock=clock)
-        self.add(self.limiter)
+        lane = PacedLane(4, 60.0, dice())
+        self.limiter = Limiter(lane, wait_s=wait_s, max_retries=3, emit=events.append, clock=clock)
+        self.add(lane)
 
     async def begin(self, *, first: bool = False) -> Start:
         """Start a request."""

@@ -160,7 +160,7 @@ class ServerLane:
         self._failures[failure.kind] += 1
         if not is_refusal(failure):
             self._count_in_row(start, failure)
-        self._limiter.accepted(start)
+        self._pace.accepted(start)
         self._over(start)
         if self._n_failed_in_row == _MAX_FAILED_IN_ROW:
             self._fleet.serve()  # where none is better any more, those that rest are asked again
@@ -183,7 +183,7 @@ class ServerLane:
 
     def given_up(self, start: Start) -> None:
         """It was cancelled."""
-        self._limiter.given_up(start)
+        self._pace.given_up(start)
         self._over(start)
 
     def refused(self, start: Start, failure: AttemptFailed, patience: Patience) -> bool:

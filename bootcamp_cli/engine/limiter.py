@@ -270,15 +270,6 @@ class Limiter:
         self._n_answered = 0
         self._answered_s: float | None = None
         self._told: tuple[float, float] | None = None
-        self.opens_at = pace.opens_at
-        self.started = pace.started
-        self.accepted = pace.accepted
-        self.given_up = pace.given_up
-
-    @property
-    def load(self) -> int:
-        """Requests in flight."""
-        return self._pace.n_in_flight
 
     def answered(self, start: Start) -> None:
         """The request was answered."""
