@@ -120,8 +120,8 @@ class Generator:
                     raise
                 lane.failed(start, failure)
                 if await lane.is_free(failure):
-                    attempts.repeated(failure.kind)
                     self._count_death(attempts, failure)
+                    attempts.repeated(failure.kind)
                     first = True
                     continue
                 if attempts.empty is None:
