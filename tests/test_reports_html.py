@@ -251,6 +251,14 @@ def test_throughput_and_latency_stand_over_time(tmp_path: Path) -> None:
     assert latency["y"] == [1.5, 1.5, None, 1.5]
 
 
+def test_a_time_that_no_calendar_has_keeps_no_page_from_being_made(tmp_path: Path) -> None:
+    """Whatever time stands in a timeline, the charts over time are drawn."""
+    run_dir = write_run(tmp_path / "run", {"Sudoku": [[1.0]]})
+    (run_dir / "timeline.jsonl").write_text(json.dumps({"start": 10 << 50, "seconds": 10, "answers": 2}) + "\n")
+    [latency] = page_of(run_dir).charts["latency_over_time"]["traces"]
+    assert (latency["x"], latency["y"]) == (["1970-01-01 00:00:00"], [0.0])
+
+
 def test_a_run_with_nothing_at_all_has_a_page_without_charts(tmp_path: Path) -> None:
     """Without anything to draw plotly.js is left out."""
     run_dir = write_run(tmp_path / "run", {"Sudoku": []}, planned={"Sudoku": 2}, complete=False)

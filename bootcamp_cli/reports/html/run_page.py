@@ -613,46 +613,25 @@ def _charts_over_time(timeline: "Sequence[Stretch]") -> Iterator[Chart]:
             starts.append(starts[-1] + seconds)
         starts.append(start)
     shown = [places.get(start) for start in starts]
-    times = [datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%d %H:%M:%S") for start in starts]
     width = shown_s(float(seconds))
     for name, title, unit, about, values in (
         (
             "throughput",
             "Throughput over time",
             "tokens/s",
-            f"tokens of the answers that came in {width}, by the second; a pause breaks the line (times in UTC)",
+            f"tokens of the answers that came in {width}, by the second; a pause breaks the line",
             [None if each is None else each.tokens / seconds for each in shown],
         ),
         (
             "latency_over_time",
             "Latency over time",
             "seconds",
-            f"mean latency of the answers that came in {width} (times in UTC)",
+            f"mean latency of the answers that came in {width}",
             [each.latency_s / each.answers if each is not None and each.answers else None for each in shown],
         ),
     ):
-        yield Chart(
-            name=name,
-            title=title,
-            about=about,
-            height=280,
-            traces=[
-                {
-                    "type": "scatter",
-                    "mode": "lines+markers",
-                    "x": times,
-                    "y": values,
-                    "connectgaps": False,
-                    "line": {"color": "accent", "width": 1.5},
-                    "marker": {"color": "accent", "size": 4},
-                }
-            ],
-            layout={
-                "xaxis": {"type": "date"},
-                "yaxis": {"title": {"text": unit}, "rangemode": "tozero"},
-                "showlegend": False,
-            },
-        )
+        lines = {"": list(zip(starts, values, strict=True))}
+        yield _chart_over_time(lines, name=name, title=title, unit=unit, about=f"{about} (times in UTC)")
 
 
 _MAX_LINES = len(_FAMILY_COLORS)
@@ -675,30 +654,52 @@ def _load_charts(loads: "Sequence[Load]") -> Iterator[Chart]:
         shown = sorted(lines, key=lambda endpoint: (-max(value for _, value in lines[endpoint]), endpoint))
         drawn = sorted(shown[:_MAX_LINES])  # in all charts with the same colours, where there are no more
         rest = f"; the {_MAX_LINES} highest of {len(shown):,} endpoints" if len(shown) > _MAX_LINES else ""
-        yield Chart(
+        yield _chart_over_time(
+            {endpoint: lines[endpoint] for endpoint in drawn},
             name=f"server_{name}",
             title=title,
+            unit=unit,
             about=f"{about} in {shown_s(float(loads[0].seconds))}, as the server's /metrics tell (times in UTC){rest}",
-            height=280,
-            traces=[
-                {
-                    "type": "scatter",
-                    "mode": "lines+markers",
-                    "name": label(endpoint),
-                    "x": [_utc(start) for start, _ in lines[endpoint]],
-                    "y": [value for _, value in lines[endpoint]],
-                    "line": {"color": _FAMILY_COLORS[at], "width": 1.5},
-                    "marker": {"color": _FAMILY_COLORS[at], "size": 4},
-                }
-                for at, endpoint in enumerate(drawn)
-            ],
-            layout={
-                "xaxis": {"type": "date"},
-                "yaxis": {"title": {"text": unit}, "rangemode": "tozero"}
-                | ({"range": [0, 1.05]} if key == "cache" else {}),
-                "showlegend": len(shown) > 1,
-            },
+            top=1.05 if key == "cache" else None,
+            is_named=len(shown) > 1,
         )
+
+
+def _chart_over_time(
+    lines: Mapping[str, Sequence[tuple[int, float | None]]],
+    *,
+    name: str,
+    title: str,
+    unit: str,
+    about: str,
+    top: float | None = None,
+    is_named: bool = False,
+) -> Chart:
+    """Lines by name, of values at seconds since 1970; a line breaks where there is no value."""
+    return Chart(
+        name=name,
+        title=title,
+        about=about,
+        height=280,
+        traces=[
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": label(line),
+                "x": [_utc(start) for start, _ in points],
+                "y": [value for _, value in points],
+                "connectgaps": False,
+                "line": {"color": color, "width": 1.5},
+                "marker": {"color": color, "size": 4},
+            }
+            for color, (line, points) in zip(_FAMILY_COLORS, lines.items(), strict=False)
+        ],
+        layout={
+            "xaxis": {"type": "date"},
+            "yaxis": {"title": {"text": unit}, "rangemode": "tozero"} | ({} if top is None else {"range": [0, top]}),
+            "showlegend": is_named,
+        },
+    )
 
 
 def _utc(seconds: int) -> str:
