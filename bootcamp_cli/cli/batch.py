@@ -90,10 +90,9 @@ def import_command(
     """
     from bootcamp_cli import api
     from bootcamp_cli.cli.process import run_shown
-    from bootcamp_cli.cli.results import print_run, write_page
+    from bootcamp_cli.cli.results import check_html, print_run, write_page
 
-    if html is not None:
-        api.check_page(html or None)
+    check_html(html)
     if run is not None:
         opened = api.open_run(run)
     else:

@@ -43,7 +43,7 @@ def import_command(  # noqa: PLR0913, PLR0917 - the options of the command
     """
     from bootcamp_cli import api
     from bootcamp_cli.cli.process import run_shown
-    from bootcamp_cli.cli.results import print_run, write_page
+    from bootcamp_cli.cli.results import check_html, print_run, write_page
 
     columns = {
         "output": output,
@@ -57,8 +57,7 @@ def import_command(  # noqa: PLR0913, PLR0917 - the options of the command
         "tokens": tokens,
         "model": model,
     }
-    if html is not None:
-        api.check_page(html or None)
+    check_html(html)
     opened = None if run is None else api.open_run(run)
     resolved = api.read_settings(call.sources) if opened is None else opened.settings_to_resume(call.sources)
     settings = call.learn(resolved)
