@@ -1,5 +1,6 @@
 """When answers came: counts by stretches of time, whatever the clock, the length of the run and what is in the file."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -84,6 +85,12 @@ def test_what_cannot_be_read_is_left_out(tmp_path_factory: pytest.TempPathFactor
     whole = msgspec.json.encode(Stretch(start=20, seconds=10, answers=2))
     run_dir.timeline.write_bytes(whole + b"\n" + rubbish)
     assert sum(stretch.answers for stretch in read_timeline(run_dir)) >= 2
+
+
+def test_nobody_waits_for_a_pipe_in_the_place_of_the_file(tmp_path: Path) -> None:
+    """What is no file has no stretches."""
+    os.mkfifo(RunDir(tmp_path).timeline)
+    assert read_timeline(RunDir(tmp_path)) == []
 
 
 def test_nothing_is_written_by_who_lost_the_lock(tmp_path: Path) -> None:
