@@ -10,10 +10,9 @@ from typing import Any, Protocol, Self
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup
 
 from bootcamp_cli.bootcamps.digest import verifier_digest
-from bootcamp_cli.errors import ServerUnavailableError, UsageError, ungrouped
+from bootcamp_cli.errors import ServerUnavailableError, UsageError
 from bootcamp_cli.events import Emit, Event, Noted, Warned
 from bootcamp_cli.text import counted, duration_words, visible
 from bootcamp_cli.types import BootcampRef, Verdict
@@ -108,36 +107,27 @@ class ClusterExecutor:
         self._unfit: str | None = None
         self._has_fit = False
         self._digests: dict[BootcampRef, str | None] = {}
-        self._tasks: TaskGroup
 
     async def __aenter__(self) -> Self:
         try:
             await self._cluster.connect()
-            self._tasks = anyio.create_task_group()
-            await self._tasks.__aenter__()
+            await self._intake.__aenter__()
         except BaseException:
             await self._close_cluster()
             raise
-        self._intake.open(self._tasks)
-        self._tasks.start_soon(self._cluster.run)
-        self._tasks.start_soon(self._take_nodes)
-        self._tasks.start_soon(self._watch_nodes)
+        tasks = self._intake.tasks
+        tasks.start_soon(self._cluster.run)
+        tasks.start_soon(self._take_nodes)
+        tasks.start_soon(self._watch_nodes)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         """Leave the cluster; calls that are still waiting get ClosedResourceError."""
-        self._intake.close()
-        self._tasks.cancel_scope.cancel()
         try:
-            if isinstance(error, anyio.get_cancelled_exc_class()):
-                with ungrouped():
-                    return await self._tasks.__aexit__(kind, error, trace)
-            await self._tasks.__aexit__(None, None, None)
-            return False  # an error of the body is raised as it is, not in a group
+            return await self._intake.__aexit__(kind, error, trace)
         finally:
-            self._intake.finish_waiting(None)
             await self._close_cluster()
 
     async def _close_cluster(self) -> None:
@@ -168,7 +158,7 @@ class ClusterExecutor:
         while True:
             node = await self._cluster.next_node()
             self._count_node(1)
-            self._tasks.start_soon(self._use, node)
+            self._intake.tasks.start_soon(self._use, node)
 
     async def _watch_nodes(self) -> None:
         """End the run when there is no node for too long, or none that fits."""

@@ -3,13 +3,15 @@
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from bootcamp_cli.bootcamps.scoring import object_of
+from bootcamp_cli.errors import ungrouped
 from bootcamp_cli.types import BootcampRef, Verdict
 from bootcamp_cli.verification.executor import OnVerdict
 from bootcamp_cli.verification.protocol import WireError, encode_sample, encode_truth, join_batch
@@ -143,7 +145,8 @@ class Intake:
     """Where samples come in, wait in a queue, and get their verdict, each one.
 
     Whoever verifies waits for work, takes a batch, and puts back what it did not get to. `start` starts one more of
-    them, or tells by False that there are enough. All methods belong to one event loop.
+    them, or tells by False that there are enough. Use as an async context manager: who verifies is among its `tasks`,
+    which end with it. All methods belong to one event loop.
     """
 
     def __init__(self, queue: JobQueue, start: Callable[[], bool]) -> None:
@@ -154,16 +157,28 @@ class Intake:
         self._n_coming = 0
         self._idle: tuple[list[anyio.Event], list[anyio.Event]] = ([], [])
         self._is_lingering = False
-        self._tasks: TaskGroup
+        self.tasks: TaskGroup
 
-    def open(self, tasks: TaskGroup) -> None:
-        """Take samples from here on; `tasks` lasts until those that wait are finished."""
-        self._tasks = tasks
+    async def __aenter__(self) -> Self:
+        self.tasks = anyio.create_task_group()
+        await self.tasks.__aenter__()
         self.is_open = True
+        return self
 
-    def close(self) -> None:
-        """Take no more samples; those that wait are for `finish_waiting`."""
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """End the tasks; calls that are still waiting get ClosedResourceError."""
         self.is_open = False
+        self.tasks.cancel_scope.cancel()
+        try:
+            if isinstance(error, anyio.get_cancelled_exc_class()):
+                with ungrouped():
+                    return await self.tasks.__aexit__(kind, error, trace)
+            await self.tasks.__aexit__(None, None, None)
+            return False  # an error of the body is raised as it is, not in a group
+        finally:
+            self.finish_waiting(None)
 
     async def verify(self, ref: BootcampRef, output: str | None, ground_truth: Any) -> Verdict:
         """Have one output verified; without one, the bootcamp is only loaded.
@@ -226,7 +241,7 @@ class Intake:
         if self._n_coming == 0 and not self.queue.makes_batch:
             if self.queue and not self._is_lingering:
                 self._is_lingering = True
-                self._tasks.start_soon(self._wake_later)
+                self.tasks.start_soon(self._wake_later)
             return
         self._wake_now()
 

@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import anyio
 import anyio.to_thread
-from anyio.abc import TaskGroup
 
 from bootcamp_cli.store.atomic import scratch_directory
 from bootcamp_cli.types import BootcampRef, Verdict
@@ -76,31 +75,22 @@ class VerifierPool:
         self._n_failed_loads: Counter[BootcampRef] = Counter()
         self._unloadable: dict[BootcampRef, Verdict] = {}
         self.families: dict[str, str] = {}
-        self._tasks: TaskGroup
         self._plan: WorkerPlan
         self._directory: Path
 
     async def __aenter__(self) -> Self:
         self._plan = await anyio.to_thread.run_sync(plan_workers, self._limits, self._environ)
         self._directory = await anyio.to_thread.run_sync(scratch_directory, self._beside)
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        self._intake.open(self._tasks)
+        await self._intake.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         """Kill the workers and remove their directories; calls that are still waiting get ClosedResourceError."""
-        self._intake.close()
-        self._tasks.cancel_scope.cancel()
         try:
-            if isinstance(error, anyio.get_cancelled_exc_class()):
-                return await self._tasks.__aexit__(kind, error, trace)
-            await self._tasks.__aexit__(None, None, None)
-            return False  # an error of the body is raised as it is, not in a group
+            return await self._intake.__aexit__(kind, error, trace)
         finally:
-            self._intake.finish_waiting(None)
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(lambda: shutil.rmtree(self._directory, ignore_errors=True))
 
@@ -133,7 +123,7 @@ class VerifierPool:
         if self._n_workers == self._max_workers:
             return False
         self._n_workers += 1
-        self._tasks.start_soon(self._work)
+        self._intake.tasks.start_soon(self._work)
         return True
 
     async def _work(self) -> None:
