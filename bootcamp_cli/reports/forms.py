@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.analysis.audit import Audit
     from bootcamp_cli.analysis.statistics import Distribution, GroupMean, Interval, RunMean
     from bootcamp_cli.analysis.summary import GroupSummary, RunSummary
+    from bootcamp_cli.reports.grid import Grid
     from bootcamp_cli.store.atomic import Check
     from bootcamp_cli.store.run_dir import RunDir
 
@@ -219,27 +220,22 @@ def table_text(view: View) -> str:
 
 
 def _endpoint_text(view: View) -> str:
-    """The table of endpoints with its notes; nothing where there is only one."""
-    from bootcamp_cli.analysis.endpoints import endpoints_of  # noqa: PLC0415  # as the summary is made
-    from bootcamp_cli.reports.endpoints import endpoint_grid, endpoint_notes  # noqa: PLC0415  # it imports this module
-
-    endpoints = endpoints_of(view.shown)
-    if not endpoints.are_several:
-        return ""
-    grid = endpoint_grid(endpoints).fitted(view.width)
-    return "\n".join(["", *grid.plain(), "", *endpoint_notes(endpoints)]) + "\n"
+    return _endpoint_part(view, lambda grid: grid.fitted(view.width).plain(), str)
 
 
 def _endpoint_markdown(view: View) -> str:
-    """The same as Markdown."""
+    return _endpoint_part(view, lambda grid: grid.markdown(), lambda note: f"- {escaped_markdown(note)}")
+
+
+def _endpoint_part(view: View, table: "Callable[[Grid], Iterable[str]]", line: Callable[[str], str]) -> str:
+    """The table of endpoints with its notes, each made a line; nothing where there is only one."""
     from bootcamp_cli.analysis.endpoints import endpoints_of  # noqa: PLC0415  # as the summary is made
     from bootcamp_cli.reports.endpoints import endpoint_grid, endpoint_notes  # noqa: PLC0415  # it imports this module
 
     endpoints = endpoints_of(view.shown)
     if not endpoints.are_several:
         return ""
-    notes = (f"- {escaped_markdown(note)}" for note in endpoint_notes(endpoints))
-    return "\n".join(["", *endpoint_grid(endpoints).markdown(), "", *notes]) + "\n"
+    return "\n".join(["", *table(endpoint_grid(endpoints)), "", *map(line, endpoint_notes(endpoints))]) + "\n"
 
 
 def plain_text(page: Page) -> str:
