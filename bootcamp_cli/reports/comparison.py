@@ -443,12 +443,13 @@ COMPARISON_FORMS: Mapping[str, Callable[["ComparedRuns", int | None], str]] = {
 
 def comparison_workbook(compared: "ComparedRuns") -> bytes:
     """The comparison as a workbook: differences, flips, what differs, gates, and of three or more runs the curve."""
-    from openpyxl import Workbook  # noqa: PLC0415 - openpyxl takes 120 ms
+    from bootcamp_cli.reports.xlsx import (  # noqa: PLC0415 - openpyxl takes 120 ms
+        StyledWorkbook,
+        fill_sheet,
+        workbook_file,
+    )
 
-    from bootcamp_cli.reports.xlsx import fill_sheet, workbook_file  # noqa: PLC0415 - as above
-
-    workbook = Workbook()
-    workbook.properties.creator = "bootcamp"
+    workbook = StyledWorkbook()
     workbook.remove(workbook.worksheets[0])
     runs = compared.comparison.runs
     titles = ("Baseline", "Run", "Level", *(key.replace("_", " ").title() for key in ENTRY_KEYS))

@@ -12,7 +12,6 @@ from copy import copy
 from datetime import datetime
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from openpyxl import Workbook
@@ -83,8 +82,7 @@ def scores_workbook(summary: RunSummary, parameters: Mapping[str, Any], audit: "
     `parameters` are what made the answers, by name, in the order to show them, secrets masked: nothing that
     differs between two runs with the same answers may be among them. `audit` is None where nobody made one.
     """
-    workbook = Workbook()
-    workbook.properties.creator = "bootcamp"
+    workbook = StyledWorkbook()
     scores = workbook.active
     assert isinstance(scores, Worksheet)  # noqa: S101  # a new workbook has one
     scores.title = "Scores"
@@ -478,7 +476,9 @@ def put_row(
     Scores have `digits` decimals, and blanks behind them for the `widest` of other rows.
     """
     font = _BOLD if bold else _PLAIN
-    styles = _styles_of(sheet)
+    workbook = sheet.parent
+    assert isinstance(workbook, StyledWorkbook)  # noqa: S101 - all are made by it
+    styles = workbook.styles
     for column, (value, kind) in enumerate(zip(cells, kinds, strict=True), start=1):
         if value is None:
             continue
@@ -499,16 +499,6 @@ def put_row(
         if is_set_in:
             cell.alignment = _SET_IN
         styles[look] = copy(cell._style)  # type: ignore[attr-defined] # noqa: SLF001 - as above
-
-
-_styles: WeakKeyDictionary[Workbook, dict[tuple[Any, ...], Any]] = WeakKeyDictionary()
-"""What cells of a workbook look like, by all that decides it: openpyxl takes long to put a style together."""
-
-
-def _styles_of(sheet: Worksheet) -> dict[tuple[Any, ...], Any]:
-    workbook = sheet.parent
-    assert workbook is not None  # noqa: S101 - every sheet was made in one
-    return _styles.setdefault(workbook, {})
 
 
 def _number_format(kind: Kind, digits: int, widest: int) -> str:
@@ -600,6 +590,18 @@ def _shown(value: object, number_format: str) -> str:
         n = number_format.partition(".")[2].replace("_0", "0").count("0")
         return cell_text(value, "length") if "#" in number_format else f"{value:.{n}f}"
     return f"{value:,}" if isinstance(value, int) and "#" in number_format else str(value)
+
+
+class StyledWorkbook(Workbook):
+    """A workbook, empty but for a sheet, that keeps what its cells look like by all that decides it.
+
+    openpyxl takes long to put a style together.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.properties.creator = "bootcamp"
+        self.styles: dict[tuple[Any, ...], Any] = {}
 
 
 def workbook_file(workbook: Workbook) -> bytes:
