@@ -32,8 +32,6 @@ _PREFIX = ".tmp-"
 _MAX_WRITTEN_S = 24 * 3600.0
 """A file that has been written to for longer than this belongs to a process that was killed."""
 
-_CHUNK_BYTES = 2**20
-
 Version = Mapping[str, Any]
 """What a server tells of a version of a file: size and ETag, or size and time of the last change."""
 
@@ -232,11 +230,8 @@ def _is_digest(text: str) -> bool:
 
 
 def _digest_of(path: Path) -> str:
-    sha256 = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            sha256.update(chunk)
-    return sha256.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _HINT = "free some space, or set XDG_CACHE_HOME to a directory that has it"
