@@ -280,6 +280,25 @@ def test_a_run_of_run_eval_has_a_page_without_secrets(tmp_path: Path) -> None:
     assert "Sudokubootcamp" in page.text
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"url": "http://[user:planted@host/v1"},
+        {"url": ["http://user:planted@a/v1", "http://b/v1"]},
+        {"test_dir": ["s3://bucket", "https://user:planted@host/x.jsonl?sig=planted"]},
+        {"serve": "vllm serve m --api-key planted"},
+        {"serve": "vllm serve 'm --api-key planted"},
+        {"endpoints": [{"url": "http://user:planted@a/v1", "api_key": "planted", "headers": {"X": "planted"}}]},
+        {"endpoints": "planted", "headers": {"X": "planted"}},
+        {"sys_prompt": {"token": "planted"}},
+    ],
+)
+def test_a_page_masks_what_any_program_wrote_down(tmp_path: Path, args: dict[str, Any]) -> None:
+    """Whatever form a parameter has in a directory of another program, the page is made and shows no secret of it."""
+    run_dir = write_run_of_run_eval(tmp_path / "run", {"Sudoku": [[1.0]]}, **args)
+    assert "planted" not in page_of(run_dir).text
+
+
 def test_halves_of_repeats_are_compared_with_their_own_answers(tmp_path: Path) -> None:
     """In a comparison of a run with itself, before is an even and after an odd repeat."""
     run_dir = write_run(tmp_path / "run", {"Sudoku": [[1.0, 0.0, 1.0, 0.0]]})

@@ -1,7 +1,7 @@
 """eval_args.json: what a run was started with; `resume` reads it back and fills in what is masked."""
 
 import json
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ from bootcamp_cli.text import (
     Secrets,
     is_secret_key,
     is_url,
+    mask_command,
     mask_credentials,
     mask_mapping,
     shortened,
@@ -70,16 +71,21 @@ def _masked(name: str, value: Any, kind: Kind | None) -> Any:  # noqa: PLR0911 -
             return value if value == NO_KEY else MASK
         case "headers", Mapping():
             return dict.fromkeys(value, MASK)
-        case "headers", str():
+        case "headers" | "endpoints", str():
             return MASK
         case "url" | None, str() if "://" in value:
-            return _masked_url(value)
-        case "url", list():
+            return _masked_text(value, mask_credentials, otherwise=shown_url)
+        case "data", str() if is_url(value):
+            return _masked_text(value, lambda url: str(DataUrl(url)), otherwise=shown_url)
+        case "command", str():
+            return _masked_text(value, mask_command, otherwise=lambda _: MASK)
+        case "url" | "data", list():
             return [_masked(name, item, kind) for item in value]
         case "endpoints", list():
             return [_masked_endpoint(item) for item in value]
         case _:
-            return mask_mapping({name: value})[name] if kind in (None, "json") else value
+            may_hold_more = kind in (None, "json") or isinstance(value, Mapping | list)
+            return mask_mapping({name: value})[name] if may_hold_more else value
 
 
 def _masked_endpoint(item: Any) -> Any:
@@ -89,11 +95,12 @@ def _masked_endpoint(item: Any) -> Any:
     return {key: _masked(key, value, kinds.get(key)) for key, value in item.items()}
 
 
-def _masked_url(url: str) -> str:
+def _masked_text(text: str, mask: Callable[[str], str], *, otherwise: Callable[[str], str]) -> str:
+    """A text masked in one way, or in another where it is not what it should be."""
     try:
-        return mask_credentials(url)
+        return mask(text)
     except ValueError:
-        return shown_url(url)
+        return otherwise(text)
 
 
 def settings_from_eval_args(

@@ -26,11 +26,10 @@ from bootcamp_cli.reports.html.document import (
 )
 from bootcamp_cli.reports.loss import bound_notes, cause_rows, entry_rows, loss_note
 from bootcamp_cli.reports.table import Table, build_page
+from bootcamp_cli.settings.stored import masked_eval_args
 from bootcamp_cli.text import (
     SCORE_DIGITS,
     counted,
-    mask_credentials,
-    mask_mapping,
     score_text,
     shortened,
     shown_s,
@@ -128,8 +127,10 @@ def run_page(
         ],
         samples_cut=chooser.is_full,
         outcomes=OUTCOMES,
-        parameters=[(name, _shown_value(value)) for name, value in _masked(parameters).items()],
-        eval_args=[(visible(name), _shown_value(value)) for name, value in _masked(contents.eval_args).items()],
+        parameters=[(name, _shown_value(value)) for name, value in masked_eval_args(parameters).items()],
+        eval_args=[
+            (visible(name), _shown_value(value)) for name, value in masked_eval_args(contents.eval_args).items()
+        ],
         provenance=list(_provenance(contents.manifest)),
         template_text=contents.manifest.template.text if contents.manifest else "",
         times=_times(contents.manifest),
@@ -830,12 +831,9 @@ def _stacked_chart(
 # Parameters and provenance
 
 
-def _masked(values: Mapping[str, Any]) -> dict[str, Any]:
+def _shown_parameters(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Parameters without secrets, whoever wrote them."""
-    return {
-        name: mask_credentials(value) if name in ("url", "base_url") and isinstance(value, str) else value
-        for name, value in mask_mapping(values).items()
-    }
+    return [(visible(name), _shown_value(value)) for name, value in masked_eval_args(values).items()]
 
 
 def _shown_value(value: Any) -> str:
