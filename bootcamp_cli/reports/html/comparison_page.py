@@ -20,7 +20,10 @@ from bootcamp_cli.reports.comparison import (
 )
 from bootcamp_cli.reports.grid import Grid
 from bootcamp_cli.reports.html.document import (
+    MAX_BARS,
     MAX_TEXT_BYTES,
+    OUTCOMES,
+    ROW_PX,
     Cell,
     Chart,
     HtmlTable,
@@ -29,9 +32,9 @@ from bootcamp_cli.reports.html.document import (
     error_bars,
     fitting,
     label,
+    name_axis,
     plain_table,
 )
-from bootcamp_cli.reports.html.run_page import OUTCOMES
 from bootcamp_cli.text import counted, score_text, visible
 
 if TYPE_CHECKING:
@@ -41,9 +44,6 @@ if TYPE_CHECKING:
 
 _MAX_FLIPS = 20
 """How many questions that got worse, and how many that got better, are shown with both answers."""
-
-_MAX_BARS = 150
-_ROW_PX = 19
 
 Place = tuple[str, int]
 """A question: file and row."""
@@ -146,10 +146,10 @@ def _forests(run: "RunComparison", at: int) -> "Iterator[Chart | None]":
     levels = [*sorted(run.families, key=_by_difference), run.run]
     bootcamps = sorted(run.bootcamps, key=_by_difference)
     by_size = sorted(run.bootcamps, key=lambda entry: (entry.p, entry.name))
-    if len(bootcamps) > _MAX_BARS:
-        kept = {entry.name for entry in by_size[:_MAX_BARS]}
+    if len(bootcamps) > MAX_BARS:
+        kept = {entry.name for entry in by_size[:MAX_BARS]}
         bootcamps = [entry for entry in bootcamps if entry.name in kept]
-    rest = f"; those {_MAX_BARS} of {len(run.bootcamps):,} with the smallest p" if len(by_size) > _MAX_BARS else ""
+    rest = f"; those {MAX_BARS} of {len(run.bootcamps):,} with the smallest p" if len(by_size) > MAX_BARS else ""
     about = "difference in points with its 95 % interval; filled where it is real by Holm"
     yield _forest(f"families-{at}", "Run and families", about, levels)
     yield _forest(f"bootcamps-{at}", "Bootcamps", f"{about}; sorted{rest}", bootcamps)
@@ -195,18 +195,11 @@ def _forest(name: str, title: str, about: str, entries: "Sequence[Difference]") 
         name=name,
         title=title,
         about=about,
-        height=110 + _ROW_PX * len(entries),
+        height=110 + ROW_PX * len(entries),
         traces=traces,
         layout={
             "xaxis": {"title": {"text": "points"}, "side": "top", "zeroline": True, "zerolinewidth": 2},
-            "yaxis": {
-                "tickmode": "array",
-                "tickvals": list(range(len(entries))),
-                "ticktext": [label(entry.name) for entry in entries],
-                "range": [-0.8, len(entries) - 0.2],
-                "zeroline": False,
-                "showgrid": False,
-            },
+            "yaxis": name_axis([entry.name for entry in entries], room=0.8),
             "narrow": [label(entry.name, 20) for entry in entries],
             "showlegend": True,
             "legend": {"y": 0, "yanchor": "top"},

@@ -34,6 +34,22 @@ _PLOTLY_STYLE = "/* for plotly.js */"
 Trace = dict[str, Any]
 
 
+OUTCOMES: Mapping[str, str] = {
+    "correct": "right",
+    "wrong": "wrong",
+    "truncated": "truncated",
+    "empty": "empty",
+    "filtered": "filtered",
+    "without_verdict": "without a verdict",
+}
+"""What became of an answer, in words."""
+
+MAX_BARS = 150
+"""How many bootcamps the charts of bootcamps show."""
+
+ROW_PX = 19
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
     """A chart: plotly's traces and layout, with the theme left to the page.
@@ -98,6 +114,21 @@ def error_bars(above: Sequence[float], below: Sequence[float], *, color: str, th
         "color": color,
         "thickness": thickness,
         "width": 3,
+    }
+
+
+def name_axis(names: Sequence[str], *, room: float = 0.6) -> dict[str, Any]:
+    """Names at whole numbers, with room before and after them.
+
+    Plotly would merge equal ones, and take `1e5` or `2026-01-01` for a number or a date.
+    """
+    return {
+        "tickmode": "array",
+        "tickvals": list(range(len(names))),
+        "ticktext": [label(name) for name in names],
+        "range": [-room, len(names) - 1 + room],
+        "zeroline": False,
+        "showgrid": False,
     }
 
 

@@ -13,6 +13,9 @@ from bootcamp_cli.analysis.endpoints import endpoints_of
 from bootcamp_cli.reports.columns import Column, digits_borne
 from bootcamp_cli.reports.endpoints import endpoint_grid, endpoint_notes
 from bootcamp_cli.reports.html.document import (
+    MAX_BARS,
+    OUTCOMES,
+    ROW_PX,
     Bar,
     Cell,
     Chart,
@@ -22,6 +25,7 @@ from bootcamp_cli.reports.html.document import (
     error_bars,
     fitting,
     label,
+    name_axis,
     plain_table,
 )
 from bootcamp_cli.reports.loss import bound_notes, cause_rows, entry_rows, loss_note
@@ -48,21 +52,7 @@ if TYPE_CHECKING:
     from bootcamp_cli.store.timeline import Stretch
     from bootcamp_cli.types import Manifest
 
-OUTCOMES: Mapping[str, str] = {
-    "correct": "right",
-    "wrong": "wrong",
-    "truncated": "truncated",
-    "empty": "empty",
-    "filtered": "filtered",
-    "without_verdict": "without a verdict",
-}
-"""What became of an answer, in words."""
-
-_MAX_BARS = 150
-"""How many bootcamps the charts of bootcamps show."""
-
 _N_BINS = 40
-_ROW_PX = 19
 _MAX_VALUE_CHARS = 4000
 
 
@@ -340,7 +330,7 @@ def _scores_chart(run: "RunSummary") -> Chart | None:
     scored = sorted((group for group in run.groups if group.avg_score is not None), key=_by_score)
     if not scored:
         return None
-    shown = scored if len(scored) <= _MAX_BARS else scored[:_MAX_BARS]
+    shown = scored if len(scored) <= MAX_BARS else scored[:MAX_BARS]
     shown = shown[::-1]  # plotly's first place is at the bottom
     places = list(range(len(shown)))
     scores = [group.avg_score or 0.0 for group in shown]
@@ -371,16 +361,16 @@ def _scores_chart(run: "RunSummary") -> Chart | None:
                 "hovertext": [f"ceiling {_score(ceiling, SCORE_DIGITS)}" for _, ceiling in ceilings],
             }
         )
-    rest = f"; the {_MAX_BARS} best of {len(scored):,}" if len(scored) > _MAX_BARS else ""
+    rest = f"; the {MAX_BARS} best of {len(scored):,}" if len(scored) > MAX_BARS else ""
     return Chart(
         name="scores",
         title="Score by bootcamp",
         about=f"mean of question means, with its 95 % interval for new questions; sorted{rest}",
-        height=70 + _ROW_PX * len(shown),
+        height=70 + ROW_PX * len(shown),
         traces=traces,
         layout={
             "xaxis": {"title": {"text": "score"}, "side": "top", "zeroline": True},
-            "yaxis": _name_axis([group.bootcamp for group in shown]),
+            "yaxis": name_axis([group.bootcamp for group in shown]),
             "narrow": [label(group.bootcamp, 20) for group in shown],
             "showlegend": bool(ceilings),
             "margin": {"t": 48, "b": 8},
@@ -392,18 +382,6 @@ def _scores_chart(run: "RunSummary") -> Chart | None:
 
 def _by_score(group: "GroupSummary") -> tuple[float, str, str]:
     return (-(group.avg_score or 0.0), group.bootcamp, group.file)
-
-
-def _name_axis(names: Sequence[str]) -> dict[str, Any]:
-    """Names at whole numbers: plotly would merge equal ones, and take `1e5` or `2026-01-01` for a number or a date."""
-    return {
-        "tickmode": "array",
-        "tickvals": list(range(len(names))),
-        "ticktext": [label(name) for name in names],
-        "range": [-0.6, len(names) - 0.4],
-        "zeroline": False,
-        "showgrid": False,
-    }
 
 
 def _score_axis(scores: Sequence[float | None]) -> dict[str, Any]:
@@ -713,17 +691,17 @@ def _latencies_chart(run: "RunSummary") -> Chart | None:
     if len(timed) < 2:
         return None
     timed.sort(key=lambda group: (-_quantile_s(group.latency, 0.5), group.bootcamp, group.file))
-    shown = timed[:_MAX_BARS][::-1]
+    shown = timed[:MAX_BARS][::-1]
     ends = {
         name: [_quantile_s(group.latency, p) for group in shown]
         for name, p in (("lowerfence", 0.05), ("q1", 0.25), ("median", 0.5), ("q3", 0.75), ("upperfence", 0.95))
     }
-    rest = f"; the {_MAX_BARS} slowest of {len(timed):,}" if len(timed) > _MAX_BARS else ""
+    rest = f"; the {MAX_BARS} slowest of {len(timed):,}" if len(timed) > MAX_BARS else ""
     return Chart(
         name="latencies",
         title="Latency by bootcamp",
         about=f"median and quartiles, whiskers from the 5th to the 95th percentile; sorted{rest}",
-        height=60 + _ROW_PX * len(shown),
+        height=60 + ROW_PX * len(shown),
         traces=[
             {
                 "type": "box",
@@ -738,7 +716,7 @@ def _latencies_chart(run: "RunSummary") -> Chart | None:
         ],
         layout={
             "xaxis": {"title": {"text": "seconds"}, "side": "top", "rangemode": "tozero"},
-            "yaxis": _name_axis([group.bootcamp for group in shown]),
+            "yaxis": name_axis([group.bootcamp for group in shown]),
             "narrow": [label(group.bootcamp, 20) for group in shown],
             "showlegend": False,
             "margin": {"t": 48, "b": 8},
@@ -767,7 +745,7 @@ def _kinds_chart(run: "RunSummary") -> Chart | None:
         labels=[label(kind) for kind in kinds],
         parts=[(name, color, [counts.get(kind, 0) for kind in kinds]) for name, color, counts in parts],
         unit="number",
-        layout={"yaxis": _name_axis(kinds)},
+        layout={"yaxis": name_axis(kinds)},
     )
 
 
@@ -788,7 +766,7 @@ def _causes_chart(audit: "Audit | None") -> Chart | None:
             ("other", "empty", [n - n_right for _, n, n_right in counts]),
         ],
         unit="answers",
-        layout={"yaxis": _name_axis(meanings), "narrow": [label(meaning, 22) for meaning in meanings]},
+        layout={"yaxis": name_axis(meanings), "narrow": [label(meaning, 22) for meaning in meanings]},
     )
 
 
