@@ -566,7 +566,7 @@ def _in_one_line(command: str) -> str:
     return command.replace("\\\n", " ")
 
 
-_SHELL_WORD = re.compile(r"""(?:[^\s'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*")+""", re.DOTALL)
+_SHELL_WORD = re.compile(r"""(?:[^ \t\r\n'"\\]|\\.|'[^']*'|"(?:\\.|[^"\\])*")+""", re.DOTALL)
 """A word as it is written, quotes included."""
 
 _PLAIN_WORD = re.compile(r"[^\s'\"\\]+")

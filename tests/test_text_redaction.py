@@ -140,3 +140,9 @@ def test_a_key_in_a_command_is_masked(key: str, quotation: str, joint: str) -> N
     command = f"vllm serve M --api-key{joint}{quoted} --port {{port}} --name 'a b'"
     assert command_secrets(command) == [key]
     assert mask_command(command) == command.replace(quoted, MASK)
+
+
+@pytest.mark.parametrize("blank", ["\N{NO-BREAK SPACE}", "\v", "\x1c"])
+def test_what_is_no_blank_to_a_shell_parts_no_words(blank: str) -> None:
+    """A key is found behind every character that looks like a blank and is none."""
+    assert mask_command(f"a{blank}b {blank} --api-key K") == f"a{blank}b {blank} --api-key {MASK}"
