@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from bootcamp_cli.errors import SettingsError
 from bootcamp_cli.settings.convert import Base, convert, duration_number, format_duration, parse_duration, seconds_of
-from bootcamp_cli.settings.model import Settings, parameters, parameters_by_name
+from bootcamp_cli.settings.model import EndpointSettings, Settings, parameters, parameters_by_name
+from bootcamp_cli.text import Secret
 
 
 def value(name: str, raw: object) -> Any:
@@ -214,6 +215,28 @@ def test_any_value_is_taken_or_refused(parameter: Any, raw: object) -> None:
         message = "here: "
     assert message.startswith("here: ")
     assert message.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "what"),
+    [
+        (EndpointSettings(url="junk"), "be an http or https URL"),
+        (EndpointSettings(url="http://h:1/v1", api_key=Secret("a b")), "consist of visible ASCII"),
+        (EndpointSettings(url="http://h:1/v1", headers={"a\n": "b"}), "hold valid header names"),
+        (EndpointSettings(url="http://h:1/v1", max_concurrent_requests=0), "have a whole number from 1"),
+    ],
+)
+def test_an_endpoint_made_in_python_is_checked(endpoint: EndpointSettings, what: str) -> None:
+    """What no table of a settings file may hold, no object may hold either."""
+    with pytest.raises(SettingsError, match=what):
+        Settings(endpoints=(endpoint,))
+
+
+def test_an_endpoint_made_in_python_is_the_one_of_a_table() -> None:
+    """An object and an object of JSON give the same endpoint."""
+    made = EndpointSettings(url="HTTP://h:1/v1/", api_key=Secret("k-1234"), headers={"X": "y"}, data_parallel_ranks=2)
+    table = {"url": "http://h:1/v1", "api_key": "k-1234", "headers": {"X": "y"}, "data_parallel_ranks": 2}
+    assert Settings(endpoints=(made,)).endpoints == value("endpoints", [table])
 
 
 def test_settings_have_the_defaults_of_the_guide() -> None:

@@ -400,6 +400,8 @@ def _command(raw: object) -> str:
 
 
 def _secret(raw: object) -> Secret:
+    if isinstance(raw, Secret):
+        raw = raw.reveal()
     if not isinstance(raw, str):
         raise WrongValueError("be a string")
     text = raw.strip()
@@ -571,16 +573,15 @@ def _endpoints(raw: object) -> tuple[EndpointSettings, ...]:
     items = _parsed(raw) if isinstance(raw, str) else raw
     if not isinstance(items, list | tuple):
         raise WrongValueError("be a JSON list of objects, or [[endpoints]] tables")
-    found = tuple(
-        item if isinstance(item, EndpointSettings) else _endpoint(item, f"its entry {number}")
-        for number, item in enumerate(items, start=1)
-    )
+    found = tuple(_endpoint(item, f"its entry {number}") for number, item in enumerate(items, start=1))
     refuse_repeated([item.url for item in found])
     return found
 
 
 def _endpoint(raw: object, which: str) -> EndpointSettings:
-    """One endpoint, its keys checked as the parameters of these names are."""
+    """One endpoint, its keys checked as the parameters of these names are, also where it was made in Python."""
+    if isinstance(raw, EndpointSettings):
+        raw = {key: value for key in _ENDPOINT_KEYS if (value := getattr(raw, key)) is not None}
     if not isinstance(raw, Mapping) or "url" not in raw:
         raise WrongValueError(f"hold objects with a url, but {which} is not one")
     for key in raw:
