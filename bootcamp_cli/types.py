@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -434,8 +434,7 @@ def verified_text(output: str, reasoning: str | None) -> str:
     return f"{reasoning}\n{output}" if reasoning else output
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootcampRef:
+class BootcampRef(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """Where the verifier of a data source comes from; nothing is imported to make one.
 
     `target` depends on `origin`: a module for builtin, `module:attribute` for entry_point; for upstream `module:class`
@@ -448,7 +447,7 @@ class BootcampRef:
     origin: Literal["builtin", "entry_point", "upstream"]
     target: str
     path: str | None = None
-    fallback: "BootcampRef | None" = field(default=None, compare=False)
+    fallback: "BootcampRef | None" = None
 
     @property
     def name(self) -> str:
@@ -544,10 +543,10 @@ def encode_exactly(value: Any) -> bytes:
         encoded = _encode(value)
     except UnicodeEncodeError:
         return _written(value)
-    return _written(value) if b"null" in encoded and _has_non_finite(value) else encoded  # null may stand for NaN
+    return _written(value) if b"null" in encoded and has_non_finite(value) else encoded  # null may stand for NaN
 
 
-def _has_non_finite(value: Any) -> bool:
+def has_non_finite(value: Any) -> bool:
     """Whether NaN or an infinity is a part of a value that does not contain itself."""
     shown = repr(value)  # at a quarter of the time
     if "nan" not in shown and "inf" not in shown:
@@ -618,9 +617,9 @@ def _may_hold_non_finite(value: Any) -> bool:
     if value is None or type(value) is str:
         return False
     try:
-        return b"null" in _encode(value) and _has_non_finite(value)
+        return b"null" in _encode(value) and has_non_finite(value)
     except UnicodeEncodeError:
-        return _has_non_finite(value)
+        return has_non_finite(value)
 
 
 _encode = msgspec.json.Encoder().encode

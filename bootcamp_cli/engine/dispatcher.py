@@ -6,6 +6,7 @@ same at hundreds of them as at a few.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from math import inf
@@ -41,11 +42,10 @@ L = TypeVar("L", bound=Lane)
 class Dispatcher(Generic[L]):
     """Lets tasks start requests at lanes, in the order in which they came; whoever was refused goes to the front.
 
-    Whatever changes what a lane may take, or its load, is told by `serve`. `clock` gives seconds, by default those of
-    the event loop.
+    Whatever changes what a lane may take, or its load, is told by `serve`. `clock` gives seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.lanes: dict[L, float | None] = {}
         """Each with the load that it is sorted in by, None where it takes nothing for now. `add` and `remove` them."""
         self._by_load: dict[float, dict[L, None]] = {}
@@ -54,7 +54,7 @@ class Dispatcher(Generic[L]):
         """Those that take nothing before a time, unless they change."""
         self._opens_s = inf
         """When the first of those opens, or earlier."""
-        self._clock = clock or (lambda: asyncio.get_running_loop().time())
+        self._clock = clock
         self._waiting: deque[asyncio.Future[tuple[L, Start]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 

@@ -8,6 +8,7 @@ A run with one server uses it from the start, and ends where it is lost. One wit
 goes on while one is left, pauses while none is, and ends where none came back in time.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from math import inf
@@ -168,7 +169,7 @@ class ServerLane:
     def _count_in_row(self, start: Start, failure: AttemptFailed) -> None:
         """Let it rest where it fails again and again; what was sent before a rest makes that no longer."""
         self._n_failed_in_row += 1
-        now = anyio.current_time()
+        now = time.monotonic()
         if not self.is_failing or start.at_s < self._rests_until_s:
             return
         self._rest_s = min(2 * self._rest_s or _FIRST_REST_S, _LONGEST_REST_S)
@@ -265,7 +266,7 @@ class ServerLane:
     async def _own_start(self) -> Start | None:
         """Start a request to this very server; None where it goes meanwhile, and there are others."""
         while not self._is_gone:
-            now = anyio.current_time()
+            now = time.monotonic()
             at_s = self.opens_at(now)
             if at_s <= now:
                 start = self.started(now)

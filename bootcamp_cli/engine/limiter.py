@@ -13,7 +13,7 @@ what was learned, and then one request at a time asks whether it is over.
 `Pace` is the arithmetic, without clock; `Limiter` tells it of replies. Waiting is the dispatcher's.
 """
 
-import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -260,13 +260,13 @@ class Limiter:
         wait_s: float,
         max_retries: int,
         emit: Emit,
-        clock: Callable[[], float] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pace = pace
         self._wait_s = wait_s
         self._max_refusals = max(_MAX_REFUSALS, max_retries)
         self._emit = emit
-        self._clock = clock or (lambda: asyncio.get_running_loop().time())
+        self._clock = clock
         self._n_answered = 0
         self._answered_s: float | None = None
         self._told: tuple[float, float] | None = None

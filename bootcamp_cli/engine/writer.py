@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
+import msgspec
 
 from bootcamp_cli.events import Emit, FileFinished, SampleFailed, SampleRecorded
 from bootcamp_cli.store.journal import Journal
@@ -19,8 +20,7 @@ _SYNC_EVERY_S = 1.0
 """How long what was written may wait to be synced, whether more comes or not: syncing for each batch would be slow."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """The end of one owed sample: its record, or its failure."""
 
     file: str

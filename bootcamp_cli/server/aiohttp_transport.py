@@ -71,10 +71,12 @@ class AiohttpTransport:
         self._tls = tls_context(endpoint, environ)
         self._tls.sslobject_class = _TlsObject
         self._proxy, self._proxy_headers = _proxy(proxy)
-        self._headers = {name.decode("ascii"): value.decode() for name, value in endpoint.headers}
-        self._headers["Accept-Encoding"] = "identity"
+        headers = {name.decode("ascii"): value.decode() for name, value in endpoint.headers}
+        headers["Accept-Encoding"] = "identity"
         if endpoint.base_url.startswith("http:"):  # no tunnel: the proxy reads the request itself
-            self._headers |= self._proxy_headers
+            headers |= self._proxy_headers
+        # the headers of a session, which cost less, would also go to the proxy, including the key
+        self._headers, self._session_headers = ({}, headers) if self._proxy is None else (headers, {})
         self._urls: dict[str, URL] = {}
         self._opened: aiohttp.ClientSession | None = None
         self._url("")
@@ -141,7 +143,7 @@ class AiohttpTransport:
             _use.reset(token)
 
     async def _sent(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
-        data = io.BytesIO(body) if body and len(body) > _LARGE_BODY_BYTES else body
+        data = io.BytesIO(body) if body and len(body) > _LARGE_BODY_BYTES else body and aiohttp.BytesPayload(body)
         session = self._session()
         if session.closed:  # a server that has left the run is asked about its load
             raise aiohttp.ClientConnectionError("all connections were closed")
@@ -149,7 +151,7 @@ class AiohttpTransport:
             method,
             url,
             data=data,
-            headers=self._headers,  # a session's headers would also go to the proxy, including the key
+            headers=self._headers,
             proxy=self._proxy,
             proxy_headers=self._proxy_headers,
             allow_redirects=False,
@@ -166,6 +168,7 @@ class AiohttpTransport:
                     resolver=aiohttp.ThreadedResolver(),
                 ),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                headers=self._session_headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 max_line_size=_MAX_FIELD_BYTES,

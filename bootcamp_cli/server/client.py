@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from math import inf
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
@@ -116,6 +117,7 @@ class CompletionClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._clock = clock
+        self._parse = partial(parse_reply, api_mode=config.api_mode)
         self._path = "/completions" if config.api_mode == "completion" else "/chat/completions"
 
     @property
@@ -292,7 +294,7 @@ class CompletionClient:
 
     async def _whole(self, reply: Reply) -> Answer:
         self._refuse_status(reply, missing="model_missing")
-        return await _in_thread(lambda body: parse_reply(body, self.config.api_mode), reply.body)
+        return await _in_thread(self._parse, reply.body)
 
     def _refuse_status(self, reply: Reply, *, missing: Scope) -> None:
         if 200 <= reply.status < 300:

@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -22,7 +22,7 @@ import msgspec
 
 from bootcamp_cli.server.endpoint import Endpoint
 from bootcamp_cli.text import MAX_RAW_CHARS, one_line, shown_url
-from bootcamp_cli.types import RequestFailure
+from bootcamp_cli.types import RequestFailure, has_non_finite
 
 Scope = Literal["sample", "run_stop", "connect", "model_missing", "abandoned"]
 """What a failure affects: this sample; the whole run, which cannot go on; the server, which cannot be reached;
@@ -500,11 +500,8 @@ def is_keepable(value: Any) -> bool:
     How deep a value the parser can write and read back depends on the depth of the calls around it, which differs from
     place to place: a value within `MAX_DEPTH` can be read in all of them.
     """
-    with suppress(UnicodeEncodeError, RecursionError):
-        text = msgspec.json.encode(value)
-        n_levels = text.count(b"{") + text.count(b"[")
-        if len(text) <= MAX_KEPT_CHARS and n_levels <= MAX_DEPTH and b"null" not in text:
-            return True
+    if _is_small(value):
+        return True
     room = MAX_KEPT_CHARS
     left = [(value, 0)]
     while left:
@@ -525,3 +522,14 @@ def is_keepable(value: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_small(value: Any) -> bool:
+    """Whether a value can surely be kept; nearly all can."""
+    try:
+        text = msgspec.json.encode(value)
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    if len(text) > MAX_KEPT_CHARS or text.count(b"{") + text.count(b"[") > MAX_DEPTH:
+        return False
+    return b"null" not in text or not has_non_finite(value)

@@ -3,8 +3,9 @@
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+import msgspec
 
 from bootcamp_cli.server.endpoint import Endpoint
 
@@ -29,8 +30,7 @@ reply.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A whole reply of any status; `headers` are looked up by lower-case names, `body` is decoded."""
 
     status: int
@@ -38,8 +38,7 @@ class Reply:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenReply:
+class OpenReply(msgspec.Struct, frozen=True, kw_only=True):
     """A reply whose body is still to come; `chunks` are its raw bytes."""
 
     status: int

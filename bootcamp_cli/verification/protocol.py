@@ -18,7 +18,6 @@ would reach the messages about other samples.
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from json.scanner import make_scanner
 from typing import Any, get_args
 
@@ -41,8 +40,7 @@ class WireError(Exception):
     """A line that is not a message of this protocol."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One sample as a worker receives it; `id` is unique within the life of the pool.
 
     Without an `output` the bootcamp is only to be loaded.
@@ -54,13 +52,11 @@ class Task:
     ground_truth: Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
+class Ready(msgspec.Struct, frozen=True):
     """The worker has started."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """The bootcamp of sample `id` is imported, or cannot be: then `failure` is the verdict on all of its samples.
 
     `time_limit_s` is the limit that the bootcamp's own code allows itself, `family` what it says it belongs to.
@@ -72,8 +68,7 @@ class Loaded:
     family: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """The verdict of sample `id`; with `retire` the worker ends and takes no more samples."""
 
     id: int
@@ -92,7 +87,7 @@ def encode_truth(ground_truth: Any) -> bytes:
     """
     try:
         truth = encode(ground_truth)
-        return json.dumps(ground_truth).encode("ascii") if b"null" in truth else truth  # null: also msgspec's NaN
+        return encode_exactly(ground_truth) if b"null" in truth else truth  # null: also msgspec's NaN
     except (TypeError, ValueError, RecursionError) as error:
         raise WireError(f"the ground truth cannot be sent to a worker: {error}") from error
 
