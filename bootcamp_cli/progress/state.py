@@ -216,8 +216,9 @@ class ProgressState:
         if is_pending:
             file.has_pending = True
             return
-        self._mark_started(file)
         now = self._now()
+        if file.started_s is None:
+            self._mark_started(file)
         file.n_ended_now += 1
         self._n_ended_now += 1
         self._samples.add(1, now=now)
@@ -275,17 +276,18 @@ class RateWindow:
         self.total = 0
         self._window_s = window_s
         self._since = now
-        self._seconds: deque[tuple[int, int]] = deque()
+        self._seconds: deque[list[int]] = deque()
+        """Each with its count."""
 
     def add(self, n: int, *, now: float) -> None:
         """Count `n` more."""
         second = int(now)
-        if self._seconds and self._seconds[-1][0] == second:
-            self._seconds[-1] = second, self._seconds[-1][1] + n
-        else:
-            self._seconds.append((second, n))
         self.total += n
-        self._forget(now)
+        if self._seconds and self._seconds[-1][0] == second:
+            self._seconds[-1][1] += n
+        else:
+            self._seconds.append([second, n])
+            self._forget(now)
 
     def per_s(self, *, now: float) -> float:
         """The mean rate over the window, or over the time since the start where that is shorter (but at least 1 s)."""

@@ -104,11 +104,12 @@ class AiohttpTransport:
 
     async def _whole(self, method: str, url: URL, body: bytes | None) -> Reply:
         try:
-            async with await self._response(method, url, body) as response:
-                headers = response.headers
-                if self._is_small(response):
-                    content = await response.read()
-                else:
+            response = await self._response(method, url, body)
+            headers = response.headers
+            if self._is_small(response):
+                content = await response.read()  # it closes itself where that fails
+            else:
+                async with response:
                     content = await read_body(response.content.iter_any(), headers, max_bytes=self._max_body_bytes)
         except _TRANSLATED as error:
             raise translate(error, self.endpoint, MEANINGS) from error
@@ -129,33 +130,30 @@ class AiohttpTransport:
 
     async def _response(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
         """Send a request; where a kept connection turns out to be closed, at once again on a new one."""
-        use = _Use()
-        token = _use.set(use)
-        try:
-            try:
-                return await self._sent(method, url, body)
-            except aiohttp.ClientConnectionError as error:
-                if not (use.is_unanswered or _was_closing(error)):
-                    raise
-                use.needs_new = True
-                return await self._sent(method, url, body)
-        finally:
-            _use.reset(token)
-
-    async def _sent(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
-        data = io.BytesIO(body) if body and len(body) > _LARGE_BODY_BYTES else body and aiohttp.BytesPayload(body)
         session = self._session()
         if session.closed:  # a server that has left the run is asked about its load
             raise aiohttp.ClientConnectionError("all connections were closed")
-        return await session.request(
-            method,
-            url,
-            data=data,
-            headers=self._headers,
-            proxy=self._proxy,
-            proxy_headers=self._proxy_headers,
-            allow_redirects=False,
-        )
+        use = _Use()
+        token = _use.set(use)
+        try:
+            while True:
+                data = _payload(body) if body else None
+                try:
+                    return await session.request(
+                        method,
+                        url,
+                        data=data,
+                        headers=self._headers,
+                        proxy=self._proxy,
+                        proxy_headers=self._proxy_headers,
+                        allow_redirects=False,
+                    )
+                except aiohttp.ClientConnectionError as error:
+                    if use.needs_new or not (use.is_unanswered or _was_closing(error)):
+                        raise
+                    use.needs_new = True
+        finally:
+            _use.reset(token)
 
     def _session(self) -> aiohttp.ClientSession:
         """The session, which can only be made within a running event loop."""
@@ -318,6 +316,10 @@ class _Connector(aiohttp.TCPConnector):
 
     def _look_again(self) -> None:
         self._readable = None
+
+
+def _payload(body: bytes) -> aiohttp.Payload:
+    return aiohttp.BytesPayload(body) if len(body) <= _LARGE_BODY_BYTES else aiohttp.BytesIOPayload(io.BytesIO(body))
 
 
 def _was_closing(error: aiohttp.ClientConnectionError) -> bool:

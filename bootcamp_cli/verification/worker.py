@@ -8,11 +8,12 @@ import contextlib
 import gc
 import hashlib
 import json
+import math
 import os
 import resource
 import signal
 import threading
-from collections.abc import Iterator
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 _MAX_FILE_BYTES = 256 * 1024 * 1024
 _GC_THRESHOLD = 50_000
 
+
+_SMALL_BYTES = 4096
+"""The replies to a whole batch fit into the channel where none is larger."""
 
 _MAX_THREADS = 8
 """How many threads a library may keep besides the main one; more are a leak, and each costs address space."""
@@ -65,6 +69,30 @@ class _Loaded:
         return None if isinstance(self.verifier, Verdict) else self.verifier.family
 
 
+class _Alarm:
+    """Ends this process by SIGALRM, in case the pool is not there to end it in time."""
+
+    def __init__(self) -> None:
+        self._due_s = -math.inf
+
+    def set(self, seconds: float) -> None:
+        """Let it ring after so many seconds, whatever was done to it meanwhile."""
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        self._due_s = time.monotonic() + seconds
+
+    def extend(self, seconds: float) -> None:
+        """Let it ring after so many seconds or one more, where nobody else touched it: that takes no time."""
+        due_s = time.monotonic() + seconds
+        if due_s > self._due_s:
+            self.set(seconds + 1)
+
+    def clear(self) -> None:
+        """Let it not ring."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        self._due_s = -math.inf
+
+
 class _Worker:
     """The loop, and the bootcamps that it has loaded."""
 
@@ -72,6 +100,7 @@ class _Worker:
         self._channel = channel
         self._sample_alarm_s = sample_alarm_s
         self._load_alarm_s = load_alarm_s
+        self._alarm = _Alarm()
         self._pid = os.getpid()
         self._directory = Path.cwd()
         self._met: dict[BootcampRef, _Loaded] = {}
@@ -83,16 +112,19 @@ class _Worker:
         self._send(Ready())
         with os.fdopen(self._channel, "rb", closefd=False) as lines:
             for line in lines:
-                if not all(map(self._serve_one, decode_batch(line))):
+                is_fit = all(map(self._serve_one, decode_batch(line)))
+                self._alarm.clear()
+                if not is_fit:
                     return
 
     def _serve_one(self, task: Task) -> bool:
         is_new, is_third_party = task.ref not in self._met, task.ref.origin != "builtin"
         if is_new:
-            with _dying_after(self._load_alarm_s):
-                self._met[task.ref] = (
-                    self._load_third_party(task.ref) if is_third_party else _Loaded(verifier=_load(task.ref))
-                )
+            self._alarm.set(self._load_alarm_s)
+            self._met[task.ref] = (
+                self._load_third_party(task.ref) if is_third_party else _Loaded(verifier=_load(task.ref))
+            )
+            self._alarm.clear()
         loaded = self._met[task.ref]
         verifier = loaded.verifier
         failure = verifier if isinstance(verifier, Verdict) else None
@@ -110,8 +142,13 @@ class _Worker:
             _seed_with(task.ref.data_source, task.output)
         if (state := loaded.state or self._initial) is not None:
             state.set()
-        with _dying_after(max(self._sample_alarm_s, 2 * (loaded.time_limit_s or 0))):
-            verdict = _verify(verifier, task.output, task.ground_truth)
+        if is_third_party:
+            self._alarm.set(max(self._sample_alarm_s, 2 * (loaded.time_limit_s or 0)))
+        else:
+            self._alarm.extend(self._sample_alarm_s)
+        verdict = _verify(verifier, task.output, task.ground_truth)
+        if is_third_party:
+            self._alarm.clear()
         retire = verdict.failure == "verifier_crash" or (is_third_party and has_stray_processes())
         self._send(Verified(id=task.id, verdict=verdict, retire=retire))
         return not retire
@@ -142,6 +179,8 @@ class _Worker:
         if os.getpid() != self._pid:  # a verifier forked, and the child returned to here
             os._exit(0)
         data = memoryview(encode_reply(reply))
+        if len(data) > _SMALL_BYTES:
+            self._alarm.clear()  # the pool may take it only after a while
         while data:
             data = data[os.write(self._channel, data) :]
 
@@ -199,17 +238,6 @@ def _verify(verifier: Verifier, output: str, ground_truth: Any) -> Verdict:
         return score(verifier, output, ground_truth)
     except BaseException as error:  # noqa: BLE001 - exit() and the like: the verifier wanted to end the process
         return Verdict(score=None, failure="verifier_crash", error=f"the verifier raised {described(error)}")
-
-
-@contextlib.contextmanager
-def _dying_after(alarm_s: float) -> Iterator[None]:
-    """End this process by SIGALRM, in case the pool is not there to end it in time."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, alarm_s)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _end_group() -> None:
