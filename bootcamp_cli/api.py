@@ -650,7 +650,7 @@ async def _run_logged(
 
     from bootcamp_cli.engine.run import run
     from bootcamp_cli.events import RunStarted, Warned
-    from bootcamp_cli.progress.display import Board
+    from bootcamp_cli.progress.display import ONLY_COUNTED
     from bootcamp_cli.progress.log import ProgressLog
     from bootcamp_cli.progress.state import ProgressState
 
@@ -661,12 +661,14 @@ async def _run_logged(
         check=session.journal.lock.check,
         warn=lambda text: tell.on_event(Warned(message=text)),
     )
-    board = Board(state, log)
-
     on_event = tell.on_event
 
     def emit(event: "Event") -> None:
-        board.handle(event)
+        state.handle(event)
+        if type(event) in ONLY_COUNTED:
+            on_event(event)
+            return
+        log.handle(event)
         on_event(msgspec.structs.replace(event, progress=state) if isinstance(event, RunStarted) else event)
 
     async with _answering(session.plan, source) as answering, anyio.create_task_group() as tasks:

@@ -607,9 +607,10 @@ def _string(text: str) -> bytes:
 
 def encode_record(record: Record) -> bytes:
     """The line of a record, line feed included, with NaN and infinities of ground truth and extracted value."""
-    if _may_hold_non_finite(record.ground_truth) or _may_hold_non_finite(record.extracted_output):
+    line = encode_line(record)
+    if b"null" in line and (_may_hold_non_finite(record.ground_truth) or _may_hold_non_finite(record.extracted_output)):
         return encode_exactly(msgspec.to_builtins(record)) + b"\n"
-    return encode_line(record)
+    return line
 
 
 def _may_hold_non_finite(value: Any) -> bool:

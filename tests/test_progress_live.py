@@ -26,7 +26,6 @@ from bootcamp_cli.events import (
     SampleRecorded,
     Warned,
 )
-from bootcamp_cli.progress.display import Board
 from bootcamp_cli.progress.live import LiveDisplay, frame_lines
 from bootcamp_cli.progress.state import ProgressState
 
@@ -98,7 +97,8 @@ def display(
 
 def see(live: LiveDisplay, event: Event) -> None:
     """Count an event and hand it to the display."""
-    Board(live.state, live).handle(event)
+    live.state.handle(event)
+    live.handle(event)
 
 
 def test_120_files_fit_in_24_rows() -> None:

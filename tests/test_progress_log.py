@@ -15,7 +15,6 @@ from bootcamp_cli.events import (
     SampleFailed,
     SampleRecorded,
 )
-from bootcamp_cli.progress.display import Board
 from bootcamp_cli.progress.log import ProgressLog, progress_text
 from bootcamp_cli.progress.state import ProgressState
 
@@ -67,7 +66,8 @@ def test_odd_names_keep_to_their_line() -> None:
 
 def see(log: ProgressLog, event: Event) -> None:
     """Count an event and hand it to the log."""
-    Board(log.state, log).handle(event)
+    log.state.handle(event)
+    log.handle(event)
 
 
 def run_log(log: ProgressLog, *events: Event) -> None:

@@ -25,7 +25,7 @@ from bootcamp_cli.events import (
     SampleRecorded,
     Warned,
 )
-from bootcamp_cli.progress.display import Board, Display, choose_display
+from bootcamp_cli.progress.display import Display, choose_display
 from bootcamp_cli.progress.plain import PlainDisplay, status_line
 from bootcamp_cli.progress.state import ProgressState
 
@@ -51,14 +51,14 @@ class Terminal(io.StringIO):
 
 def shown(state: ProgressState, display: Display, *events: Event) -> None:
     """Run the display's task and hand it these events."""
-    board = Board(state, display)
 
     async def main() -> None:
         with anyio.fail_after(10):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(display.run)
                 for event in (*events, RunEnded()):
-                    board.handle(event)
+                    state.handle(event)
+                    display.handle(event)
                     await anyio.lowlevel.checkpoint()
 
     anyio.run(main)
@@ -126,20 +126,23 @@ def test_status_line_comes_every_30_seconds() -> None:
     stream = io.StringIO()
     state = ProgressState(lambda: now)
     display = PlainDisplay(stream, state)
-    board = Board(state, display)
+
+    def see(event: Event) -> None:
+        state.handle(event)
+        display.handle(event)
 
     async def main() -> None:
         nonlocal now
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(display.run)
             await anyio.wait_all_tasks_blocked()
-            board.handle(STARTED)
+            see(STARTED)
             for now in (29.0, 31.0, 59.0, 62.0):
-                board.handle(Warned(message=f"at {now:g}"))
+                see(Warned(message=f"at {now:g}"))
                 with anyio.fail_after(10):
                     while f"at {now:g}\n" not in stream.getvalue():  # noqa: ASYNC110 - another thread writes
                         await anyio.sleep(0.001)
-            board.handle(RunEnded())
+            see(RunEnded())
 
     anyio.run(main)
     assert [line.split(", elapsed")[1][:8] for line in stream.getvalue().splitlines() if "elapsed" in line] == [

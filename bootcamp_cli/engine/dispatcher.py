@@ -142,6 +142,8 @@ class Dispatcher(Generic[L]):
 
     def _sort_in(self, lane: L) -> None:
         """Put a lane behind those that have the same load, unless it had it before."""
+        if len(self.lanes) == 1 and self.lanes[lane] is not None:
+            return  # there is nothing to sort
         load = lane.load
         if load == self.lanes[lane]:
             return

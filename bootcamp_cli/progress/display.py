@@ -25,21 +25,6 @@ class Display(Protocol):
         """Draw or write until `RunEnded` has been handled."""
 
 
-class Board:
-    """The displays of one run, which share one state: each event is counted once and then shown by all."""
-
-    def __init__(self, state: ProgressState, *displays: Display) -> None:
-        self._state = state
-        self._displays = displays
-
-    def handle(self, event: Event) -> None:
-        """Take the next event; returns at once, never raises."""
-        self._state.handle(event)
-        if type(event) not in ONLY_COUNTED:
-            for display in self._displays:
-                display.handle(event)
-
-
 def choose_display(state: ProgressState, *, stream: TextIO, quiet: bool, env: Mapping[str, str]) -> Display:
     """The display for this stream; only what it needs is imported."""
     if stream.isatty() and not quiet and env.get("TERM", "dumb") not in ("dumb", "unknown", ""):

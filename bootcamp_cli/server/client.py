@@ -142,7 +142,7 @@ class CompletionClient:
         assert task is not None  # noqa: S101 - it runs in one
         flight = _Flight(task)
         try:
-            answer = await self._in_time(flight, self._fitted(flight, self._ways[rank], prompt, repeat, messages))
+            answer = await self._in_time(flight, self._exchange(flight, self._ways[rank], prompt, repeat, messages))
         except AttemptFailed as failure:
             if failure.status is None and self.came_back is not None and await self.came_back(flight.sent_s):
                 raise abandoned() from None
@@ -261,13 +261,19 @@ class CompletionClient:
             path = _next_page(page)
         return found
 
-    async def _fitted(
+    def _exchange(
         self, flight: _Flight, way: Transport, prompt: str, repeat: int, messages: bytes | None
-    ) -> Answer:
-        """The answer; where max_tokens is auto, a refusal that tells what fits is followed by one more request."""
+    ) -> Awaitable[Answer]:
+        """The answer, to be awaited."""
         n_tokens = self.config.room(prompt, messages)
         if n_tokens is None:
-            return await self._answer(flight, way, self.config.body(prompt, repeat, messages=messages))
+            return self._answer(flight, way, self.config.body(prompt, repeat, messages=messages))
+        return self._fitted(flight, way, prompt, repeat, messages, n_tokens)
+
+    async def _fitted(
+        self, flight: _Flight, way: Transport, prompt: str, repeat: int, messages: bytes | None, n_tokens: int
+    ) -> Answer:
+        """The answer within so many tokens; a refusal that tells what fits is followed by one more request."""
         try:
             answer = await self._answer(
                 flight, way, self.config.body(prompt, repeat, max_tokens=n_tokens, messages=messages)
@@ -288,12 +294,8 @@ class CompletionClient:
         if self.config.stream:
             return await self._streamed(flight, way, body)
         reply = await way.post(self._path, body)
-        if 200 <= reply.status < 300:  # others may be a gateway's
-            self._heard(flight)
-        return await self._whole(reply)
-
-    async def _whole(self, reply: Reply) -> Answer:
         self._refuse_status(reply, missing="model_missing")
+        self._heard(flight)  # what was refused may come from a gateway
         return await _in_thread(self._parse, reply.body)
 
     def _refuse_status(self, reply: Reply, *, missing: Scope) -> None:
@@ -310,7 +312,10 @@ class CompletionClient:
             streams = "json" not in reply.headers.get("content-type", "").lower()
             if not 200 <= reply.status < 300 or not streams:
                 whole = await read_body(reply.chunks, reply.headers, max_bytes=MAX_BODY_BYTES)
-                return await self._whole(Reply(status=reply.status, headers=reply.headers, body=whole))
+                self._refuse_status(
+                    Reply(status=reply.status, headers=reply.headers, body=whole), missing="model_missing"
+                )
+                return await _in_thread(self._parse, whole)
             refuse_encoding(reply.headers, "stream")
             answer = StreamedAnswer(self.config.api_mode)
             try:
