@@ -502,3 +502,42 @@ def test_every_request_has_its_own_deadline() -> None:
 
     anyio.run(scenario)
     assert ends == ["second answered", "first timeout", "third timeout"]
+
+
+@pytest.mark.parametrize("also_cancelled", [False, True], ids=["alone", "cancelled as well"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_request_that_is_given_up_ends_alone(*, also_cancelled: bool, stream: bool) -> None:
+    """One that is abandoned fails and cuts off nothing else; a scope cancelled in the same moment stays cancelled."""
+    ends: list[AttemptFailed | Answer] = []
+
+    async def scenario() -> None:
+        arrived = anyio.Event()
+
+        async def silent(_: ByteStream) -> None:
+            arrived.set()
+            await anyio.sleep_forever()
+
+        async def ask() -> None:
+            with scope:
+                end = await outcome(client)
+                await anyio.lowlevel.checkpoint()
+                ends.append(end)
+            await anyio.lowlevel.checkpoint()  # a cancellation that is left over would be raised here
+            task = asyncio.current_task()
+            assert task is not None
+            assert task.cancelling() == 0
+            ended.set()
+
+        async with serving(silent) as server, client_of(server.url, stream=stream) as client:
+            scope, ended = anyio.CancelScope(), anyio.Event()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(ask)
+                await arrived.wait()
+                client.abandon(before_s=float("inf"), silent_s=-1)
+                client.abandon(before_s=float("inf"), silent_s=-1)
+                if also_cancelled:
+                    scope.cancel()
+                await ended.wait()
+
+    anyio.run(scenario)
+    assert [end.scope for end in ends if isinstance(end, AttemptFailed)] == ([] if also_cancelled else ["abandoned"])

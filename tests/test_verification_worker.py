@@ -324,6 +324,33 @@ def test_hanging_worker_ends_without_the_pool(tmp_path: Path, monkeypatch: pytes
         assert process.wait(timeout=30) == -signal.SIGALRM
 
 
+def test_hanging_worker_of_built_in_bootcamps_ends_without_the_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does one whose alarm is not set anew for each sample; it does not ring while nothing is to be verified."""
+    monkeypatch.setattr("bootcamp_cli.verification.process._ALARM_GRACE_S", 0.0)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "hanging.py").write_text(
+        "def extract_output(output):\n    while output == 'hang':\n        pass\n    return output\n\n"
+        "def check(solution, ground_truth):\n    return solution == ground_truth\n"
+    )
+    ref = BootcampRef(data_source="x", origin="builtin", target="hanging")
+
+    def sample(number: int, output: str) -> bytes:
+        return encode_sample(number, ref, output, b'"a"')
+
+    with worker(tmp_path, timeout_s=0.1) as (process, channel):
+        channel.sendall(join_batch([sample(1, "a"), sample(2, "b")]))
+        with channel.makefile("rb") as lines:
+            assert [next(lines).split(b",")[0] for _ in range(3)] == [b'["loaded"', b'["verdict"', b'["verdict"']
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=1.5)  # the alarm was set to 1.2 s
+        channel.sendall(join_batch([sample(3, "a"), sample(4, "hang")]))
+        assert b'["verdict",3,1.0' in channel.recv(100)
+        channel.close()
+        assert process.wait(timeout=30) == -signal.SIGALRM
+
+
 def test_answering_worker_ends_without_the_pool(tmp_path: Path) -> None:
     """A worker that has something to say to a pool that is gone ends, with its group."""
     missing = BootcampRef(data_source="x", origin="builtin", target="missing_module")
