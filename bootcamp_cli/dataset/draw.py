@@ -61,15 +61,27 @@ class Places:
     _numbers: dict[tuple[str, bool], int] = field(default_factory=dict)
     _next: tuple[int, tuple[str, bool]] | None = None
 
-    def add(self, line: int, data_source: str, *, is_chat: bool) -> None:
-        """Take the next row, which stands on this line, counted from 0."""
+    def add(self, line: int, data_source: str, *, is_chat: bool, n: int = 1) -> None:
+        """Take the next row, which stands on this line, counted from 0, or `n` rows on neighbouring lines."""
         kind = data_source, is_chat
         if self._next != (line, kind):
             self._firsts.append(self.n_rows)
             self._lines.append(line)
             self._kinds.append(self._numbers.setdefault(kind, len(self._numbers)))
-        self._next = line + 1, kind
-        self.n_rows += 1
+        self._next = line + n, kind
+        self.n_rows += n
+
+    def extend(self, following: "Places") -> None:
+        """Take the rows that others took of the lines that follow."""
+        for line, n, data_source, is_chat in following.stretches():
+            self.add(line, data_source, is_chat=is_chat, n=n)
+
+    def stretches(self) -> Iterator[tuple[int, int, str, bool]]:
+        """First line, number of rows, data source and whether they are chats, of each stretch."""
+        kinds = list(self._numbers)
+        ends = (*self._firsts[1:], self.n_rows)
+        for first, end, line, kind in zip(self._firsts, ends, self._lines, self._kinds, strict=True):
+            yield line, end - first, *kinds[kind]
 
     def at(self, positions: Iterable[int]) -> Iterator[tuple[int, str, bool]]:
         """Line, data source and whether it is a chat, of the rows at these positions."""

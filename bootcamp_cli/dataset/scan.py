@@ -5,12 +5,10 @@ The digests later tell whether a test file is the same as in an earlier run, or 
 
 import hashlib
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
 
 from bootcamp_cli.dataset.draw import Draw, Places
 from bootcamp_cli.dataset.files import (
@@ -23,36 +21,14 @@ from bootcamp_cli.dataset.files import (
     refuse_same_names,
     test_file_name,
 )
-from bootcamp_cli.dataset.rows import (
-    ChatRow,
-    InvalidRowError,
-    LineReader,
-    Row,
-    array_over_lines,
-    parse_heads,
-    parse_row,
-)
+from bootcamp_cli.dataset.rows import LineReader, array_over_lines
+from bootcamp_cli.dataset.tally import MAX_PROBLEMS_SHOWN, FileSelection, Problem, Tally
 from bootcamp_cli.errors import DatasetError
 from bootcamp_cli.text import counted, listed, visible
 from bootcamp_cli.types import IdRule, Shard
 
-_MAX_PROBLEMS_SHOWN = 20
-"""How many problems are shown one by one; the rest are counted."""
-
 _BATCH_BYTES = 256 * 1024
 _CHUNK_BYTES = 2**20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """One thing wrong in a test file: `line` is 1-based, `str()` is `file:line: what`."""
-
-    file: str
-    line: int
-    what: str
-
-    def __str__(self) -> str:
-        return f"{visible(self.file)}:{self.line}: {self.what}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,10 +128,15 @@ def scan_test_dir(
     scans: list[_FileScan] = []
     data_sources: set[str] = set()
     for path in (file.path for file in selected if file.path is not None):
-        selection = _FileSelection(path.name, include=include, exclude=exclude)
+        selection = FileSelection(path.name, include, exclude)
+        tally = Tally(
+            selection=selection,
+            shard_rows=None if shard is None else shard.rows(test_file_name(path)),
+            places=None if draw is None else Places(),
+        )
         reader = LineReader(n_bytes=sizes.get(path.name) if sizes and not is_compressed(path) else None)
-        scan = _scan_file(path, reader, selection, limit=limit, draw=draw, shard=shard)
-        data_sources.update(selection.data_sources_seen)
+        scan = _scan_file(path, reader, tally, limit=limit, draw=draw)
+        data_sources.update(selection.known)
         scans.append(scan if scan.test_file or selection.is_included else _without_problems(scan))
     n_problems = sum(scan.n_problems for scan in scans)
     if n_problems and not (skip_invalid and all(scan.is_readable for scan in scans)):
@@ -179,43 +160,11 @@ def scan_test_dir(
     )
 
 
-class _FileSelection:
-    """The rows of one test file that the patterns select.
-
-    A row is selected where its file's name (with or without `.jsonl`) or its data source matches an `include` pattern,
-    or there is none, and neither matches an `exclude` pattern. Patterns are case-sensitive shell globs.
-    """
-
-    def __init__(self, file_name: str, *, include: Sequence[str], exclude: Sequence[str]) -> None:
-        self.is_included = not include or matches_name(file_name, include)
-        self._include = include
-        self._exclude = exclude
-        self._known: dict[str, bool] = {}
-
-    def selects(self, data_source: str) -> bool:
-        """Whether rows of this data source are selected."""
-        known = self._known.get(data_source)
-        if known is None:
-            wanted = self.is_included or _matches(data_source, self._include)
-            known = wanted and not _matches(data_source, self._exclude)
-            self._known[data_source] = known
-        return known
-
-    @property
-    def data_sources_seen(self) -> Iterable[str]:
-        """Every data source asked about."""
-        return self._known.keys()
-
-
-def _matches(data_source: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(data_source, pattern) for pattern in patterns)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FileScan:
     """The findings of one test file.
 
-    `test_file` is None where no row is selected. `problems` are the first _MAX_PROBLEMS_SHOWN of `n_problems`.
+    `test_file` is None where no row is selected. `problems` are the first MAX_PROBLEMS_SHOWN of `n_problems`.
     """
 
     test_file: TestFile | None
@@ -224,78 +173,31 @@ class _FileScan:
     n_problems: int
 
 
-class _Problems:
-    """The problems of one file: the first of them, and their number."""
-
-    def __init__(self, file: str) -> None:
-        self.first: list[Problem] = []
-        self.n = 0
-        self._file = file
-
-    def add(self, line: int, what: str) -> None:
-        if len(self.first) < _MAX_PROBLEMS_SHOWN:
-            self.first.append(Problem(file=self._file, line=line, what=what))
-        self.n += 1
-
-    def add_blank(self, last_line: int, n_blank: int) -> None:
-        """Add the blank lines that end with `last_line`."""
-        for line in range(last_line - n_blank + 1, last_line + 1):
-            self.add(line, "blank line")
-
-
-def _scan_file(
-    path: Path,
-    reader: LineReader,
-    selection: _FileSelection,
-    *,
-    limit: int | None,
-    draw: Draw | None,
-    shard: Shard | None,
-) -> _FileScan:
+def _scan_file(path: Path, reader: LineReader, tally: Tally, *, limit: int | None, draw: Draw | None) -> _FileScan:
     """Read a test file once, row by row. Its problems are part of the result, not an exception."""
-    problems = _Problems(path.name)
+    test_file, is_readable = None, True
     try:
-        test_file = _read(path, reader, selection, problems, limit=limit, draw=draw, shard=shard)
+        test_file = _read(path, reader, tally, limit=limit, draw=draw)
     except OSError as error:
-        problems.add(1, f"cannot be read: {error.strerror or error}")
-        return _FileScan(test_file=None, is_readable=False, problems=tuple(problems.first), n_problems=problems.n)
-    return _FileScan(test_file=test_file, is_readable=True, problems=tuple(problems.first), n_problems=problems.n)
+        is_readable = False
+        tally.add_problem(1, f"cannot be read: {error.strerror or error}")
+    return _FileScan(
+        test_file=test_file, is_readable=is_readable, problems=tuple(tally.problems), n_problems=tally.n_problems
+    )
 
 
-def _read(
-    path: Path,
-    reader: LineReader,
-    selection: _FileSelection,
-    problems: _Problems,
-    *,
-    limit: int | None,
-    draw: Draw | None,
-    shard: Shard | None,
-) -> TestFile | None:
-    ids = _OwnIds()
-    places = Places() if draw else None
-    shard_rows = None if shard is None else shard.rows(test_file_name(path))
-    counts: dict[str, int] = {}
-    in_shard: dict[str, int] = {}
-    n_rows = n_chats = 0
+def _read(path: Path, reader: LineReader, tally: Tally, *, limit: int | None, draw: Draw | None) -> TestFile | None:
     span: tuple[str, int] | None = None
     with open_test_file(path) as file:
-        rows = _rows(reader, file, problems, n_bytes=_BATCH_BYTES if limit is None else 1)
-        for n_before, row in enumerate(rows):
-            ids.add(row.own_id)
-            if selection.selects(row.data_source) and (limit is None or n_rows < limit):
-                n_rows += 1
-                is_chat = isinstance(row, ChatRow)
-                n_chats += is_chat
-                counts[row.data_source] = counts.get(row.data_source, 0) + 1
-                line = n_before + problems.n  # every line before this one was a row or a problem
-                if places is not None:
-                    places.add(line, row.data_source, is_chat=is_chat)
-                if shard_rows is not None and line in shard_rows:
-                    in_shard[row.data_source] = in_shard.get(row.data_source, 0) + 1
-                if n_rows == limit:
-                    span = reader.digest(), reader.n_read
-    if n_rows == 0:
+        while lines := reader.batch(file, _BATCH_BYTES if limit is None else 1):
+            if not tally.n_lines and (what := array_over_lines(lines[0])):
+                raise OSError(f"it is {what}")
+            tally.take(lines, limit=limit)
+            if span is None and limit == tally.n_rows:
+                span = reader.digest(), reader.n_read
+    if tally.n_lines == tally.n_blank:
+        tally.add_problem(1, "the file holds nothing but blank lines" if tally.n_lines else "the file is empty")
+    if tally.n_rows == 0:
         return None
     span_digest, span_bytes = span or (reader.digest(), reader.n_read)
     test_file = TestFile(
@@ -305,15 +207,15 @@ def _read(
         size_bytes=reader.n_read,
         span_digest=span_digest,
         span_bytes=span_bytes,
-        n_rows=n_rows,
-        data_sources=tuple(counts.items()),
-        id_rule=ids.rule(),
-        n_invalid=problems.n,
-        n_chats=n_chats,
-        shard_rows=shard_rows,
-        in_shard=None if shard_rows is None else tuple(in_shard.items()),
+        n_rows=tally.n_rows,
+        data_sources=tuple(tally.counts.items()),
+        id_rule=tally.ids.rule(),
+        n_invalid=tally.n_problems,
+        n_chats=tally.n_chats,
+        shard_rows=tally.shard_rows,
+        in_shard=None if tally.shard_rows is None else tuple(tally.in_shard.items()),
     )
-    return test_file if draw is None or places is None else _drawn(test_file, draw, places)
+    return test_file if draw is None or tally.places is None else _drawn(test_file, draw, tally.places)
 
 
 def _drawn(test_file: TestFile, draw: Draw, places: Places) -> TestFile:
@@ -338,67 +240,6 @@ def _drawn(test_file: TestFile, draw: Draw, places: Places) -> TestFile:
     )
 
 
-def _rows(reader: LineReader, file: BinaryIO, problems: _Problems, *, n_bytes: int) -> Iterator[Row]:
-    """The valid rows, read `n_bytes` at a time. Blank lines are a problem only where a row follows."""
-    n_lines = n_blank = 0
-    while lines := reader.batch(file, n_bytes):
-        if not n_lines and (what := array_over_lines(lines[0])):
-            raise OSError(f"it is {what}")
-        if (heads := parse_heads(lines)) is not None:
-            problems.add_blank(n_lines, n_blank)
-            n_blank = 0
-            n_lines += len(lines)
-            yield from heads
-            continue
-        for line in lines:
-            n_lines += 1
-            if not line or line.isspace():
-                n_blank += 1
-                continue
-            problems.add_blank(n_lines - 1, n_blank)
-            n_blank = 0
-            try:
-                row = parse_row(line)
-            except InvalidRowError as error:
-                problems.add(n_lines, str(error))
-            else:
-                yield row
-    if n_lines == n_blank:
-        problems.add(1, "the file is empty" if n_lines == 0 else "the file holds nothing but blank lines")
-
-
-class _OwnIds:
-    """Takes the `id` of every row of a file and tells in the end whether they can serve as ids.
-
-    They can if every row has one, all are scalars of one type (string, integer, float, boolean), and no two are the
-    same. It keeps an 8-byte hash per row, not the ids: a file of a million rows costs 8 MB. The chance of mistaking two
-    different ids for the same is 1 in 37 million, and then the rows are merely numbered.
-    """
-
-    def __init__(self) -> None:
-        self._type: type | None = None
-        self._usable = True
-        self._hashes = array("Q")
-
-    def add(self, own_id: str | float | bool | None) -> None:  # noqa: FBT001 - an id may be a boolean
-        """Take the next row's id; None where the row has none."""
-        if not self._usable:
-            return
-        self._type = self._type or type(own_id)
-        if own_id is None or type(own_id) is not self._type:
-            self._usable = False
-            self._hashes = array("Q")
-            return
-        content = own_id if isinstance(own_id, str) else repr(own_id)
-        self._hashes.append(int.from_bytes(hashlib.blake2b(content.encode(), digest_size=8).digest(), "big"))
-
-    def rule(self) -> IdRule:
-        """`own` where the ids seen can serve, else `row`."""
-        if not self._usable or not self._hashes:
-            return "row"
-        return "row" if any(a == b for a, b in pairwise(sorted(self._hashes))) else "own"
-
-
 def _without_problems(scan: _FileScan) -> _FileScan:
     return replace(scan, problems=(), n_problems=0, is_readable=True)
 
@@ -418,8 +259,8 @@ def _refusal(inputs: Sequence[Input], scans: Sequence[_FileScan], *, skip_invali
         scans = [scan for scan in scans if not scan.is_readable]
     n_problems = sum(scan.n_problems for scan in scans)
     count = counted(n_problems, "problem")
-    if n_problems > _MAX_PROBLEMS_SHOWN:
-        count += f" (the first {_MAX_PROBLEMS_SHOWN} shown)"
+    if n_problems > MAX_PROBLEMS_SHOWN:
+        count += f" (the first {MAX_PROBLEMS_SHOWN} shown)"
     return DatasetError(
         f"{_shown(inputs)} {'have' if len(inputs) > 1 else 'has'} {count}; nothing was started",
         problems=tuple(str(problem) for problem in _first_problems(scans)),
@@ -428,7 +269,7 @@ def _refusal(inputs: Sequence[Input], scans: Sequence[_FileScan], *, skip_invali
 
 
 def _first_problems(scans: Iterable[_FileScan]) -> tuple[Problem, ...]:
-    return tuple(problem for scan in scans for problem in scan.problems)[:_MAX_PROBLEMS_SHOWN]
+    return tuple(problem for scan in scans for problem in scan.problems)[:MAX_PROBLEMS_SHOWN]
 
 
 def _nothing_selected(
