@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import filterfalse
 from typing import Any, BinaryIO, NoReturn
 
 import msgspec
@@ -163,9 +164,8 @@ def parse_heads(lines: Sequence[bytes]) -> list[RowHead] | None:
     if len(lines[-1]) > MAX_LINE_BYTES:
         return None
     try:
-        for line in lines:
-            if not line.isascii():
-                line.decode()  # msgspec does not check the encoding of what it skips
+        for line in filterfalse(bytes.isascii, lines):
+            line.decode()  # msgspec does not check the encoding of what it skips
         heads = list(map(_decode_head, lines))
         for head in heads:
             if not _named(head).data_source or memoryview(head.prompt)[0] != _QUOTE:
@@ -212,8 +212,9 @@ def _suspects(texts: bytes) -> set[int]:
     suspects: set[int] = set()
     if _has_extreme_number(numbers):
         suspects.update(at for at, text in enumerate(numbers.split(b"\n")) if _has_extreme_number(text))
-    nestings = texts.translate(None, _NO_BRACKETS)
-    suspects.update(at for at, brackets in enumerate(nestings.split(b"\n")) if _are_deep(brackets))
+    nestings = texts.translate(None, _NO_BRACKETS).split(b"\n")
+    if max(map(len, nestings)) > 2 * MAX_NESTING:
+        suspects.update(at for at, brackets in enumerate(nestings) if _are_deep(brackets))
     return suspects
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise, zip_longest
+from itertools import accumulate, pairwise, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from bootcamp_cli.store.atomic import Check, no_check, remove, replacing, sync_d
 from bootcamp_cli.store.legacy import encode_onto, typed_record
 from bootcamp_cli.store.lock import RunLock, tidy
 from bootcamp_cli.store.records import (
+    BriefHead,
     HalfRecord,
     HeadLine,
     RecordHead,
@@ -27,10 +28,13 @@ from bootcamp_cli.store.records import (
     damaged_failure,
     decode_record,
     foreign_parts,
+    heads_of,
     is_torn,
     read_failure_lines,
     read_heads,
+    read_lines,
     read_object,
+    whole_heads,
 )
 from bootcamp_cli.store.run_dir import RunDir
 from bootcamp_cli.text import MAX_VALUE_CHARS, shortened
@@ -92,6 +96,18 @@ class RunRows:
         if self.id_is_row and id_ is not None and id_ != row:
             return f"id is {_shown(id_)}, but the id must be the row, {row}: the record is of other data"
         return None
+
+    def admits(self, heads: Sequence[BriefHead]) -> bool:
+        """Whether records certainly belong to this file; where it is False, `objection` tells."""
+        numbers = [head.row for head in heads]
+        ends = [end for end in (self.n_rows, self.max_rows) if end is not None]
+        return (
+            self.samples is None
+            and (not ends or max(numbers) < min(ends))
+            and (self.shard_rows is None or all(map(self.shard_rows.__contains__, numbers)))
+            and self.data_sources.issuperset([head.data_source for head in heads])
+            and (not self.id_is_row or [head.id for head in heads] == numbers)
+        )
 
 
 def _shown(value: Any) -> str:
@@ -165,7 +181,7 @@ class DetailIndex:
             self.n_answered += 1
             self.len_sum += record.output_len or 0
         if score is None or score is UNSET:
-            states[place] = UNVERIFIED if record.failure in TO_BE_VERIFIED else UNSCORED
+            states[place] = _without_score(record.failure)
         else:
             self.n_scored += 1
             self.score_sum += score
@@ -174,6 +190,28 @@ class DetailIndex:
         self.offsets.append(self.size_bytes)
         self.lengths.append(n_bytes)
         self.size_bytes += n_bytes
+
+    def add_first(self, heads: Sequence[BriefHead], lengths: Sequence[int]) -> bool:
+        """Add records that follow in the file; False, and nothing is added, if one is not the first of its sample."""
+        states, n_repeats = self.states, self.n_repeats
+        if max([head.repeat for head in heads]) >= n_repeats:
+            return False
+        places = [head.row * n_repeats + head.repeat for head in heads]
+        states.extend(bytes(max(0, max(places) + 1 - len(states))))
+        if len(set(places)) < len(places) or any(map(states.__getitem__, places)):
+            return False
+        for place, head in zip(places, heads, strict=True):
+            states[place] = SCORED if head.score is not None else _without_score(head.failure)
+        scores = [head.score for head in heads if head.score is not None]
+        self.n_answered += len(places)
+        self.n_scored += len(scores)
+        self.score_sum = sum(scores, self.score_sum)
+        self.len_sum += sum([head.output_len or 0 for head in heads])
+        self.places.fromlist(places)
+        self.offsets.extend(accumulate(lengths[:-1], initial=self.size_bytes))
+        self.lengths.extend(lengths)
+        self.size_bytes += sum(lengths)
+        return True
 
     def in_order(self) -> bool:
         """Whether every sample occurs once and in ascending order."""
@@ -190,6 +228,10 @@ class DetailIndex:
         if not self.n_unverified:
             return []
         return [i for i in self.latest_in_order() if self.states[self.places[i]] == UNVERIFIED]
+
+
+def _without_score(failure: str | None) -> int:
+    return UNVERIFIED if failure in TO_BE_VERIFIED else UNSCORED
 
 
 def open_journal(
@@ -477,10 +519,28 @@ def replay(path: Path, rows: RunRows | None = None) -> DetailIndex:
         RunDirectoryError: a line is not a record or does not belong to the test file, or a sample has two that count.
     """
     index = empty_index(rows)
-    if path.exists():
-        for _ in replay_lines(path, index, rows):
-            pass
+    n_lines = 0
+    for lines, is_ascii in read_lines(path) if path.exists() else ():
+        if not _added_at_once(lines, index, rows, is_ascii=is_ascii):
+            heads = heads_of(path, n_lines + 1, lines, is_ascii=is_ascii)
+            for number, (_, n_bytes, head) in enumerate(heads, start=n_lines + 1):
+                _add((number, n_bytes, head), path, index, rows)
+        n_lines += len(lines)
     return index
+
+
+def _added_at_once(lines: list[bytes], index: DetailIndex, rows: RunRows | None, *, is_ascii: bool) -> bool:
+    """Add lines to an index, if each is plainly the first record of one of its samples; else nothing is added."""
+    heads = whole_heads(lines, BriefHead, is_ascii=is_ascii)
+    if heads is None or (rows is not None and not rows.admits(heads)):
+        return False
+    pending = [
+        line for line, head in zip(lines, heads, strict=True) if head.score is None and head.failure in TO_BE_VERIFIED
+    ]
+    whole = whole_heads(pending, RecordHead, is_ascii=is_ascii)
+    if whole is None or any(head.lacks_for_verification() for head in whole):
+        return False
+    return index.add_first(heads, list(map(len, lines)))
 
 
 def empty_index(rows: RunRows | None) -> DetailIndex:
@@ -497,11 +557,15 @@ def replay_lines(
         RunDirectoryError: a line is not a record or does not belong to the test file, or a sample has two that count.
     """
     for line in read_heads(path, kind=kind):
-        number, n_bytes, head = line
-        if objection := _objection(head, index, rows):
-            raise damaged(path, number, objection)
-        index.add(head, n_bytes)
+        _add(line, path, index, rows)
         yield line
+
+
+def _add(line: HeadLine, path: Path, index: DetailIndex, rows: RunRows | None) -> None:
+    number, n_bytes, head = line
+    if objection := _objection(head, index, rows):
+        raise damaged(path, number, objection)
+    index.add(head, n_bytes)
 
 
 def _objection(head: RecordHead, index: DetailIndex, rows: RunRows | None) -> str | None:

@@ -11,14 +11,15 @@ stopped in the middle of its record, and writes the next one behind that, in the
 import codecs
 import contextlib
 import functools
+import io
 import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, filterfalse
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -114,6 +115,18 @@ def with_verdict(record: Record, verdict: Verdict) -> Record:
     )
 
 
+class BriefHead(msgspec.Struct, kw_only=True, gc=False):
+    """The fields of a record that tell where it belongs and how it counts: two thirds of the time of a RecordHead."""
+
+    id: Any = None
+    output_len: OutputLength | None = None
+    score: float | None
+    data_source: str | None = None
+    row: RowNumber
+    failure: str | None = None
+    repeat: RepeatNumber = 0
+
+
 class UsageHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The counts of a usage as the server sent them, whatever they are."""
 
@@ -176,6 +189,8 @@ class RecordHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
                 return key
         return None
 
+
+H = TypeVar("H", RecordHead, BriefHead)
 
 End = Literal["plain", "truncated", "empty", "filtered"]
 """How an answer ended: by itself, at the token limit, without any text, by the server's content filter."""
@@ -271,39 +286,71 @@ def read_batches(
     Raises:
         RunDirectoryError: a line is not a record; the message names `file:line`.
     """
+    for lines, is_ascii in read_lines(path, start):
+        heads = heads_of(
+            path, n_lines + 1, lines, is_ascii=is_ascii, foreign=foreign, kind=kind, on_half=on_half, start=start
+        )
+        whole = lines if lines[-1].endswith(b"\n") else lines[:-1]
+        start += sum(map(len, whole))
+        n_lines += len(whole)
+        yield HeadBatch(heads=heads, end=start, n_lines=n_lines)
+
+
+def read_lines(path: Path, start: int = 0) -> Iterator[tuple[list[bytes], bool]]:
+    """Stream the lines of a file in batches of about 1 MB, with whether all are ASCII.
+
+    Whole blocks are read, split and looked at, which takes half the time of the file's own `readlines`.
+    """
     try:
         with path.open("rb") as file:
             file.seek(start)
-            while lines := file.readlines(_BATCH_BYTES):
-                decoded = _heads(lines, kind)
-                if decoded is not None:
-                    lengths = list(map(len, lines))
-                    offsets = accumulate(lengths[:-1], initial=start)
-                    heads: Iterable[tuple[int, int, RecordHead]] = zip(offsets, lengths, decoded, strict=True)
-                elif foreign:
-                    heads = _foreign_heads(path, n_lines + 1, lines, kind=kind, on_half=on_half, start=start)
-                else:
-                    heads = _heads_one_by_one(path, n_lines + 1, lines, kind=kind, start=start)
-                whole = lines if lines[-1].endswith(b"\n") else lines[:-1]
-                start += sum(map(len, whole))
-                n_lines += len(whole)
-                yield HeadBatch(heads=heads, end=start, n_lines=n_lines)
+            while block := file.read(_BATCH_BYTES):
+                lines = io.BytesIO(block).readlines()
+                if not block.endswith(b"\n"):
+                    lines[-1] += file.readline()
+                yield lines, block.isascii() and lines[-1].isascii()
     except OSError as error:
         raise disk_error(error, f"read {path}") from error
 
 
-def _heads(lines: list[bytes], kind: type[RecordHead]) -> list[RecordHead] | None:
+def heads_of(
+    path: Path,
+    first: int,
+    lines: list[bytes],
+    *,
+    is_ascii: bool,
+    foreign: bool = False,
+    kind: type[RecordHead] = RecordHead,
+    on_half: OnHalf = lambda _: None,
+    start: int = 0,
+) -> Iterable[tuple[int, int, RecordHead]]:
+    """Offset, length and head of each record in these lines, of which the `first`, counted from 1, is at `start`.
+
+    Raises:
+        RunDirectoryError: a line is not a record; the message names `file:line`.
+    """
+    decoded = whole_heads(lines, kind, is_ascii=is_ascii)
+    if decoded is not None:
+        lengths = list(map(len, lines))
+        return zip(accumulate(lengths[:-1], initial=start), lengths, decoded, strict=True)
+    if foreign:
+        return _foreign_heads(path, first, lines, kind=kind, on_half=on_half, start=start)
+    return _heads_one_by_one(path, first, lines, kind=kind, start=start)
+
+
+def whole_heads(lines: list[bytes], kind: type[H], *, is_ascii: bool) -> list[H] | None:
     """The heads of whole lines; None if one of them needs a closer look."""
     try:
-        for line in lines:
-            if not line.isascii():
-                line.decode()
+        for line in () if is_ascii else filterfalse(bytes.isascii, lines):
+            line.decode()
         return list(map(_decoder(kind).decode, lines))
     except (ValueError, RecursionError):
         return None
 
 
-_decoder = functools.cache(msgspec.json.Decoder[RecordHead])
+@functools.cache
+def _decoder(kind: type[H]) -> msgspec.json.Decoder[H]:
+    return msgspec.json.Decoder(kind)
 
 
 def _heads_one_by_one(
