@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from bootcamp_cli.cli.docs import parameter_table
+from bootcamp_cli.processes import allowed_cpus
 from bootcamp_cli.settings.model import parameters
 from bootcamp_cli.settings.sources import Resolved, Sources, load_settings
 from bootcamp_cli.settings.warnings import mode_warnings, template_note
-from bootcamp_cli.verification.pool import default_verify_workers, usable_cpus
+from bootcamp_cli.verification.pool import default_verify_workers
 
 
 def load(flags: Mapping[str, Any]) -> Resolved:
@@ -133,7 +134,7 @@ def cgroup(root: Path, files: Mapping[str, str]) -> Path:
 )
 def test_usable_cpus_mind_the_cgroup(tmp_path: Path, files: dict[str, str], n_cpus: int) -> None:
     """The smallest quota of the cgroup and those above it bounds the CPUs, in both cgroup versions."""
-    assert usable_cpus(16, cgroup(tmp_path, files)) == n_cpus
+    assert allowed_cpus(16, cgroup(tmp_path, files)) == n_cpus
 
 
 def test_default_workers_are_one_to_eight() -> None:

@@ -2,9 +2,12 @@
 
 import errno
 import json
+import math
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from bootcamp_cli.errors import DiskError, LockLostError, RunDirectoryError
+from bootcamp_cli.store import records
 from bootcamp_cli.store.journal import (
     OWED,
     SCORED,
@@ -26,6 +30,7 @@ from bootcamp_cli.store.journal import (
     read_failures,
     repair_tail,
     replay,
+    replay_lines,
 )
 from bootcamp_cli.store.legacy import REFERENCE_FIELDS
 from bootcamp_cli.store.lock import acquire
@@ -122,6 +127,64 @@ def test_replay_knows_the_state_of_every_row(run_dir: RunDir, journal: Journal) 
     index = replay(run_dir.details / FILE)
     assert [index.state(row) for row in range(7)] == [OWED, UNVERIFIED, OWED, SCORED, OWED, UNSCORED, OWED]
     assert index == journal.details[FILE]
+
+
+odd = st.sampled_from(
+    [
+        ({"failure": "unscored"}, {}),
+        ({"failure": "pending"}, {}),
+        ({"failure": "verifier_crash"}, {"output": 4}),
+        ({}, {"score": math.nan}),
+        ({}, {"score": 10**400}),
+        ({}, {"score": True}),
+        ({}, {"repeat": 1, "output_len": None}),
+        ({}, {"usage": [], "finish_reason": 3, "output_len_estimated": "x"}),
+        ({}, {"row": None}),
+        ({}, {"row": 2}),
+        ({}, {"id": "x"}),
+        ({}, {"failure": 3}),
+        ({}, {"data_source": "Other"}),
+        ({}, {"data_source": None}),
+    ]
+)
+known_rows = st.none() | st.builds(
+    RunRows,
+    data_sources=st.just(frozenset({"Sums"})),
+    n_rows=st.none() | st.just(8),
+    max_rows=st.none() | st.just(6),
+    n_repeats=st.integers(1, 2),
+    id_is_row=st.booleans(),
+    samples=st.none() | st.just(frozenset({(0, 0), (1, 0)})),
+    shard_rows=st.none() | st.just(range(0, 100, 2)),
+)
+
+
+@given(order=st.permutations(range(8)), odd=st.dictionaries(st.integers(0, 7), odd, max_size=2), known=known_rows)
+def test_replay_finds_what_line_by_line_is_found(
+    order: list[int], odd: dict[int, tuple[dict[str, Any], dict[str, Any]]], known: RunRows | None
+) -> None:
+    """Whole batches at once make the index that their lines make one by one, or are refused with the same words."""
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "_BATCH_BYTES", 800)
+        path = Path(folder) / FILE
+        with path.open("wb") as file:
+            for row in order:
+                given_, changed = odd.get(row, ({}, {}))
+                file.write(json.dumps(as_written(a_record(row, **given_)) | changed).encode() + b"\n")
+
+        def one_by_one() -> DetailIndex:
+            index = DetailIndex(n_repeats=known.n_repeats if known else 1)
+            for _ in replay_lines(path, index, known):
+                pass
+            return index
+
+        found: list[object] = []
+        for read in (one_by_one, partial(replay, path, known)):
+            try:
+                found.append(read())
+            except RunDirectoryError as error:
+                found.append(str(error))
+        assert found[0] == found[1]
 
 
 @given(cut=st.integers(min_value=0, max_value=10_000))

@@ -79,7 +79,7 @@ class Places:
     def stretches(self) -> Iterator[tuple[int, int, str, bool]]:
         """First line, number of rows, data source and whether they are chats, of each stretch."""
         kinds = list(self._numbers)
-        ends = (*self._firsts[1:], self.n_rows)
+        ends = [*self._firsts, self.n_rows][1:]
         for first, end, line, kind in zip(self._firsts, ends, self._lines, self._kinds, strict=True):
             yield line, end - first, *kinds[kind]
 

@@ -6,9 +6,12 @@ The digests later tell whether a test file is the same as in an earlier run, or 
 import hashlib
 from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bootcamp_cli.dataset.draw import Draw, Places
 from bootcamp_cli.dataset.files import (
@@ -27,7 +30,12 @@ from bootcamp_cli.errors import DatasetError
 from bootcamp_cli.text import counted, listed, visible
 from bootcamp_cli.types import IdRule, Shard
 
+if TYPE_CHECKING:
+    from bootcamp_cli.dataset.checkers import Checkers
+
 _BATCH_BYTES = 256 * 1024
+_MANY_BYTES = 100_000_000
+"""What is smaller has been checked by the time that other processes have started."""
 _CHUNK_BYTES = 2**20
 
 
@@ -125,19 +133,21 @@ def scan_test_dir(
     found, skipped = find_test_files(inputs)
     selected = [file for file in found if not matches_name(file.name, exclude)]
     refuse_same_names(selected)
+    paths = [file.path for file in selected if file.path is not None]
     scans: list[_FileScan] = []
     data_sources: set[str] = set()
-    for path in (file.path for file in selected if file.path is not None):
-        selection = FileSelection(path.name, include, exclude)
-        tally = Tally(
-            selection=selection,
-            shard_rows=None if shard is None else shard.rows(test_file_name(path)),
-            places=None if draw is None else Places(),
-        )
-        reader = LineReader(n_bytes=sizes.get(path.name) if sizes and not is_compressed(path) else None)
-        scan = _scan_file(path, reader, tally, limit=limit, draw=draw)
-        data_sources.update(selection.known)
-        scans.append(scan if scan.test_file or selection.is_included else _without_problems(scan))
+    with _others(paths) as others:
+        for path in paths:
+            selection = FileSelection(path.name, include, exclude)
+            tally = Tally(
+                selection=selection,
+                shard_rows=None if shard is None else shard.rows(test_file_name(path)),
+                places=None if draw is None else Places(),
+            )
+            reader = LineReader(n_bytes=sizes.get(path.name) if sizes and not is_compressed(path) else None)
+            scan = _scan_file(path, reader, tally, others, limit=limit, draw=draw)
+            data_sources.update(selection.known)
+            scans.append(scan if scan.test_file or selection.is_included else _without_problems(scan))
     n_problems = sum(scan.n_problems for scan in scans)
     if n_problems and not (skip_invalid and all(scan.is_readable for scan in scans)):
         raise _refusal(inputs, scans, skip_invalid=skip_invalid)
@@ -160,6 +170,18 @@ def scan_test_dir(
     )
 
 
+def _others(paths: Sequence[Path]) -> "AbstractContextManager[Checkers | None]":
+    """What checks these files on all cores, where they are large enough for that."""
+    n_bytes = 0
+    with suppress(OSError):  # told when the file is read
+        n_bytes = sum(path.stat().st_size for path in paths)
+    if n_bytes <= _MANY_BYTES:
+        return nullcontext()
+    from bootcamp_cli.dataset.checkers import checkers  # noqa: PLC0415 - only where it is needed
+
+    return checkers()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FileScan:
     """The findings of one test file.
@@ -173,11 +195,13 @@ class _FileScan:
     n_problems: int
 
 
-def _scan_file(path: Path, reader: LineReader, tally: Tally, *, limit: int | None, draw: Draw | None) -> _FileScan:
+def _scan_file(
+    path: Path, reader: LineReader, tally: Tally, others: "Checkers | None", *, limit: int | None, draw: Draw | None
+) -> _FileScan:
     """Read a test file once, row by row. Its problems are part of the result, not an exception."""
     test_file, is_readable = None, True
     try:
-        test_file = _read(path, reader, tally, limit=limit, draw=draw)
+        test_file = _read(path, reader, tally, others, limit=limit, draw=draw)
     except OSError as error:
         is_readable = False
         tally.add_problem(1, f"cannot be read: {error.strerror or error}")
@@ -186,7 +210,9 @@ def _scan_file(path: Path, reader: LineReader, tally: Tally, *, limit: int | Non
     )
 
 
-def _read(path: Path, reader: LineReader, tally: Tally, *, limit: int | None, draw: Draw | None) -> TestFile | None:
+def _read(
+    path: Path, reader: LineReader, tally: Tally, others: "Checkers | None", *, limit: int | None, draw: Draw | None
+) -> TestFile | None:
     span: tuple[str, int] | None = None
     with open_test_file(path) as file:
         while lines := reader.batch(file, _BATCH_BYTES if limit is None else 1):
@@ -195,6 +221,8 @@ def _read(path: Path, reader: LineReader, tally: Tally, *, limit: int | None, dr
             tally.take(lines, limit=limit)
             if span is None and limit == tally.n_rows:
                 span = reader.digest(), reader.n_read
+            if others and limit is None:
+                others.add(tally, iter(partial(reader.block, file, _BATCH_BYTES), (b"", b"")))
     if tally.n_lines == tally.n_blank:
         tally.add_problem(1, "the file holds nothing but blank lines" if tally.n_lines else "the file is empty")
     if tally.n_rows == 0:

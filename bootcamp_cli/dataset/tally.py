@@ -4,9 +4,11 @@ A file is taken in stretches of lines, one after another, or each by a tally of 
 """
 
 import hashlib
+import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -14,12 +16,16 @@ from typing import Any
 
 from bootcamp_cli.dataset.draw import Places
 from bootcamp_cli.dataset.files import matches_name
-from bootcamp_cli.dataset.rows import ChatRow, InvalidRowError, Row, is_scalar, parse_heads, parse_row
+from bootcamp_cli.dataset.rows import ChatRow, InvalidRowError, Row, is_scalar, lines_of, parse_heads, parse_row
 from bootcamp_cli.text import visible
 from bootcamp_cli.types import IdRule
 
 MAX_PROBLEMS_SHOWN = 20
 """How many problems are shown one by one; the rest are counted."""
+
+
+Block = tuple[bytes, bytes]
+"""Some lines as `LineReader.block` gives them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,3 +219,16 @@ class Tally:
                     self.places.add(line, row.data_source, is_chat=is_chat)
                 if self.shard_rows is not None and line in self.shard_rows:
                     self.in_shard[row.data_source] = self.in_shard.get(row.data_source, 0) + 1
+
+
+def main() -> None:
+    """Tally block after block for another process, as they come, until that is through."""
+    import pickle  # noqa: PLC0415 - nobody else needs it
+
+    requests, replies = sys.stdin.buffer, sys.stdout.buffer
+    with suppress(EOFError):
+        while True:
+            tally, block = pickle.load(requests)  # noqa: S301 - of the process that started this one
+            tally.take(lines_of(*block))
+            pickle.dump(tally, replies)
+            replies.flush()

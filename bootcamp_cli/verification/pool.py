@@ -1,12 +1,11 @@
 """A pool of worker processes that verify outputs: any number of tasks may call `verify` at once."""
 
 import itertools
-import math
 import os
 import shutil
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +13,7 @@ from typing import Any, Self
 import anyio
 import anyio.to_thread
 
+from bootcamp_cli.processes import usable_cpus
 from bootcamp_cli.store.atomic import scratch_directory
 from bootcamp_cli.types import BootcampRef, Verdict
 from bootcamp_cli.verification.executor import OnVerdict
@@ -234,55 +234,4 @@ class VerifierPool:
 
 def default_verify_workers() -> int:
     """One per CPU that may be used, by affinity and cgroup quota, from 1 to 8."""
-    return max(1, min(MOST_WORKERS, usable_cpus(_affinity(), Path("/"))))
-
-
-def usable_cpus(n_cpus: int, root: Path) -> int:
-    """How many of `n_cpus` CPUs the quotas of the process's cgroup (version 1 or 2) and of those above it leave.
-
-    `root` is the file system's root; a quota of one and a half CPUs counts as two.
-    """
-    return min([n_cpus, *(math.ceil(quota) for quota in _quotas(root))])
-
-
-def _affinity() -> int:
-    if hasattr(os, "sched_getaffinity"):  # Linux only
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _quotas(root: Path) -> Iterator[float]:
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        mount = root / "sys/fs/cgroup"
-        if not controllers:
-            yield from (q for group in _upwards(mount, path) if (q := _ratio(_read(group / "cpu.max"))))
-        elif "cpu" in controllers.split(","):
-            for base in (mount / "cpu", mount / controllers):
-                for group in _upwards(base, path):
-                    text = f"{_read(group / 'cpu.cfs_quota_us').strip()} {_read(group / 'cpu.cfs_period_us').strip()}"
-                    yield from (q for q in [_ratio(text)] if q)
-
-
-def _upwards(mount: Path, path: str) -> Iterator[Path]:
-    """The cgroup and its parents up to the mount; in a container, often only the mount is visible."""
-    group = Path(os.path.normpath(f"/{path}"))
-    for ancestor in (group, *group.parents):
-        yield mount / str(ancestor).lstrip("/")
-
-
-def _ratio(text: str) -> float | None:
-    """Quota over period; None for `max`, -1 and anything unreadable: no limit."""
-    try:
-        quota, period = map(int, text.split())
-    except ValueError:
-        return None
-    return quota / period if quota > 0 and period > 0 else None
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
+    return max(1, min(MOST_WORKERS, usable_cpus()))

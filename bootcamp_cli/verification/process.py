@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import socket
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,38 +15,10 @@ import anyio
 from anyio.abc import Process
 from anyio.lowlevel import checkpoint
 
+from bootcamp_cli.processes import python_command, worker_environment
 from bootcamp_cli.types import BootcampRef
 from bootcamp_cli.verification.protocol import MAX_REPLY_BYTES, Ready, Reply, WireError, decode_reply
 
-_BOOTSTRAP = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from bootcamp_cli.verification.worker import main; main(sys.argv[2])"
-)
-
-_INHERITED = frozenset(
-    {
-        "CONDA_PREFIX",
-        "DYLD_FALLBACK_LIBRARY_PATH",
-        "DYLD_LIBRARY_PATH",
-        "HOME",
-        "LANG",
-        "LANGUAGE",
-        "LD_LIBRARY_PATH",
-        "LOGNAME",
-        "PATH",
-        "PYTHONHOME",
-        "TZ",
-        "USER",
-        "VIRTUAL_ENV",
-    }
-)
-_FIXED = {
-    "PYTHONHASHSEED": "0",  # the str() of a set of words is the same in every run
-    "PYTHONUTF8": "1",
-    "OMP_NUM_THREADS": "1",  # there is already one worker per CPU, and threads cost address space
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
 _ALARM_GRACE_S = 5.0
 _READ_BYTES = 256 * 1024
 _N_LAST_WORDS = 20
@@ -85,26 +56,19 @@ class WorkerPlan:
 def plan_workers(limits: WorkerLimits, environ: Mapping[str, str]) -> WorkerPlan:
     """Put together what all workers of a pool have in common.
 
-    They look for modules where this process does, but not in their working directory (-P), where verifiers may write. A
-    worker ends itself long after its limit, in case this process was killed.
+    They do not look for modules in their working directory, where verifiers may write. A worker ends itself long after
+    its limit, in case this process was killed.
     """
-    search_path = [str(Path(place).absolute()) for place in sys.path]
     options = {
         "memory_mib": limits.memory_mib,
         "sample_alarm_s": 2 * limits.timeout_s + _ALARM_GRACE_S,
         "load_alarm_s": 2 * limits.load_limit_s + _ALARM_GRACE_S,
     }
     return WorkerPlan(
-        command=(sys.executable, "-P", "-c", _BOOTSTRAP, json.dumps(search_path), json.dumps(options)),
+        command=python_command("bootcamp_cli.verification.worker", json.dumps(options)),
         environment=worker_environment(environ),
         limits=limits,
     )
-
-
-def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The few variables that a worker gets: what Python and libraries need to run, and no secrets."""
-    kept = {name: value for name, value in environ.items() if name in _INHERITED or name.startswith("LC_")}
-    return kept | _FIXED
 
 
 class WorkerProcess:

@@ -27,10 +27,10 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from bootcamp_cli.bootcamps.upstream import find_package
 from bootcamp_cli.errors import ServerUnavailableError, SettingsError
 from bootcamp_cli.events import Emit, Warned
+from bootcamp_cli.processes import worker_environment
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.text import duration_words, visible
 from bootcamp_cli.verification.cluster import ClusterExecutor, NodeLostError
-from bootcamp_cli.verification.process import worker_environment
 
 _BOOTSTRAP = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
