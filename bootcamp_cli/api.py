@@ -947,7 +947,8 @@ def _plan_evaluation(resolved: Resolved, tell: "_Tell") -> "Plan":
     sys_prompt = settings.sys_prompt
     if sys_prompt is None and resolved.chosen("template"):
         sys_prompt = template.system_prompt
-    plan = make_plan(settings, template, sys_prompt=sys_prompt, inputs=_inputs(settings, tell))
+    inputs = _inputs(settings, tell)
+    plan = make_plan(settings, template, sys_prompt=sys_prompt, inputs=inputs, check=_check_cancelled)
     _tell_about_data(plan, tell)
     return plan
 
@@ -975,7 +976,14 @@ def _plan_continuation(run_dir: "RunDir", settings: Settings, tell: "_Tell") -> 
         origin="the run",
     )
     inputs = _inputs(settings, tell)
-    plan = make_plan(settings, template, sys_prompt=manifest.sys_prompt, started=manifest.files, inputs=inputs)
+    plan = make_plan(
+        settings,
+        template,
+        sys_prompt=manifest.sys_prompt,
+        started=manifest.files,
+        inputs=inputs,
+        check=_check_cancelled,
+    )
     plan = replace(plan, redo_of=manifest.redo_of)
     _tell_about_data(plan, tell)
     return plan

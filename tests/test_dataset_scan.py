@@ -270,6 +270,19 @@ def test_row_without_id_ends_own_ids(tmp_path: Path) -> None:
     assert scan_test_dir(tmp_path, limit=1).files[0].id_rule == "row"
 
 
+def test_what_the_check_of_an_interrupt_raises_ends_the_scan(tmp_path: Path) -> None:
+    """It is asked before each batch of lines, so that nobody waits for the end of a large file."""
+    (tmp_path / "t.jsonl").write_bytes(content(*(row(prompt="x" * 1000) for _ in range(1000))))
+    asked = iter([None, None])
+
+    def check() -> None:
+        if next(asked, KeyboardInterrupt) is KeyboardInterrupt:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scan_test_dir(tmp_path, check=check)
+
+
 def test_odd_file_names_are_shown_escaped(tmp_path: Path) -> None:
     """Names with line feeds, escapes, quotes or bytes that are no UTF-8 do no harm and are printed as one line."""
     names = [b"a\nb.jsonl", b"\x1b[2Jx.jsonl", b'it\'s "q".jsonl', b"\xff.jsonl"]

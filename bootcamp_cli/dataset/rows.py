@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import filterfalse
 from typing import Any, BinaryIO, NoReturn
@@ -24,12 +24,13 @@ class LineReader:
 
     Lines keep their line feed and lose a byte order mark; a line above MAX_LINE_BYTES is cut to one byte more than
     that. `n_read` and `digest()` cover the bytes up to the end of the last batch. Reading ends with the file or after
-    `n_bytes`.
+    `n_bytes`. `check` is called before each batch; what it raises ends the reading.
     """
 
-    def __init__(self, *, n_bytes: int | None = None) -> None:
+    def __init__(self, *, n_bytes: int | None = None, check: Callable[[], object] = lambda: None) -> None:
         self.n_read = 0
         self._n_bytes = n_bytes
+        self._check = check
         self._sha256 = hashlib.sha256()
 
     def batch(self, file: BinaryIO, n_bytes: int) -> list[bytes]:
@@ -45,6 +46,7 @@ class LineReader:
 
     def block(self, file: BinaryIO, n_bytes: int) -> tuple[bytes, bytes]:
         """What `batch` splits, with the byte order mark; the second piece is the rest of the first one's last line."""
+        self._check()
         rest = b""
         if self._n_bytes is not None:
             n_bytes = min(n_bytes, self._n_bytes - self.n_read)

@@ -5,7 +5,7 @@ The digests later tell whether a test file is the same as in an earlier run, or 
 
 import hashlib
 from array import array
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -116,6 +116,7 @@ def scan_test_dir(
     draw: Draw | None = None,
     shard: Shard | None = None,
     sizes: Mapping[str, int] | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> TestSet:
     """Read every `*.jsonl` and `*.jsonl.gz` file, in name order, and check every row.
 
@@ -125,7 +126,8 @@ def scan_test_dir(
     `draw` takes some of the rows that all these let in, and `shard` its part of those: a file may have none. A file
     that is excluded by name is not read, and problems in a file that `include` does not select are ignored. Of a file
     that has an entry in `sizes` only that many bytes are read: what was appended since does not exist for the scan.
-    Compressed files are always read to their end.
+    Compressed files are always read to their end. `check` is called before anything is read, again and again; what it
+    raises ends the scan.
 
     Raises:
         DatasetError: something cannot be used; `problems` has the first 20 as `file:line: what`.
@@ -144,7 +146,8 @@ def scan_test_dir(
                 shard_rows=None if shard is None else shard.rows(test_file_name(path)),
                 places=None if draw is None else Places(),
             )
-            reader = LineReader(n_bytes=sizes.get(path.name) if sizes and not is_compressed(path) else None)
+            n_bytes = sizes.get(path.name) if sizes and not is_compressed(path) else None
+            reader = LineReader(n_bytes=n_bytes, check=check)
             scan = _scan_file(path, reader, tally, others, limit=limit, draw=draw)
             data_sources.update(selection.known)
             scans.append(scan if scan.test_file or selection.is_included else _without_problems(scan))
@@ -215,7 +218,7 @@ def _read(
 ) -> TestFile | None:
     span: tuple[str, int] | None = None
     with open_test_file(path) as file:
-        while lines := reader.batch(file, _BATCH_BYTES if limit is None else 1):
+        while lines := reader.batch(file, 1 if limit is not None and tally.n_rows < limit else _BATCH_BYTES):
             if not tally.n_lines and (what := array_over_lines(lines[0])):
                 raise OSError(f"it is {what}")
             tally.take(lines, limit=limit)

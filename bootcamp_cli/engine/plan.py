@@ -1,7 +1,7 @@
 """What a run will do, decided before its first request: settings, template, test set and verifiers together."""
 
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -172,13 +172,15 @@ def make_plan(
     sys_prompt: str | None,
     started: Sequence[ManifestFile] = (),
     inputs: Sequence[Input] | None = None,
+    check: Callable[[], object] = lambda: None,
 ) -> Plan:
     """Check everything that can be checked without the server.
 
     `sys_prompt` is the system prompt of chat mode, whether it came from the settings or from the template. A shard that
     is auto has been settled before (`settings.array_job`). `started` are the files of a run that is continued: where
     questions are drawn, it is from what these held at its start. `inputs` are the places of the test data, what is
-    remote fetched; None where the settings name paths alone.
+    remote fetched; None where the settings name paths alone. `check` is called while these are read; what it raises
+    ends that.
 
     Raises:
         SettingsError: a required parameter is missing, or two have the same key in the request body.
@@ -197,6 +199,7 @@ def make_plan(
         draw=None if settings.sample is None else Draw(n=settings.sample, seed=settings.sample_seed),
         shard=settings.shard,
         sizes=None if settings.sample is None else {file.name: file.size_bytes for file in started},
+        check=check,
     )
     refs = resolve_all(settings, test_set)
     unknown = [name for name, ref in refs.items() if ref is None]

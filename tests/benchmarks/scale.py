@@ -4,13 +4,14 @@
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,10 +22,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 from msgspec.structs import replace
 
 from bootcamp_cli import open_run
 from bootcamp_cli.dataset.scan import scan_test_dir
+from bootcamp_cli.processes import usable_cpus
 from bootcamp_cli.store.journal import replay
 from bootcamp_cli.store.records import make_record
 from bootcamp_cli.types import Answer, Sample, Verdict, encode_line
@@ -93,22 +96,74 @@ def first_request() -> Figures:
 
 
 def check_speed() -> Figures:
-    """The check of a large test dir, in MB/s."""
-    with public_test_dir(slow=True) as public, repeated(public, 100_000) as test_dir:
-        n_bytes = sum(path.stat().st_size for path in test_dir.iterdir())
-        seconds = min(_timed(lambda: scan_test_dir(test_dir)) for _ in range(3))
-    return {"check of a test dir, MB/s": n_bytes / seconds / 1e6, "MB": n_bytes / 1e6}
+    """The check of a large test dir, in MB/s: on one core, on all, and of one large file, beside what it cannot save."""
+    figures: Figures = {}
+    with (
+        public_test_dir(slow=True) as public,
+        repeated(public, 300_000) as many,
+        repeated(public, 300_000, n_files=1) as one,
+    ):
+        for name, test_dir in (("20 files", many), ("one file", one)):
+            paths = sorted(test_dir.iterdir())
+            with _one_core():
+                alone = _mb_s(paths, partial(scan_test_dir, test_dir))
+                hashed = _mb_s(paths, lambda paths=paths: [_hash(path) for path in paths])
+            figures |= {
+                f"check of {name} on one core, MB/s": alone,
+                f"check of {name} on {usable_cpus()} cores, MB/s": _mb_s(paths, partial(scan_test_dir, test_dir)),
+                f"reading and SHA-256 of {name}, MB/s": hashed,
+                f"check of {name} on one core, times reading and SHA-256": hashed / alone,
+            }
+        with _one_core():
+            decoded = _mb_s(paths, lambda: [_decode(path) for path in paths])
+        figures |= {
+            "msgspec, every line as a whole, MB/s": decoded,
+            "check on one core, times msgspec": decoded / alone,
+        }
+    return figures
 
 
 def replay_speed() -> Figures:
-    """Replay of 1 GB of details, in MB/s, with records of 4 kB and of 1 kB."""
+    """Replay of 1 GB of details, in MB/s, with records of 4 kB and of 1 kB, beside msgspec's decoding of its lines."""
     figures = {}
     for size in (4000, 1000):
         with _details(1_000_000_000 // size, size) as run_dir:
             path = next((run_dir / "details").iterdir())
-            seconds = min(_timed(partial(replay, path)) for _ in range(2))
-            figures[f"replay of 1 GB, records of {size} bytes, MB/s"] = path.stat().st_size / seconds / 1e6
+            replayed, decoded = _mb_s([path], partial(replay, path)), _mb_s([path], partial(_decode, path))
+        figures |= {
+            f"replay of 1 GB, records of {size} bytes, MB/s": replayed,
+            f"msgspec, every line of {size} bytes as a whole, MB/s": decoded,
+            f"replay of records of {size} bytes, times msgspec": decoded / replayed,
+        }
     return figures
+
+
+def _hash(path: Path) -> None:
+    with path.open("rb", buffering=0) as file:
+        hashlib.file_digest(file, "sha256")
+
+
+def _decode(path: Path) -> None:
+    decode = msgspec.json.Decoder().decode
+    with path.open("rb") as file:
+        for line in file:
+            decode(line)
+
+
+def _mb_s(paths: Sequence[Path], work: Callable[[], object]) -> float:
+    """How fast work on these files is, the best of three."""
+    return sum(path.stat().st_size for path in paths) / min(_timed(work) for _ in range(3)) / 1e6
+
+
+@contextmanager
+def _one_core() -> Iterator[None]:
+    """Keep this process to one core (Linux)."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def report_speed() -> Figures:
