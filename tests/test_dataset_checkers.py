@@ -108,7 +108,9 @@ def test_many_processes_say_what_one_does_about_unreadable_files(
     assert "several lines" in str(alone)
 
 
-@pytest.mark.parametrize("command", [("/nowhere",), (sys.executable, "-c", "input()"), (sys.executable, "-c", "")])
+@pytest.mark.parametrize(
+    "command", [("/nowhere",), *((sys.executable, "-c", code) for code in ("", "input()", "print('hello'); input()"))]
+)
 def test_processes_that_do_not_start_or_end_are_not_missed(
     test_dir: Path,
     outcomes: Callable[..., tuple[object, object]],

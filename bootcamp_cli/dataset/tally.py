@@ -228,7 +228,8 @@ def main() -> None:
     requests, replies = sys.stdin.buffer, sys.stdout.buffer
     with suppress(EOFError):
         while True:
-            tally, block = pickle.load(requests)  # noqa: S301 - of the process that started this one
-            tally.take(lines_of(*block))
+            tally, blocks = pickle.load(requests)  # noqa: S301 - of the process that started this one
+            for block in blocks:
+                tally.take(lines_of(*block))
             pickle.dump(tally, replies)
             replies.flush()
