@@ -183,6 +183,15 @@ def test_what_is_checked_in_batches_is_right_row_by_row(rows: list[tuple[bytes, 
         assert [(head.data_source, head.id) for head in heads] == [(row.data_source, row.id) for row in parsed]
 
 
+@pytest.mark.parametrize("depth", [200, 201])
+@pytest.mark.parametrize("between", ['"]"', r'"\"]"', r'"\\"', '"[", "{"', "[], {}", '""'])
+def test_brackets_in_strings_hide_no_depth(between: str, depth: int) -> None:
+    """What is nested too deeply is refused, and nothing else, whatever brackets stand in texts."""
+    truth = f"[{between}, " * depth + "0" + "]" * depth
+    text = b'{"data_source": "A", "prompt": "((([[[", "ground_truth": %b}\n' % truth.encode()
+    assert (parse_heads([text]) is None) == (depth > 200)
+
+
 @given(st.binary(max_size=60), st.integers(1, 9))
 def test_lines_end_with_line_feeds_alone(content: bytes, n_bytes: int) -> None:
     """Read in blocks of any size, a file has the lines that its line feeds make, and no others."""

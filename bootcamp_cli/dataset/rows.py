@@ -156,7 +156,7 @@ def parse_row(line: bytes) -> Row:
     with suppress(ValueError, RecursionError):
         line.decode()  # msgspec does not check the encoding of what it skips
         row = _named(_decode_row(line))
-        if row.data_source and len(line) <= MAX_LINE_BYTES and not _may_be_deep(line):
+        if row.data_source and len(line) <= MAX_LINE_BYTES and not _is_deep(line):
             return row
     return _examined(line)
 
@@ -214,9 +214,9 @@ def _suspects(texts: bytes) -> set[int]:
     suspects: set[int] = set()
     if _has_extreme_number(numbers):
         suspects.update(at for at, text in enumerate(numbers.split(b"\n")) if _has_extreme_number(text))
-    nestings = texts.translate(None, _NO_BRACKETS).split(b"\n")
-    if max(map(len, nestings)) > 2 * MAX_NESTING:
-        suspects.update(at for at, brackets in enumerate(nestings) if _are_deep(brackets))
+    brackets = texts.translate(None, _NO_BRACKETS).split(b"\n")
+    if max(map(len, brackets)) > _FEW_BRACKETS:
+        suspects.update(at for at, text in enumerate(texts.split(b"\n")) if _is_deep(text))
     return suspects
 
 
@@ -225,15 +225,12 @@ def _has_extreme_number(classes: bytes) -> bool:
     return b"e000" in classes or _MANY_DIGITS in classes
 
 
-def _may_be_deep(text: bytes) -> bool:
-    """Whether a JSON text may be nested deeper than MAX_NESTING; brackets in strings may count as nesting."""
-    return len(text) > 2 * MAX_NESTING and _are_deep(text.translate(None, _NO_BRACKETS + b"\n"))
-
-
-def _are_deep(brackets: bytes) -> bool:
-    """Whether brackets of arrays and objects are within each other on more than MAX_NESTING levels, or do not match."""
-    if len(brackets) <= 2 * MAX_NESTING:
+def _is_deep(text: bytes) -> bool:
+    """Whether a JSON text is nested deeper than MAX_NESTING."""
+    if len(text) <= _FEW_BRACKETS or len(text.translate(None, _NO_BRACKETS)) <= _FEW_BRACKETS:
         return False
+    outside_strings = text.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
+    brackets = b"".join(outside_strings).translate(None, _NO_BRACKETS).rstrip()
     for _ in range(MAX_NESTING):
         left = brackets.replace(b"[]", b"").replace(b"{}", b"")
         if len(left) == len(brackets):
@@ -248,7 +245,7 @@ def _examined(line: bytes) -> Row:
     faults = list(_faults(values))
     if faults:
         raise InvalidRowError("; ".join(faults))
-    if _may_be_deep(line):
+    if _is_deep(line):
         for key in ("ground_truth", "prompt"):
             if is_deeper(values[key], MAX_NESTING):
                 raise InvalidRowError(f"`{key}` is nested deeper than {MAX_NESTING} levels")
@@ -337,6 +334,7 @@ _NUMBER_CLASSES = bytes.maketrans(b"0123456789E", b"0000000000e")
 _SIGNS = b"+-"
 _MANY_DIGITS = b"0" * 309
 _NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}\n")
+_FEW_BRACKETS = 2 * MAX_NESTING
 
 _decode_row = msgspec.json.Decoder(Row).decode
 _decode_head = msgspec.json.Decoder(RowHead).decode
