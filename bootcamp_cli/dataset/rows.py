@@ -168,6 +168,8 @@ def parse_heads(lines: Sequence[bytes]) -> list[RowHead] | None:
     try:
         for line in filterfalse(bytes.isascii, lines):
             line.decode()  # msgspec does not check the encoding of what it skips
+        if memoryview(_decode_head(lines[0]).prompt)[0] != _QUOTE:  # a chat, as the others are most probably
+            return None
         heads = list(map(_decode_head, lines))
         for head in heads:
             if not _named(head).data_source or memoryview(head.prompt)[0] != _QUOTE:

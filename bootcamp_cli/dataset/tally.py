@@ -206,7 +206,8 @@ class Tally:
         self.ids.take([row.id for row in rows])
         if limit is not None and self.n_rows >= limit:
             return
-        for data_source, n in Counter([row.data_source for row in rows]).items():
+        counts = Counter([row.data_source for row in rows]) if len(rows) > 1 else {rows[0].data_source: 1}
+        for data_source, n in counts.items():
             if self.selection.selects(data_source):
                 self.counts[data_source] = self.counts.get(data_source, 0) + n
                 self.n_rows += n
