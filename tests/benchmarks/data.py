@@ -32,9 +32,11 @@ def public_test_dir(*, slow: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def repeated(source: Path, n_rows: int, *, n_files: int = 20) -> Iterator[Path]:
-    """A test dir with so many rows, those of `source` over and over, in `n_files` files."""
+def repeated(source: Path, n_rows: int, *, n_files: int = 20, n_distinct: int | None = None) -> Iterator[Path]:
+    """A test dir with so many rows, those of `source` (`n_distinct` of them) over and over, in `n_files` files."""
     lines = [line for path in sorted(source.glob("*.jsonl")) for line in path.read_bytes().splitlines()]
+    if n_distinct is not None:
+        lines = lines[:: len(lines) // n_distinct][:n_distinct]
     with TemporaryDirectory(prefix="bootcamp-bench-") as folder:
         rows = islice(cycle(lines), n_rows)
         for number in range(n_files):

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ class Cost:
     """What a command cost.
 
     `cpu_s` is user and system time of the process and all its descendants, `main_mb` the peak memory of the process
-    itself (Linux; 0 elsewhere), `requests` what the server counted.
+    itself and `child_mb` that of the largest it started (Linux; 0 elsewhere), `requests` what the server counted.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Cost:
     wall_s: float
     cpu_s: float
     main_mb: float
+    child_mb: float
     first_request_s: float
     requests: Mapping[str, Any]
 
@@ -58,12 +59,19 @@ class Cost:
 @contextmanager
 def stub(*arguments: str) -> Iterator[str]:
     """A stub server of its own process; gives its base URL."""
-    command = [sys.executable, "-m", "tests.benchmarks.stub", *arguments]
+    with stubs(1, *arguments) as [url]:
+        yield url
+
+
+@contextmanager
+def stubs(n: int, *arguments: str) -> Iterator[list[str]]:
+    """The same at several base URLs."""
+    command = [sys.executable, "-m", "tests.benchmarks.stub", f"--ports={n}", *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
         assert server.stdin is not None
         assert server.stdout is not None
         try:
-            yield server.stdout.readline().strip()
+            yield server.stdout.readline().split()
         finally:
             server.stdin.close()
 
@@ -98,17 +106,18 @@ def run(name: str, command: Sequence[str], url: str, *, env: Mapping[str, str] |
         wall_s=wall_s,
         cpu_s=usage.ru_utime + usage.ru_stime,
         main_mb=peak.mb,
+        child_mb=peak.child_mb,
         first_request_s=counted["first_epoch_s"] - started_epoch,
         requests=counted,
     )
 
 
 class _Peak:
-    """Follows the peak memory of a process, which its own accounting mixes with that of its children."""
+    """Follows the peak memory of a process, which its own accounting mixes with that of its children, and of those."""
 
     def __init__(self, pid: int) -> None:
-        self.mb = 0.0
-        self._status = Path(f"/proc/{pid}/status")
+        self.mb = self.child_mb = 0.0
+        self._pid = pid
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
@@ -119,17 +128,28 @@ class _Peak:
 
     def _follow(self) -> None:
         while not self._ended.wait(_POLL_S):
-            try:
-                text = self._status.read_text()
-            except OSError:
-                continue
-            found = [line.split()[1] for line in text.splitlines() if line.startswith("VmHWM")]
-            if found:
-                self.mb = max(self.mb, int(found[0]) / 1024)
+            self.mb = max(self.mb, _peak_mb(self._pid))
+            self.child_mb = max(self.child_mb, *map(_peak_mb, _children(self._pid)), 0.0)
+
+
+def _peak_mb(pid: int | str) -> float:
+    """The most memory that a process has had, in MB; 0 where nobody knows."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def _children(pid: int) -> Iterator[str]:
+    """The processes that a process started, from whichever of its threads, and that are there."""
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            yield from path.read_text().split()
 
 
 def tool_command(
-    url: str,
+    url: str | Sequence[str],
     test_dir: Path,
     output_dir: Path,
     *,
@@ -137,13 +157,14 @@ def tool_command(
     options: Sequence[str] = (),
     python: str = sys.executable,
 ) -> list[str]:
-    """The command line of an evaluation by this tool."""
+    """The command line of an evaluation by this tool, at one server or several."""
+    urls = [url] if isinstance(url, str) else url
     return [
         python,
         "-m",
         "bootcamp_cli",
         "eval",
-        f"--url={url}",
+        *(f"--url={each}" for each in urls),
         "--model-name=stub",
         f"--test-dir={test_dir}",
         f"--output-dir={output_dir}",

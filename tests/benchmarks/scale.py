@@ -1,6 +1,6 @@
 """What grows with the data: start, check, replay, report, runs, frame, compare, rescore, memory, cost per sample.
 
-`python -m tests.benchmarks.scale` (about 6 minutes; `--full` adds 1,000,000 rows and takes half an hour).
+`python -m tests.benchmarks.scale` (about half an hour); `--only NAME` measures one thing.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from statistics import median
 from subprocess import DEVNULL
 from subprocess import run as run_process
 from tempfile import TemporaryDirectory
@@ -33,11 +32,10 @@ from bootcamp_cli.store.records import make_record
 from bootcamp_cli.types import Answer, Sample, Verdict, encode_line
 from tests.benchmarks.data import n_rows, public_test_dir, repeated
 from tests.benchmarks.measure import Cost, run, stub, tool_command
+from tests.benchmarks.starts import first_request, help_starts, package_start, typer_starts
 from tests.run_directories import write_run
 
 Figures = dict[str, Any]
-
-_N_STARTS = 15
 
 
 def stub_limit() -> Figures:
@@ -76,23 +74,6 @@ async def _hammered(port: int, n: int) -> float:
     for transport in transports:
         transport.close()
     return time.perf_counter() - started
-
-
-def help_starts() -> Figures:
-    """How many starts of a bare interpreter `bootcamp --help` and `bootcamp eval --help` take; medians of pairs."""
-    ratios: dict[str, list[float]] = {"bootcamp --help": [], "bootcamp eval --help": []}
-    for _ in range(_N_STARTS):
-        for name, found in ratios.items():
-            bare_s = _wall_s([sys.executable, "-c", "pass"])
-            found.append(_wall_s([sys.executable, "-m", "bootcamp_cli", *name.split()[1:]]) / bare_s)
-    return {f"{name}, starts of python -c pass": median(found) for name, found in ratios.items()}
-
-
-def first_request() -> Figures:
-    """From launch to the first request, with the whole public set checked before."""
-    with public_test_dir(slow=True) as test_dir:
-        costs = [_run_tool(test_dir, n_slots=128, server=("--shape=fixed", "--latency=0.01")) for _ in range(7)]
-    return {"launch to first request, s": median(cost.first_request_s for cost in costs), "rows": costs[0].n}
 
 
 def check_speed() -> Figures:
@@ -238,28 +219,32 @@ def rescore_speed() -> Figures:
     return {"rescore, records/s": n / cost.wall_s, "rescore, cores used": cost.cpu_s / cost.wall_s, "records": n}
 
 
-def growth(sizes: list[int]) -> Figures:
+def growth() -> Figures:
     """CPU seconds per 1000 samples and memory of the main process by the number of samples."""
     figures: Figures = {}
     with public_test_dir() as public:
         fixed = _growth_of(public, 20)
-        for size in sizes:
+        for size in (1000, 10_000, 100_000, 1_000_000):
             cost = _growth_of(public, size)
-            figures[f"{size} samples"] = {
-                "CPU-s/1000, everything": cost.cpu_s_per_1000,
-                "CPU-s/1000 beyond the start": 1000 * (cost.cpu_s - fixed.cpu_s) / (cost.n - fixed.n),
-                "main process, MB": cost.main_mb,
-            }
+            further = 1000 * (cost.cpu_s - fixed.cpu_s) / (cost.n - fixed.n)
+            figures[f"CPU-s/1000 beyond the start at {size:,} samples"] = further
+            figures[f"main process at {size:,} samples, MB"] = cost.main_mb
     return figures
 
 
 def slot_memory() -> Figures:
-    """Memory of the main process per further slot."""
-    with public_test_dir() as public:
+    """Memory of the main process with 10,000 slots, all of them busy, and per further slot."""
+    with public_test_dir() as public, repeated(public, 20_000) as test_dir:
         few, many = (
-            _run_tool(public, n_slots=n_slots, server=("--shape=fixed", "--latency=1")) for n_slots in (128, 4096)
+            _run_tool(test_dir, n_slots=n_slots, server=("--shape=fixed", f"--latency={latency_s}"))
+            for n_slots, latency_s in ((128, 0.1), (10_000, 10))
         )
-    return {"per further slot, kB": 1024 * (many.main_mb - few.main_mb) / (4096 - 128), "MB at 128": few.main_mb}
+    assert many.requests["max_in_flight"] > 9_900
+    return {
+        "main process with 128 slots, MB": few.main_mb,
+        "main process with 10,000 slots, MB": many.main_mb,
+        "per further slot, kB": 1024 * (many.main_mb - few.main_mb) / (10_000 - 128),
+    }
 
 
 def _growth_of(public: Path, size: int) -> Cost:
@@ -307,35 +292,36 @@ def _wall_s(command: list[str]) -> float:
     return _timed(lambda: run_process(command, stdout=DEVNULL, check=True, env=os.environ))
 
 
+MEASUREMENTS: dict[str, Callable[[], Figures]] = {
+    "stub": stub_limit,
+    "help": help_starts,
+    "typer": typer_starts,
+    "start": first_request,
+    "package": package_start,
+    "check": check_speed,
+    "replay": replay_speed,
+    "report": report_speed,
+    "runs": runs_speed,
+    "page": page_speed,
+    "frame": frame_speed,
+    "compare": compare_speed,
+    "rescore": rescore_speed,
+    "slots": slot_memory,
+    "growth": growth,
+}
+
+
 def main() -> None:
     """Measure one thing after another and print what came of it."""
     parser = ArgumentParser(prog="python -m tests.benchmarks.scale")
-    parser.add_argument("--full", action="store_true", help="with 1,000,000 rows as well")
-    parser.add_argument("--only", action="append", default=[], help="the name of a measurement; repeatable")
+    parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="a measurement; repeatable")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given = parser.parse_args()
-    sizes = [1000, 10_000, 100_000, *([1_000_000] if given.full else [])]
-    measurements: dict[str, Callable[[], Figures]] = {
-        "stub": stub_limit,
-        "help": help_starts,
-        "start": first_request,
-        "check": check_speed,
-        "replay": replay_speed,
-        "report": report_speed,
-        "runs": runs_speed,
-        "page": page_speed,
-        "frame": frame_speed,
-        "compare": compare_speed,
-        "rescore": rescore_speed,
-        "slots": slot_memory,
-        "growth": lambda: growth(sizes),
-    }
     results = {}
-    for name, measure in measurements.items():
-        if not given.only or name in given.only:
-            results[name] = measure()
-            sys.stdout.write(f"{name}: {json.dumps(results[name], indent=2)}\n")
-            sys.stdout.flush()
+    for name in given.only or MEASUREMENTS:
+        results[name] = MEASUREMENTS[name]()
+        sys.stdout.write(f"{name}: {json.dumps(results[name], indent=2)}\n")
+        sys.stdout.flush()
     if given.json:
         given.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 

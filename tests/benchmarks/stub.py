@@ -1,7 +1,8 @@
 """A completion server that costs next to nothing: fixed answers, latencies from a distribution, loopback only.
 
-`python -m tests.benchmarks.stub` prints its base URL and ends with its standard input. GET /stats gives what it saw of
-its clients: requests, connections, and how busy the slots were between the first and the last request.
+`python -m tests.benchmarks.stub` prints its base URL (with `--ports 8` eight of them, for clients that take it for so
+many servers) and ends with its standard input. GET /stats gives what it saw of its clients, at whichever URL: requests,
+connections, and how busy the slots were between the first and the last request.
 """
 
 import argparse
@@ -219,14 +220,19 @@ async def _serve(given: argparse.Namespace) -> None:
     traffic, replies = Traffic(), (bodies(given.chars, chat=False), bodies(given.chars, chat=True))
     latency = request_latency(given.shape, given.latency, given.seed)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Stub(traffic, replies, latency), "127.0.0.1", given.port, backlog=65535)
-    sys.stdout.write(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1\n")
+    servers = [
+        await loop.create_server(lambda: Stub(traffic, replies, latency), "127.0.0.1", given.port, backlog=65535)
+        for _ in range(given.ports)
+    ]
+    ports = [server.sockets[0].getsockname()[1] for server in servers]
+    sys.stdout.write(" ".join(f"http://127.0.0.1:{port}/v1" for port in ports) + "\n")
     sys.stdout.flush()
     ended = asyncio.Event()
     loop.add_reader(sys.stdin.fileno(), ended.set)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(ended.wait(), _LIFETIME_S)
-    server.close()
+    for server in servers:
+        server.close()
 
 
 def main() -> None:
@@ -237,6 +243,7 @@ def main() -> None:
     parser.add_argument("--chars", type=int, default=1000, help="characters of an answer (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--ports", type=int, default=1, help="how many to listen at")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536) if hard > 0 else 65_536, hard))
     asyncio.run(_serve(parser.parse_args()))
