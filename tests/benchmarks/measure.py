@@ -19,6 +19,9 @@ SHARED = ROOT.parent / "shared"
 
 _POLL_S = 0.02
 
+# what is compiled is kept, as where the tool is installed: else each start would compile it again
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:

@@ -236,7 +236,7 @@ def slot_memory() -> Figures:
     """Memory of the main process with 10,000 slots, all of them busy, and per further slot."""
     with public_test_dir() as public, repeated(public, 20_000) as test_dir:
         few, many = (
-            _run_tool(test_dir, n_slots=n_slots, server=("--shape=fixed", f"--latency={latency_s}"))
+            _run_tool(test_dir, n_slots=n_slots, server=("--shape=exponential", f"--latency={latency_s}"))
             for n_slots, latency_s in ((128, 0.1), (10_000, 10))
         )
     assert many.requests["max_in_flight"] > 9_900
