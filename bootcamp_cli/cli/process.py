@@ -175,6 +175,9 @@ def raise_open_file_limit(needed: int) -> str | None:
 
 
 def slow_garbage_collection() -> None:
-    """Make the garbage collector run rarely: samples hold no cycles, and walking them costs a tenth of the time."""
+    """Make the garbage collector run rarely, and leave alone what there is.
+
+    Modules and samples hold no cycles, and walking them costs a tenth of the time of a start and of a run.
+    """
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
