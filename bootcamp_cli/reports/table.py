@@ -126,7 +126,8 @@ def _pointed(kind: Kind, cells: Sequence[str]) -> Sequence[str]:
     if kind not in ("score", "error"):
         return cells
     tails = [len(cell) - cell.index(".") if "." in cell else 0 for cell in cells]
-    return [cell + " " * (max(tails) - tail if tail else 0) for cell, tail in zip(cells, tails, strict=True)]
+    longest = max(tails)
+    return [cell + " " * (longest - tail if tail else 0) for cell, tail in zip(cells, tails, strict=True)]
 
 
 def _notes(run: "RunSummary", n_all: int) -> Iterator[str]:
