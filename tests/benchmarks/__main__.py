@@ -222,7 +222,7 @@ def main() -> int:
                 figures |= found
                 shown = {what: value for what, value in found.items() if not isinstance(value, dict)}
                 print(f"{name}: {json.dumps(shown, indent=2)}\n", flush=True)
-    print(goals.table(figures))
+    print(goals.table(figures, is_all=given.only is None and not given.short))
     if given.json:
         judged = {
             goal.figure: {"value": value, "goal": goal.bound, "met": met} for goal, value, met in goals.judged(figures)
