@@ -56,6 +56,7 @@ MAX_SCORE = 1e100
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +64,47 @@ class Question:
     """What a run has of one question.
 
     `scores` holds the score of each repeat, None where an answer has none or is missing. `prompt` and `ground_truth`
-    are compared only: decoded texts, or JSON in one spelling.
+    are compared only: texts, or digests of 16 and 8 bytes.
     """
 
     data_source: str
     family: str
-    prompt: str
-    ground_truth: str
+    prompt: str | bytes
+    ground_truth: str | bytes
     file: str
     row: int
     scores: Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedOnce:
+    """Questions of one file, each asked once, in columns: nearly all of large runs.
+
+    `source` is an index into `names`, the data sources, and their `families`; `digests` has three numbers for each
+    question, the first two of its prompt, the last of its ground truth; `score` is NaN where an answer has none.
+    """
+
+    file: str
+    names: Sequence[str]
+    families: Sequence[str]
+    source: Integers
+    row: Integers
+    digests: Words
+    score: Floats
+
+    def questions(self) -> Iterator[Question]:
+        """The questions one by one."""
+        columns = (column.tolist() for column in (self.source, self.row, self.score))
+        for digests, source, row, score in zip(self.digests, *columns, strict=True):
+            yield Question(
+                data_source=self.names[source],
+                family=self.families[source],
+                prompt=digests[:2].tobytes(),
+                ground_truth=digests[2:].tobytes(),
+                file=self.file,
+                row=row,
+                scores=(None if math.isnan(score) else score,),
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,73 +254,128 @@ class Comparison:
 
 
 def collect_scores(
-    name: str, questions: Iterable[Question], *, threshold: float = 1.0, unverifiable: Collection[str] = ()
+    name: str,
+    questions: Iterable[Question | AskedOnce],
+    *,
+    threshold: float = 1.0,
+    unverifiable: Collection[str] = (),
 ) -> QuestionScores:
     """The questions of a run, in any order, as columns; a score is right from `threshold` on.
 
     Raises:
         UsageError: a score is larger than can be compared.
     """
-    names, files = _Codes(), _Codes()
-    families: dict[int, str] = {}
-    source, file, row = array("q"), array("q"), array("q")
-    digests = bytearray()
-    total, noise = array("d"), array("d")
-    n_scored, n_missing, n_right = array("q"), array("q"), array("q")
-    is_binary, is_bounded = bytearray(), bytearray()
+    columns = _Columns(threshold)
     for question in questions:
-        code = names[question.data_source]
-        families.setdefault(code, question.family)
-        source.append(code)
-        file.append(files[question.file])
-        row.append(question.row)
-        digests += _digest(question.data_source, question.prompt, size=16)
-        digests += _digest(question.ground_truth, size=8)
-        if any(score is not None and abs(score) > MAX_SCORE for score in question.scores):
+        try:
+            if isinstance(question, Question):
+                columns.add(question)
+            else:
+                columns.add_once(question)
+        except _TooLargeError as error:
             raise UsageError(
-                f"{name}: {question.file}, row {question.row}: scores beyond {MAX_SCORE:g} cannot be compared",
-                hint=f"see what {question.data_source} gives for that row",
-            )
-        if len(question.scores) == 1 and (only := question.scores[0]) is not None:  # by far the most of large runs
-            total.append(only)
-            n_scored.append(1)
-            n_missing.append(0)
-            n_right.append(only >= threshold)
-            noise.append(math.nan)
-            is_binary.append(only in (0, 1))
-            is_bounded.append(0 <= only <= 1)
-            continue
+                f"{name}: {error.file}, row {error.row}: scores beyond {MAX_SCORE:g} cannot be compared",
+                hint=f"see what {error.data_source} gives for that row",
+            ) from None
+    return columns.scores(name, unverifiable)
+
+
+@dataclass(slots=True)
+class _TooLargeError(Exception):
+    """The place of a score that cannot be compared."""
+
+    data_source: str
+    file: str
+    row: int
+
+
+class _Columns:
+    """The columns of a run while its questions are added."""
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._names, self._files = _Codes(), _Codes()
+        self._families: dict[int, str] = {}
+        self._source, self._file, self._row = array("q"), array("q"), array("q")
+        self._digests = bytearray()
+        self._total, self._noise = array("d"), array("d")
+        self._n_scored, self._n_missing, self._n_right = array("q"), array("q"), array("q")
+        self._is_binary, self._is_bounded = bytearray(), bytearray()
+
+    def add(self, question: Question) -> None:
+        """Add a question that was asked any number of times."""
+        self._source.append(self._coded(question.data_source, question.family))
+        self._file.append(self._files[question.file])
+        self._row.append(question.row)
+        self._digests += _digest(question.prompt, size=16) + _digest(question.ground_truth, size=8)
         scores = [score for score in question.scores if score is not None]
-        total.append(math.fsum(scores))
-        n_scored.append(len(scores))
-        n_missing.append(len(question.scores) - len(scores) if question.scores else 1)
-        n_right.append(sum(score >= threshold for score in scores))
-        noise.append(_noise(scores))
-        is_binary.append(all(score in (0, 1) for score in scores))
-        is_bounded.append(all(0 <= score <= 1 for score in scores))
-    ranks = np.argsort(np.argsort(np.array(list(files), dtype=object))) if files else np.empty(0, dtype=np.int64)
-    file_codes = np.frombuffer(file, dtype=np.int64)
-    order = np.lexsort((np.frombuffer(row, dtype=np.int64), ranks[file_codes]))
-    words = np.frombuffer(bytes(digests), dtype=np.uint64).reshape(len(row), 3)[order]
-    return QuestionScores(
-        name=name,
-        names=tuple(names),
-        families=tuple(families[code] for code in range(len(names))),
-        files=tuple(files),
-        unverifiable=frozenset(unverifiable),
-        source=np.frombuffer(source, dtype=np.int64)[order],
-        file=file_codes[order],
-        row=np.frombuffer(row, dtype=np.int64)[order],
-        key=words[:, :2],
-        truth=words[:, 2],
-        total=np.frombuffer(total, dtype=np.float64)[order],
-        n_scored=np.frombuffer(n_scored, dtype=np.int64)[order],
-        n_missing=np.frombuffer(n_missing, dtype=np.int64)[order],
-        n_right=np.frombuffer(n_right, dtype=np.int64)[order],
-        noise=np.frombuffer(noise, dtype=np.float64)[order],
-        is_binary=np.frombuffer(bytes(is_binary), dtype=np.bool_)[order],
-        is_bounded=np.frombuffer(bytes(is_bounded), dtype=np.bool_)[order],
-    )
+        if any(abs(score) > MAX_SCORE for score in scores):
+            raise _TooLargeError(question.data_source, question.file, question.row)
+        self._total.append(math.fsum(scores))
+        self._n_scored.append(len(scores))
+        self._n_missing.append(len(question.scores) - len(scores) if question.scores else 1)
+        self._n_right.append(sum(score >= self._threshold for score in scores))
+        self._noise.append(_noise(scores))
+        self._is_binary.append(all(score in (0, 1) for score in scores))
+        self._is_bounded.append(all(0 <= score <= 1 for score in scores))
+
+    def add_once(self, part: AskedOnce) -> None:
+        """Add questions that were asked once."""
+        n, score, is_missing = len(part.row), part.score, np.isnan(part.score)
+        if (too_large := np.flatnonzero(np.abs(score) > MAX_SCORE)).size:
+            first = too_large[0]
+            raise _TooLargeError(part.names[part.source[first]], part.file, int(part.row[first]))
+        codes = np.array(list(map(self._coded, part.names, part.families)), dtype=np.int64)
+        for column, values in (
+            (self._source, codes[part.source]),
+            (self._file, np.full(n, self._files[part.file])),
+            (self._row, part.row),
+            (self._total, np.where(is_missing, 0.0, score)),
+            (self._noise, np.full(n, np.nan)),
+            (self._n_scored, (~is_missing).astype(np.int64)),
+            (self._n_missing, is_missing.astype(np.int64)),
+            (self._n_right, (score >= self._threshold).astype(np.int64)),
+        ):
+            column.frombytes(values.tobytes())
+        self._digests += part.digests.tobytes()
+        self._is_binary += (is_missing | (score == 0) | (score == 1)).tobytes()
+        self._is_bounded += (is_missing | ((score >= 0) & (score <= 1))).tobytes()
+
+    def _coded(self, data_source: str, family: str) -> int:
+        code = self._names[data_source]
+        self._families.setdefault(code, family)
+        return code
+
+    def scores(self, name: str, unverifiable: Collection[str]) -> QuestionScores:
+        """All that was added, in the order of file name and row."""
+        files = np.array(list(self._files), dtype=object)
+        ranks = np.argsort(np.argsort(files)) if len(files) else np.empty(0, dtype=np.int64)
+        source, file, row, n_scored, n_missing, n_right = (
+            np.frombuffer(column, dtype=np.int64)
+            for column in (self._source, self._file, self._row, self._n_scored, self._n_missing, self._n_right)
+        )
+        order = np.lexsort((row, ranks[file]))
+        words = np.frombuffer(self._digests, dtype=np.uint64).reshape(len(row), 3)[order]
+        own = np.frombuffer(b"".join(_digest(each, size=16) for each in self._names), dtype=np.uint64).reshape(-1, 2)
+        return QuestionScores(
+            name=name,
+            names=tuple(self._names),
+            families=tuple(self._families[code] for code in range(len(self._names))),
+            files=tuple(self._files),
+            unverifiable=frozenset(unverifiable),
+            source=source[order],
+            file=file[order],
+            row=row[order],
+            key=words[:, :2] ^ own[source[order]],  # a prompt is another question in another data source
+            truth=words[:, 2],
+            total=np.frombuffer(self._total, dtype=np.float64)[order],
+            n_scored=n_scored[order],
+            n_missing=n_missing[order],
+            n_right=n_right[order],
+            noise=np.frombuffer(self._noise, dtype=np.float64)[order],
+            is_binary=np.frombuffer(self._is_binary, dtype=np.bool_)[order],
+            is_bounded=np.frombuffer(self._is_bounded, dtype=np.bool_)[order],
+        )
 
 
 class _Codes(dict[str, int]):
@@ -299,8 +386,9 @@ class _Codes(dict[str, int]):
         return code
 
 
-def _digest(*texts: str, size: int) -> bytes:
-    return blake2b("\0".join(texts).encode(errors="surrogatepass"), digest_size=size).digest()
+def _digest(text: str | bytes, *, size: int) -> bytes:
+    """The digest of a text; bytes are one already."""
+    return text if isinstance(text, bytes) else blake2b(text.encode(errors="surrogatepass"), digest_size=size).digest()
 
 
 def _noise(scores: Sequence[float]) -> float:
@@ -328,7 +416,7 @@ def pair(a: QuestionScores, b: QuestionScores) -> tuple[Integers, Integers]:
     by_truth = _ids(by_key, np.concatenate([a.truth, b.truth]))
     index_a, index_b = np.arange(len(a)), np.arange(len(b))
     first_a, first_b = _matches(by_truth[: len(a)], by_truth[len(a) :])
-    rest_a, rest_b = np.setdiff1d(index_a, first_a), np.setdiff1d(index_b, first_b)
+    rest_a, rest_b = np.delete(index_a, first_a), np.delete(index_b, first_b)
     second_a, second_b = _matches(by_key[: len(a)][rest_a], by_key[len(a) :][rest_b])
     paired_a = np.concatenate([first_a, rest_a[second_a]])
     paired_b = np.concatenate([first_b, rest_b[second_b]])
@@ -442,21 +530,23 @@ class _Paired:
         flipped = (share_a > 0.5) & (share_b < 0.5) if worse else (share_a < 0.5) & (share_b > 0.5)
         found = np.flatnonzero(flipped & self.is_counted)
         found = found[np.argsort(-np.abs(share_b[found] - share_a[found]), kind="stable")]
-        result = []
-        for i, j in zip(self.in_a[found].tolist(), self.in_b[found].tolist(), strict=True):
-            (file, row), (baseline_file, baseline_row) = b.place(j), a.place(i)
-            result.append(
-                Flip(
-                    data_source=a.names[a.source[i]],
-                    file=file,
-                    row=row,
-                    baseline_file=baseline_file,
-                    baseline_row=baseline_row,
-                    baseline_score=float(a.total[i] / a.n_scored[i]),
-                    score=float(b.total[j] / b.n_scored[j]),
-                )
+        in_a, in_b = self.in_a[found], self.in_b[found]
+        mean_a, mean_b = a.total[in_a] / a.n_scored[in_a], b.total[in_b] / b.n_scored[in_b]
+        columns = (a.source[in_a], b.file[in_b], b.row[in_b], a.file[in_a], a.row[in_a], mean_a, mean_b)
+        return tuple(
+            Flip(
+                data_source=a.names[source],
+                file=b.files[file],
+                row=row,
+                baseline_file=a.files[baseline_file],
+                baseline_row=baseline_row,
+                baseline_score=baseline_score,
+                score=score,
             )
-        return tuple(result)
+            for source, file, row, baseline_file, baseline_row, baseline_score, score in zip(
+                *(column.tolist() for column in columns), strict=True
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

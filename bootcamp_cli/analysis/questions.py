@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, Raw, UnsetType
 
-from bootcamp_cli.analysis.compare import Question, QuestionScores, collect_scores, halves
+from bootcamp_cli.analysis.compare import AskedOnce, Question, QuestionScores, collect_scores, halves
 from bootcamp_cli.bootcamps.registry import family_of
 from bootcamp_cli.store.details import RunDetails
 from bootcamp_cli.store.journal import RunRows
@@ -36,7 +36,7 @@ def read_scores(run_dirs: Mapping[str, RunDir], *, threshold: float = 1.0) -> li
     read = [_Reading(run_dir) for run_dir in run_dirs.values()]
     scores = [
         replace(
-            collect_scores(name, reading.questions(), threshold=threshold),
+            collect_scores(name, reading.parts(), threshold=threshold),
             unverifiable=reading.unverifiable(),
         )
         for name, reading in zip(run_dirs, read, strict=True)
@@ -83,6 +83,14 @@ class _Reading:
 
     def questions(self) -> Iterator[Question]:
         """The questions of which there is a record."""
+        for part in self.parts():
+            if isinstance(part, AskedOnce):
+                yield from part.questions()
+            else:
+                yield part
+
+    def parts(self) -> Iterator[Question | AskedOnce]:
+        """The same, those of a file at once where each was asked once."""
         rows = self._details.rows
         for path in self._details.files()[0]:
             owed = None if rows is None else rows[path.name]
@@ -114,7 +122,9 @@ class _Reading:
             failures=_last_failures(self._details),
         )
 
-    def _of_file(self, file: str, stem: str, lines: Iterable[HeadLine], owed: RunRows | None) -> Iterator[Question]:
+    def _of_file(
+        self, file: str, stem: str, lines: Iterable[HeadLine], owed: RunRows | None
+    ) -> Iterator[Question | AskedOnce]:
         """The questions of one details file, whose records may come in any order: some 50 bytes for each."""
         rows, repeats, scores, codes = array("q"), array("q"), array("d"), array("q")
         flags, digests = bytearray(), bytearray()
@@ -143,31 +153,35 @@ class _Reading:
         self._count(by_code, _view(codes), np.frombuffer(flags, np.uint8))
         order = np.lexsort((_view(repeats), _view(codes), _view(rows)))
 
-        def question(i: int, its_scores: Sequence[float | None]) -> Question:
-            content = digests[24 * i : 24 * i + 24].decode("latin-1")
-            return Question(
-                data_source=by_code[codes[i]],
-                family=families[codes[i]],
-                prompt=content[:16],
-                ground_truth=content[16:],
-                file=file,
-                row=rows[i],
-                scores=its_scores,
-            )
-
         ordered_rows, ordered_codes = _view(rows)[order], _view(codes)[order]
         is_first = np.ones(len(order), dtype=np.bool_)
         is_first[1:] = (np.diff(ordered_rows) != 0) | (np.diff(ordered_codes) != 0)
         if is_first.all() and (owed is None or (owed.n_repeats == 1 and owed.samples is None)):
-            for i in order.tolist():
-                yield question(i, (None,) if flags[i] or scores[i] != scores[i] else (scores[i],))
+            yield AskedOnce(
+                file=file,
+                names=by_code,
+                families=families,
+                source=ordered_codes,
+                row=ordered_rows,
+                digests=np.frombuffer(digests, np.uint64).reshape(-1, 3)[order],
+                score=np.frombuffer(scores, np.float64)[order],
+            )
             return
         starts = np.flatnonzero(is_first).tolist()
         places = order.tolist()
         for start, end in zip(starts, [*starts[1:], len(places)], strict=True):
             group = places[start:end]
             row = rows[group[0]]
-            yield question(group[0], _scores(group, row, owed, repeats=repeats, scores=scores, flags=flags))
+            i = group[0]
+            yield Question(
+                data_source=by_code[codes[i]],
+                family=families[codes[i]],
+                prompt=bytes(digests[24 * i : 24 * i + 16]),
+                ground_truth=bytes(digests[24 * i + 16 : 24 * i + 24]),
+                file=file,
+                row=row,
+                scores=_scores(group, row, owed, repeats=repeats, scores=scores, flags=flags),
+            )
 
     def _count(self, names: Sequence[str], codes: Any, flags: Any) -> None:
         """Count the records of each data source, and those that no bootcamp scored."""
@@ -230,8 +244,8 @@ def _canonical(raw: Raw | UnsetType) -> bytes:
     if not isinstance(raw, Raw):
         return b""
     written = bytes(raw)
-    if written.startswith(b'"') and b"\\" not in written:
-        return written
+    if written.startswith(b'"') and b"\\u" not in written and b"\\/" not in written:
+        return written  # no other text can be spelled in another way than the encoder's
     try:
         return _encoder.encode(decode(written))
     except (ValueError, TypeError, RecursionError):

@@ -134,7 +134,7 @@ def _of_run(run_dir: RunDir) -> tuple[list[tuple[str, str, int]], int, dict[str,
     within. A group whose answers never differ has half of one differing pair, as a rate of 0 cannot be known.
     """
     scores: defaultdict[tuple[str, str], list[list[float]]] = defaultdict(list)
-    prompts: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    prompts: defaultdict[tuple[str, str], set[str | bytes]] = defaultdict(set)
     families: dict[str, str] = {}
     most: Counter[int] = Counter()
     for question in read_questions(run_dir):
