@@ -1,9 +1,9 @@
 """Verify kept outputs again: no request is made, and records are replaced file by file."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -155,65 +155,97 @@ class _FileRescore:
     async def run(self, pool: VerificationExecutor, lock: RunLock | None, limiter: anyio.CapacityLimiter) -> None:
         """Verify the file's records; `limiter` bounds the number of files that are processed at once."""
         records = (stored for position, stored in enumerate(self._stored()) if position not in self._superseded)
-        async with limiter, in_thread(_replacing(self._path, lock)) as target:
-            while chunk := await anyio.to_thread.run_sync(_chunk, records):
-                lines = await self._verified(chunk, pool)
+        async with limiter, _replacing(self._path, lock) as target:
+            is_last = False
+            while not is_last:
+                chunk, is_last = await anyio.to_thread.run_sync(_chunk, records)
+                verdicts = await self._verified(chunk, pool)
+                self._count(chunk, verdicts)
                 if target is not None:
-                    await anyio.to_thread.run_sync(target.writelines, lines)
+                    await anyio.to_thread.run_sync(_write, target, chunk, verdicts)
 
     def _stored(self) -> "Iterator[_Stored]":
         return self._details.records(self._path)
 
-    async def _verified(self, chunk: "list[_Stored]", pool: VerificationExecutor) -> list[bytes]:
-        """The lines of a chunk, with their new verdicts."""
-        lines = [b""] * len(chunk)
+    async def _verified(self, chunk: "list[_Stored]", pool: VerificationExecutor) -> "_Verdicts":
+        """The new verdicts of a chunk, by position.
 
-        async def verify(position: int) -> None:
-            stored = chunk[position]
+        Raises:
+            anyio.ClosedResourceError: the executor was closed in the meantime.
+        """
+        due = [
+            (position, ref, stored.record)
+            for position, stored in enumerate(chunk)
+            if isinstance(stored, StoredRecord) and (ref := self._resolve(stored.record.data_source)) is not None
+        ]
+        verdicts: _Verdicts = {}
+        n_left, all_came = len(due), anyio.Event()
+
+        def take(position: int, verdict: Verdict | None) -> None:
+            nonlocal n_left
+            n_left -= 1
+            if verdict is not None:
+                verdicts[position] = verdict
+            if not n_left:
+                all_came.set()
+
+        for position, ref, record in due:
+            text = verified_text(record.output, record.reasoning_content)
+            pool.submit(ref, text, record.ground_truth, partial(take, position))
+        if due:
+            await all_came.wait()
+        if len(verdicts) < len(due):
+            raise anyio.ClosedResourceError
+        return verdicts
+
+    def _count(self, chunk: "list[_Stored]", verdicts: "_Verdicts") -> None:
+        result = self._result
+        result.n_verified += len(verdicts)
+        for position, stored in enumerate(chunk):
             if isinstance(stored, StoredHalf):
-                self._result.halves.append(stored.half)
-                lines[position] = stored.content
-            else:
-                lines[position] = await self._again(stored, pool)
-
-        async with anyio.create_task_group() as tasks:
-            for position in range(len(chunk)):
-                tasks.start_soon(verify, position)
-        return lines
-
-    async def _again(self, stored: StoredRecord, pool: VerificationExecutor) -> bytes:
-        """The line of a record with its new verdict; as it was where there is no bootcamp."""
-        record = stored.record
-        self._result.n_records += 1
-        ref = self._resolve(record.data_source)
-        if ref is None:
-            missing = self._result.without_bootcamp
-            missing[record.data_source] = missing.get(record.data_source, 0) + 1
-            return stored.content + b"\n"
-        text = verified_text(record.output, record.reasoning_content)
-        verdict = await pool.verify(ref, text, record.ground_truth)
-        self._result.n_verified += 1
-        if record.score != verdict.score:
-            self._result.changes.append(_change(self._path.name, stored, verdict))
-        return stored.encode(with_verdict(record, verdict))
+                result.halves.append(stored.half)
+                continue
+            result.n_records += 1
+            verdict = verdicts.get(position)
+            if verdict is None:
+                name = stored.record.data_source
+                result.without_bootcamp[name] = result.without_bootcamp.get(name, 0) + 1
+            elif stored.record.score != verdict.score:
+                result.changes.append(_change(self._path.name, stored, verdict))
 
 
 _Stored = StoredRecord | StoredHalf
 
+_Verdicts = dict[int, Verdict]
 
-def _chunk(records: Iterator[_Stored]) -> list[_Stored]:
-    """The next records: enough to keep all workers busy, few enough to fit in memory."""
+
+def _chunk(records: Iterator[_Stored]) -> tuple[list[_Stored], bool]:
+    """The next records, enough to keep all workers busy, few enough to fit in memory; and whether they are the last."""
     chunk: list[_Stored] = []
     n_bytes = 0
-    while len(chunk) < _CHUNK and n_bytes < _CHUNK_BYTES and (stored := next(records, None)):
+    for stored in records:
         chunk.append(stored)
         n_bytes += len(stored.content)
-    return chunk
+        if len(chunk) == _CHUNK or n_bytes >= _CHUNK_BYTES:
+            return chunk, False
+    return chunk, True
 
 
-def _replacing(path: Path, lock: RunLock | None) -> AbstractContextManager[BinaryIO | None]:
+def _replacing(path: Path, lock: RunLock | None) -> AbstractAsyncContextManager[BinaryIO | None]:
     """A file that takes the place of `path` when the block ends without an error; None in a dry run."""
-    return nullcontext() if lock is None else replacing(path, lock.check)
+    return nullcontext() if lock is None else in_thread(replacing(path, lock.check))
+
+
+def _write(target: BinaryIO, chunk: list[_Stored], verdicts: _Verdicts) -> None:
+    """Write the lines of a chunk with their new verdicts; those without one as they were."""
+    for position, stored in enumerate(chunk):
+        verdict = verdicts.get(position)
+        if isinstance(stored, StoredHalf):
+            target.write(stored.content)
+        elif verdict is None:
+            target.write(stored.content + b"\n")
+        else:
+            target.write(stored.encode(with_verdict(stored.record, verdict)))
 
 
 def _change(file: str, stored: StoredRecord, verdict: Verdict) -> ScoreChange:

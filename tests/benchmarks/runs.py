@@ -12,9 +12,8 @@ from bootcamp_cli.types import Answer, Sample, Verdict, encode_line
 from tests.run_directories import write_run
 
 _N_FILES = 80
-_WORDS = (
-    "the cell in row 3 has \\(\\frac{1}{2}\\) so we place a “7” → and check: \n\n**step** 12 + 30 = 42, then".split(" ")
-)
+_TEXT = "the cell in row 3 has \\(\\frac{1}{2}\\) so we place a “7” → and check: \n\n**step** 12 + 30 = 42, then"
+_WORDS = _TEXT.split(" ")
 
 
 @contextmanager
@@ -28,7 +27,7 @@ def run_of(n: int, *, n_files: int = _N_FILES, seed: int = 0) -> Iterator[Path]:
     with TemporaryDirectory(prefix="bootcamp-bench-") as folder:
         run_dir = write_run(Path(folder) / "run", dict.fromkeys(names, ()), planned=dict.fromkeys(names, n // n_files))
         for at, name in enumerate(names):
-            random_ = random.Random(1000 * seed + at)
+            random_ = random.Random(1000 * seed + at)  # noqa: S311 - answers, not secrets
             with (run_dir / "details" / f"{name}.jsonl").open("wb") as file:
                 file.writelines(_line(name, row, random_) for row in range(n // n_files))
         yield run_dir
