@@ -195,6 +195,14 @@ def test_more_is_there_when_a_run_goes_on(tmp_path: Path) -> None:
     assert run.current is run.current
 
 
+def test_the_first_samples_are_there_as_soon_as_they_are_read(tmp_path: Path) -> None:
+    """Who looked before anything was read does not wait for a second to see the first samples."""
+    run = RunSamples(RunDir(write_run(tmp_path / "run", {"Maze": [[1.0]], "Sums": [[0.0]]})))
+    seen: list[int] = []
+    run.refresh(lambda *_: seen.append(len(run.current)))
+    assert seen[:2] == [0, 1]
+
+
 def test_a_record_that_moved_is_not_mistaken_for_another(tmp_path: Path) -> None:
     """Where a file changed since it was read, opening says so."""
     run = write_run(tmp_path / "run", {"Sums": [[1.0], [0.0]]})

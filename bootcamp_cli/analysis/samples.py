@@ -187,12 +187,12 @@ class RunSamples:
 
     @property
     def current(self) -> "Samples":
-        """The samples that are known so far; while they become more, at most once a second anew."""
+        """The samples that are known so far; while they become more, once there are any at most once a second anew."""
         with self._making:
             version = (self._index.version, self._version)
             if self._made is not None:
                 known, when, samples = self._made
-                if known == version or (not self.is_complete and time.monotonic() - when < 1):
+                if known == version or (not self.is_complete and len(samples) and time.monotonic() - when < 1):
                     return samples
             samples = Samples(
                 run_dir=self.run_dir,
