@@ -252,7 +252,7 @@ class _Group:
 
     def _add_effort(self, record: "AnswerHead") -> None:
         """Count what differs between runs with the same answers: time and repeated attempts."""
-        if isinstance(record.retries, tuple):
+        if record.retries and isinstance(record.retries, tuple):
             self.retries.update(record.retries)
         latency = None
         if isinstance(record.latency_s, float) and 0 < record.latency_s <= MAX_LEN:  # 0: an answer from elsewhere

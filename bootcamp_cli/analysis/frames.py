@@ -468,8 +468,16 @@ def _text(value: Any) -> str | None:
 
 def _decoded(raw: Raw | UnsetType) -> str | None:
     """A text that was kept as written; None where it is no text."""
-    written = bytes(raw) if isinstance(raw, Raw) else b""
-    return _text(decode(written)) if written.startswith(b'"') else None
+    if not isinstance(raw, Raw):
+        return None
+    try:
+        return _decode_text(raw)
+    except ValueError:  # no text, or one that only the standard library reads
+        written = bytes(raw)
+        return _text(decode(written)) if written.startswith(b'"') else None
+
+
+_decode_text: Callable[[Raw], str | None] = msgspec.json.Decoder(str | None).decode
 
 
 def _as_json(raw: Raw | UnsetType) -> str | None:

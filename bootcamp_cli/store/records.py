@@ -206,7 +206,10 @@ def _starts(raw: Raw | UnsetType, *starts: bytes) -> bool:
 
 def _lacks_text(raw: Raw | UnsetType) -> bool:
     """Whether a text, as written, has no characters, or there is none."""
-    return not isinstance(raw, Raw) or bytes(memoryview(raw)[:5]) in (b'""', b"null")
+    return not isinstance(raw, Raw) or raw in _NO_TEXTS
+
+
+_NO_TEXTS = (Raw(b'""'), Raw(b"null"))
 
 
 HeadLine = tuple[int, int, RecordHead]

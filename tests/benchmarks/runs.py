@@ -17,29 +17,32 @@ _WORDS = _TEXT.split(" ")
 
 
 @contextmanager
-def run_of(n: int, *, n_files: int = _N_FILES, seed: int = 0) -> Iterator[Path]:
-    """A complete run of n samples of about 1 kB, each question asked once.
+def run_of(n: int, *, repeats: int = 1, seed: int = 0) -> Iterator[Path]:
+    """A complete run of n samples of about 1 kB in 80 files.
 
     As answers are: texts and lengths that differ, one in twenty truncated, one in two hundred tried twice. Runs of
     other seeds have the same questions and other answers.
     """
-    names = sorted(CATALOG)[:n_files]
+    names = sorted(CATALOG)[:_N_FILES]
+    n_rows = n // _N_FILES // repeats
     with TemporaryDirectory(prefix="bootcamp-bench-") as folder:
-        run_dir = write_run(Path(folder) / "run", dict.fromkeys(names, ()), planned=dict.fromkeys(names, n // n_files))
+        planned = dict.fromkeys(names, n_rows)
+        run_dir = write_run(Path(folder) / "run", dict.fromkeys(names, ()), planned=planned, repeats=repeats)
         for at, name in enumerate(names):
             random_ = random.Random(1000 * seed + at)  # noqa: S311 - answers, not secrets
             with (run_dir / "details" / f"{name}.jsonl").open("wb") as file:
-                file.writelines(_line(name, row, random_) for row in range(n // n_files))
+                file.writelines(_line(name, row, repeat, random_) for row in range(n_rows) for repeat in range(repeats))
         yield run_dir
 
 
-def _line(name: str, row: int, random_: random.Random) -> bytes:
+def _line(name: str, row: int, repeat: int, random_: random.Random) -> bytes:
     text = " ".join(random_.choices(_WORDS, k=75))
     n_tokens = random_.randint(50, 400)
     is_right, is_cut = random_.random() < 0.6, random_.random() < 0.05
     sample = Sample(
         file=f"{name}.jsonl",
         row=row,
+        repeat=repeat,
         id=row,
         data_source=name,
         prompt=f"{name}, puzzle {row}: " + "fill the grid so that each row has every number once.\n" * 4,
