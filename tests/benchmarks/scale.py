@@ -1,4 +1,4 @@
-"""What grows with the data: start, check, replay, report, runs, frame, compare, rescore, memory, cost per sample.
+"""What grows with the data: start, check, replay, runs, what is done after a run, memory, cost per sample.
 
 `python -m tests.benchmarks.scale` (about half an hour); `--only NAME` measures one thing.
 """
@@ -30,7 +30,16 @@ from bootcamp_cli.processes import usable_cpus
 from bootcamp_cli.store.journal import replay
 from bootcamp_cli.store.records import make_record
 from bootcamp_cli.types import Answer, Sample, Verdict, encode_line
-from tests.benchmarks.data import n_rows, public_test_dir, repeated
+from tests.benchmarks.after_run import (
+    compare_speed,
+    export_speed,
+    frame_speed,
+    page_speed,
+    report_speed,
+    rescore_speed,
+    viewer_speed,
+)
+from tests.benchmarks.data import public_test_dir, repeated
 from tests.benchmarks.measure import Cost, run, stub, tool_command
 from tests.benchmarks.starts import first_request, help_starts, package_start, typer_starts
 from tests.run_directories import write_run
@@ -146,14 +155,6 @@ def _one_core() -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-def report_speed() -> Figures:
-    """`bootcamp report` of 1,000,000 records of 1 kB."""
-    with _details(1_000_000, 1000) as run_dir:
-        command = [sys.executable, "-m", "bootcamp_cli", "report", str(run_dir), "--json"]
-        cost = _account(command, "report")
-    return {"report of 1,000,000 records, s": cost.wall_s, "report, MB": cost.main_mb}
-
-
 def runs_speed() -> Figures:
     """`bootcamp runs` of 200 runs of 80 test files, and of the same with details newer than the averages."""
     scores = {f"t{at:02}": [[float(row % 2)] for row in range(68)] for at in range(80)}
@@ -168,55 +169,6 @@ def runs_speed() -> Figures:
         for path in Path(directory).glob("*/details/t00.jsonl"):
             os.utime(path)
         return {"runs, 200 with averages, s": known_s, "runs, 200 to be counted, s": _wall_s(command)}
-
-
-def page_speed() -> Figures:
-    """`bootcamp report --html` of 1,000,000 records of 1 kB."""
-    with _details(1_000_000, 1000) as run_dir:
-        command = [sys.executable, "-m", "bootcamp_cli", "report", str(run_dir), "--json", "--html"]
-        cost = _account(command, "page")
-        size_mb = (run_dir / "report.html").stat().st_size / 1e6
-    return {
-        "report --html of 1,000,000 records, s": cost.wall_s,
-        "report --html, MB": cost.main_mb,
-        "page, MB": size_mb,
-    }
-
-
-def frame_speed() -> Figures:
-    """`Run.samples()` of 1,000,000 records of 1 kB, without the texts: time and memory of a process that does it."""
-    with _details(1_000_000, 1000) as run_dir:
-        code = (
-            "import sys; from pathlib import Path; from bootcamp_cli.analysis.frames import samples_frame\n"
-            "from bootcamp_cli.store.run_dir import open_run_dir\n"
-            "assert len(samples_frame(open_run_dir(Path(sys.argv[1])))) == 1_000_000"
-        )
-        cost = _account([sys.executable, "-c", code, str(run_dir)], "samples")
-    assert cost.exit_code == 0
-    assert cost.main_mb < 1024
-    return {"frame of 1,000,000 samples, s": cost.wall_s, "frame, MB": cost.main_mb}
-
-
-def compare_speed() -> Figures:
-    """`bootcamp compare` of two runs of 1,000,000 records of 1 kB, of which two in five flipped."""
-    with _details(1_000_000, 1000, wrong_every=3) as before, _details(1_000_000, 1000, wrong_every=5) as after:
-        command = [sys.executable, "-m", "bootcamp_cli", "compare", str(before), str(after)]
-        cost = _account(command, "compare")
-    assert cost.exit_code == 0
-    assert cost.main_mb < 1024
-    return {"compare of two runs of 1,000,000 records, s": cost.wall_s, "compare, MB": cost.main_mb}
-
-
-def rescore_speed() -> Figures:
-    """`bootcamp rescore` of the public set's outputs: wall time and how many cores it used."""
-    with public_test_dir() as test_dir, TemporaryDirectory(prefix="bootcamp-bench-") as output:
-        with stub("--chars=4000") as url:
-            run("eval", tool_command(url, test_dir, Path(output), n_slots=128), url)
-        [run_dir] = Path(output).iterdir()
-        command = [sys.executable, "-m", "bootcamp_cli", "rescore", str(run_dir), "--dry-run", "--json"]
-        cost = _account(command, "rescore")
-        n = n_rows(test_dir)
-    return {"rescore, records/s": n / cost.wall_s, "rescore, cores used": cost.cpu_s / cost.wall_s, "records": n}
 
 
 def growth() -> Figures:
@@ -258,11 +210,11 @@ def _run_tool(test_dir: Path, *, n_slots: int, server: tuple[str, ...]) -> Cost:
 
 
 @contextmanager
-def _details(n: int, n_bytes: int, *, wrong_every: int | None = None) -> Iterator[Path]:
-    """A run directory with one details file of n records of about so many bytes, each `wrong_every`-th one wrong."""
+def _details(n: int, n_bytes: int) -> Iterator[Path]:
+    """A run directory with one details file of n records of about so many bytes."""
     sample = Sample(file="a.jsonl", row=0, id=0, data_source="Any", prompt="p" * (n_bytes // 4), ground_truth=[1, 2])
     answer = Answer(text="", finish_reason="stop", usage={"completion_tokens": 100}, model="m")
-    verdict, wrong = Verdict(score=1.0, extracted="x"), Verdict(score=0.0, extracted="x")
+    verdict = Verdict(score=1.0, extracted="x")
     bare = len(encode_line(make_record(sample, answer, verdict, attempts=1, latency_s=1.0)))
     answer = replace(answer, text="o" * max(0, n_bytes - bare - 8))
     with TemporaryDirectory(prefix="bootcamp-bench-") as folder:
@@ -270,16 +222,9 @@ def _details(n: int, n_bytes: int, *, wrong_every: int | None = None) -> Iterato
         with (Path(folder) / "details" / "a.jsonl").open("wb") as file:
             for row in range(n):
                 asked = replace(sample, row=row, id=row)
-                found = wrong if wrong_every and row % wrong_every == 0 else verdict
-                record = make_record(asked, answer, found, attempts=1, latency_s=1.0)
+                record = make_record(asked, answer, verdict, attempts=1, latency_s=1.0)
                 file.write(encode_line(record))
         yield Path(folder)
-
-
-def _account(command: list[str], name: str) -> Cost:
-    """The cost of a command that asks no server."""
-    with stub() as url:
-        return run(name, command, url)
 
 
 def _timed(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
@@ -305,6 +250,8 @@ MEASUREMENTS: dict[str, Callable[[], Figures]] = {
     "page": page_speed,
     "frame": frame_speed,
     "compare": compare_speed,
+    "export": export_speed,
+    "viewer": viewer_speed,
     "rescore": rescore_speed,
     "slots": slot_memory,
     "growth": growth,
