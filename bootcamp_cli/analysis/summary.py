@@ -7,6 +7,7 @@ any order give the same bits: sums of floats are rounded once, quantiles come fr
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 
 from bootcamp_cli.analysis.endpoints import EndpointCounts
 from bootcamp_cli.analysis.statistics import (
@@ -271,7 +272,7 @@ class Drawn:
     n_rows: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RunSummary:
     """The whole run: its rows (files in name order, data sources in order of first appearance) and their totals.
 
@@ -293,7 +294,7 @@ class RunSummary:
     traffic: Mapping[str, EndpointTraffic] = field(default_factory=dict)
     loads: Sequence[Load] = ()
 
-    @property
+    @cached_property
     def families(self) -> dict[str, "RunSummary"]:
         """The rows of each family with their totals, by the family's name, sorted."""
         by_family: defaultdict[str, list[GroupSummary]] = defaultdict(list)
@@ -369,12 +370,12 @@ class RunSummary:
         scores = [row.score_if_truncated_right for row in rows if row.score_if_truncated_right is not None]
         return exact_mean(scores) if len(scores) == len(rows) else None
 
-    @property
+    @cached_property
     def length(self) -> Distribution:
         """The output lengths of the answers that have a score."""
         return added_distributions(self.lengths.values())
 
-    @property
+    @cached_property
     def lengths(self) -> dict[str, Distribution]:
         """The output lengths by what became of the answer, in the order of `Account`; those that there are."""
         return {
@@ -383,7 +384,7 @@ class RunSummary:
             if (found := [group.lengths[name] for group in self.groups if name in group.lengths])
         }
 
-    @property
+    @cached_property
     def latency(self) -> Distribution:
         """The latencies of the answers that have one, in units of LATENCY_UNIT_S."""
         return added_distributions(group.latency for group in self.groups)
