@@ -185,7 +185,7 @@ def test_verdicts_are_those_of_the_local_pool(site: Path) -> None:
 def test_lost_nodes_lose_nothing(site: Path) -> None:
     """Nodes are lost with their answers, so that samples are verified twice: each gets its own verdict, once."""
     ref = write_bootcamp(site, "odd", ODD)
-    samples: list[tuple[BootcampRef, str, Any]] = [(ref, str(number), number / 4) for number in range(400)]
+    samples: list[tuple[BootcampRef, str, Any]] = [(ref, str(number), number / 4) for number in range(4000)]
     nodes = []
 
     def cluster() -> LocalCluster:
@@ -193,7 +193,7 @@ def test_lost_nodes_lose_nothing(site: Path) -> None:
         return LocalCluster(*nodes)
 
     given, events = verdicts_of(cluster, samples)
-    assert given == [[Verdict(score=number / 4, extracted=str(number))] for number in range(400)]
+    assert given == [[Verdict(score=number / 4, extracted=str(number))] for number in range(4000)]
     assert all(node.n_batches for node in nodes)
     warnings = [event.message for event in events if isinstance(event, Warned)]
     assert [warning.split(";")[0] for warning in sorted(warnings)] == [

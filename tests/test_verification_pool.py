@@ -337,6 +337,30 @@ def test_workers_start_as_load_needs(site: Path) -> None:
     assert len({pid_of(verdict) for verdict in verify_all([(third_party, "x", None)] * 12, workers=3)}) == 3
 
 
+def test_a_sample_that_takes_long_holds_up_no_other(site: Path) -> None:
+    """A single quick sample that waits behind it gets a worker of its own."""
+    wait = checking(
+        "(directory / 'begun').touch()\nwhile not (directory / 'told').exists():\n    time.sleep(0.01)\nreturn True",
+        f"import pathlib, time\ndirectory = pathlib.Path({str(site)!r})",
+    )
+    waiting = write_bootcamp(site, "waiting", wait)
+    telling = write_bootcamp(site, "telling", wait.replace("(directory / 'begun')", "(directory / 'told')"))
+
+    async def work(pool: VerifierPool) -> list[Verdict]:
+        verdicts: list[Verdict] = []
+
+        async def one(ref: BootcampRef) -> None:
+            verdicts.append(await pool.verify(ref, ref.data_source, None))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one, waiting)
+            await until((site / "begun").exists)
+            tasks.start_soon(one, telling)
+        return verdicts
+
+    assert {verdict.extracted: verdict.score for verdict in in_pool(work, workers=2)} == {"waiting": 1, "telling": 1}
+
+
 def test_large_outputs_and_extractions(site: Path) -> None:
     """Megabytes pass both ways, whatever the characters; what is extracted is cut at 1 MiB."""
     ref = write_bootcamp(site, "echo", ECHO)

@@ -17,7 +17,7 @@ from bootcamp_cli.processes import usable_cpus
 from bootcamp_cli.store.atomic import scratch_directory
 from bootcamp_cli.types import BootcampRef, Verdict
 from bootcamp_cli.verification.executor import OnVerdict
-from bootcamp_cli.verification.jobs import LOADS, MAX_SAMPLES, Intake, Job, JobQueue, encoded
+from bootcamp_cli.verification.jobs import BATCH_S, LOADS, MAX_SAMPLES, Intake, Job, JobQueue, encoded
 from bootcamp_cli.verification.process import (
     WorkerEndedError,
     WorkerLimits,
@@ -71,6 +71,7 @@ class VerifierPool:
         self._intake = Intake(JobQueue(batch), self._start_worker)
         self._directory_numbers = itertools.count(1)
         self._n_workers = 0
+        self._is_looking = False
         self._n_failed_starts = 0
         self._n_failed_loads: Counter[BootcampRef] = Counter()
         self._unloadable: dict[BootcampRef, Verdict] = {}
@@ -120,11 +121,22 @@ class VerifierPool:
         return self._intake.submit(ref, output, ground_truth, on_verdict)
 
     def _start_worker(self) -> bool:
+        """Start one more worker, where those that there are do not keep up: a start costs as much as many verdicts."""
         if self._n_workers == self._max_workers:
+            return False
+        if self._n_workers and not self._intake.queue.is_behind:
+            if not self._is_looking:
+                self._is_looking = True
+                self._intake.tasks.start_soon(self._look_again)
             return False
         self._n_workers += 1
         self._intake.tasks.start_soon(self._work)
         return True
+
+    async def _look_again(self) -> None:
+        await anyio.sleep(BATCH_S)
+        self._is_looking = False
+        self._intake.wake()
 
     async def _work(self) -> None:
         """Run one worker after another, each for as long as it lives; at the head of the loop it counts as coming."""
