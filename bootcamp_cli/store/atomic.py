@@ -13,6 +13,9 @@ from bootcamp_cli.errors import DiskError, disk_error
 
 _PREFIX = ".tmp-"
 
+_BUFFER_BYTES = 256 * 1024
+"""How much is written at once: each write lets other threads run, which cost more than it does."""
+
 Check = Callable[[], None]
 """Raises if this process may no longer write; called once the temporary name exists, before it takes effect.
 
@@ -38,7 +41,7 @@ def replacing(path: Path, check: Check = no_check, *, durable: bool = True) -> I
     try:
         descriptor, name = tempfile.mkstemp(prefix=_PREFIX, dir=path.parent)
         temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb", buffering=_BUFFER_BYTES) as file:
             yield file
             file.flush()
             if durable:

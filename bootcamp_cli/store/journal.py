@@ -9,7 +9,9 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from io import FileIO
 from itertools import accumulate, pairwise, zip_longest
+from mmap import mmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,8 +55,7 @@ from bootcamp_cli.types import (
 OWED, SCORED, UNVERIFIED, UNSCORED = range(4)
 """The state of a sample: no record; a score; an answer for `resume` to verify; no bootcamp (waits for `rescore`)."""
 
-_AT_ONCE_BYTES = 4 * 2**20
-"""What is read at once to put details in order; more of it would stay with the process as holes in its memory."""
+_AT_ONCE_BYTES = 64 * 2**20
 
 _OPEN_AT_ONCE = 32
 """How many details files one check of the lock covers."""
@@ -365,9 +366,12 @@ class Journal:
         path = self.run_dir.details / file
         ordered = replace(index, places=array("q"), offsets=array("q"), lengths=array("q"), size_bytes=0)
         try:
-            with path.open("rb", buffering=0) as source, replacing(path, self.lock.check) as target:
+            with (
+                path.open("rb", buffering=0) as source,
+                replacing(path, self.lock.check) as target,
+                _line_reader(source, index.size_bytes) as read,
+            ):
                 self._require_as_left(file, source.fileno())
-                read = _line_reader(source.fileno(), index.size_bytes)
                 for i in index.latest_in_order():
                     line = read(index.lengths[i], index.offsets[i])
                     if line.find(b"\n") != index.lengths[i] - 1:
@@ -458,8 +462,8 @@ class Journal:
             for file, descriptor in opened.items():
                 self._require_as_left(file, descriptor)
             for file, entries in lines.items():
-                self._append_bytes(opened[file], self.run_dir.details / file, b"".join(line for _, line in entries))
-                index = self.details[file]
+                index, content = self.details[file], b"".join(line for _, line in entries)
+                self._append_bytes(opened[file], self.run_dir.details / file, content, start=index.size_bytes)
                 for record, line in entries:
                     index.add(record, len(line))
 
@@ -479,10 +483,12 @@ class Journal:
         finally:
             os.close(descriptor)
 
-    def _append_bytes(self, descriptor: int, path: Path, content: bytes) -> None:
+    def _append_bytes(self, descriptor: int, path: Path, content: bytes, *, start: int | None = None) -> None:
+        """Append to a file, `start` bytes long, all or nothing."""
         self._dirty.add(path)
         try:
-            start = os.fstat(descriptor).st_size
+            if start is None:
+                start = os.fstat(descriptor).st_size
             try:
                 _write_all(descriptor, content)
             except OSError:
@@ -499,12 +505,18 @@ def _moved(path: Path, sample: tuple[int, int]) -> RunDirectoryError:
     )
 
 
-def _line_reader(descriptor: int, size_bytes: int) -> Callable[[int, int], bytes]:
-    """What gives the bytes of a line by length and offset: of a small file from memory, which saves a call for each."""
-    content = os.pread(descriptor, size_bytes, 0) if size_bytes <= _AT_ONCE_BYTES else b""
-    if not content or len(content) != size_bytes:
-        return partial(os.pread, descriptor)
-    return lambda length, offset: content[offset : offset + length]
+@contextmanager
+def _line_reader(file: FileIO, size_bytes: int) -> Iterator[Callable[[int, int], bytes]]:
+    """What gives the bytes of a line by length and offset: of a small file from memory, which saves a call for each.
+
+    The memory is the system's, which gets it back whole; of Python's, holes would stay.
+    """
+    if 0 < size_bytes <= _AT_ONCE_BYTES:
+        with mmap(-1, size_bytes) as memory:
+            if file.readinto(memory) == size_bytes:
+                yield lambda length, offset: memory[offset : offset + length]
+                return
+    yield partial(os.pread, file.fileno())
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

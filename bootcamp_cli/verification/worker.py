@@ -31,6 +31,8 @@ _MAX_FILE_BYTES = 256 * 1024 * 1024
 _GC_THRESHOLD = 50_000
 
 
+_READ_BYTES = 256 * 1024
+
 _SMALL_BYTES = 4096
 """The replies to a whole batch fit into the channel where none is larger."""
 
@@ -110,7 +112,7 @@ class _Worker:
     def serve(self) -> None:
         """Answer one batch after another; end after a sample that leaves the process unfit for the next ones."""
         self._send(Ready())
-        with os.fdopen(self._channel, "rb", closefd=False) as lines:
+        with os.fdopen(self._channel, "rb", buffering=_READ_BYTES, closefd=False) as lines:
             for line in lines:
                 is_fit = all(map(self._serve_one, decode_batch(line)))
                 self._alarm.clear()
