@@ -32,16 +32,27 @@ def public_test_dir(*, slow: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def repeated(source: Path, n_rows: int, *, n_files: int = 20, n_distinct: int | None = None) -> Iterator[Path]:
-    """A test dir with so many rows, those of `source` (`n_distinct` of them) over and over, in `n_files` files."""
-    lines = [line for path in sorted(source.glob("*.jsonl")) for line in path.read_bytes().splitlines()]
+def repeated(
+    source: Path, n_rows: int, *, n_files: int | None = None, n_distinct: int | None = None
+) -> Iterator[Path]:
+    """A test dir with so many rows, those of `source` (about `n_distinct` of them) over and over.
+
+    They are in the files in which they are there, or, mixed, in `n_files` of one size.
+    """
+    files = {path.name: path.read_bytes().splitlines() for path in sorted(source.glob("*.jsonl"))}
+    if n_files is not None:
+        mixed = [line for lines in files.values() for line in lines]
+        files = {f"part{number:03}.jsonl": mixed for number in range(n_files)}
     if n_distinct is not None:
-        lines = lines[:: len(lines) // n_distinct][:n_distinct]
+        step = sum(map(len, files.values())) // n_distinct
+        files = {name: lines[::step] for name, lines in files.items()}
+    n_all, n_before = sum(map(len, files.values())), 0
     with TemporaryDirectory(prefix="bootcamp-bench-") as folder:
-        rows = islice(cycle(lines), n_rows)
-        for number in range(n_files):
-            with (Path(folder) / f"part{number:03}.jsonl").open("wb") as file:
-                file.writelines(line + b"\n" for line in islice(rows, -(-n_rows // n_files)))
+        for name, lines in files.items():
+            start, end = n_rows * n_before // n_all, n_rows * (n_before + len(lines)) // n_all
+            n_before += len(lines)
+            with (Path(folder) / name).open("wb") as file:
+                file.writelines(line + b"\n" for line in islice(cycle(lines), start, end))
         yield Path(folder)
 
 
