@@ -13,7 +13,7 @@ from bootcamp_cli.cli.app import root_group
 from bootcamp_cli.cli.command import is_on
 from bootcamp_cli.cli.console import silence, write_line
 from bootcamp_cli.cli.failure import failure_of, print_failure
-from bootcamp_cli.cli.process import ENDING_SIGNALS, slow_garbage_collection
+from bootcamp_cli.cli.process import ENDING_SIGNALS, slow_garbage_collection, spare_numpy
 from bootcamp_cli.errors import InterruptedRunError
 from bootcamp_cli.progress.streams import READ_WITHIN_S, UnblockedStream, read_within_a_moment, unblock
 from bootcamp_cli.text import Redaction
@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is not None:
         return _ended(list(argv), to_the_end=False)
     slow_garbage_collection()
+    spare_numpy()
     _open_missing_streams()
     _forget_unusable_key_log()
     streams = unblock()

@@ -164,12 +164,15 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         usage = self.usage
         if not usage:
             return None
-        return generated_tokens(
-            prompt=usage.get("prompt_tokens"),
-            completion=usage.get("completion_tokens"),
-            total=usage.get("total_tokens"),
-            reasoning=reasoning_tokens(usage.get("reasoning_tokens"), usage.get("completion_tokens_details")),
+        prompt, completion, total = (
+            usage.get("prompt_tokens"),
+            usage.get("completion_tokens"),
+            usage.get("total_tokens"),
         )
+        if _add_up(prompt, completion, total):
+            return completion
+        reasoning = reasoning_tokens(usage.get("reasoning_tokens"), usage.get("completion_tokens_details"))
+        return generated_tokens(prompt=prompt, completion=completion, total=total, reasoning=reasoning)
 
 
 def generated_tokens(*, prompt: Any, completion: Any, total: Any, reasoning: Any) -> int | None:
@@ -178,8 +181,8 @@ def generated_tokens(*, prompt: Any, completion: Any, total: Any, reasoning: Any
     Reasoning is a part of `completion` (OpenAI, vLLM), unless the total is too large for that, or the reasoning itself
     (Gemini, xAI): then the reasoning is added, or where it is not told, all that is not the prompt counts.
     """
-    if type(completion) is type(prompt) is type(total) is int and prompt + completion == total <= MAX_LEN:
-        return completion if prompt >= 0 <= completion else _count(completion)  # nearly all
+    if _add_up(prompt, completion, total):
+        return int(completion)
     n_completion = _count(completion)
     if n_completion is None:
         return None
@@ -188,6 +191,15 @@ def generated_tokens(*, prompt: Any, completion: Any, total: Any, reasoning: Any
         return min(n_completion + n_reasoning, MAX_LEN) if n_reasoning > n_completion else n_completion
     n_beside = n_total - n_prompt - n_completion
     return n_completion if n_beside <= 0 else min(n_completion + (n_reasoning or n_beside), MAX_LEN)
+
+
+def _add_up(prompt: Any, completion: Any, total: Any) -> bool:
+    """Whether nothing is left for reasoning beside the completion, as in nearly all usages."""
+    return (
+        type(completion) is type(prompt) is type(total) is int
+        and prompt + completion == total <= MAX_LEN
+        and prompt >= 0 <= completion
+    )
 
 
 def reasoning_tokens(own: Any, details: Any) -> Any:

@@ -1,6 +1,5 @@
 """How many tokens a run may use: where they are used up, it is asked to stop as SIGTERM asks it."""
 
-from bootcamp_cli.analysis.contents import read_run
 from bootcamp_cli.engine.session import Session
 from bootcamp_cli.engine.shutdown import StopRequest
 from bootcamp_cli.errors import InterruptedRunError
@@ -51,6 +50,8 @@ def token_budget(session: Session) -> TokenBudget:
     n_answered = sum(index.n_answered for index in details)
     if limit is None or not n_answered:
         return TokenBudget(limit)
+    from bootcamp_cli.analysis.contents import read_run  # noqa: PLC0415 - where it is needed
+
     tokens = read_run(session.run_dir).summary.tokens
     n_prompt = (tokens.prompt or 0) * n_answered // max(tokens.n_counted, 1)
     return TokenBudget(limit, n_prompt + sum(index.len_sum for index in details))

@@ -9,14 +9,13 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_settings
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
 from msgspec.structs import replace
 
 from bootcamp_cli import __version__
-from bootcamp_cli.analysis.summary import RunSummary
 from bootcamp_cli.dataset.files import Fetched
 from bootcamp_cli.dataset.scan import TestFile, digest_of_prefix
 from bootcamp_cli.dataset.stream import iter_samples
@@ -61,6 +60,9 @@ from bootcamp_cli.types import (
     ServerInfo,
     ToolInfo,
 )
+
+if TYPE_CHECKING:
+    from bootcamp_cli.analysis.summary import RunSummary
 
 SCHEMA = 1
 
@@ -139,7 +141,7 @@ class Session:
             self.journal.put_in_order(file)
         self.journal.settle_failures()
 
-    def end(self, summary: RunSummary | None = None) -> None:
+    def end(self, summary: "RunSummary | None" = None) -> None:
         """Write the end into the manifest, last of all: a complete run has left everything behind.
 
         `summary` is that of all records; None where the run ends early, without reports: it is not complete then, even
@@ -330,7 +332,7 @@ def begin_rescoring(run_dir: RunDir, lock: RunLock) -> None:
 
 
 def end_rescoring(
-    run_dir: RunDir, settings: Settings, verifiers: Verifiers, summary: RunSummary, lock: RunLock
+    run_dir: RunDir, settings: Settings, verifiers: Verifiers, summary: "RunSummary", lock: RunLock
 ) -> None:
     """Write down by what a run is scored from here on, and whether anything is still owed."""
     manifest = run_dir.read_manifest()
