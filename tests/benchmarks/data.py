@@ -32,9 +32,7 @@ def public_test_dir(*, slow: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def repeated(
-    source: Path, n_rows: int, *, n_files: int | None = None, n_distinct: int | None = None
-) -> Iterator[Path]:
+def repeated(source: Path, n_rows: int, *, n_files: int | None = None, n_distinct: int | None = None) -> Iterator[Path]:
     """A test dir with so many rows, those of `source` (about `n_distinct` of them) over and over.
 
     They are in the files in which they are there, or, mixed, in `n_files` of one size.
