@@ -6,7 +6,7 @@ from functools import partial
 import anyio
 import anyio.lowlevel
 
-from bootcamp_cli.engine.scheduler import InFlightLimit, Scheduler, WorkQueue
+from bootcamp_cli.engine.scheduler import Places, Scheduler, WorkQueue
 from bootcamp_cli.types import Sample
 
 
@@ -67,13 +67,13 @@ def test_retries_get_a_place_before_new_samples() -> None:
     order: list[str] = []
 
     async def main() -> None:
-        limit = InFlightLimit(1)
-        await limit.acquire(is_retry=False)
+        limit = Places(1)
+        await limit.take()
 
         async def send(name: str, *, is_retry: bool) -> None:
-            await limit.acquire(is_retry=is_retry)
+            await limit.take(first=is_retry)
             order.append(name)
-            limit.release()
+            limit.give_back()
 
         with anyio.fail_after(10):
             async with anyio.create_task_group() as tasks:
@@ -82,7 +82,7 @@ def test_retries_get_a_place_before_new_samples() -> None:
                 await anyio.wait_all_tasks_blocked()
                 tasks.start_soon(partial(send, "retry", is_retry=True))
                 await anyio.wait_all_tasks_blocked()
-                limit.release()
+                limit.give_back()
 
     anyio.run(main)
     assert order == ["retry", "new 0", "new 1", "new 2"]
@@ -92,23 +92,23 @@ def test_a_place_is_not_lost_with_who_waited_for_it() -> None:
     """Tasks that are cancelled while they wait, or just after they got a place, leave all places free."""
 
     async def main() -> None:
-        limit = InFlightLimit(2)
+        limit = Places(2)
 
         async def send(*, is_retry: bool) -> None:
-            await limit.acquire(is_retry=is_retry)
-            limit.release()
+            await limit.take(first=is_retry)
+            limit.give_back()
 
         for _ in range(2):
-            await limit.acquire(is_retry=False)
+            await limit.take()
         async with anyio.create_task_group() as tasks:
             for is_retry in (True, False, True):
                 tasks.start_soon(partial(send, is_retry=is_retry))
             await anyio.wait_all_tasks_blocked()
-            limit.release()
+            limit.give_back()
             tasks.cancel_scope.cancel()
-        limit.release()
+        limit.give_back()
         with anyio.fail_after(10):
             for _ in range(2):
-                await limit.acquire(is_retry=False)
+                await limit.take()
 
     anyio.run(main)

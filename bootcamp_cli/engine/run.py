@@ -19,7 +19,7 @@ from bootcamp_cli.engine.answers import AnswerSource, ServerAnswers
 from bootcamp_cli.engine.budget import TokenBudget, token_budget
 from bootcamp_cli.engine.drift import DriftAlarm
 from bootcamp_cli.engine.generate import Attempts, RetryPolicy, retries
-from bootcamp_cli.engine.scheduler import InFlightLimit, Scheduler, StartRounds, WorkQueue, acquire, expected_lengths
+from bootcamp_cli.engine.scheduler import Places, Scheduler, StartRounds, WorkQueue, expected_lengths
 from bootcamp_cli.engine.session import Session
 from bootcamp_cli.engine.shutdown import Shutdown, StopRequest
 from bootcamp_cli.engine.writer import Ended, Writer, failed
@@ -136,9 +136,9 @@ class _Pipeline:
         )
         n_owed = {file.name: source.n_owed(file) for file in files}
         self._n_slots = min(n_slots, sum(n_owed.values()))
-        self._open = anyio.Semaphore(4 * n_slots + 1000, fast_acquire=True)
-        self._at_risk = anyio.Semaphore(2 * n_slots, fast_acquire=True)
-        self._in_flight = InFlightLimit(n_slots)
+        self._open = Places(4 * n_slots + 1000)
+        self._at_risk = Places(2 * n_slots)
+        self._in_flight = Places(n_slots)
         self._rounds = StartRounds()
         self._scheduler = Scheduler(
             WorkQueue(
@@ -207,7 +207,7 @@ class _Pipeline:
     async def _admit(self) -> None:
         """Wait until one more sample may be open."""
         await self._source.admit()
-        await acquire(self._open)
+        await self._open.take()
 
     async def _slot(self, tasks: TaskGroup) -> None:
         """Send one sample after another; a sample that must be sent again waits in a task of its own."""
@@ -260,17 +260,17 @@ class _Pipeline:
 
         The place in flight is taken before the place at risk: a sample at risk must be able to go on.
         """
-        await self._in_flight.acquire(is_retry=attempts.n > 0)
+        await self._in_flight.take(first=attempts.n > 0)
         try:
-            await acquire(self._at_risk)
+            await self._at_risk.take()
             try:
                 await self._rounds.begin()
                 return await self._source.attempt(attempts, scope)
             except BaseException:
-                self._at_risk.release()
+                self._at_risk.give_back()
                 raise
         finally:
-            self._in_flight.release()
+            self._in_flight.give_back()
 
     def _answered(self, attempts: Attempts, answer: Answer) -> None:
         self._n_in_work -= 1
@@ -289,8 +289,8 @@ class _Pipeline:
         with self._shutdown.scope():
             for file, index in journal.details.items():
                 for position in index.unverified():
-                    await acquire(self._open)
-                    await acquire(self._at_risk)
+                    await self._open.take()
+                    await self._at_risk.take()
                     record = await anyio.to_thread.run_sync(journal.read_record, file, position)
                     text = verified_text(record.output, record.reasoning_content)
                     self._verification.submit(record.data_source, text, record.ground_truth, _Kept(file, record))
@@ -303,8 +303,8 @@ class _Pipeline:
     def _record(self, verified: Sequence[tuple[_Answered | _Kept, Verdict]]) -> None:
         for answer, verdict in verified:
             if isinstance(answer, _Kept) and verdict.failure == "pending":
-                self._open.release()  # its record stays as it is
-                self._at_risk.release()
+                self._open.give_back()  # its record stays as it is
+                self._at_risk.give_back()
             else:
                 self._writer.add(self._ended(answer, verdict))
 
@@ -344,10 +344,8 @@ class _Pipeline:
 
     def _close_samples(self, batch: Sequence[Ended]) -> None:
         """These samples are on disk."""
-        for ended in batch:
-            self._open.release()
-            if ended.record is not None:
-                self._at_risk.release()
+        self._open.give_back(len(batch))
+        self._at_risk.give_back(sum(ended.record is not None for ended in batch))
 
 
 async def _watch_lock(lock: RunLock) -> None:

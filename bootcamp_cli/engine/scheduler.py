@@ -143,7 +143,7 @@ class Scheduler:
         self._queue = queue
         self._n_ahead = n_ahead
         self._ready: deque[Sample] = deque()
-        self._available = anyio.Semaphore(0, fast_acquire=True)
+        self._available = Places(0)
         self._room: anyio.Event | None = None
 
     async def read_ahead(self, admit: Callable[[], Awaitable[None]]) -> None:
@@ -156,15 +156,15 @@ class Scheduler:
                         self._room = anyio.Event()
                         await self._room.wait()
                     self._ready.append(sample)
-                    self._available.release()
+                    self._available.give_back()
         finally:
-            self._available.release()
+            self._available.give_back()
 
     async def next(self) -> Sample | None:
         """The next sample; None when all were handed out. Any number of tasks may call it."""
-        await acquire(self._available)
+        await self._available.take()
         if not self._ready:
-            self._available.release()  # for the next caller
+            self._available.give_back()  # for the next caller
             return None
         sample = self._ready.popleft()
         if self._room is not None and 2 * len(self._ready) <= self._n_ahead:
@@ -177,45 +177,41 @@ class Scheduler:
         self._queue.observe(file, n_tokens)
 
 
-async def acquire(semaphore: anyio.Semaphore) -> None:
-    """Take a place, without yielding to the event loop where one is free: yielding costs ten times as much."""
-    try:
-        semaphore.acquire_nowait()
-    except anyio.WouldBlock:
-        await semaphore.acquire()
+class Places:
+    """A number of places, which tasks get in the order in which they ask; who asks `first` gets one before all others.
 
-
-class InFlightLimit:
-    """At most `n` requests in flight; whoever sends a sample again gets the next free place before new samples."""
+    Where a place is free, taking it does not yield to the event loop: yielding costs ten times as much.
+    """
 
     def __init__(self, n: int) -> None:
         self._n_free = n
-        self._retries: deque[anyio.Event] = deque()
-        self._new: deque[anyio.Event] = deque()
+        self._first: deque[Future[None]] = deque()
+        self._others: deque[Future[None]] = deque()
 
-    async def acquire(self, *, is_retry: bool) -> None:
+    async def take(self, *, first: bool = False) -> None:
         """Wait for a place."""
         if self._n_free:
             self._n_free -= 1
             return
-        waiting, granted = self._retries if is_retry else self._new, anyio.Event()
-        waiting.append(granted)
+        waiting, place = self._first if first else self._others, get_running_loop().create_future()
+        waiting.append(place)
         try:
-            await granted.wait()
+            await place
         except BaseException:
-            if granted.is_set():
-                self.release()
-            else:
-                waiting.remove(granted)
+            if place.done() and not place.cancelled():
+                self.give_back()
+            elif place in waiting:
+                waiting.remove(place)
             raise
 
-    def release(self) -> None:
-        """Give a place back, to who waits for it."""
-        waiting = self._retries or self._new
-        if waiting:
-            waiting.popleft().set()
-        else:
-            self._n_free += 1
+    def give_back(self, n: int = 1) -> None:
+        """Give places back, to those who wait for them."""
+        while n and (waiting := self._first or self._others):
+            place = waiting.popleft()
+            if not place.done():  # it is done where its task was cancelled
+                place.set_result(None)
+                n -= 1
+        self._n_free += n
 
 
 class StartRounds:
