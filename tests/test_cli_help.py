@@ -12,6 +12,7 @@ import pytest
 from bootcamp_cli.__main__ import main
 from bootcamp_cli.cli.app import COMMANDS, Entry, EntryGroup, load_command
 from bootcamp_cli.settings.model import parameters
+from tests.run_directories import write_run
 
 HEAVY = {"httpx", "aiohttp", "pandas", "openpyxl", "sympy", "pydantic", "rich", "anyio", "asyncio"}
 
@@ -161,3 +162,18 @@ def test_commands_that_show_no_frame_do_not_import_pandas(words: tuple[str, ...]
     imported = imported_by(*(places.get(word, word) for word in words))
     assert "bootcamp_cli.cli.app" in imported
     assert imported & {"pandas", "bootcamp_cli.analysis.frames"} == set()
+
+
+def test_a_workbook_needs_no_numpy(tmp_path: Path) -> None:
+    """The command that writes one imports openpyxl alone; whoever asks for numpy afterwards gets it."""
+    run_dir = write_run(tmp_path / "run", {"Sudoku": [[1.0], [0.0]]})
+    assert {"openpyxl.workbook", "numpy.linalg"} & imported_by("report", str(run_dir)) == {"openpyxl.workbook"}
+    code = (
+        "from bootcamp_cli.cli.process import spare_numpy\n"
+        "spare_numpy()\n"
+        "import openpyxl, sys\n"
+        "assert 'numpy' not in sys.modules\n"
+        "import numpy, pandas\n"
+        "openpyxl.Workbook().active.append([numpy.float64(0.5)])\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
