@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import anyio
 import anyio.to_thread
+import msgspec
 from anyio.abc import TaskGroup
 
 from bootcamp_cli.bootcamps.scoring import object_of
@@ -240,7 +241,11 @@ class Intake:
             on_verdict(None)
             return None
         try:
-            job = Job(next(self._ids), ref, output, ground_truth, on_verdict if ref.fallback is None else or_fallback)
+            if ref.fallback is None:
+                job = Job(next(self._ids), ref, output, ground_truth, on_verdict)
+            else:
+                alone = msgspec.structs.replace(ref, fallback=None)  # as who verifies knows it
+                job = Job(next(self._ids), alone, output, ground_truth, or_fallback)
         except WireError as error:
             on_verdict(Verdict(score=None, failure="verifier_error", error=str(error)))
             return None
