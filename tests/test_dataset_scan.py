@@ -86,6 +86,11 @@ def test_file_facts(tmp_path: Path) -> None:
         (b'{"data_source": "A", "prompt": "", "ground_truth": nan}\n', 1, "invalid JSON at column 52"),
         (b'{"data_source": "A", "prompt": NaN, "ground_truth": 1}\n', 1, "`prompt` must be a string or a list"),
         (b'{"data_source": "A", "prompt": "", "ground_truth": 1e999}\n', 1, "number out of range: 1e999"),
+        (
+            b'{"data_source": "A", "prompt": "", "ground_truth": 1' + b"0" * 300 + b"e99}\n",
+            1,
+            "number out of range: 10000000000000000000",
+        ),
         (b'{"data_source": "A", "prompt": "", "ground_truth": ' + b"1" * 5000 + b"}", 1, "thousands of digits"),
         (b"[" * 100_000 + b"]" * 100_000, 1, "nested too deeply"),
         (content(row()).replace(b"[[1]]", b"[" * 250 + b"]" * 250), 1, "nested deeper than 200"),

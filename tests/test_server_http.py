@@ -541,3 +541,32 @@ def test_a_request_that_is_given_up_ends_alone(*, also_cancelled: bool, stream: 
 
     anyio.run(scenario)
     assert [end.scope for end in ends if isinstance(end, AttemptFailed)] == ([] if also_cancelled else ["abandoned"])
+
+
+def test_closing_while_a_kept_connection_is_used_is_a_failure() -> None:
+    """A server that leaves the run while it is asked about its load is a failure of that request alone."""
+
+    async def scenario() -> None:
+        arrived = anyio.Event()
+
+        async def silent(_: ByteStream) -> None:
+            arrived.set()
+            await anyio.sleep_forever()
+
+        async with serving(http(200, completion()), silent) as server, client_of(server.url) as client:
+            assert isinstance(await outcome(client), Answer)
+            failures: list[AttemptFailed] = []
+
+            async def ask() -> None:
+                try:
+                    await client.text_beside("/metrics", timeout_s=0.5, max_bytes=1000)
+                except AttemptFailed as failure:
+                    failures.append(failure)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(ask)
+                await arrived.wait()
+                await client.aclose()
+            assert [failure.kind for failure in failures] in (["connection"], ["timeout"])  # httpx lets it go on
+
+    anyio.run(scenario)

@@ -356,7 +356,9 @@ class _Columns:
         )
         order = np.lexsort((row, ranks[file]))
         words = np.frombuffer(self._digests, dtype=np.uint64).reshape(len(row), 3)[order]
-        own = np.frombuffer(b"".join(_digest(each, size=16) for each in self._names), dtype=np.uint64).reshape(-1, 2)
+        own = np.frombuffer(
+            b"".join(_digest(f"data source {each}", size=16) for each in self._names), dtype=np.uint64
+        ).reshape(-1, 2)
         return QuestionScores(
             name=name,
             names=tuple(self._names),

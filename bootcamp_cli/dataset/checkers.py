@@ -23,6 +23,9 @@ _MAX_PROCESSES = 4
 _BLOCKS_AT_ONCE = 4
 """How many blocks are sent together: for each alone, sending would take a fifth of the time."""
 
+_BYTES_AT_ONCE = 4 * 2**20
+"""Blocks that are as large as a line may be are sent alone."""
+
 _PIPE_BYTES = 2**20
 """What a pipe holds, where the system lets it: more than a block."""
 
@@ -51,19 +54,20 @@ def _started(n: int) -> list[Popen[bytes]]:
     """So many processes that tally what they are sent, fewer where the system refuses."""
     command, environment = python_command(Tally.__module__), worker_environment(os.environ)
     processes: list[Popen[bytes]] = []
-    with suppress(OSError):
-        for _ in range(n):
-            processes.append(  # noqa: PERF401 - those before a refusal are kept
-                Popen(  # noqa: S603 - this Python
-                    command,
-                    stdin=PIPE,
-                    stdout=PIPE,
-                    stderr=DEVNULL,
-                    env=environment,
-                    start_new_session=True,
-                    pipesize=_PIPE_BYTES,
+    for pipe_bytes in (_PIPE_BYTES, -1):  # a user may have used up what pipes may hold; then as much as there is
+        with suppress(OSError):
+            while len(processes) < n:
+                processes.append(
+                    Popen(  # noqa: S603 - this Python
+                        command,
+                        stdin=PIPE,
+                        stdout=PIPE,
+                        stderr=DEVNULL,
+                        env=environment,
+                        start_new_session=True,
+                        pipesize=pipe_bytes,
+                    )
                 )
-            )
     return processes
 
 
@@ -113,12 +117,14 @@ class Checkers:
 def _groups(blocks: Iterable[Block], errors: list[OSError]) -> Iterator[list[Block]]:
     """Blocks that are sent together; the error that ends the reading is for after them."""
     group: list[Block] = []
+    n_bytes = 0
     try:
         for block in blocks:
             group.append(block)
-            if len(group) == _BLOCKS_AT_ONCE:
+            n_bytes += sum(map(len, block))
+            if len(group) == _BLOCKS_AT_ONCE or n_bytes > _BYTES_AT_ONCE:
                 yield group
-                group = []
+                group, n_bytes = [], 0
     except OSError as error:
         errors.append(error)
     if group:

@@ -334,7 +334,7 @@ def _finite_float(text: str) -> float:
 _QUOTE = ord('"')
 _NUMBER_CLASSES = bytes.maketrans(b"0123456789E", b"0000000000e")
 _SIGNS = b"+-"
-_MANY_DIGITS = b"0" * 309
+_MANY_DIGITS = b"0" * 209  # with an exponent of two digits it is beyond the range
 _NO_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}\n")
 _FEW_BRACKETS = 2 * MAX_NESTING
 

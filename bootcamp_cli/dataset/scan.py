@@ -138,7 +138,7 @@ def scan_test_dir(
     paths = [file.path for file in selected if file.path is not None]
     scans: list[_FileScan] = []
     data_sources: set[str] = set()
-    with _others(paths) as others:
+    with _others(paths if limit is None else ()) as others:
         for path in paths:
             selection = FileSelection(path.name, include, exclude)
             tally = Tally(

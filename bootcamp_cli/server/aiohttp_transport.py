@@ -130,13 +130,12 @@ class AiohttpTransport:
 
     async def _response(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
         """Send a request; where a kept connection turns out to be closed, at once again on a new one."""
-        session = self._session()
-        if session.closed:  # a server that has left the run is asked about its load
-            raise aiohttp.ClientConnectionError("all connections were closed")
-        use = _Use()
+        session, use = self._session(), _Use()
         token = _use.set(use)
         try:
             while True:
+                if session.closed:  # by now: a server that has left the run may be asked about its load
+                    raise aiohttp.ClientConnectionError("all connections were closed")
                 data = _payload(body) if body else None
                 try:
                     return await session.request(

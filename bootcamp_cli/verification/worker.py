@@ -34,7 +34,7 @@ _GC_THRESHOLD = 50_000
 _READ_BYTES = 256 * 1024
 
 _SMALL_BYTES = 4096
-"""The replies to a whole batch fit into the channel where none is larger."""
+"""What the channel of any system holds of the replies to a batch."""
 
 _MAX_THREADS = 8
 """How many threads a library may keep besides the main one; more are a leak, and each costs address space."""
@@ -103,6 +103,7 @@ class _Worker:
         self._sample_alarm_s = sample_alarm_s
         self._load_alarm_s = load_alarm_s
         self._alarm = _Alarm()
+        self._n_sent = 0
         self._pid = os.getpid()
         self._directory = Path.cwd()
         self._met: dict[BootcampRef, _Loaded] = {}
@@ -114,6 +115,7 @@ class _Worker:
         self._send(Ready())
         with os.fdopen(self._channel, "rb", buffering=_READ_BYTES, closefd=False) as lines:
             for line in lines:
+                self._n_sent = 0
                 is_fit = all(map(self._serve_one, decode_batch(line)))
                 self._alarm.clear()
                 if not is_fit:
@@ -181,7 +183,8 @@ class _Worker:
         if os.getpid() != self._pid:  # a verifier forked, and the child returned to here
             os._exit(0)
         data = memoryview(encode_reply(reply))
-        if len(data) > _SMALL_BYTES:
+        self._n_sent += len(data)
+        if self._n_sent > _SMALL_BYTES:
             self._alarm.clear()  # the pool may take it only after a while
         while data:
             data = data[os.write(self._channel, data) :]

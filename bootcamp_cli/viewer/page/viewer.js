@@ -80,7 +80,7 @@ async function watch() {
         || (before.pairing && before.pairing.ready) !== (state.pairing && state.pairing.ready);
       if (isNew || !shown.done) await load(shown.start, { quiet: true, at: before ? null : wanted.sample });
       if (!before || (isNew && !opened) || (state.pairing && state.pairing.ready && !before.pairing.ready)) await loadSample();
-      wait = run.complete && shown.done ? 3000 : run.n ? 500 : 50;
+      wait = run.complete && shown.done ? 3000 : run.n || run.error ? 500 : 50;
     } catch (error) {
       $("reading").textContent = `the viewer does not answer: ${error.message}`;
       $("reading").className = "error";
