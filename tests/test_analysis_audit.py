@@ -694,15 +694,25 @@ def test_a_cancelled_audit_ends_at_once(faulty_dir: Path) -> None:
     details.write_bytes(details.read_bytes() * 2000)
     run = open_run(faulty_dir)
 
+    def threads() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name.startswith("bootcamp audit")]
+
+    async def cancel_once_begun(scope: anyio.CancelScope) -> None:
+        while not threads():  # noqa: ASYNC110 - no event tells
+            await anyio.sleep(0.001)
+        scope.cancel()
+
     async def cancelled() -> bool:
-        with anyio.move_on_after(1) as scope:
-            await run.audit_async()
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(cancel_once_begun, scope)
+                await run.audit_async()
         return scope.cancelled_caught
 
     start = time.process_time()
     assert anyio.run(cancelled)
     assert time.process_time() - start < 20
-    assert [thread for thread in threading.enumerate() if thread.name.startswith("bootcamp audit")] == []
+    assert threads() == []
 
 
 def test_a_damaged_line_is_named(faulty_dir: Path, call_bootcamp: RunBootcamp) -> None:

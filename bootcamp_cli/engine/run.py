@@ -33,8 +33,8 @@ from bootcamp_cli.store.records import make_record, with_verdict
 from bootcamp_cli.types import Answer, Record, Verdict, verified_text
 from bootcamp_cli.verification.executor import Verification, VerificationExecutor, verification_executor
 
-_READ_AHEAD = 64
-"""Rows read ahead, or one per slot if that is more: slots must not wait for the disk, yet the order must be fresh."""
+_MIN_AHEAD, _MAX_AHEAD = 64, 1024
+"""Rows read ahead, one per slot within these bounds: slots must not wait for the disk, yet the order must be fresh."""
 
 _STOPPED = "the run was stopped before the verdict"
 
@@ -146,7 +146,7 @@ class _Pipeline:
                 expected=expected,
                 n_owed=n_owed,
             ),
-            n_ahead=max(_READ_AHEAD, n_slots),
+            n_ahead=min(max(_MIN_AHEAD, n_slots), _MAX_AHEAD),
         )
         self._retry_policy = RetryPolicy(max_retries=settings.max_retries, max_delay_s=settings.max_retrying_delay)
         self._verification: Verification[_Answered | _Kept] = Verification(executor, plan.refs, plan.unloadable)
