@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -75,13 +75,15 @@ class _Stage:
         self._stop = stop
         self._n_connections = n_connections
         self._show: Emit | None = None
+        self._only_counted: Collection[object] = ()
         self._watching: anyio.CancelScope | None = None
         self._rest: list[Event] = []
 
     def handle(self, event: "Event") -> None:
         """Take the next event."""
         if self._show is not None:
-            self._show(event)
+            if type(event) not in self._only_counted:  # the display sees counts in the progress
+                self._show(event)
             return
         from bootcamp_cli.events import RunStarted
 
@@ -122,11 +124,11 @@ class _Stage:
         self._tasks.start_soon(_watch_signals, self._stop, self._watching)
 
         def show(event: "Event") -> None:
-            if type(event) not in ONLY_COUNTED:  # the display sees counts in the progress
-                display.handle(event)
-                self._end_after(event)
+            display.handle(event)
+            self._end_after(event)
 
         self._show = show
+        self._only_counted = ONLY_COUNTED
 
 
 async def _watch_signals(stop: "StopRequest", scope: "anyio.CancelScope") -> None:

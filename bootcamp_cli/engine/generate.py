@@ -85,6 +85,8 @@ class Generator:
         self._fingerprints = fingerprints or Fingerprints()
         self._clock = clock
         self._models: list[str] = []
+        self._named: str | None = None
+        """As the last answer named the model."""
         self._told_of_unknown_end = False
         self._told_of_cut_prompt = False
 
@@ -193,6 +195,9 @@ class Generator:
             self._told_of_unknown_end = True
             end = "no finish_reason" if answer.finish_reason is None else f"finish_reason {answer.finish_reason}"
             self._emit(Warned(message=f"a reply has {shortened(end, _MAX_NAME_CHARS)}: it is taken as a whole answer"))
+        if answer.model == self._named:
+            return
+        self._named = answer.model
         name = shortened(answer.model or "", _MAX_NAME_CHARS)
         if name and name not in self._models and len(self._models) < _MAX_NAMES:
             if self._models:

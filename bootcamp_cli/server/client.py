@@ -406,6 +406,8 @@ def _endpoint_of(settings: Settings, server: EndpointSettings) -> Endpoint:
 def redacted_answer(answer: Answer, endpoint: Endpoint, requested_model: str) -> Answer:
     """The answer without secrets in what the server says about it; the requested model name is not a secret."""
     secrets = endpoint.secrets
+    if not secrets.forms:
+        return answer
     model = None if answer.model == requested_model else answer.model
     said = model, answer.finish_reason, answer.usage, answer.system_fingerprint
     if not secrets.occur_in(msgspec.json.encode(said).decode()):
