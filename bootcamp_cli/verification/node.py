@@ -6,13 +6,13 @@ object, on its first line, and below it the reply to each sample as a worker wri
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import anyio
 import anyio.to_thread
 import msgspec
+from msgspec.structs import replace
 
 from bootcamp_cli.bootcamps.digest import verifier_digest
 from bootcamp_cli.bootcamps.upstream import find_package
