@@ -22,7 +22,8 @@ from bootcamp_cli.verification import cluster as cluster_module
 from bootcamp_cli.verification import executor as executor_module
 from bootcamp_cli.verification.cluster import MAX_LOSSES, ClusterExecutor, Node, NodeLostError
 from bootcamp_cli.verification.executor import check_executor
-from bootcamp_cli.verification.node import NodeVerifier
+from bootcamp_cli.verification.node import NodeVerifier, decode_digests
+from bootcamp_cli.verification.protocol import encode_sample, join_batch
 from bootcamp_cli.verification.ray_cluster import driver_environment, ray_executor
 from tests.bootcamps_builder import ECHO, until, verify_all, write_bootcamp
 
@@ -340,3 +341,11 @@ def test_the_driver_gets_no_secrets() -> None:
     assert kept["RAY_ADDRESS"] == "10.0.0.1:6379"
     assert kept["RAY_USAGE_STATS_ENABLED"] == "0"
     assert "sk-" not in "".join(kept.values())
+
+
+def test_a_node_looks_for_the_package_itself() -> None:
+    """Where the package is on the machine that asks says nothing about the node, which has none here."""
+    ref = BootcampRef(data_source="x", origin="upstream", target="module:Class", path="/elsewhere")
+    batch = join_batch([encode_sample(1, ref, "x", b"null")])
+    node = NodeVerifier(workers=1, timeout_s=1, memory_mib=512)
+    assert decode_digests(anyio.run(node.digests, batch), n=1) == [None]
