@@ -164,11 +164,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         usage = self.usage
         if not usage:
             return None
-        prompt, completion, total = (
-            usage.get("prompt_tokens"),
-            usage.get("completion_tokens"),
-            usage.get("total_tokens"),
-        )
+        keys = "prompt_tokens", "completion_tokens", "total_tokens"
+        prompt, completion, total = map(usage.get, keys)
         if _add_up(prompt, completion, total):
             return completion
         reasoning = reasoning_tokens(usage.get("reasoning_tokens"), usage.get("completion_tokens_details"))

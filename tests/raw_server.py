@@ -167,6 +167,16 @@ def stalling(raw: bytes = b"") -> Reply:
     return reply
 
 
+def silent(arrived: anyio.Event) -> Reply:
+    """Tell that a request came, and send nothing, without closing."""
+
+    async def reply(_: ByteStream) -> None:
+        arrived.set()
+        await anyio.sleep_forever()
+
+    return reply
+
+
 EVENT_STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"
 
 

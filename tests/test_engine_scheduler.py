@@ -6,7 +6,7 @@ from functools import partial
 import anyio
 import anyio.lowlevel
 
-from bootcamp_cli.engine.scheduler import Places, Scheduler, WorkQueue
+from bootcamp_cli.engine.scheduler import Permits, Scheduler, WorkQueue
 from bootcamp_cli.types import Sample
 
 
@@ -67,7 +67,7 @@ def test_retries_get_a_place_before_new_samples() -> None:
     order: list[str] = []
 
     async def main() -> None:
-        limit = Places(1)
+        limit = Permits(1)
         await limit.take()
 
         async def send(name: str, *, is_retry: bool) -> None:
@@ -92,7 +92,7 @@ def test_a_place_is_not_lost_with_who_waited_for_it() -> None:
     """Tasks that are cancelled while they wait, or just after they got a place, leave all places free."""
 
     async def main() -> None:
-        limit = Places(2)
+        limit = Permits(2)
 
         async def send(*, is_retry: bool) -> None:
             await limit.take(first=is_retry)

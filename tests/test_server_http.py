@@ -29,6 +29,7 @@ from tests.raw_server import (
     outcome,
     resetting,
     serving,
+    silent,
     stalling,
     tried,
 )
@@ -418,11 +419,11 @@ def test_a_silent_connection_is_kept_alive() -> None:
     async def scenario() -> None:
         asked = anyio.Event()
 
-        async def silent(_: ByteStream) -> None:
-            asked.set()
-            await anyio.sleep_forever()
-
-        async with serving(silent) as server, client_of(server.url) as client, anyio.create_task_group() as tasks:
+        async with (
+            serving(silent(asked)) as server,
+            client_of(server.url) as client,
+            anyio.create_task_group() as tasks,
+        ):
             tasks.start_soon(client.complete, "p")
             await asked.wait()
             port = f":{urlsplit(server.url).port:04X}"
@@ -513,10 +514,6 @@ def test_a_request_that_is_given_up_ends_alone(*, also_cancelled: bool, stream: 
     async def scenario() -> None:
         arrived = anyio.Event()
 
-        async def silent(_: ByteStream) -> None:
-            arrived.set()
-            await anyio.sleep_forever()
-
         async def ask() -> None:
             with scope:
                 end = await outcome(client)
@@ -528,7 +525,7 @@ def test_a_request_that_is_given_up_ends_alone(*, also_cancelled: bool, stream: 
             assert task.cancelling() == 0
             ended.set()
 
-        async with serving(silent) as server, client_of(server.url, stream=stream) as client:
+        async with serving(silent(arrived)) as server, client_of(server.url, stream=stream) as client:
             scope, ended = anyio.CancelScope(), anyio.Event()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(ask)
@@ -549,11 +546,7 @@ def test_closing_while_a_kept_connection_is_used_is_a_failure() -> None:
     async def scenario() -> None:
         arrived = anyio.Event()
 
-        async def silent(_: ByteStream) -> None:
-            arrived.set()
-            await anyio.sleep_forever()
-
-        async with serving(http(200, completion()), silent) as server, client_of(server.url) as client:
+        async with serving(http(200, completion()), silent(arrived)) as server, client_of(server.url) as client:
             assert isinstance(await outcome(client), Answer)
             failures: list[AttemptFailed] = []
 

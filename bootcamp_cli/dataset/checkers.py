@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from subprocess import DEVNULL, PIPE, Popen
 
-from bootcamp_cli.dataset.rows import lines_of
+from bootcamp_cli.dataset.rows import lines_of, n_lines_of
 from bootcamp_cli.dataset.tally import Block, Tally
 from bootcamp_cli.processes import python_command, usable_cpus, worker_environment
 
@@ -92,7 +92,7 @@ class Checkers:
         errors: list[OSError] = []
         for group in _groups(blocks, errors):
             ahead.append(self._threads.submit(self._tallied, tally.following(first), group))
-            first += sum(len(lines_of(*block)) for block in group)
+            first += sum(n_lines_of(block) for block, _ in group)
             if len(ahead) > self._n_ahead:
                 tally.add(ahead.popleft().result())
         for future in ahead:

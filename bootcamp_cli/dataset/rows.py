@@ -87,6 +87,11 @@ def lines_of(block: bytes, rest: bytes) -> list[bytes]:
     return lines
 
 
+def n_lines_of(block: bytes) -> int:
+    """How many they are, whatever the rest is."""
+    return block.count(b"\n") + (not block.endswith(b"\n"))
+
+
 MAX_NESTING = 200
 """Deepest ground truth: one that is nested deeper cannot be reliably copied and written again."""
 

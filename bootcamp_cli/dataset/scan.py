@@ -224,7 +224,7 @@ def _read(
             tally.take(lines, limit=limit)
             if span is None and limit == tally.n_rows:
                 span = reader.digest(), reader.n_read
-            if others and limit is None:
+            if others:
                 others.add(tally, iter(partial(reader.block, file, _BATCH_BYTES), (b"", b"")))
     if tally.n_lines == tally.n_blank:
         tally.add_problem(1, "the file holds nothing but blank lines" if tally.n_lines else "the file is empty")

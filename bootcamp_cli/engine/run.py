@@ -19,7 +19,7 @@ from bootcamp_cli.engine.answers import AnswerSource, ServerAnswers
 from bootcamp_cli.engine.budget import TokenBudget, token_budget
 from bootcamp_cli.engine.drift import DriftAlarm
 from bootcamp_cli.engine.generate import Attempts, RetryPolicy, retries
-from bootcamp_cli.engine.scheduler import Places, Scheduler, StartRounds, WorkQueue, expected_lengths
+from bootcamp_cli.engine.scheduler import Permits, Scheduler, StartRounds, WorkQueue, expected_lengths
 from bootcamp_cli.engine.session import Session
 from bootcamp_cli.engine.shutdown import Shutdown, StopRequest
 from bootcamp_cli.engine.writer import Ended, Writer, failed
@@ -136,9 +136,9 @@ class _Pipeline:
         )
         n_owed = {file.name: source.n_owed(file) for file in files}
         self._n_slots = min(n_slots, sum(n_owed.values()))
-        self._open = Places(4 * n_slots + 1000)
-        self._at_risk = Places(2 * n_slots)
-        self._in_flight = Places(n_slots)
+        self._open = Permits(4 * n_slots + 1000)
+        self._at_risk = Permits(2 * n_slots)
+        self._in_flight = Permits(n_slots)
         self._rounds = StartRounds()
         self._scheduler = Scheduler(
             WorkQueue(

@@ -143,7 +143,7 @@ class Scheduler:
         self._queue = queue
         self._n_ahead = n_ahead
         self._ready: deque[Sample] = deque()
-        self._available = Places(0)
+        self._available = Permits(0)
         self._room: anyio.Event | None = None
 
     async def read_ahead(self, admit: Callable[[], Awaitable[None]]) -> None:
@@ -177,10 +177,10 @@ class Scheduler:
         self._queue.observe(file, n_tokens)
 
 
-class Places:
-    """A number of places, which tasks get in the order in which they ask; who asks `first` gets one before all others.
+class Permits:
+    """A number of permits, which tasks get in the order in which they ask; who asks `first` gets one before all others.
 
-    Where a place is free, taking it does not yield to the event loop: yielding costs ten times as much.
+    Where one is free, taking it does not yield to the event loop: yielding costs ten times as much.
     """
 
     def __init__(self, n: int) -> None:
@@ -189,27 +189,27 @@ class Places:
         self._others: deque[Future[None]] = deque()
 
     async def take(self, *, first: bool = False) -> None:
-        """Wait for a place."""
+        """Wait for a permit."""
         if self._n_free:
             self._n_free -= 1
             return
-        waiting, place = self._first if first else self._others, get_running_loop().create_future()
-        waiting.append(place)
+        waiting, permit = self._first if first else self._others, get_running_loop().create_future()
+        waiting.append(permit)
         try:
-            await place
+            await permit
         except BaseException:
-            if place.done() and not place.cancelled():
+            if permit.done() and not permit.cancelled():
                 self.give_back()
-            elif place in waiting:
-                waiting.remove(place)
+            elif permit in waiting:
+                waiting.remove(permit)
             raise
 
     def give_back(self, n: int = 1) -> None:
-        """Give places back, to those who wait for them."""
+        """Give permits back, to those who wait for them."""
         while n and (waiting := self._first or self._others):
-            place = waiting.popleft()
-            if not place.done():  # it is done where its task was cancelled
-                place.set_result(None)
+            permit = waiting.popleft()
+            if not permit.done():  # it is done where its task was cancelled
+                permit.set_result(None)
                 n -= 1
         self._n_free += n
 

@@ -216,9 +216,8 @@ class ProgressState:
         if is_pending:
             file.has_pending = True
             return
+        self._mark_started(file)
         now = self._now()
-        if file.started_s is None:
-            self._mark_started(file)
         file.n_ended_now += 1
         self._n_ended_now += 1
         self._samples.add(1, now=now)

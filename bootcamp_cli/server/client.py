@@ -51,15 +51,19 @@ _T = TypeVar("_T")
 
 
 class _Flight:
-    """A request of a sample: when it was sent and last heard of, by the clock of `time.monotonic`.
+    """A request of a sample: its way, when it was sent and last heard of, by the clock of `time.monotonic`.
 
     It may be ended from outside, as late or as abandoned: its task is cancelled then, and closing takes that back. (A
-    cancel scope for each request would do the same, for a twentieth of the cost of a run.)
+    cancel scope for each request would do the same, at a twentieth of the cost of a run.)
     """
 
-    __slots__ = ("_n_cancelled_before", "_task", "heard_s", "is_abandoned", "is_ended", "sent_s")
+    __slots__ = ("_n_cancelled_before", "_task", "heard_s", "is_abandoned", "is_ended", "sent_s", "way")
 
-    def __init__(self, task: asyncio.Task[Any]) -> None:
+    def __init__(self, way: Transport) -> None:
+        """Made by the task that sends it."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - it runs in one
+        self.way = way
         self.sent_s = self.heard_s = time.monotonic()
         self.is_ended = self.is_abandoned = False
         self._task = task
@@ -114,7 +118,6 @@ class CompletionClient:
         self.came_back: Callable[[float], Awaitable[bool]] | None = None
         self._in_flight: dict[_Flight, None] = {}
         """In the order in which they were sent."""
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._clock = clock
         self._parse = partial(parse_reply, api_mode=config.api_mode)
@@ -136,13 +139,9 @@ class CompletionClient:
         In chat mode, `messages` (a list as JSON) are sent in place of the prompt.
         Text and reasoning are data and stay as they are; everything else a server says is redacted.
         """
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        task = asyncio.current_task(self._loop)
-        assert task is not None  # noqa: S101 - it runs in one
-        flight = _Flight(task)
+        flight = _Flight(self._ways[rank])
         try:
-            answer = await self._in_time(flight, self._exchange(flight, self._ways[rank], prompt, repeat, messages))
+            answer = await self._in_time(flight, self._exchange(flight, prompt, repeat, messages))
         except AttemptFailed as failure:
             if failure.status is None and self.came_back is not None and await self.came_back(flight.sent_s):
                 raise abandoned() from None
@@ -261,22 +260,18 @@ class CompletionClient:
             path = _next_page(page)
         return found
 
-    def _exchange(
-        self, flight: _Flight, way: Transport, prompt: str, repeat: int, messages: bytes | None
-    ) -> Awaitable[Answer]:
+    def _exchange(self, flight: _Flight, prompt: str, repeat: int, messages: bytes | None) -> Awaitable[Answer]:
         """The answer, to be awaited."""
         n_tokens = self.config.room(prompt, messages)
         if n_tokens is None:
-            return self._answer(flight, way, self.config.body(prompt, repeat, messages=messages))
-        return self._fitted(flight, way, prompt, repeat, messages, n_tokens)
+            return self._answer(flight, self.config.body(prompt, repeat, messages=messages))
+        return self._fitted(flight, prompt, repeat, messages, n_tokens)
 
-    async def _fitted(
-        self, flight: _Flight, way: Transport, prompt: str, repeat: int, messages: bytes | None, n_tokens: int
-    ) -> Answer:
+    async def _fitted(self, flight: _Flight, prompt: str, repeat: int, messages: bytes | None, n_tokens: int) -> Answer:
         """The answer within so many tokens; a refusal that tells what fits is followed by one more request."""
         try:
             answer = await self._answer(
-                flight, way, self.config.body(prompt, repeat, max_tokens=n_tokens, messages=messages)
+                flight, self.config.body(prompt, repeat, max_tokens=n_tokens, messages=messages)
             )
         except AttemptFailed as failure:
             room = stated_room(failure)
@@ -285,15 +280,13 @@ class CompletionClient:
             n_tokens = room
         else:
             return msgspec.structs.replace(answer, max_tokens=n_tokens)
-        answer = await self._answer(
-            flight, way, self.config.body(prompt, repeat, max_tokens=n_tokens, messages=messages)
-        )
+        answer = await self._answer(flight, self.config.body(prompt, repeat, max_tokens=n_tokens, messages=messages))
         return msgspec.structs.replace(answer, max_tokens=n_tokens)
 
-    async def _answer(self, flight: _Flight, way: Transport, body: bytes) -> Answer:
+    async def _answer(self, flight: _Flight, body: bytes) -> Answer:
         if self.config.stream:
-            return await self._streamed(flight, way, body)
-        reply = await way.post(self._path, body)
+            return await self._streamed(flight, body)
+        reply = await flight.way.post(self._path, body)
         self._refuse_status(reply, missing="model_missing")
         self._heard(flight)  # what was refused may come from a gateway
         return await _in_thread(self._parse, reply.body)
@@ -307,8 +300,8 @@ class CompletionClient:
             failure.reword(f"{failure.message} (perhaps from the proxy {endpoint.proxy})")
         raise failure
 
-    async def _streamed(self, flight: _Flight, way: Transport, body: bytes) -> Answer:
-        async with way.post_stream(self._path, body) as reply:
+    async def _streamed(self, flight: _Flight, body: bytes) -> Answer:
+        async with flight.way.post_stream(self._path, body) as reply:
             streams = "json" not in reply.headers.get("content-type", "").lower()
             if not 200 <= reply.status < 300 or not streams:
                 whole = await read_body(reply.chunks, reply.headers, max_bytes=MAX_BODY_BYTES)

@@ -4,7 +4,6 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from math import inf
 from types import TracebackType
 from typing import Any, Self
 
@@ -46,7 +45,7 @@ class Job:
     `n_lost` is how often a node of a cluster was lost that had it.
     """
 
-    __slots__ = ("_output", "_truth", "abandoned", "expected_s", "id", "n_lost", "on_verdict", "ref", "since_s")
+    __slots__ = ("_output", "_truth", "abandoned", "expected_s", "id", "n_lost", "on_verdict", "ref")
 
     def __init__(
         self, id_: int, ref: BootcampRef, output: str | None, ground_truth: Any, on_verdict: OnVerdict
@@ -56,7 +55,7 @@ class Job:
         self.ref = ref
         self._output = output
         self._truth = encode_truth(object_of(ground_truth) if ref.takes_object else ground_truth)
-        self.expected_s = self.since_s = 0.0
+        self.expected_s = 0.0
         self.on_verdict = on_verdict
         self.abandoned = False
         self.n_lost = 0
@@ -91,7 +90,8 @@ class JobQueue:
         self._jobs: deque[Job] = deque()
         self._pace_s: dict[BootcampRef, float] = {}
         self._waiting_s = 0.0
-        self._taken_s = -inf
+        self._since_s = 0.0
+        """Since when samples have been waiting and none was taken."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -104,9 +104,7 @@ class JobQueue:
     @property
     def is_behind(self) -> bool:
         """Whether those at work do not keep up: more than a batch's worth is waiting, or nobody takes what waits."""
-        if not self._jobs:
-            return False
-        return self._waiting_s > BATCH_S or time.monotonic() - max(self._jobs[0].since_s, self._taken_s) > BATCH_S
+        return self._waiting_s > BATCH_S or (bool(self._jobs) and time.monotonic() - self._since_s > BATCH_S)
 
     @property
     def makes_batch(self) -> bool:
@@ -119,7 +117,8 @@ class JobQueue:
         goes_alone = self._third_party_alone and not is_builtin
         first_guess_s = _FIRST_GUESS_S if is_builtin else BATCH_S
         job.expected_s = BATCH_S if goes_alone else self._pace_s.get(job.ref, first_guess_s)
-        job.since_s = time.monotonic()
+        if not self._jobs:
+            self._since_s = time.monotonic()
         self._waiting_s += job.expected_s
         self._jobs.append(job)
 
@@ -133,7 +132,7 @@ class JobQueue:
         """The next batch, without abandoned jobs; empty where nothing waits."""
         batch: list[Job] = []
         seconds, n_bytes = 0.0, 0
-        self._taken_s = time.monotonic()
+        self._since_s = time.monotonic()
         while self._jobs:
             job = self._jobs[0]
             if not job.abandoned:

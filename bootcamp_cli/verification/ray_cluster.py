@@ -6,12 +6,10 @@ other are frames: four bytes of length, and a message in MessagePack.
 """
 
 import itertools
-import json
 import math
 import os
 import signal
 import struct
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -27,15 +25,11 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from bootcamp_cli.bootcamps.upstream import find_package
 from bootcamp_cli.errors import ServerUnavailableError, SettingsError
 from bootcamp_cli.events import Emit, Warned
-from bootcamp_cli.processes import worker_environment
+from bootcamp_cli.processes import python_command, worker_environment
 from bootcamp_cli.settings.model import Settings
 from bootcamp_cli.text import duration_words, visible
 from bootcamp_cli.verification.cluster import ClusterExecutor, NodeLostError
 
-_BOOTSTRAP = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from bootcamp_cli.verification.ray_driver import main; main(sys.argv[2])"
-)
 _CONNECT_LIMIT_S = 60.0
 _REACH_LIMIT_S = 10.0
 _MOST_PORT = 65_535
@@ -201,7 +195,7 @@ class RayCluster:
     async def _connected(self) -> str | None:
         """Start the driver; None when it has found the cluster, else why not."""
         self._driver = await anyio.open_process(
-            _command(self._plan),
+            python_command("bootcamp_cli.verification.ray_driver", msgspec.json.encode(self._plan).decode()),
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,
@@ -322,12 +316,6 @@ class RayCluster:
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(driver.pid, signal.SIGKILL)
             await driver.aclose()
-
-
-def _command(plan: RayPlan) -> list[str]:
-    """How the driver is started: it looks for modules where this process does."""
-    search_path = [str(Path(place).absolute()) for place in sys.path]
-    return [sys.executable, "-P", "-c", _BOOTSTRAP, json.dumps(search_path), msgspec.json.encode(plan).decode()]
 
 
 def driver_environment(environ: Mapping[str, str]) -> dict[str, str]:

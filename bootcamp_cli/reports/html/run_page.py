@@ -117,10 +117,8 @@ def run_page(
         ],
         samples_cut=chooser.is_full,
         outcomes=OUTCOMES,
-        parameters=[(name, _shown_value(value)) for name, value in masked_eval_args(parameters).items()],
-        eval_args=[
-            (visible(name), _shown_value(value)) for name, value in masked_eval_args(contents.eval_args).items()
-        ],
+        parameters=_shown_parameters(parameters),
+        eval_args=_shown_parameters(contents.eval_args),
         provenance=list(_provenance(contents.manifest)),
         template_text=contents.manifest.template.text if contents.manifest else "",
         times=_times(contents.manifest),
